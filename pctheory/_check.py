@@ -1,0 +1,156 @@
+"""Argument checks, and the wording of every error: the rule, what came, what to do.
+
+Public functions call these at the door; private ones assume what they state. A wrong value is a
+`ValueError`, a wrong type a `TypeError`. Arrays stay in their own namespace (numpy, torch, JAX, ...).
+"""
+
+from __future__ import annotations
+
+import math
+import numbers
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+from array_api_compat import array_namespace, is_array_api_obj
+
+Array = Any
+"""Any array of the array API: numpy, torch, JAX, array-api-strict."""
+
+
+def as_array(value: object, name: str) -> Array:
+    """Return `value` as a real floating array: array-API objects stay what they are, the rest becomes float64."""
+    if not is_array_api_obj(value):
+        try:
+            value = np.asarray(value, dtype=np.float64)
+        except (TypeError, ValueError):
+            raise TypeError(
+                f"`{name}` must be a real array (numpy, torch, JAX or nested lists). "
+                f"Got {type(value).__name__}."
+            ) from None
+    xp = array_namespace(value)
+    if xp.isdtype(value.dtype, ("bool", "integral")):
+        value = xp.astype(value, xp.float64)
+    if not xp.isdtype(value.dtype, "real floating"):
+        raise TypeError(f"`{name}` must be a real floating array. Got dtype {value.dtype}.")
+    return value
+
+
+def to_numpy(value: object, name: str) -> np.ndarray:
+    """A float64 numpy copy of any array, off its device and out of its graph."""
+    if hasattr(value, "detach"):
+        value = value.detach().cpu()
+    return as_array(np.asarray(value, dtype=np.float64), name)  # type: ignore[no-any-return]
+
+
+def finite(value: Array, name: str) -> Array:
+    """Refuse NaN and infinity. A traced array (`jax.jit`, `torch.func.vmap`) has no values to look at and passes."""
+    xp = array_namespace(value)
+    try:
+        ok = bool(xp.all(xp.isfinite(value)))
+    except (TypeError, RuntimeError):
+        return value
+    if not ok:
+        count = int(xp.sum(xp.astype(~xp.isfinite(value), xp.int64)))
+        raise ValueError(
+            f"`{name}` must be finite. Got {count} NaN or infinite entries of {math.prod(value.shape)}: "
+            "clean the input or lower the scale."
+        )
+    return value
+
+
+def matrix(value: object, name: str) -> Array:
+    """A finite two-dimensional real array with at least one row and one column."""
+    array = as_array(value, name)
+    if array.ndim != 2 or 0 in array.shape:
+        raise ValueError(
+            f"`{name}` must be a two-dimensional array with at least one row and one column. "
+            f"Got shape {tuple(array.shape)}."
+        )
+    return finite(array, name)
+
+
+def same_namespace(arrays: Sequence[Array], name: str) -> Any:
+    """The one array namespace of `arrays`."""
+    try:
+        return array_namespace(*arrays)
+    except TypeError:
+        kinds = sorted({type(a).__module__.split(".")[0] for a in arrays})
+        raise TypeError(
+            f"`{name}` must all be arrays of one library. Got {' and '.join(kinds)}: convert them first."
+        ) from None
+
+
+def choice(value: object, name: str, valid: Iterable[str]) -> str:
+    """One of the listed names."""
+    options = list(valid)
+    if not isinstance(value, str):
+        raise TypeError(f"`{name}` must be one of {_listed(options)}. Got {type(value).__name__}.")
+    if value not in options:
+        raise ValueError(f"`{name}` must be one of {_listed(options)}. Got {value!r}.")
+    return value
+
+
+def positive(value: object, name: str) -> float:
+    """A finite number greater than zero."""
+    number = real(value, name)
+    if not number > 0:
+        raise ValueError(f"`{name}` must be greater than 0. Got {number:g}.")
+    return number
+
+
+def non_negative(value: object, name: str) -> float:
+    """A finite number that is zero or more."""
+    number = real(value, name)
+    if number < 0:
+        raise ValueError(f"`{name}` must be 0 or more. Got {number:g}.")
+    return number
+
+
+def real(value: object, name: str) -> float:
+    """A finite real number."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise TypeError(f"`{name}` must be a real number. Got {type(value).__name__}.")
+    number = float(value)
+    if not math.isfinite(number):
+        raise ValueError(f"`{name}` must be finite. Got {number}.")
+    return number
+
+
+def count(value: object, name: str, minimum: int = 0) -> int:
+    """An integer of at least `minimum`."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+        raise TypeError(f"`{name}` must be an integer. Got {type(value).__name__}.")
+    if int(value) < minimum:
+        raise ValueError(f"`{name}` must be {minimum} or more. Got {int(value)}.")
+    return int(value)
+
+
+def widths(value: Iterable[int]) -> tuple[int, ...]:
+    """Layer widths (n_0, ..., n_L), L >= 1."""
+    try:
+        result = tuple(count(n, "widths", 1) for n in value)
+    except TypeError:
+        raise TypeError("`widths` must be a sequence of integers (n_0, ..., n_L). Got " f"{value!r}.") from None
+    if len(result) < 2:
+        raise ValueError(
+            "`widths` must list at least the input and the output width (n_0, ..., n_L). "
+            f"Got {len(result)} of them."
+        )
+    return result
+
+
+def generator(rng: object) -> np.random.Generator:
+    """A numpy random generator, or a seed for one. There is no global seed."""
+    if isinstance(rng, np.random.Generator):
+        return rng
+    if isinstance(rng, numbers.Integral) and not isinstance(rng, bool):
+        return np.random.default_rng(int(rng))
+    raise TypeError(
+        "`rng` must be a numpy.random.Generator or an integer seed, so that the draw can be repeated. "
+        f"Got {type(rng).__name__}: pass for example `rng=np.random.default_rng(0)`."
+    )
+
+
+def _listed(options: Sequence[str]) -> str:
+    return ", ".join(repr(option) for option in options)
