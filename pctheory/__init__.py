@@ -1,0 +1,31 @@
+r"""pctheory: the theory of predictive coding networks, in closed form.
+
+A predictive coding network relaxes its hidden activities to the minimum of an energy and then changes its weights by
+local rules. For linear networks the equilibrium, its energy, their gradients and Hessians have closed forms; this package
+computes them, derives them (`pctheory.symbolic`) and checks them by real inference and training (`pctheory.nn`).
+"""
+
+from .block_tridiagonal import BlockTridiagonal
+from .data import Data
+from .datasets import load_dataset
+from .energy import activity_gradient, activity_hessian, energy, feedforward, loss, weight_gradient
+from .equilibrium import Equilibrium, equilibrium, rescaling
+from .network import LinearPCN
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "BlockTridiagonal",
+    "Data",
+    "Equilibrium",
+    "LinearPCN",
+    "activity_gradient",
+    "activity_hessian",
+    "energy",
+    "equilibrium",
+    "feedforward",
+    "load_dataset",
+    "loss",
+    "rescaling",
+    "weight_gradient",
+]

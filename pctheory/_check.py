@@ -131,7 +131,7 @@ def widths(value: Iterable[int]) -> tuple[int, ...]:
     try:
         result = tuple(count(n, "widths", 1) for n in value)
     except TypeError:
-        raise TypeError("`widths` must be a sequence of integers (n_0, ..., n_L). Got " f"{value!r}.") from None
+        raise TypeError(f"`widths` must be a sequence of integers (n_0, ..., n_L). Got {value!r}.") from None
     if len(result) < 2:
         raise ValueError(
             "`widths` must list at least the input and the output width (n_0, ..., n_L). "

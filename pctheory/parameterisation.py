@@ -83,7 +83,9 @@ def skip_pattern(widths: Sequence[int], skips: bool | Iterable[bool]) -> tuple[b
     else:
         pattern = tuple(bool(skip) for skip in skips)
     if len(pattern) != depth:
-        raise ValueError(f"`skips` must be one boolean or one per layer, {depth} of them. Got {len(pattern)}.")
+        raise ValueError(
+            f"`skips` must be one boolean or one per layer, {depth} of them. Got {len(pattern)}."
+        )
     for layer, skip in enumerate(pattern, start=1):
         if skip and layer in (1, depth):
             raise ValueError(

@@ -92,6 +92,15 @@ class Precision:
             return xp.linalg.solve(self._factor, rows.T).T
         return rows / self._factor
 
+    def unwhiten(self, rows: Array) -> Array:
+        r"""Rows :math:`v \mapsto C^{-T} v`, the inverse of `whiten`."""
+        if self.is_identity:
+            return rows
+        if self._is_matrix:
+            xp = array_namespace(rows)
+            return xp.linalg.solve(self._factor.T, rows.T).T
+        return rows / self._factor
+
     def matrix(self, like: Array) -> Array:
         r""":math:`\Pi` as a (size, size) array of the kind of `like`."""
         return self.value if self._is_matrix else self.apply(_identity(self.size, like))
