@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 
 from array_api_compat import array_namespace, device
 
@@ -28,6 +29,7 @@ from .network import LinearPCN
 __all__ = [
     "Equilibrium",
     "equilibrium",
+    "gradient_decomposition",
     "input_products",
     "noise_covariances",
     "output_products",
@@ -186,6 +188,43 @@ def equilibrium(net: LinearPCN, data: Data, *, method: str = "auto") -> Equilibr
     return result
 
 
+def gradient_decomposition(net: LinearPCN, data: Data) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
+    r"""The two terms of the gradient of F* in the weights (claim ``gradient-decomposition``).
+
+    .. math:: \frac{\partial F^*}{\partial W_l} = -a_l P_l^T S^{-1} \Big[ \langle r x^T \rangle Q_{l-1}^T
+              + \langle r r^T \rangle S^{-1} K_{l-1}^T \Big],
+              \qquad K_l = A_l K_{l-1} + \Sigma_l P_l^T, \quad K_0 = 0
+
+    Returns
+    -------
+    preconditioned : tuple of (n_l, n_{l-1})
+        Backprop's gradient with its output error preconditioned by :math:`S^{-1}`.
+    residual : tuple of (n_l, n_{l-1})
+        Vanishes at a perfect fit; it is what leaves saddles where backprop's gradient is zero.
+
+    Notes
+    -----
+    Their sum is the gradient of `EquilibratedEnergy`, which costs less. Cost: the products :math:`P_l, Q_l, K_l`.
+    """
+    x, y = _data(net, data)
+    xp = array_namespace(x, y)
+    outputs, inputs = output_products(net), input_products(net)
+    r = y - x @ outputs[0].T
+    size = x.shape[0]
+    solved = xp.linalg.solve(rescaling(net), r.T).T  # S^{-1} r
+    rx, rr = solved.T @ x / size, solved.T @ solved / size  # both preconditioned
+    k = xp.zeros_like(inputs[0] @ inputs[0][:, :1] @ outputs[-1][:1, :])
+    first, second = [], []
+    for l, (a, matrix, precision) in enumerate(
+        zip(net.multipliers, net.maps, net.precisions, strict=True), start=1
+    ):
+        p = outputs[l]
+        first.append(-a * p.T @ rx @ inputs[l - 1].T)
+        second.append(-a * p.T @ rr @ k.T)
+        k = matrix @ k + precision.solve(p).T
+    return tuple(first), tuple(second)
+
+
 def _by_sweep(net: LinearPCN, data: Data, x: Array, y: Array) -> Equilibrium:
     xp = array_namespace(x, y)
     products = _hidden_products(net)
@@ -257,24 +296,22 @@ def _sizes(net: LinearPCN) -> tuple[tuple[int, ...], int]:
 def _sweep_cost(net: LinearPCN) -> int:
     """Multiply-adds of P_1..P_L and of the QR factorisation of G^T."""
     sizes, outputs = _sizes(net)
-    return sum(outputs * a * b for a, b in zip(sizes, sizes[1:], strict=False)) + 2 * outputs**2 * sum(sizes)
+    return sum(outputs * a * b for a, b in pairwise(sizes)) + 2 * outputs**2 * sum(sizes)
 
 
 def _elimination_is_cheaper(net: LinearPCN, batch: int) -> bool:
     """Compare `_sweep_cost` with forming H and factoring it; the forward work in the batch is about the same."""
     sizes, _ = _sizes(net)
-    form = sum(b * a * a for a, b in zip(sizes, sizes[1:], strict=False))
-    factor = sum(n**3 // 3 for n in sizes[:-1]) + sum(
-        b * a * (a + b) for a, b in zip(sizes, sizes[1:-1], strict=False)
-    )
+    form = sum(b * a * a for a, b in pairwise(sizes))
+    factor = sum(n**3 // 3 for n in sizes[:-1]) + sum(b * a * (a + b) for a, b in pairwise(sizes[:-1]))
     solve = batch * sum(n * n for n in sizes[:-1])
     return form + factor + solve < _sweep_cost(net)
 
 
 def _forward_is_cheaper(net: LinearPCN) -> bool:
     sizes, outputs = _sizes(net)
-    forward = sum(b * a * (a + b) for a, b in zip(sizes, sizes[1:], strict=False))
-    backward = sum(outputs * a * b for a, b in zip(sizes, sizes[1:], strict=False)) + outputs**2 * sum(sizes)
+    forward = sum(b * a * (a + b) for a, b in pairwise(sizes))
+    backward = sum(outputs * a * b for a, b in pairwise(sizes)) + outputs**2 * sum(sizes)
     return forward < backward
 
 

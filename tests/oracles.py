@@ -1,0 +1,88 @@
+"""Slow and independent: everything from the definition of the energy, dense, without the structure the package uses."""
+
+import mpmath
+import numpy as np
+
+
+def dense_precisions(net):
+    """Pi_l as dense matrices."""
+    return [
+        np.asarray(p.value) * np.eye(p.size) if np.ndim(p.value) < 2 else np.asarray(p.value)
+        for p in net.precisions
+    ]
+
+
+def dense_maps(net):
+    """A_l = a_l W_l + tau_l I, written out."""
+    return [
+        a * np.asarray(w) + t * np.eye(*np.shape(w))
+        for w, a, t in zip(net.weights, net.multipliers, net.skips, strict=True)
+    ]
+
+
+def energy(net, activities):
+    """F(z) by loops over samples and layers."""
+    total = 0.0
+    for i in range(len(activities[0])):
+        for l, (matrix, precision) in enumerate(
+            zip(dense_maps(net), dense_precisions(net), strict=True), start=1
+        ):
+            error = activities[l][i] - matrix @ activities[l - 1][i]
+            total += error @ precision @ error
+    return total / (2 * len(activities[0]))
+
+
+def least_squares(net):
+    """J, K_x, K_y with whitened errors w = J z + K_x x + K_y y for hidden z: the energy is |w|^2 / 2 per sample."""
+    maps, roots = dense_maps(net), [np.linalg.cholesky(p).T for p in dense_precisions(net)]
+    widths = net.widths
+    rows = np.cumsum([0, *widths[1:]])
+    cols = np.cumsum([0, *widths])
+    full = np.zeros((rows[-1], cols[-1]))
+    for l in range(1, net.depth + 1):
+        block = slice(rows[l - 1], rows[l])
+        full[block, cols[l] : cols[l + 1]] = roots[l - 1]
+        full[block, cols[l - 1] : cols[l]] = -roots[l - 1] @ maps[l - 1]
+    return full[:, cols[1] : cols[-2]], full[:, : cols[1]], full[:, cols[-2] :]
+
+
+def minimise(net, data):
+    """Minimise the energy over the hidden activities by dense least squares: z_hidden (B, N), F*, and the condition of J."""
+    jacobian, from_x, from_y = least_squares(net)
+    target = -(data.x @ from_x.T + data.y @ from_y.T)
+    hidden = (
+        np.linalg.lstsq(jacobian, target.T, rcond=None)[0].T
+        if jacobian.shape[1]
+        else np.zeros((len(data.x), 0))
+    )
+    rest = hidden @ jacobian.T - target
+    singular = np.linalg.svd(jacobian, compute_uv=False) if jacobian.shape[1] else np.ones(1)
+    return hidden, 0.5 * np.sum(rest**2) / len(rest), singular[0] / singular[-1]
+
+
+def exact_equilibrium(net, data, digits=60):
+    """z_hidden (B, N) and F* in arbitrary precision, from the normal equations of the definition."""
+    with mpmath.workdps(digits):
+        jacobian, from_x, from_y = (mpmath.matrix(m.tolist()) for m in _exact_parts(net))
+        x, y = mpmath.matrix(data.x.tolist()), mpmath.matrix(data.y.tolist())
+        target = -(from_x * x.T + from_y * y.T)
+        hidden = mpmath.lu_solve(jacobian.T * jacobian, jacobian.T * target)
+        rest = jacobian * hidden - target
+        energy = sum(v**2 for v in rest) / (2 * len(data.x))
+        return np.array(hidden.T.tolist(), dtype=np.float64), float(energy)
+
+
+def _exact_parts(net):
+    if not all(p.is_identity for p in net.precisions):
+        raise ValueError("the arbitrary-precision oracle takes identity precisions: their roots are exact")
+    return least_squares(net)
+
+
+def finite_difference(function, vector, step=1e-6):
+    """Central differences of a scalar function, one coordinate at a time."""
+    gradient = np.empty_like(vector)
+    for i in range(vector.size):
+        shift = np.zeros_like(vector)
+        shift[i] = step
+        gradient[i] = (function(vector + shift) - function(vector - shift)) / (2 * step)
+    return gradient
