@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -208,7 +209,7 @@ class LinearPCN:
     @property
     def num_weights(self) -> int:
         """Number of scalar weights."""
-        return sum(out * into for into, out in zip(self.widths, self.widths[1:], strict=False))
+        return sum(out * into for into, out in pairwise(self.widths))
 
     def replace(self, **changes: Any) -> LinearPCN:
         """A new network with some of `weights`, `multipliers`, `skips`, `precisions` changed."""
@@ -239,7 +240,7 @@ class LinearPCN:
         """Cut a vector into arrays of the weights' shapes."""
         xp = array_namespace(vector)
         parts, start = [], 0
-        for into, out in zip(self.widths, self.widths[1:], strict=False):
+        for into, out in pairwise(self.widths):
             parts.append(xp.reshape(vector[start : start + out * into], (out, into)))
             start += out * into
         return tuple(parts)

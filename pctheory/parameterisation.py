@@ -20,6 +20,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -184,7 +185,7 @@ def initial_weights(
             std = float(init)
         return std * generator.standard_normal(shape)
 
-    return tuple(draw(out, into) for into, out in zip(sizes, sizes[1:], strict=False))
+    return tuple(draw(out, into) for into, out in pairwise(sizes))
 
 
 def learning_rate_scale(
