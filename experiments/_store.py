@@ -1,0 +1,383 @@
+"""Results on disk: where they lie, what they came from, and whether they are still what the code says.
+
+`results/<profile>/<name>/<hash>.npz` holds the arrays and `<hash>.json` their provenance. The hash is that of the
+settings and of the experiment's own code, so a result of other settings or other code is *stale*. The code that
+counts is the syntax tree of the experiment's module and of the helper modules of this package that it imports,
+without comments, docstrings, formatting, `PROFILES` and the defaults of `Config` (their values count as settings).
+`pctheory` does not count: refactoring it must not throw results away; a test recomputes committed ones instead.
+"""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import hashlib
+import importlib
+import json
+import pkgutil
+import platform
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from importlib import metadata
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from experiments._progress import Progress
+from experiments._result import Result, read_result, write_atomically, write_result
+from pctheory import _check
+
+PROFILES = ("quick", "cpu", "full")
+_SIZE_LIMIT = 1_000_000  # bytes of a committed result
+_INFRASTRUCTURE = frozenset({"_store", "_progress", "_result", "__main__", "__init__"})
+_PACKAGES = ("numpy", "scipy", "torch", "scikit-learn", "pctheory")
+
+
+@dataclasses.dataclass(frozen=True)
+class Experiment:
+    """An experiment module that keeps the contract."""
+
+    name: str
+    question: str
+    profiles: Mapping[str, Any]
+    run: Callable[[Any, Progress], Mapping[str, Any]]
+    code: str
+    analogue: str | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Meta:
+    """Where a result came from.
+
+    Attributes
+    ----------
+    experiment, profile
+        names
+    config
+        the settings that were used, as stored
+    setting
+        "exact setting", "scaled down: ..." (each setting that differs from the profile `full`, both values)
+        or "analogue: ..." (the module's `ANALOGUE`)
+    seconds, versions, commit
+        wall time, package versions, and the commit of the computation (None outside a checkout)
+    stale
+        why the result is not that of the present code and settings; None when it is
+    """
+
+    experiment: str
+    profile: str
+    config: Mapping[str, Any]
+    setting: str
+    seconds: float
+    versions: Mapping[str, str]
+    commit: str | None
+    stale: str | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Status:
+    """`state` is "present", "stale" or "missing"; `stem` is the path without suffix of the result, if there is one."""
+
+    state: str
+    reason: str | None = None
+    stem: Path | None = None
+    seconds: float | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Store:
+    """The experiments of one package and their results under one folder.
+
+    Parameters
+    ----------
+    package
+        importable package of experiment modules
+    root
+        folder of the results; default `results/` in the package
+    """
+
+    package: str = "experiments"
+    root: Path = Path(__file__).parent / "results"
+
+    def names(self) -> list[str]:
+        """The modules of the package that are experiments: no package, no leading underscore."""
+        path = importlib.import_module(self.package).__path__
+        return sorted(m.name for m in pkgutil.iter_modules(path) if not m.ispkg and m.name[0] != "_")
+
+    def experiment(self, name: str) -> Experiment:
+        module_name = name.replace("-", "_")
+        _check.choice(module_name, "experiment", self.names())
+        return _experiment(importlib.import_module(f"{self.package}.{module_name}"))
+
+    def status(self, experiment: Experiment, profile: str) -> Status:
+        """Whether the stored result of a profile is that of the present code and settings."""
+        config = experiment.profiles[_check.choice(profile, "profile", PROFILES)]
+        folder = self._folder(experiment, profile)
+        records = {p.with_suffix(""): _read_record(p) for p in sorted(folder.glob("*.json"))}
+        records = {stem: record for stem, record in records.items() if stem.with_suffix(".npz").exists()}
+        present = folder / _stem(experiment, config)
+        if present in records:
+            return Status("present", None, present, records[present]["seconds"])
+        if not records:
+            return Status("missing")
+        stem, record = max(records.items(), key=lambda item: item[1]["code"] == experiment.code)
+        reason = "its code changed" if record["code"] != experiment.code else "its settings changed"
+        return Status("stale", reason, stem, record["seconds"])
+
+    def load(self, experiment: Experiment, profile: str) -> tuple[Result, Meta]:
+        """The stored result, stale or not."""
+        status = self.status(experiment, profile)
+        if status.stem is None:
+            raise FileNotFoundError(
+                f"`{experiment.name}` has no result of the profile {profile!r}: "
+                f"run `python -m {self.package} {experiment.name} --profile {profile}`."
+            )
+        record = _read_record(status.stem.with_suffix(".json"))
+        meta = Meta(
+            experiment=experiment.name,
+            profile=profile,
+            config=record["config"],
+            setting=_setting(experiment, record["config"]),
+            seconds=record["seconds"],
+            versions=record["versions"],
+            commit=record["commit"],
+            stale=status.reason,
+        )
+        return read_result(status.stem.with_suffix(".npz")), meta
+
+    def obtain(
+        self,
+        experiment: Experiment,
+        profile: str,
+        *,
+        jobs: int = 1,
+        backend: str = "loky",
+        force: bool = False,
+        keep_stale: bool = False,
+        quiet: bool = False,
+    ) -> tuple[Result, Meta]:
+        """The result of a profile: the stored one where it is present, else computed, stored and read back."""
+        status = self.status(experiment, profile)
+        say = _silence if quiet else _say
+        if status.state == "stale" and not force:
+            say(f"{experiment.name} ({profile}): stale, {status.reason}")
+        if force or status.state == "missing" or (status.state == "stale" and not keep_stale):
+            self._compute(experiment, profile, jobs, backend, force, quiet, say)
+        return self.load(experiment, profile)
+
+    def _compute(
+        self,
+        experiment: Experiment,
+        profile: str,
+        jobs: int,
+        backend: str,
+        force: bool,
+        quiet: bool,
+        say: Callable[[str], None],
+    ) -> None:
+        config = experiment.profiles[profile]
+        folder = self._folder(experiment, profile)
+        stem = _stem(experiment, config)
+        checkpoints = folder / "checkpoints"
+        if force:
+            shutil.rmtree(checkpoints, ignore_errors=True)
+        say(f"{experiment.name} ({profile}): computing")
+        progress = Progress(
+            config, jobs, backend, checkpoints / stem, None if quiet else f"{experiment.name} ({profile})"
+        )
+        start = time.perf_counter()
+        result = Result(experiment.run(config, progress))
+        seconds = time.perf_counter() - start + progress.resumed_seconds
+        size = write_result(folder / f"{stem}.npz", result, compact=True)
+        record = {
+            "experiment": experiment.name,
+            "profile": profile,
+            "config": _plain(config),
+            "code": experiment.code,
+            "seed": getattr(config, "seed", None),
+            "seconds": round(seconds, 2),
+            "versions": _versions(),
+            "commit": _commit(),
+        }
+        write_atomically(folder / f"{stem}.json", json.dumps(record, indent=1, sort_keys=True) + "\n")
+        # Only now, with the new result in place, may its predecessors and its checkpoints go.
+        for old in [*folder.glob("*.json"), *folder.glob("*.npz")]:
+            if old.stem != stem:
+                old.unlink()
+        shutil.rmtree(checkpoints, ignore_errors=True)
+        say(f"{experiment.name} ({profile}): done in {seconds:.1f} s, {size / 1000:.0f} kB")
+        if size > _SIZE_LIMIT and profile != "quick":
+            say(f"{experiment.name} ({profile}): warning: a committed result should stay below 1 MB")
+
+    def _folder(self, experiment: Experiment, profile: str) -> Path:
+        return self.root / profile / experiment.name
+
+
+def _experiment(module: ModuleType) -> Experiment:
+    """Check the contract and name what is broken."""
+    name = module.__name__.rpartition(".")[2]
+    config, profiles = getattr(module, "Config", None), getattr(module, "PROFILES", None)
+    rule = None
+    if not (module.__doc__ or "").strip():
+        rule = "must have a docstring that states its question"
+    elif not (dataclasses.is_dataclass(config) and config.__dataclass_params__.frozen):  # type: ignore[union-attr]
+        rule = "must define a frozen dataclass `Config`"
+    elif not isinstance(profiles, Mapping) or set(profiles) != set(PROFILES):
+        rule = "must define `PROFILES` with the keys 'quick', 'cpu' and 'full'"
+    elif profiles["full"] != config():  # type: ignore[operator]
+        rule = "must have its published settings as the defaults of `Config`, so that PROFILES['full'] == Config()"
+    elif not callable(getattr(module, "run", None)):
+        rule = "must define `run(config, progress)`"
+    if rule is not None:
+        raise TypeError(f"The experiment `{name}` {rule}: see experiments/README.md.")
+    return Experiment(
+        name=name,
+        question=" ".join((module.__doc__ or "").strip().split("\n\n")[0].split()),
+        profiles=dict(profiles),  # type: ignore[arg-type]
+        run=module.run,
+        code=code_digest(module),
+        analogue=getattr(module, "ANALOGUE", None),
+    )
+
+
+def code_digest(module: ModuleType) -> str:
+    """Hash of the syntax of a module and of the helper modules of its package that it imports, directly or not."""
+    package = module.__name__.rpartition(".")[0]
+    folder = Path(str(module.__file__)).parent
+    trees: dict[str, ast.Module] = {}
+    pending = [module.__name__.rpartition(".")[2]]
+    while pending:
+        name = pending.pop()
+        path = folder / f"{name}.py"
+        if name in trees or name in _INFRASTRUCTURE or not path.exists():
+            continue
+        trees[name] = ast.parse(path.read_text(encoding="utf-8"))
+        pending += _siblings(trees[name], package)
+    return _digest({name: _syntax(tree) for name, tree in trees.items()})
+
+
+def _siblings(tree: ast.Module, package: str) -> list[str]:
+    """Names of modules of `package` that `tree` imports; names that are no module fall out later."""
+    found: list[str] = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found += [a.name[len(package) + 1 :] for a in node.names if a.name.startswith(f"{package}.")]
+        elif isinstance(node, ast.ImportFrom):
+            source = f"{package}.{node.module or ''}".rstrip(".") if node.level == 1 else node.module or ""
+            if source == package:
+                found += [a.name for a in node.names]
+            elif source.startswith(f"{package}."):
+                found.append(source[len(package) + 1 :])
+    return [name.partition(".")[0] for name in found]
+
+
+def _syntax(node: object) -> object:
+    """The syntax tree as plain lists, the same for every Python version: `ast.dump` prints new empty fields."""
+    if isinstance(node, list):
+        return [_syntax(item) for item in node if not _is_docstring(item) and not _is_profiles(item)]
+    if not isinstance(node, ast.AST):
+        return repr(node)
+    fields = {name: value for name, value in ast.iter_fields(node) if name != "type_comment"}
+    if isinstance(node, ast.ClassDef) and node.name == "Config":
+        fields["body"] = [
+            _without_default(item) if isinstance(item, ast.AnnAssign) else item for item in node.body
+        ]
+    return [type(node).__name__, {k: _syntax(v) for k, v in fields.items() if v is not None and v != []}]
+
+
+def _without_default(node: ast.AnnAssign) -> ast.AnnAssign:
+    return ast.AnnAssign(target=node.target, annotation=node.annotation, value=None, simple=node.simple)
+
+
+def _is_docstring(node: object) -> bool:
+    """A string that stands alone as a statement has no effect, wherever it stands."""
+    return (
+        isinstance(node, ast.Expr)
+        and isinstance(node.value, ast.Constant)
+        and isinstance(node.value.value, str)
+    )
+
+
+def _is_profiles(node: object) -> bool:
+    target = node.targets[0] if isinstance(node, ast.Assign) else getattr(node, "target", None)
+    return (
+        isinstance(node, ast.Assign | ast.AnnAssign)
+        and isinstance(target, ast.Name)
+        and target.id == "PROFILES"
+    )
+
+
+def _setting(experiment: Experiment, used: Mapping[str, Any]) -> str:
+    """How the settings that were used relate to the published ones."""
+    if experiment.analogue is not None:
+        return f"analogue: {experiment.analogue}"
+    published = _plain(experiment.profiles["full"])
+    differing = [name for name in used if name not in published or used[name] != published[name]]
+    if not differing:
+        return "exact setting"
+    fields = {
+        f.name: f.metadata.get("label", f.name.replace("_", " "))
+        for f in dataclasses.fields(experiment.profiles["full"])
+    }
+    parts = [
+        f"{fields.get(name, name)} {_shown(used[name])} instead of {_shown(published.get(name))}"
+        for name in differing
+    ]
+    return f"scaled down: {'; '.join(parts)}"
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(_shown, value))
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _stem(experiment: Experiment, config: Any) -> str:
+    return _digest([_plain(config), experiment.code])
+
+
+def _plain(config: Any) -> dict[str, Any]:
+    """The settings as JSON has them (tuples are lists), so that a stored and a present config compare."""
+    plain: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(config)))
+    return plain
+
+
+def _digest(value: object) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _read_record(path: Path) -> dict[str, Any]:
+    record: dict[str, Any] = json.loads(path.read_text())
+    return record
+
+
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _commit() -> str | None:
+    """The commit of the checkout, with "+" where tracked files differ from it; None outside one."""
+    try:
+        git = ["git", "-C", str(Path(__file__).parent)]
+        head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True)
+        changed = subprocess.run([*git, "diff", "--quiet", "HEAD"], capture_output=True, check=False)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return head.stdout.strip() + ("+" if changed.returncode else "")
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def _silence(line: str) -> None:
+    pass

@@ -1,0 +1,156 @@
+"""The contract of a figure module, and how one is drawn."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import io
+import json
+import pkgutil
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from matplotlib.figure import Figure as Canvas
+
+from experiments._result import Result, write_atomically
+from experiments._store import Meta
+from pctheory import _check
+from pctheory.plotting import style
+
+FORMATS = ("png", "pdf")
+_SETTINGS = ("exact setting", "scaled down", "analogue")
+# Without these matplotlib writes the time of drawing: the same result must give the same bytes.
+_METADATA: dict[str, dict[str, Any]] = {"png": {"Software": None}, "pdf": {"CreationDate": None}}
+
+
+@dataclasses.dataclass(frozen=True)
+class Figure:
+    """A figure module that keeps the contract."""
+
+    id: str
+    title: str
+    source: str
+    size: tuple[float, float]
+    experiments: tuple[str, ...]
+    single: bool
+    draw: Callable[..., None]
+    caption: Callable[..., str]
+    numbers: Callable[..., Mapping[str, Any]] | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Drawn:
+    """What is known of a drawn figure: the gallery, the captions and the numbers of the paper are made from it."""
+
+    id: str
+    title: str
+    source: str
+    setting: str
+    caption: str
+    experiments: list[str]
+    profile: str
+    stale: bool
+    seconds: float
+    numbers: dict[str, str | int | float]
+
+
+def figure_ids(package: str) -> list[str]:
+    path = importlib.import_module(package).__path__
+    names = (m.name for m in pkgutil.iter_modules(path) if not m.ispkg and m.name[0] != "_")
+    return sorted(name.replace("_", "-") for name in names)
+
+
+def load_figure(package: str, name: str) -> Figure:
+    """Import a figure module by its id, with `-` or `_`, and check the contract."""
+    figure_id = _check.choice(name.replace("_", "-"), "figure", figure_ids(package))
+    return _figure(importlib.import_module(f"{package}.{figure_id.replace('-', '_')}"), figure_id)
+
+
+def _figure(module: ModuleType, figure_id: str) -> Figure:
+    single = hasattr(module, "EXPERIMENT")
+    used = (module.EXPERIMENT,) if single else getattr(module, "EXPERIMENTS", ())
+    size = getattr(module, "SIZE", None)
+    rule = None
+    if not used or not all(isinstance(e, ModuleType) for e in used):
+        rule = "must name its experiment module as `EXPERIMENT`, or several as the tuple `EXPERIMENTS`"
+    elif not isinstance(size, tuple) or len(size) != 2:
+        rule = "must give its printed size in inches as `SIZE = (width, height)`"
+    elif not all(isinstance(getattr(module, name, None), str) for name in ("TITLE", "SOURCE")):
+        rule = "must define the strings `TITLE` and `SOURCE`"
+    elif not all(callable(getattr(module, name, None)) for name in ("draw", "caption")):
+        rule = "must define `draw(fig, result)` and `caption(result, meta)`"
+    if rule is not None:
+        raise TypeError(f"The figure `{figure_id}` {rule}: see experiments/README.md.")
+    assert size is not None
+    return Figure(
+        id=figure_id,
+        title=module.TITLE,
+        source=module.SOURCE,
+        size=(float(size[0]), float(size[1])),
+        experiments=tuple(e.__name__.rpartition(".")[2] for e in used),
+        single=single,
+        draw=module.draw,
+        caption=module.caption,
+        numbers=getattr(module, "numbers", None),
+    )
+
+
+def draw_figure(
+    figure: Figure, stored: Sequence[tuple[Result, Meta]], out: Path, formats: Sequence[str]
+) -> Drawn:
+    """Write `out/<id>.<format>`, `out/<id>.txt` (the caption) and `out/<id>.json` (the record of it all).
+
+    Everything is made before anything is written, so a figure that fails leaves its last good version in place.
+    """
+    metas = [meta for _, meta in stored]
+    if figure.single:
+        result, meta = stored[0]
+        arguments: tuple[Any, Any] = (result, meta)
+    else:
+        arguments = ({m.experiment: r for r, m in stored}, {m.experiment: m for m in metas})
+    caption = " ".join(figure.caption(*arguments).split())
+    if not any(setting in caption for setting in _SETTINGS):
+        raise ValueError(
+            f"The caption of `{figure.id}` must say 'exact setting', 'scaled down: ...' or 'analogue: ...': "
+            "put `meta.setting` into it."
+        )
+    numbers = dict(figure.numbers(arguments[0])) if figure.numbers else {}
+    images = _render(figure, arguments[0], formats)
+    drawn = Drawn(
+        id=figure.id,
+        title=figure.title,
+        source=figure.source,
+        setting=min((s for s in _SETTINGS if s in caption), key=caption.index),
+        caption=caption,
+        experiments=list(figure.experiments),
+        profile=metas[0].profile,
+        stale=any(meta.stale for meta in metas),
+        seconds=sum(meta.seconds for meta in metas),
+        numbers={
+            key: value if isinstance(value, str | int) else float(value) for key, value in numbers.items()
+        },
+    )
+    for suffix, image in images.items():
+        write_atomically(out / f"{figure.id}.{suffix}", image)
+    write_atomically(out / f"{figure.id}.txt", caption + "\n")
+    write_atomically(out / f"{figure.id}.json", json.dumps(dataclasses.asdict(drawn), indent=1) + "\n")
+    return drawn
+
+
+def read_drawn(out: Path) -> list[Drawn]:
+    """The records of all figures that lie in `out`, by id."""
+    return [Drawn(**json.loads(path.read_text())) for path in sorted(out.glob("*.json"))]
+
+
+def _render(figure: Figure, result: Any, formats: Sequence[str]) -> dict[str, bytes]:
+    images = {}
+    with style():
+        canvas = Canvas(figsize=figure.size, layout="constrained")
+        figure.draw(canvas, result)
+        for suffix in formats:
+            buffer = io.BytesIO()
+            canvas.savefig(buffer, format=suffix, metadata=_METADATA[suffix])
+            images[suffix] = buffer.getvalue()
+    return images
