@@ -66,7 +66,10 @@ def _download(url: str, folder: Path) -> Path:
     progress = _importable("tqdm") and sys.stderr.isatty()
     downloader = pooch.HTTPDownloader(timeout=CONNECT_SECONDS, progressbar=progress)
     # known_hash=None: `verify` checks what counts, the decompressed bytes.
-    return Path(pooch.retrieve(url, known_hash=None, path=folder, downloader=downloader))
+    try:
+        return Path(pooch.retrieve(url, known_hash=None, path=folder, downloader=downloader))
+    except OSError as error:  # a network error of requests prints a whole stack of causes
+        raise OSError(f"{url} could not be had ({type(error).__name__})") from None
 
 
 def _mirror(base: str) -> Callable[[DatasetInfo, Path], Contents]:
@@ -212,11 +215,11 @@ def obtain(name: str) -> tuple[bool, str]:
                 # Colour photographs hardly compress; the others shrink to a quarter or less.
                 store(contents[file.name], data_home() / name / file.name, compress=name != "cifar10")
         except FAILURES as error:
-            failures.append(f"{label}: {_short(error)}")
+            failures.append(f"{label}: {_first_line(error)}")
         else:
             seconds = time.perf_counter() - start
-            line = f"stored in {data_home() / name} ({label}, {seconds:.1f} s)"
-            return True, line + (f"; before that, {'; '.join(failures)}" if failures else "")
+            before = f", after {'; '.join(failures)}" if failures else ""
+            return True, f"stored in {data_home() / name} by {label} in {seconds:.1f} s{before}"
     return False, "; ".join(failures)
 
 
@@ -237,10 +240,8 @@ def store(content: bytes, path: Path, *, compress: bool) -> Path:
     return target
 
 
-def _short(error: BaseException) -> str:
-    text = str(error).strip() or type(error).__name__
-    first = text.splitlines()[0]
-    return first if len(first) <= 160 else f"{type(error).__name__}: {first[:120]}..."
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

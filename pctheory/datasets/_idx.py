@@ -69,4 +69,4 @@ def encode_idx(array: np.ndarray) -> bytes:
             f"Got {array.dtype}: convert it first."
         )
     lengths = b"".join(length.to_bytes(4, "big") for length in array.shape)
-    return bytes([0, 0, code, array.ndim]) + lengths + array.astype(big).tobytes()
+    return bytes([0, 0, code, array.ndim]) + lengths + np.asarray(array, dtype=big).tobytes()
