@@ -47,7 +47,7 @@ LANDSCAPE: Colormap = LinearSegmentedColormap.from_list(
 """For losses and energies: low is dark, so that minima read as valleys."""
 
 SEQUENCE: Colormap = LinearSegmentedColormap.from_list(
-    "sequence", ["#9fcdf0", "#3f90da", "#23527c", "#101c2c"]
+    "sequence", ["#a8d2f2", "#3f90da", "#2a6096", "#1d3f66"]
 )
 """For an ordered family of lines (depth, width, time): light to dark."""
 
@@ -91,7 +91,9 @@ _RC: dict[str, Any] = {
     "lines.markersize": 3.4,
     "lines.markeredgewidth": 0.6,
     "patch.linewidth": 0.5,
-    "legend.frameon": False,
+    "legend.framealpha": 0.75,
+    "legend.edgecolor": "none",
+    "legend.fancybox": False,
     "legend.handlelength": 1.6,
     "legend.handletextpad": 0.5,
     "legend.labelspacing": 0.3,
@@ -133,7 +135,7 @@ def shades(count: int) -> list[str]:
     Examples
     --------
     >>> shades(2)
-    ['#9fcdf0', '#101c2c']
+    ['#a8d2f2', '#1d3f66']
     """
     _check.count(count, "count", 1)
     if count == 1:

@@ -1,0 +1,85 @@
+# The two commands that matter: `make figures` and `make test`. Each builds the environment when it is missing.
+#   make figures FIG=saddle_escape PROFILE=full JOBS=8
+
+PYTHON  ?= python3
+PROFILE ?= cpu
+JOBS    ?= $(shell nproc 2>/dev/null || echo 2)
+FIG     ?=
+
+VENV := .venv
+PY   := $(VENV)/bin/python
+
+# One BLAS thread per process: sweeps run in processes, and mixed thread pools slow small blocks down 40-400 times.
+export OPENBLAS_NUM_THREADS = 1
+export OMP_NUM_THREADS = 1
+export MKL_NUM_THREADS = 1
+export MPLBACKEND = Agg
+# No clock in PDF and PNG: the same result gives the same bytes.
+export SOURCE_DATE_EPOCH = 0
+
+.DEFAULT_GOAL := help
+.SECONDARY:
+.DELETE_ON_ERROR:
+.PHONY: help env data figures test quick lint types paper notebooks reproduce claims clean
+
+help:
+	@echo "make figures [FIG=id] [PROFILE=quick|cpu|full] [JOBS=n]   draw the figures into figures/out/index.html"
+	@echo "make test        the tests            make paper      the paper, from figures and generated numbers"
+	@echo "make quick       every figure, small  make notebooks  run the notebooks"
+	@echo "make reproduce   recompute the committed results of the profile cpu, then draw"
+	@echo "make data        fetch the real data  make claims     the table of claims in the README"
+	@echo "make lint        ruff and mypy        make clean      remove what can be regenerated"
+
+env: $(VENV)/.installed
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	test -x $(PY) || $(PYTHON) -m venv $(VENV)
+	$(PY) -m pip install --quiet --disable-pip-version-check -e ".[all]" -c constraints.txt
+	touch $@
+
+# Asked for by name, the data are looked for again. The figures ask once: without the real sets they use the digits.
+data: env
+	$(PY) -m pctheory.datasets
+
+$(VENV)/.data: $(VENV)/.installed
+	$(PY) -m pctheory.datasets || echo "Some data sets are missing: figures that want them use the digits and say so."
+	touch $@
+
+figures: $(VENV)/.installed $(VENV)/.data
+	$(PY) -m figures $(FIG) --profile $(PROFILE) --jobs $(JOBS)
+
+quick: $(VENV)/.installed
+	$(PY) -m figures $(FIG) --profile quick --jobs $(JOBS) --out build/quick
+
+test: $(VENV)/.installed
+	$(PY) -m pytest -n 2
+
+types: $(VENV)/.installed
+	$(PY) -m mypy
+
+lint: types
+	$(PY) -m ruff check
+	$(PY) -m ruff format --check
+
+paper: figures
+	cd paper && latexmk -pdf -halt-on-error -interaction=nonstopmode -outdir=build main.tex
+	@! grep -E "(Reference|Citation).*undefined|There were undefined" paper/build/main.log \
+	  || { echo "paper/main.tex has undefined references or citations (above)."; exit 1; }
+
+notebooks: $(VENV)/.installed
+	$(PY) -m pytest --nbmake experiments/notebooks
+
+# Interrupted, it is continued by `make figures`; git has the committed results.
+reproduce: $(VENV)/.installed $(VENV)/.data
+	rm -rf experiments/results/cpu
+	$(PY) -m experiments --profile cpu --jobs $(JOBS)
+	$(PY) -m figures --profile cpu --jobs $(JOBS)
+
+claims: $(VENV)/.installed
+	$(PY) -m pctheory.claims
+
+clean:
+	rm -rf build dist figures/out paper/build paper/generated experiments/results/quick
+	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find experiments/results -name checkpoints -type d -prune -exec rm -rf {} +
+	find pctheory experiments figures tests -name __pycache__ -type d -prune -exec rm -rf {} +
