@@ -1,0 +1,598 @@
+r"""Symmetric block-tridiagonal matrices with unequal blocks: products, Cholesky factor, inverse blocks, spectrum.
+
+.. math:: H = \begin{pmatrix} D_1 & E_1^T & \\ E_1 & D_2 & E_2^T \\ & E_2 & \ddots \end{pmatrix},
+          \qquad D_l \in \mathbb R^{n_l \times n_l}, \quad E_l \in \mathbb R^{n_{l+1} \times n_l}.
+
+Elimination runs from the last block to the first. For the activity Hessian of a predictive coding network every pivot
+is then at least :math:`\Pi_l` (it is the curvature of the energy above layer l, minimised over the layers above), while
+from the first block on the pivots can become as small as the smallest eigenvalue, by cancellation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import accumulate, pairwise
+from typing import Any
+
+import numpy as np
+import scipy.linalg
+from array_api_compat import array_namespace, device, is_array_api_obj, is_numpy_namespace
+from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
+
+from . import _check
+from ._check import Array
+
+__all__ = ["BlockTridiagonal", "BlockTridiagonalCholesky", "ExtremeEigenvalues"]
+
+DENSE_SIZE = 400
+"""Up to this order, eigenvalues come from a dense factorisation: it costs no more than the Lanczos iterations."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class BlockTridiagonal:
+    r"""A symmetric block-tridiagonal matrix H, kept in the array library of its blocks.
+
+    Parameters
+    ----------
+    diagonal : m arrays (n_l, n_l)
+        :math:`D_1, \dots, D_m`, symmetric up to rounding (then symmetrised). m = 0 is the 0 x 0 matrix.
+    lower : m - 1 arrays (n_{l+1}, n_l)
+        :math:`E_1, \dots, E_{m-1}`, below the diagonal.
+
+    Notes
+    -----
+    Vectors are rows: a batch is (B, N) with :math:`N = \sum_l n_l`. Products cost :math:`O(B \sum_l n_l^2)`, the
+    factorisation :math:`O(\sum_l n_l^3)`. The blocks are differentiable inputs in torch and JAX.
+
+    Examples
+    --------
+    >>> H = BlockTridiagonal([[[2.0]], [[2.0]]], [[[-1.0]]])
+    >>> H.matvec([[1.0, 0.0]])
+    array([[ 2., -1.]])
+    >>> H.cholesky().solve([[1.0, 1.0]])
+    array([[1., 1.]])
+    """
+
+    diagonal: Sequence[Array]
+    lower: Sequence[Array]
+
+    def __post_init__(self) -> None:
+        diagonal = [_check.matrix(block, f"diagonal[{l}]") for l, block in enumerate(self.diagonal)]
+        lower = [_check.matrix(block, f"lower[{l}]") for l, block in enumerate(self.lower)]
+        if len(lower) != max(len(diagonal) - 1, 0):
+            raise ValueError(
+                f"`lower` must have one block fewer than `diagonal`: {max(len(diagonal) - 1, 0)} for {len(diagonal)} "
+                f"diagonal blocks. Got {len(lower)}."
+            )
+        for l, block in enumerate(diagonal):
+            if block.shape[0] != block.shape[1]:
+                raise ValueError(f"`diagonal[{l}]` must be square. Got shape {tuple(block.shape)}.")
+        for l, block in enumerate(lower):
+            expected = (diagonal[l + 1].shape[0], diagonal[l].shape[0])
+            if tuple(block.shape) != expected:
+                raise ValueError(
+                    f"`lower[{l}]` must have shape {expected}: it maps block {l} to block {l + 1}. "
+                    f"Got {tuple(block.shape)}."
+                )
+        if diagonal:
+            xp = _check.same_namespace([*diagonal, *lower], "diagonal and lower")
+            dtype = xp.result_type(*diagonal, *lower)
+            diagonal = [
+                _symmetric(xp.astype(block, dtype), f"diagonal[{l}]") for l, block in enumerate(diagonal)
+            ]
+            lower = [xp.astype(block, dtype) for block in lower]
+        object.__setattr__(self, "diagonal", tuple(diagonal))
+        object.__setattr__(self, "lower", tuple(lower))
+
+    @property
+    def num_blocks(self) -> int:
+        """Number m of diagonal blocks."""
+        return len(self.diagonal)
+
+    @cached_property
+    def sizes(self) -> tuple[int, ...]:
+        """Orders (n_1, ..., n_m) of the diagonal blocks."""
+        return tuple(block.shape[0] for block in self.diagonal)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(N, N) with N = n_1 + ... + n_m."""
+        return sum(self.sizes), sum(self.sizes)
+
+    def __repr__(self) -> str:
+        sizes = [str(n) for n in self.sizes]
+        if len(sizes) > 8:
+            sizes[4:-2] = ["..."]
+        dtype = f", {self.diagonal[0].dtype}" if self.diagonal else ""
+        return f"BlockTridiagonal({self.num_blocks} blocks of order [{', '.join(sizes)}]{dtype})"
+
+    def split(self, rows: Array) -> tuple[Array, ...]:
+        """Cut rows (B, N) into their blocks, a tuple of m arrays (B, n_l)."""
+        return self._split(self._rows(rows))
+
+    def join(self, parts: Sequence[Array]) -> Array:
+        """Rows (B, N) from their blocks, m >= 1 arrays (B, n_l): the inverse of `split`."""
+        parts = [_check.matrix(part, f"parts[{l}]") for l, part in enumerate(parts)]
+        if not parts:
+            raise ValueError(
+                "`parts` must hold at least one block to show B. Got none: the rows are empty, (B, 0)."
+            )
+        shapes = [tuple(part.shape) for part in parts]
+        if shapes != [(shapes[0][0], n) for n in self.sizes]:
+            raise ValueError(
+                f"`parts` must have shapes (B, n_l) with n_l = {self.sizes} and one B. Got {shapes}."
+            )
+        return _check.same_namespace(parts, "parts").concat(parts, axis=1)
+
+    def matvec(self, rows: Array) -> Array:
+        r"""Products :math:`v \mapsto H v` of rows, (B, N) -> (B, N)."""
+        return self._matvec(self._rows(rows))
+
+    def to_dense(self) -> Array:
+        """H as one (N, N) array."""
+        return _dense(self.diagonal, self.lower, [block.T for block in self.lower])
+
+    def shifted(self, sigma: float) -> BlockTridiagonal:
+        r""":math:`H + \sigma I`."""
+        sigma = _check.real(sigma, "sigma")
+        return BlockTridiagonal([block + sigma * _identity(block) for block in self.diagonal], self.lower)
+
+    def as_linear_operator(self) -> LinearOperator:
+        """H as a scipy operator on numpy float64 columns, for iterative solvers; the blocks are copied if need be."""
+        host = self._host()
+
+        def matmat(columns: np.ndarray) -> np.ndarray:
+            return host._matvec(columns.T).T
+
+        def matvec(vector: np.ndarray) -> np.ndarray:
+            return matmat(vector.reshape(-1, 1))[:, 0]
+
+        return LinearOperator(
+            self.shape, matvec=matvec, rmatvec=matvec, matmat=matmat, rmatmat=matmat, dtype=np.float64
+        )
+
+    def cholesky(self) -> BlockTridiagonalCholesky:
+        r"""The factor R of :math:`H = R^T R`, by block elimination from the last block to the first.
+
+        .. math:: C_l C_l^T = D_l - X_l^T X_l, \qquad X_l = C_{l+1}^{-1} E_l
+
+        Cost :math:`\sum_l (n_l^3/3 + n_{l+1}^2 n_l + n_{l+1} n_l^2)` multiply-adds. In numpy by LAPACK and BLAS in
+        place; elsewhere by the library's own `cholesky` and `solve`, differentiable.
+
+        Raises
+        ------
+        ValueError
+            If H is not positive definite to working precision.
+        """
+        kernel = self._kernel
+        pivots: list[Array] = []
+        couplings: list[Array] = []
+        for l in reversed(range(self.num_blocks)):
+            if pivots:
+                couplings.append(kernel.solve(pivots[-1], kernel.columns(self.lower[l])))
+            pivot = kernel.pivot(self.diagonal[l], couplings[-1] if couplings else None)
+            if pivot is None:
+                raise ValueError(
+                    "The block-tridiagonal matrix must be positive definite. Got one whose elimination stops at "
+                    f"`diagonal[{l}]` of {self.num_blocks} blocks: check the blocks, or add to the diagonal with "
+                    "`shifted`."
+                )
+            pivots.append(pivot)
+        return BlockTridiagonalCholesky(self, tuple(pivots[::-1]), tuple(couplings[::-1]))
+
+    def extreme_eigenvalues(self, k: int = 1) -> ExtremeEigenvalues:
+        r"""The k smallest and the k largest eigenvalues of H, with eigenvectors and residual norms.
+
+        Parameters
+        ----------
+        k : int
+            1 to N.
+
+        Notes
+        -----
+        Up to order 400 (or for k near N) from the singular values of the dense Cholesky factor: an eigenvalue
+        :math:`\lambda` errs by :math:`O(\varepsilon \sqrt{\lambda \lambda_{\max}})` beyond the error of the factor
+        itself. Above, by Lanczos on the products (largest) and on the solves (smallest: the reciprocal of the largest
+        eigenvalue of the inverse, which keeps its relative precision). Pairs found are deflated and the iteration is
+        repeated until nothing better turns up, because one Krylov space holds one copy of a multiple eigenvalue. An
+        indefinite H is shifted first: its small eigenvalues have the absolute precision
+        :math:`\varepsilon \lambda_{\max}` only. Deterministic. Not differentiable: numpy float64.
+
+        Examples
+        --------
+        >>> found = BlockTridiagonal([[[2.0]], [[2.0]]], [[[-1.0]]]).extreme_eigenvalues()
+        >>> found.smallest.round(12), found.largest.round(12)
+        (array([1.]), array([3.]))
+        """
+        size = self.shape[0]
+        if _check.count(k, "k", 1) > size:
+            raise ValueError(f"`k` must be at most the order of the matrix, {size}. Got {k}.")
+        host = self._host()
+        pairs = _dense_pairs if size <= DENSE_SIZE or 4 * k >= size else _iterative_pairs
+        small, small_rows, large, large_rows = pairs(host, int(k))
+        return ExtremeEigenvalues(
+            small,
+            large,
+            small_rows,
+            large_rows,
+            np.linalg.norm(host._matvec(small_rows) - small[:, None] * small_rows, axis=1),
+            np.linalg.norm(host._matvec(large_rows) - large[:, None] * large_rows, axis=1),
+        )
+
+    def _rows(self, rows: Array) -> Array:
+        """Check rows, in the library and the dtype of the blocks."""
+        if not self.diagonal:
+            rows = _check.as_array(rows, "rows")
+        else:
+            like = self.diagonal[0]
+            xp = array_namespace(like)
+            if not is_array_api_obj(rows):
+                rows = xp.asarray(_check.to_numpy(rows, "rows"), device=device(like))
+            xp = _check.same_namespace([like, _check.as_array(rows, "rows")], "the blocks and `rows`")
+            rows = xp.astype(rows, like.dtype)
+        if rows.ndim != 2 or rows.shape[1] != self.shape[0]:
+            raise ValueError(
+                f"`rows` must have shape (B, {self.shape[0]}), one vector a row. Got {tuple(rows.shape)}."
+            )
+        return _check.finite(rows, "rows")
+
+    def _split(self, rows: Array) -> tuple[Array, ...]:
+        return tuple(rows[:, start:stop] for start, stop in pairwise(accumulate(self.sizes, initial=0)))
+
+    def _matvec(self, rows: Array) -> Array:
+        parts = self._split(rows)
+        if not parts:
+            return rows
+        result = [part @ block for part, block in zip(parts, self.diagonal, strict=True)]
+        for l, block in enumerate(self.lower):
+            result[l] = result[l] + parts[l + 1] @ block
+            result[l + 1] = result[l + 1] + parts[l] @ block.T
+        return array_namespace(rows).concat(result, axis=1)
+
+    def _host(self) -> BlockTridiagonal:
+        """The same matrix in numpy float64."""
+        return BlockTridiagonal(
+            [_check.to_numpy(block, "diagonal") for block in self.diagonal],
+            [_check.to_numpy(block, "lower") for block in self.lower],
+        )
+
+    @property
+    def _kernel(self) -> _Lapack | _ArrayAPI:
+        if not self.diagonal:
+            return _ArrayAPI(np)
+        xp = array_namespace(*self.diagonal)
+        return _Lapack(self.diagonal[0].dtype) if is_numpy_namespace(xp) else _ArrayAPI(xp)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class BlockTridiagonalCholesky:
+    r"""The factor R of :math:`H = R^T R`, block lower bidiagonal with :math:`R_{ll} = C_l^T`, :math:`R_{l+1,l} = X_l`.
+
+    Attributes
+    ----------
+    matrix : BlockTridiagonal
+        H.
+    pivots : m arrays (n_l, n_l)
+        :math:`C_l`, lower triangular.
+    couplings : m - 1 arrays (n_{l+1}, n_l)
+        :math:`X_l`.
+    """
+
+    matrix: BlockTridiagonal
+    pivots: tuple[Array, ...]
+    couplings: tuple[Array, ...]
+
+    def __repr__(self) -> str:
+        return f"BlockTridiagonalCholesky({self.matrix!r})"
+
+    def solve(self, rows: Array) -> Array:
+        r"""Solutions of :math:`H x = b` for rows b, (B, N) -> (B, N)."""
+        return self._solve(self.matrix._rows(rows))
+
+    def logdet(self) -> Array:
+        r""":math:`\log\det H = 2 \sum_l \sum_i \log (C_l)_{ii}`, a scalar of the blocks' library."""
+        if not self.pivots:
+            return np.float64(0.0)
+        xp = array_namespace(*self.pivots)
+        return 2 * xp.sum(xp.log(xp.concat([xp.linalg.diagonal(pivot) for pivot in self.pivots])))
+
+    def inverse_blocks(self) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
+        r"""Diagonal blocks (n_l, n_l) and sub-diagonal blocks (n_{l+1}, n_l) of :math:`\Sigma = H^{-1}`.
+
+        .. math:: \Sigma_{l+1,l} = -G_l \Sigma_{ll}, \qquad
+                  \Sigma_{l+1,l+1} = (C_{l+1} C_{l+1}^T)^{-1} + G_l \Sigma_{ll} G_l^T, \qquad G_l = C_{l+1}^{-T} X_l
+
+        Notes
+        -----
+        The recursion of Takahashi (and of the Rauch-Tung-Striebel smoother) adds positive matrices only, so nothing
+        cancels. It costs a few factorisations; the rest of the inverse, which is full, is never formed. For an activity
+        Hessian these are posterior covariances (claim ``posterior``).
+
+        Examples
+        --------
+        >>> H = BlockTridiagonal([[[2.0]], [[2.0]]], [[[-1.0]]])
+        >>> diagonal, lower = H.cholesky().inverse_blocks()
+        >>> [round(block.item() * 3, 12) for block in (*diagonal, *lower)]
+        [2.0, 2.0, 1.0]
+        """
+        kernel = self.matrix._kernel
+        diagonal: list[Array] = []
+        lower: list[Array] = []
+        for l, pivot in enumerate(self.pivots):
+            root = kernel.solve(pivot, kernel.columns(_identity(pivot)))  # C^{-1}
+            block = root.T @ root
+            if l:
+                gain = kernel.solve(pivot, kernel.columns(self.couplings[l - 1]), transposed=True)
+                cross = gain @ diagonal[-1]
+                lower.append(-cross)
+                block = block + cross @ gain.T
+                block = (block + block.T) / 2
+            diagonal.append(block)
+        return tuple(diagonal), tuple(lower)
+
+    def to_dense(self) -> Array:
+        """R as one (N, N) array."""
+        above = [array_namespace(block).zeros_like(block.T) for block in self.couplings]
+        return _dense([pivot.T for pivot in self.pivots], self.couplings, above)
+
+    def _solve(self, rows: Array) -> Array:
+        if 0 in rows.shape:
+            return rows
+        kernel = self.matrix._kernel
+        parts = [kernel.columns(part.T) for part in self.matrix._split(rows)]
+        last = len(parts) - 1
+        for l in reversed(range(len(parts))):  # y_l = C_l^{-1} (b_l - X_l^T y_{l+1})
+            if l < last:
+                parts[l] = kernel.subtract(parts[l], self.couplings[l], parts[l + 1], transposed=True)
+            parts[l] = kernel.solve(self.pivots[l], parts[l])
+        for l in range(len(parts)):  # x_l = C_l^{-T} (y_l - X_{l-1} x_{l-1})
+            if l:
+                parts[l] = kernel.subtract(parts[l], self.couplings[l - 1], parts[l - 1])
+            parts[l] = kernel.solve(self.pivots[l], parts[l], transposed=True)
+        return array_namespace(rows).concat([part.T for part in parts], axis=1)
+
+
+@dataclass(frozen=True, eq=False)
+class ExtremeEigenvalues:
+    r"""Both ends of a spectrum, numpy float64.
+
+    Attributes
+    ----------
+    smallest : (k,)
+        Ascending.
+    largest : (k,)
+        Descending.
+    smallest_vectors, largest_vectors : (k, N)
+        Unit eigenvectors, one a row.
+    smallest_residuals, largest_residuals : (k,)
+        :math:`|H v - \lambda v|`: an eigenvalue of H lies within this distance of :math:`\lambda`.
+    """
+
+    smallest: np.ndarray
+    largest: np.ndarray
+    smallest_vectors: np.ndarray
+    largest_vectors: np.ndarray
+    smallest_residuals: np.ndarray
+    largest_residuals: np.ndarray
+
+    def __repr__(self) -> str:
+        worst = max(self.smallest_residuals.max(), self.largest_residuals.max())
+        return (
+            f"ExtremeEigenvalues(smallest={self.smallest[0]:.6g}, largest={self.largest[0]:.6g}, "
+            f"k={len(self.smallest)}, residual={worst:.1e})"
+        )
+
+
+class _Lapack:
+    """The dense steps of the elimination in place, on Fortran-ordered columns that the caller owns.
+
+    scipy's raw BLAS throughout: numpy's matmul runs on another thread pool, and two pools fight over small blocks.
+    """
+
+    def __init__(self, dtype: np.dtype[Any]) -> None:
+        if dtype not in (np.float32, np.float64):
+            raise TypeError(f"`diagonal` must be float32 or float64 to be factored. Got {dtype}: convert it.")
+        kind = "s" if dtype == np.float32 else "d"
+        self._potrf = getattr(scipy.linalg.lapack, f"{kind}potrf")
+        self._trsm, self._syrk, self._gemm = (
+            getattr(scipy.linalg.blas, kind + name) for name in ("trsm", "syrk", "gemm")
+        )
+
+    def columns(self, block: np.ndarray) -> np.ndarray:
+        return np.array(block, order="F")
+
+    def pivot(self, block: np.ndarray, coupling: np.ndarray | None) -> np.ndarray | None:
+        """Lower C with C C^T = D - X^T X; None where that is not positive definite."""
+        work = np.array(
+            block.T, order="F"
+        )  # D is symmetric, and its transpose lies in memory in Fortran's order
+        if coupling is not None:
+            work = self._syrk(-1.0, coupling, beta=1.0, c=work, trans=1, lower=1, overwrite_c=1)
+        factor, info = self._potrf(work, lower=1, clean=1, overwrite_a=1)
+        return factor if info == 0 and np.all(np.isfinite(factor.diagonal())) else None
+
+    def solve(self, pivot: np.ndarray, columns: np.ndarray, *, transposed: bool = False) -> np.ndarray:
+        """C^{-1} columns or C^{-T} columns."""
+        return self._trsm(1.0, pivot, columns, lower=1, trans_a=int(transposed), overwrite_b=1)
+
+    def subtract(
+        self, c: np.ndarray, a: np.ndarray, b: np.ndarray, *, transposed: bool = False
+    ) -> np.ndarray:
+        """C - A B or C - A^T B."""
+        return self._gemm(-1.0, a, b, beta=1.0, c=c, trans_a=int(transposed), overwrite_c=1)
+
+
+class _ArrayAPI:
+    """The same steps in any array library, without mutation, so that gradients flow."""
+
+    def __init__(self, xp: Any) -> None:
+        self._xp = xp
+
+    def columns(self, block: Array) -> Array:
+        return block
+
+    def pivot(self, block: Array, coupling: Array | None) -> Array | None:
+        schur = block if coupling is None else block - coupling.T @ coupling
+        try:
+            factor = self._xp.linalg.cholesky(schur)
+        except (RuntimeError, ValueError) as error:  # torch's LinAlgError is the one, numpy's the other
+            if "LinAlgError" not in type(error).__name__:
+                raise
+            return None
+        try:  # JAX answers with NaN instead; a traced array cannot be looked at
+            return factor if bool(self._xp.all(self._xp.isfinite(factor))) else None
+        except (TypeError, RuntimeError):
+            return factor
+
+    def solve(self, pivot: Array, columns: Array, *, transposed: bool = False) -> Array:
+        return self._xp.linalg.solve(pivot.T if transposed else pivot, columns)
+
+    def subtract(self, c: Array, a: Array, b: Array, *, transposed: bool = False) -> Array:
+        return c - (a.T if transposed else a) @ b
+
+
+def _identity(block: Array) -> Array:
+    return array_namespace(block).eye(block.shape[0], dtype=block.dtype, device=device(block))
+
+
+def _symmetric(block: Array, name: str) -> Array:
+    """(D + D^T) / 2, after refusing a D that is not symmetric up to rounding."""
+    xp = array_namespace(block)
+    try:
+        asymmetry, scale = float(xp.max(xp.abs(block - block.T))), float(xp.max(xp.abs(block)))
+    except (TypeError, RuntimeError):  # a traced array has no values to look at
+        asymmetry, scale = 0.0, 0.0
+    if asymmetry > float(xp.finfo(block.dtype).eps) ** 0.5 * scale:
+        raise ValueError(
+            f"`{name}` must be symmetric. Got a block that differs from its transpose by {asymmetry:.1e}: "
+            "pass (D + D.T) / 2 if that is what you mean."
+        )
+    return 0.5 * block + 0.5 * block.T
+
+
+def _dense(diagonal: Sequence[Array], lower: Sequence[Array], upper: Sequence[Array]) -> Array:
+    """One array from the blocks on, below and above the diagonal."""
+    if not diagonal:
+        return np.zeros((0, 0))
+    xp = array_namespace(*diagonal)
+    like, last = diagonal[0], len(diagonal) - 1
+
+    def zeros(row: int, column: int) -> Array:
+        shape = (diagonal[row].shape[0], diagonal[column].shape[0])
+        return xp.zeros(shape, dtype=like.dtype, device=device(like))
+
+    bands = []
+    for l, block in enumerate(diagonal):
+        band = [zeros(l, j) for j in range(l - 1)]
+        band += [lower[l - 1]] if l else []
+        band += [block]
+        band += [upper[l]] if l < last else []
+        band += [zeros(l, j) for j in range(l + 2, last + 1)]
+        bands.append(xp.concat(band, axis=1))
+    return xp.concat(bands, axis=0)
+
+
+Pairs = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+"""Smallest eigenvalues ascending, their vectors as rows, largest descending, their vectors as rows."""
+
+
+def _dense_pairs(matrix: BlockTridiagonal, k: int) -> Pairs:
+    try:
+        factor = matrix.cholesky()
+    except ValueError:
+        values, columns = scipy.linalg.eigh(matrix.to_dense())
+        values, rows = values[::-1], columns.T[::-1]
+    else:
+        _, singular, rows = scipy.linalg.svd(
+            factor.to_dense()
+        )  # H = R^T R: eigenvalues are squares, never negative
+        values = singular**2
+    return values[::-1][:k], rows[::-1][:k], values[:k], rows[:k]
+
+
+def _iterative_pairs(matrix: BlockTridiagonal, k: int) -> Pairs:
+    size = matrix.shape[0]
+    low, high = _gershgorin(matrix)
+    offset = max(
+        0.0, -low
+    )  # makes H + offset positive semidefinite: deflated directions fall to 0, the bottom
+    top, large_rows = _largest_pairs(lambda row: matrix._matvec(row) + offset * row, size, k)
+    try:
+        factor, shift = matrix.cholesky(), 0.0
+    except ValueError:
+        shift = offset + 1e-8 * (max(high, 0.0) + offset)
+        factor = matrix.shifted(shift).cholesky()
+    inverse, small_rows = _largest_pairs(factor._solve, size, k)
+    small = 1 / inverse
+    if shift:  # the reciprocal minus the shift would cancel more than the Rayleigh quotient does
+        small = np.sum(small_rows * matrix._matvec(small_rows), axis=1)
+    order = np.argsort(small)
+    return small[order], small_rows[order], top - offset, large_rows
+
+
+def _gershgorin(matrix: BlockTridiagonal) -> tuple[float, float]:
+    """Bounds of the spectrum: row by row, the diagonal entry minus and plus the sum of the other magnitudes."""
+    centres = np.concatenate([block.diagonal() for block in matrix.diagonal])
+    sums = [np.abs(block).sum(axis=1) for block in matrix.diagonal]
+    for l, block in enumerate(matrix.lower):
+        sums[l] = sums[l] + np.abs(block).sum(axis=0)
+        sums[l + 1] = sums[l + 1] + np.abs(block).sum(axis=1)
+    radii = np.concatenate(sums) - np.abs(centres)
+    return float(np.min(centres - radii)), float(np.max(centres + radii))
+
+
+def _largest_pairs(
+    apply: Callable[[np.ndarray], np.ndarray], size: int, k: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """The k largest eigenvalues (descending) and eigenvectors (rows) of a positive semidefinite operator on rows.
+
+    Lanczos, repeated on the complement of what was found. A run's lesser pairs are kept only if accurate relative to
+    themselves: beside an eigenvalue 1e16 times larger they are noise until that one is deflated.
+    """
+    start = np.random.default_rng(0).standard_normal(size)
+    values, rows = np.zeros(0), np.zeros((0, size))
+    while True:
+        found, vectors = _lanczos(_deflated(apply, rows), start, max(k - len(values), 1))
+        images = _deflated(apply, rows)(vectors)
+        accurate = np.linalg.norm(images - found[:, None] * vectors, axis=1) <= 1e-10 * found
+        accurate[0] = True
+        if len(values) >= k and found[0] <= values[k - 1] * (1 + 1e-12):
+            return values[:k], rows[:k]
+        values = np.concatenate([values, found[accurate]])
+        rows = np.concatenate([rows, vectors[accurate]])
+        order = np.argsort(-values, kind="stable")
+        values, rows = values[order], rows[order]
+        if k == 1:
+            return values[:1], rows[:1]
+
+
+def _deflated(
+    apply: Callable[[np.ndarray], np.ndarray], rows: np.ndarray
+) -> Callable[[np.ndarray], np.ndarray]:
+    def project(vector: np.ndarray) -> np.ndarray:
+        for _ in range(2 if len(rows) else 0):  # twice is enough for orthogonality to rounding
+            vector = vector - (vector @ rows.T) @ rows
+        return vector
+
+    return lambda vector: project(apply(project(vector)))
+
+
+def _lanczos(
+    apply: Callable[[np.ndarray], np.ndarray], start: np.ndarray, k: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """One run of ARPACK: eigenvalues descending, vectors as rows."""
+    size = len(start)
+    operator = LinearOperator((size, size), matvec=lambda v: apply(v.reshape(1, -1))[0], dtype=np.float64)  # type: ignore[call-overload]
+    try:
+        values, columns = eigsh(operator, k=k, which="LA", v0=start, ncv=min(size, max(2 * k + 1, 40)))
+    except ArpackNoConvergence as error:
+        if not len(error.eigenvalues):
+            raise ValueError(
+                "The spectrum must be separated enough for Lanczos to resolve its end. Got no converged pair of "
+                f"{size}: ask for more pairs, or diagonalise `to_dense()`."
+            ) from error
+        values, columns = error.eigenvalues, error.eigenvectors
+    order = np.argsort(-values)
+    return values[order], columns.T[order]
