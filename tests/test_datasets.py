@@ -170,13 +170,16 @@ def test_the_cache_is_where_pooch_puts_it():
     assert datasets._user_cache() == Path(pooch.os_cache("pctheory"))
 
 
-def test_a_missing_set_says_where_it_was_looked_for_and_what_to_run(toy):
+def test_a_missing_set_says_where_it_was_looked_for_and_what_to_run(toy, monkeypatch):
     with pytest.raises(FileNotFoundError) as caught:
         load_dataset("toy")
     message = str(caught.value)
     assert all(str(folder) in message for folder in search_path("toy"))
-    assert "`make data` or `python -m pctheory.datasets toy`" in message
+    assert message.endswith("run `python -m pctheory.datasets toy`.")
     assert "train-images" in message
+    monkeypatch.setattr(datasets, "DEFAULT", ("toy",))
+    with pytest.raises(FileNotFoundError, match=r"run `python -m pctheory\.datasets toy` or `make data`\.$"):
+        load_dataset("toy")
 
 
 def test_a_single_changed_bit_is_refused(toy):

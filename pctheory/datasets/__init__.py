@@ -31,7 +31,7 @@ import numpy as np
 from .. import _check
 from ..data import Data
 from ._idx import decode_idx, encode_idx
-from ._table import DATASETS, DataFile, DatasetInfo
+from ._table import DATASETS, DEFAULT, DataFile, DatasetInfo
 
 __all__ = [
     "DATASETS",
@@ -224,7 +224,7 @@ def _read(info: DatasetInfo, file: DataFile) -> np.ndarray:
         looked = ", ".join(map(str, search_path(info.name)))
         raise FileNotFoundError(
             f"`{info.name}` needs the file {file.name} (plain or .gz), which is in none of {looked}: "
-            f"run `make data` or `python -m pctheory.datasets {info.name}`."
+            f"run `python -m pctheory.datasets {info.name}`{' or `make data`' if info.name in DEFAULT else ''}."
         )
     content = path.read_bytes()
     if path.suffix == ".gz":

@@ -26,20 +26,18 @@ from pathlib import Path
 import numpy as np
 
 from . import (
-    DATASETS,
-    DatasetInfo,
     _importable,
     _locate,
     _optional,
     _present,
     data_home,
-    encode_idx,
     generate_mnist1d,
     load_arrays,
     verify,
 )
+from ._idx import encode_idx
+from ._table import DATASETS, DEFAULT, DatasetInfo
 
-DEFAULT = ("digits", "mnist1d", "mnist", "fashion-mnist")
 CONNECT_SECONDS = 5
 PACKAGE_SECONDS = 900
 

@@ -188,3 +188,6 @@ _TABLE = (
 
 DATASETS: Mapping[str, DatasetInfo] = MappingProxyType({info.name: info for info in _TABLE})
 """The data sets by name."""
+
+DEFAULT = ("digits", "mnist1d", "mnist", "fashion-mnist")
+"""Those that `make data` sees to; the rest (139 MB) come when named, or with `--all`."""
