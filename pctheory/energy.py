@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from array_api_compat import array_namespace
+from array_api_compat import array_namespace, device
 
 from . import _check
 from ._check import Array
@@ -107,12 +107,11 @@ def activity_gradient(net: LinearPCN, activities: Sequence[Array]) -> tuple[Arra
         Clamped layers (by default 0 and L) ignore theirs. Inference with a step per sample uses B times this.
     """
     errors = prediction_errors(net, activities)
-    xp = array_namespace(*errors)
     size = errors[0].shape[0]
     weighted = [p.apply(e) / size for p, e in zip(net.precisions, errors, strict=True)]
-    up = [xp.zeros_like(weighted[0] @ net.maps[0]), *weighted]
-    down = [*(w @ a for w, a in zip(weighted, net.maps, strict=True)), xp.zeros_like(weighted[-1])]
-    return tuple(u - d for u, d in zip(up, down, strict=True))
+    down = [w @ a for w, a in zip(weighted, net.maps, strict=True)]
+    inner = [w - d for w, d in zip(weighted[:-1], down[1:], strict=True)]
+    return (-down[0], *inner, weighted[-1])
 
 
 def weight_gradient(net: LinearPCN, activities: Sequence[Array]) -> tuple[Array, ...]:
@@ -166,7 +165,7 @@ def activity_linear_term(net: LinearPCN, data: Data) -> Array:
     xp = array_namespace(x, y)
     if net.depth == 1:
         return xp.zeros_like(x[:, :0])
-    blocks = [xp.zeros_like(x @ a.T) for a in net.maps[:-1]]
+    blocks = [xp.zeros((x.shape[0], n), dtype=x.dtype, device=device(x)) for n in net.widths[1:-1]]
     blocks[0] = blocks[0] + net.precisions[0].apply(x @ net.maps[0].T)
     blocks[-1] = blocks[-1] + net.precisions[-1].apply(y) @ net.maps[-1]
     return xp.concat(blocks, axis=1)

@@ -491,13 +491,13 @@ class TestNumerics:
 @pytest.mark.parametrize("method", METHODS)
 def test_torch_and_jax_arrays_stay_what_they_are_and_agree_with_numpy(method, rng):
     net = LinearPCN.random(
-        (3, 4, 4, 2), skips=True, precisions=[None, 2.0, [1.0, 2.0, 3.0, 4.0], np.diag([1.0, 3.0])], rng=rng
+        (3, 4, 4, 2), skips=True, precisions=[2.0, [1.0, 2.0, 3.0, 4.0], np.diag([1.0, 3.0])], rng=rng
     )
     data = Data(rng.standard_normal((5, 3)), rng.standard_normal((5, 2)))
     expected = equilibrium(net, data, method=method)
     with jax.enable_x64(True):
         for convert in (torch.tensor, jax.numpy.asarray):
-            raw = [None, 2.0, convert([1.0, 2.0, 3.0, 4.0]), convert(np.diag([1.0, 3.0]))]
+            raw = [2.0, convert([1.0, 2.0, 3.0, 4.0]), convert(np.diag([1.0, 3.0]))]
             twin = LinearPCN([convert(np.array(w)) for w in net.weights], skips=net.skips, precisions=raw)
             eq = equilibrium(twin, Data(convert(data.x), convert(data.y)), method=method)
             for ours, theirs in zip(eq.activities, expected.activities, strict=True):
