@@ -1,0 +1,361 @@
+r"""The rules that a step of a derivation may use, each with the exact test that a step passes or fails.
+
+A rule says what is done to the expression *before*. Its defect is an expression that vanishes exactly when the
+expression *after* is the outcome: the outcome minus `after` where the rule computes it, the equations with the solution
+inserted where it solves, the coefficients of a polynomial identity where it reads off roots.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product as cartesian
+
+import sympy as sp
+
+from .exact import Expression, characteristic_polynomial, determinant, entries, vanishes
+
+
+@dataclass(frozen=True)
+class Rule:
+    r"""One kind of step: its name, the defect that must vanish, and how the step is written.
+
+    Parameters
+    ----------
+    name : what is done, in words ("differentiate in z_1")
+    defect : `(before, after) -> expression`, zero exactly when the step holds
+    template : LaTeX with the fields `<before>` and `<after>`
+    """
+
+    name: str
+    defect: Callable[[Expression, Expression], Expression]
+    template: str = "<before> = <after>"
+
+    def to_latex(self, before: str, after: str) -> str:
+        """The step as one LaTeX formula, from the formulas of its two sides."""
+        return self.template.replace("<before>", before).replace("<after>", after)
+
+
+def _outcome(operation: Callable[[Expression], Expression]) -> Callable[[Expression, Expression], Expression]:
+    """The defect of a rule that computes: what the operation gives, minus what is claimed."""
+
+    def defect(before: Expression, after: Expression) -> Expression:
+        outcome = operation(before)
+        if _shape(outcome) != _shape(after):
+            raise ValueError(f"`after` must have shape {_shape(outcome)}. Got {_shape(after)}.")
+        return sp.Matrix(
+            [have - claimed for have, claimed in zip(entries(outcome), entries(after), strict=True)]
+        )
+
+    return defect
+
+
+def _shape(expression: Expression) -> tuple[int, int]:
+    """A scalar is a matrix with one entry."""
+    return tuple(expression.shape) if isinstance(expression, sp.MatrixBase) else (1, 1)
+
+
+def _names(symbols: Sequence[sp.Symbol]) -> str:
+    return ", ".join(str(symbol) for symbol in symbols)
+
+
+def _latex(symbols: Sequence[sp.Symbol]) -> str:
+    return ", ".join(sp.latex(symbol) for symbol in symbols)
+
+
+def algebra() -> Rule:
+    """Both sides are the same function: expand, factor, collect, cancel, multiply matrices out."""
+    return Rule("algebra", _outcome(lambda before: before))
+
+
+def differentiate(*symbols: sp.Symbol) -> Rule:
+    r"""The gradient in the given symbols, as a column (of a column: the gradients of its entries, one below the other).
+
+    Examples
+    --------
+    >>> x, y = sp.symbols("x y")
+    >>> differentiate(x, y).defect(x * y**2, sp.Matrix([y**2, 2 * x * y])).T
+    Matrix([[0, 0]])
+    """
+
+    def gradient(before: Expression) -> Expression:
+        return sp.Matrix([entry.diff(symbol) for entry in entries(before) for symbol in symbols])
+
+    template = rf"\nabla_{{{_latex(symbols)}}}\left[<before>\right] = <after>"
+    return Rule(f"differentiate in {_names(symbols)}", _outcome(gradient), template)
+
+
+def second_derivatives(*symbols: sp.Symbol) -> Rule:
+    r"""The matrix of second derivatives in the given symbols."""
+    return Rule(
+        f"second derivatives in {_names(symbols)}",
+        _outcome(lambda before: sp.hessian(before, symbols)),
+        r"\nabla^2\left[<before>\right] = <after>",
+    )
+
+
+def mixed_derivative(*symbols: sp.Symbol) -> Rule:
+    r"""One mixed derivative: in each symbol in turn (a symbol that is repeated is differentiated in again)."""
+    bottom = " ".join(rf"\partial {sp.latex(symbol)}" for symbol in symbols)
+    template = rf"\frac{{\partial^{{{len(symbols)}}}}}{{{bottom}}}\left[<before>\right] = <after>"
+    return Rule(
+        f"derivative of order {len(symbols)}", _outcome(lambda before: before.diff(*symbols)), template
+    )
+
+
+def substitute(values: Mapping[sp.Symbol, sp.Expr]) -> Rule:
+    r"""Insert values for symbols, all at once."""
+    symbols = list(values)
+    return Rule(
+        f"insert {_names(symbols)}",
+        _outcome(lambda before: before.subs(values, simultaneous=True)),
+        rf"\left[<before>\right]_{{{_latex(symbols)}}} = <after>",
+    )
+
+
+def solve(*unknowns: sp.Symbol) -> Rule:
+    r"""The one solution of the linear system `before = 0`: inserting it leaves zero, and the determinant is not zero."""
+
+    def defect(before: Expression, after: Expression) -> Expression:
+        equations = sp.Matrix(entries(before))
+        matrix = equations.jacobian(sp.Matrix(unknowns))
+        if matrix.free_symbols & set(unknowns):
+            raise ValueError(
+                "`solve` must get equations that are linear in the unknowns. "
+                f"Got {_names(unknowns)} in a coefficient: read roots off with `roots`."
+            )
+        if vanishes(determinant(matrix)):
+            raise ValueError("`solve` must get a regular system. Got a zero determinant: add an equation.")
+        return equations.subs(dict(zip(unknowns, entries(after), strict=True)), simultaneous=True)
+
+    template = rf"<before> = 0 \iff \left({_latex(unknowns)}\right) = <after>"
+    return Rule(f"solve for {_names(unknowns)}", defect, template)
+
+
+def integrate(symbol: sp.Symbol) -> Rule:
+    r"""The integral over the real line, by sympy."""
+    return Rule(
+        f"integrate over {symbol}",
+        _outcome(lambda before: sp.integrate(before, (symbol, -sp.oo, sp.oo))),
+        rf"\int_{{-\infty}}^{{\infty}} <before>\, d{sp.latex(symbol)} = <after>",
+    )
+
+
+def limit(symbol: sp.Symbol, point: sp.Expr) -> Rule:
+    r"""The limit of every entry as the symbol tends to the point."""
+
+    def operation(before: Expression) -> Expression:
+        if isinstance(before, sp.MatrixBase):
+            return before.applyfunc(lambda entry: sp.limit(entry, symbol, point))
+        return sp.limit(before, symbol, point)
+
+    arrow = rf"{sp.latex(symbol)} \to {sp.latex(sp.sympify(point))}"
+    return Rule(
+        f"limit {symbol} -> {point}",
+        _outcome(operation),
+        rf"\lim_{{{arrow}}}\left[<before>\right] = <after>",
+    )
+
+
+def average(moments: Mapping[sp.Expr, sp.Expr]) -> Rule:
+    r"""The mean over the batch: a quadratic form of the data goes to the same form of its second moments.
+
+    Parameters
+    ----------
+    moments : each product of two data symbols, with the symbol of its mean, such as `{x**2: S_xx, x * y: S_xy}`
+    """
+    data = sorted(set().union(*(pair.free_symbols for pair in moments)), key=str)
+
+    def mean(entry: sp.Expr) -> sp.Expr:
+        numerator, denominator = sp.fraction(sp.together(entry))
+        terms = sp.Poly(numerator, *data).as_expr()
+        polynomial = sp.Poly(terms, *data)
+        total = sp.S.Zero
+        for powers, coefficient in polynomial.terms():
+            monomial = sp.Mul(*(symbol**power for symbol, power in zip(data, powers, strict=True)))
+            if monomial not in moments:
+                raise ValueError(f"`average` must get a quadratic form of the data. Got the term {monomial}.")
+            total += coefficient * moments[monomial]
+        return total / denominator
+
+    def operation(before: Expression) -> Expression:
+        return before.applyfunc(mean) if isinstance(before, sp.MatrixBase) else mean(before)
+
+    return Rule("mean over the batch", _outcome(operation), r"\left\langle <before> \right\rangle = <after>")
+
+
+def take_determinant() -> Rule:
+    """The determinant of a matrix."""
+    return Rule("determinant", _outcome(determinant), r"\det <before> = <after>")
+
+
+def invert() -> Rule:
+    """The inverse of a matrix: the product with the claimed inverse is the identity."""
+    return Rule(
+        "inverse",
+        lambda before, after: before * after - sp.eye(before.rows),
+        r"{<before>}^{-1} = <after>",
+    )
+
+
+def eigenvalues(variable: sp.Symbol) -> Rule:
+    r"""The eigenvalues of a matrix with their multiplicities: $\det(\lambda I - M) = \prod (\lambda - \lambda_i)$.
+
+    `after` is the list of eigenvalues as a matrix of one row, or the characteristic polynomial in any form (factored, so
+    that its factors show the eigenvalues). The identity is checked coefficient by coefficient.
+    """
+
+    def defect(before: Expression, after: Expression) -> Expression:
+        claimed = sp.Mul(*(variable - root for root in after)) if isinstance(after, sp.MatrixBase) else after
+        return sp.expand(characteristic_polynomial(before, variable) - claimed)
+
+    return Rule("eigenvalues", defect, r"\operatorname{eig} <before>:\quad <after>")
+
+
+def roots(variable: sp.Symbol) -> Rule:
+    r"""All roots of a polynomial, with their multiplicities: $p = c \prod (\lambda - \lambda_i)$, checked as an identity."""
+
+    def defect(before: Expression, after: Expression) -> Expression:
+        polynomial = sp.Poly(before, variable)
+        if polynomial.degree() != len(after):
+            return sp.S.One
+        return sp.expand(before - polynomial.LC() * sp.Mul(*(variable - root for root in after)))
+
+    return Rule(f"roots in {variable}", defect, rf"<before> = 0 \iff {sp.latex(variable)} \in <after>")
+
+
+def resultant(variable: sp.Symbol) -> Rule:
+    r"""Eliminate a variable between two polynomials: their resultant vanishes at every common zero."""
+    return Rule(
+        f"eliminate {variable}",
+        _outcome(lambda before: sp.resultant(*entries(before), variable)),
+        rf"\operatorname{{Res}}_{{{sp.latex(variable)}}} <before> = <after>",
+    )
+
+
+def same_ideal(*variables: sp.Symbol) -> Rule:
+    r"""Two columns of polynomials with the same common zeros: each lies in the ideal of the other (Groebner bases)."""
+
+    def defect(before: Expression, after: Expression) -> Expression:
+        remainders: list[sp.Expr] = []
+        for inside, generators in ((before, after), (after, before)):
+            basis = sp.groebner(list(entries(generators)), *variables, order="grevlex")
+            remainders += [basis.reduce(sp.expand(polynomial))[1] for polynomial in entries(inside)]
+        return sp.Matrix(remainders)
+
+    template = r"<before> = 0 \iff <after> = 0"
+    return Rule(f"the same ideal in {_names(variables)}", defect, template)
+
+
+_SIGNS = {">": "is_positive", "<": "is_negative", r"\ge": "is_nonnegative", r"\le": "is_nonpositive"}
+
+
+def sign(relation: str) -> Rule:
+    r"""A proved inequality with zero: `after` equals `before` and its sign follows from the assumptions on its symbols.
+
+    Parameters
+    ----------
+    relation : one of `>`, `<`, `\ge`, `\le`
+
+    Notes
+    -----
+    sympy infers a sign only from the signs of factors and terms (a sum of squares with positive coefficients, a product
+    of positive factors), so that `after` is a certificate that a reader sees at once. Nothing is sampled.
+
+    Examples
+    --------
+    >>> x = sp.Symbol("x", real=True)
+    >>> vanishes(sign(">").defect(x**2 + 2 * x + 2, (x + 1) ** 2 + 1))
+    True
+    """
+    if relation not in _SIGNS:
+        raise ValueError(f"`relation` must be one of {', '.join(_SIGNS)}. Got {relation!r}.")
+
+    def defect(before: Expression, after: Expression) -> Expression:
+        if not all(getattr(entry, _SIGNS[relation]) for entry in entries(after)):
+            raise ValueError(
+                f"`after` must be visibly {relation} 0 from the assumptions on its symbols. "
+                f"Got {after}: rewrite it as a sum or product of terms with that sign."
+            )
+        return before - after
+
+    return Rule(f"sign {relation} 0", defect, rf"<before> = <after> {relation} 0")
+
+
+def rewrite(relations: Mapping[sp.Expr, sp.Expr]) -> Rule:
+    r"""Equality of words in noncommuting symbols (matrices) modulo relations, read from left to right.
+
+    Parameters
+    ----------
+    relations : word -> expression, such as `{N * N_inv: 1}`
+
+    Notes
+    -----
+    Every occurrence of a word is replaced until none is left. That terminates when the relations shorten or order the
+    words; it is sound for any relations that hold, and it proves equality when the normal forms agree.
+
+    Examples
+    --------
+    >>> A, Ai = sp.symbols("A A^{-1}", commutative=False)
+    >>> rewrite({A * Ai: sp.S.One}).defect(A * Ai * A, A)
+    0
+    """
+    words = {tuple(word.args) if word.is_Mul else (word,): _as_words(to) for word, to in relations.items()}
+
+    def normal(entry: sp.Expr) -> sp.Expr:
+        return _as_expression(_normal_form(_as_words(entry), words))
+
+    def defect(before: Expression, after: Expression) -> Expression:
+        return normal(before - after)
+
+    return Rule("matrix algebra", defect)
+
+
+_Words = dict[tuple[sp.Expr, ...], sp.Expr]
+
+
+def _as_words(expression: sp.Expr) -> _Words:
+    """Words with their commutative coefficients: multiplied out from the tree, so that no expansion is repeated."""
+    expression = sp.sympify(expression)
+    if expression.is_commutative:
+        return {(): expression}
+    if expression.is_Add:
+        total: _Words = {}
+        for term in expression.args:
+            for word, coefficient in _as_words(term).items():
+                total[word] = total.get(word, sp.S.Zero) + coefficient
+        return {word: coefficient for word, coefficient in total.items() if coefficient != 0}
+    if expression.is_Mul:
+        factors = [_as_words(factor) for factor in expression.args]
+    elif expression.is_Pow and expression.exp.is_Integer and expression.exp > 0:
+        factors = [_as_words(expression.base)] * int(expression.exp)
+    else:
+        return {(expression,): sp.S.One}
+    terms: _Words = {}
+    for choice in cartesian(*(factor.items() for factor in factors)):
+        word = tuple(letter for letters, _ in choice for letter in letters)
+        terms[word] = terms.get(word, sp.S.Zero) + sp.Mul(*(coefficient for _, coefficient in choice))
+    return {
+        word: sp.expand(coefficient) for word, coefficient in terms.items() if sp.expand(coefficient) != 0
+    }
+
+
+def _normal_form(terms: _Words, relations: Mapping[tuple[sp.Expr, ...], _Words]) -> _Words:
+    done: _Words = {}
+    pending = list(terms.items())
+    while pending:
+        word, coefficient = pending.pop()
+        for start, (pattern, replacement) in cartesian(range(len(word)), relations.items()):
+            if word[start : start + len(pattern)] == pattern:
+                tail = word[start + len(pattern) :]
+                pending += [
+                    (word[:start] + middle + tail, coefficient * c) for middle, c in replacement.items()
+                ]
+                break
+        else:
+            done[word] = sp.expand(done.get(word, sp.S.Zero) + coefficient)
+    return {word: coefficient for word, coefficient in done.items() if coefficient != 0}
+
+
+def _as_expression(terms: _Words) -> sp.Expr:
+    return sp.Add(*(coefficient * sp.Mul(*word) for word, coefficient in terms.items()))
