@@ -16,6 +16,7 @@ from matplotlib.figure import Figure as Canvas
 
 from experiments._result import Result, write_atomically
 from experiments._store import Meta
+from figures._tex import to_html
 from pctheory import _check
 from pctheory.plotting import style
 
@@ -116,6 +117,10 @@ def draw_figure(
             f"The caption of `{figure.id}` must say 'exact setting', 'scaled down: ...' or 'analogue: ...': "
             "put `meta.setting` into it."
         )
+    for text in (figure.title, caption):
+        to_html(
+            text
+        )  # a formula that cannot be shown must fail here, with its figure, and not with the whole page
     numbers = dict(figure.numbers(arguments[0])) if figure.numbers else {}
     images = _render(figure, arguments[0], formats)
     drawn = Drawn(

@@ -11,7 +11,7 @@ from figures._figure import Drawn
 from figures._tex import plain, to_html
 
 _STYLE = """
-:root { --ink: #1c1e21; --quiet: #676d75; --line: #e3e5e8; --paper: #fdfdfc; --accent: #2f6fb0; }
+:root { --ink: #1c1e21; --quiet: #676d75; --line: #e3e5e8; --paper: #fff; --accent: #2f6fb0; }
 * { box-sizing: border-box; }
 body { margin: 0; background: var(--paper); color: var(--ink);
        font: 17px/1.55 "STIX Two Text", "Iowan Old Style", Charter, Georgia, serif; }
@@ -44,7 +44,7 @@ footer { color: var(--quiet); font-size: .85rem; padding: 2rem 0 4rem; }
 def write_gallery(drawn: Sequence[Drawn], out: Path, sources: Path | None) -> None:
     """Write `out/index.html`; `sources` is the path from there to the project's root, None shows no source links."""
     profiles = ", ".join(sorted({d.profile for d in drawn}))
-    contents = "\n".join(f'<a href="#{d.id}">{html.escape(plain(d.title))}</a>' for d in drawn)
+    contents = "\n".join(f'<a href="#{d.id}">{to_html(d.title)}</a>' for d in drawn)
     articles = "\n".join(_article(d, out, sources) for d in drawn)
     write_atomically(
         out / "index.html",
@@ -59,7 +59,7 @@ def write_gallery(drawn: Sequence[Drawn], out: Path, sources: Path | None) -> No
 <body>
 <header>
 <h1>The figures of pctheory</h1>
-<p>{len(drawn)} figures, drawn from the results of the profile {html.escape(profiles) or "(none)"}.
+<p>Drawn from the results of the profile {html.escape(profiles) or "(none)"}: {len(drawn)} of them.
 Theory is black, backpropagation grey, predictive coding blue.</p>
 <nav>
 {contents}

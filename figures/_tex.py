@@ -11,14 +11,17 @@ import html
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from matplotlib.font_manager import FontProperties
 from matplotlib.path import Path as Outline
 from matplotlib.textpath import TextPath
 
 from experiments._result import write_atomically
-from figures._figure import Drawn
 from pctheory.plotting import style
+
+if TYPE_CHECKING:
+    from figures._figure import Drawn
 
 _ESCAPES = {
     "\\": r"\textbackslash{}",
@@ -109,8 +112,14 @@ def _parts(text: str) -> Iterator[tuple[str, bool]]:
 @functools.cache
 def _math_svg(source: str) -> str:
     size = 100.0
-    with style():
-        path = TextPath((0, 0), f"${source}$", prop=FontProperties(family="STIXGeneral"), size=size)
+    try:
+        with style():
+            path = TextPath((0, 0), f"${source}$", prop=FontProperties(family="STIXGeneral"), size=size)
+    except ValueError as error:
+        raise ValueError(
+            "What stands between dollar signs in a caption or title must be mathematics that matplotlib reads. "
+            f"Got ${source}$: write it with simpler commands."
+        ) from error
     box = path.get_extents()
     bottom, top, width = min(box.y0, 0.0), max(box.y1, 0.0), box.x1 + 2
     letters = {
