@@ -43,6 +43,11 @@ def to_numpy(value: object, name: str) -> np.ndarray:
     return as_array(np.asarray(value, dtype=np.float64), name)  # type: ignore[no-any-return]
 
 
+def detached(value: Array) -> Array:
+    """The array outside torch's graph, to look at its values; arrays of other libraries as they are."""
+    return value.detach() if hasattr(value, "detach") else value
+
+
 def finite(value: Array, name: str) -> Array:
     """Refuse NaN and infinity. A traced array (`jax.jit`, `torch.func.vmap`) has no values to look at and passes."""
     xp = array_namespace(value)

@@ -209,7 +209,7 @@ def _activities(net: LinearPCN, activities: Sequence[Array]) -> tuple[Array, ...
         raise ValueError(
             f"`activities` must be a tuple (z_0, ..., z_{net.depth}), one per layer. Got {came}."
         )
-    result = []
+    result: list[Array] = []
     for l, (z, width) in enumerate(zip(activities, net.widths, strict=True)):
         array = _check.as_array(z, f"z_{l}")
         if array.ndim != 2 or array.shape[1] != width or (result and array.shape[0] != result[0].shape[0]):
