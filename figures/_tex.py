@@ -79,7 +79,7 @@ def format_number(value: str | float) -> str:
     Examples
     --------
     >>> print(format_number(1234), format_number(0.5), format_number(1.5e-7))
-    1234 0.5 \ensuremath{1.5\times 10^{-7}}
+    1234 \ensuremath{0.5} \ensuremath{1.5\times 10^{-7}}
     """
     if isinstance(value, str):
         return to_latex(value)
