@@ -143,10 +143,10 @@ class BlockTridiagonal:
         """H as a scipy operator on numpy float64 columns, for iterative solvers; the blocks are copied if need be."""
         host = self._host()
 
-        def matmat(columns: np.ndarray) -> np.ndarray:
+        def matmat(columns: Array) -> Array:
             return host._matvec(columns.T).T
 
-        def matvec(vector: np.ndarray) -> np.ndarray:
+        def matvec(vector: Array) -> Array:
             return matmat(vector.reshape(-1, 1))[:, 0]
 
         return LinearOperator(
@@ -154,9 +154,9 @@ class BlockTridiagonal:
         )
 
     def cholesky(self) -> BlockTridiagonalCholesky:
-        r"""The factor R of :math:`H = R^T R`, by block elimination from the last block to the first.
+        r"""The factor U of :math:`H = U U^T`, by block elimination from the last block to the first.
 
-        .. math:: C_l C_l^T = D_l - X_l^T X_l, \qquad X_l = C_{l+1}^{-1} E_l
+        .. math:: C_l C_l^T = D_l - X_l X_l^T, \qquad X_l = E_l^T C_{l+1}^{-T}
 
         Cost :math:`\sum_l (n_l^3/3 + n_{l+1}^2 n_l + n_{l+1} n_l^2)` multiply-adds. In numpy by LAPACK and BLAS in
         place; elsewhere by the library's own `cholesky` and `solve`, differentiable.
@@ -171,7 +171,7 @@ class BlockTridiagonal:
         couplings: list[Array] = []
         for l in reversed(range(self.num_blocks)):
             if pivots:
-                couplings.append(kernel.solve(pivots[-1], kernel.columns(self.lower[l])))
+                couplings.append(kernel.solve(pivots[-1], kernel.own(self.lower[l].T)))
             pivot = kernel.pivot(self.diagonal[l], couplings[-1] if couplings else None)
             if pivot is None:
                 raise ValueError(
@@ -268,7 +268,7 @@ class BlockTridiagonal:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class BlockTridiagonalCholesky:
-    r"""The factor R of :math:`H = R^T R`, block lower bidiagonal with :math:`R_{ll} = C_l^T`, :math:`R_{l+1,l} = X_l`.
+    r"""The factor U of :math:`H = U U^T`, block upper bidiagonal with :math:`U_{ll} = C_l`, :math:`U_{l,l+1} = X_l`.
 
     Attributes
     ----------
@@ -276,7 +276,7 @@ class BlockTridiagonalCholesky:
         H.
     pivots : m arrays (n_l, n_l)
         :math:`C_l`, lower triangular.
-    couplings : m - 1 arrays (n_{l+1}, n_l)
+    couplings : m - 1 arrays (n_l, n_{l+1})
         :math:`X_l`.
     """
 
@@ -302,7 +302,7 @@ class BlockTridiagonalCholesky:
         r"""Diagonal blocks (n_l, n_l) and sub-diagonal blocks (n_{l+1}, n_l) of :math:`\Sigma = H^{-1}`.
 
         .. math:: \Sigma_{l+1,l} = -G_l \Sigma_{ll}, \qquad
-                  \Sigma_{l+1,l+1} = (C_{l+1} C_{l+1}^T)^{-1} + G_l \Sigma_{ll} G_l^T, \qquad G_l = C_{l+1}^{-T} X_l
+                  \Sigma_{l+1,l+1} = (C_{l+1} C_{l+1}^T)^{-1} + G_l \Sigma_{ll} G_l^T, \qquad G_l = C_{l+1}^{-T} X_l^T
 
         Notes
         -----
@@ -321,10 +321,10 @@ class BlockTridiagonalCholesky:
         diagonal: list[Array] = []
         lower: list[Array] = []
         for l, pivot in enumerate(self.pivots):
-            root = kernel.solve(pivot, kernel.columns(_identity(pivot)))  # C^{-1}
-            block = root.T @ root
+            root = kernel.solve(pivot, kernel.own(_identity(pivot)))  # C^{-T}
+            block = root @ root.T
             if l:
-                gain = kernel.solve(pivot, kernel.columns(self.couplings[l - 1]), transposed=True)
+                gain = kernel.solve(pivot, kernel.own(self.couplings[l - 1]), transposed=True).T
                 cross = gain @ diagonal[-1]
                 lower.append(-cross)
                 block = block + cross @ gain.T
@@ -333,25 +333,25 @@ class BlockTridiagonalCholesky:
         return tuple(diagonal), tuple(lower)
 
     def to_dense(self) -> Array:
-        """R as one (N, N) array."""
-        above = [array_namespace(block).zeros_like(block.T) for block in self.couplings]
-        return _dense([pivot.T for pivot in self.pivots], self.couplings, above)
+        """U as one (N, N) array."""
+        below = [array_namespace(block).zeros_like(block.T) for block in self.couplings]
+        return _dense(self.pivots, below, self.couplings)
 
     def _solve(self, rows: Array) -> Array:
         if 0 in rows.shape:
             return rows
         kernel = self.matrix._kernel
-        parts = [kernel.columns(part.T) for part in self.matrix._split(rows)]
+        parts = list(self.matrix._split(kernel.own(rows)))
         last = len(parts) - 1
-        for l in reversed(range(len(parts))):  # y_l = C_l^{-1} (b_l - X_l^T y_{l+1})
+        for l in reversed(range(len(parts))):  # y_l = C_l^{-1} (b_l - X_l y_{l+1})
             if l < last:
-                parts[l] = kernel.subtract(parts[l], self.couplings[l], parts[l + 1], transposed=True)
+                parts[l] = kernel.subtract(parts[l], self.couplings[l], parts[l + 1])
             parts[l] = kernel.solve(self.pivots[l], parts[l])
-        for l in range(len(parts)):  # x_l = C_l^{-T} (y_l - X_{l-1} x_{l-1})
+        for l in range(len(parts)):  # x_l = C_l^{-T} (y_l - X_{l-1}^T x_{l-1})
             if l:
-                parts[l] = kernel.subtract(parts[l], self.couplings[l - 1], parts[l - 1])
+                parts[l] = kernel.subtract(parts[l], self.couplings[l - 1], parts[l - 1], transposed=True)
             parts[l] = kernel.solve(self.pivots[l], parts[l], transposed=True)
-        return array_namespace(rows).concat([part.T for part in parts], axis=1)
+        return array_namespace(rows).concat(parts, axis=1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -386,7 +386,7 @@ class ExtremeEigenvalues:
 
 
 class _Lapack:
-    """The dense steps of the elimination in place, on Fortran-ordered columns that the caller owns.
+    """The dense steps of the elimination on rows, in place on Fortran-ordered arrays that the caller owns.
 
     scipy's raw BLAS throughout: numpy's matmul runs on another thread pool, and two pools fight over small blocks.
     """
@@ -400,28 +400,25 @@ class _Lapack:
             getattr(scipy.linalg.blas, kind + name) for name in ("trsm", "syrk", "gemm")
         )
 
-    def columns(self, block: np.ndarray) -> np.ndarray:
-        return np.array(block, order="F")
+    def own(self, array: Array) -> Array:
+        """A copy to write on; its column slices are contiguous."""
+        return np.array(array, order="F")
 
-    def pivot(self, block: np.ndarray, coupling: np.ndarray | None) -> np.ndarray | None:
-        """Lower C with C C^T = D - X^T X; None where that is not positive definite."""
-        work = np.array(
-            block.T, order="F"
-        )  # D is symmetric, and its transpose lies in memory in Fortran's order
+    def pivot(self, block: Array, coupling: Array | None) -> Array | None:
+        """Lower C with C C^T = D - X X^T; None where that is not positive definite."""
+        work = self.own(block.T)  # D is symmetric, and its transpose lies in memory in Fortran's order
         if coupling is not None:
-            work = self._syrk(-1.0, coupling, beta=1.0, c=work, trans=1, lower=1, overwrite_c=1)
+            work = self._syrk(-1.0, coupling, beta=1.0, c=work, lower=1, overwrite_c=1)
         factor, info = self._potrf(work, lower=1, clean=1, overwrite_a=1)
         return factor if info == 0 and np.all(np.isfinite(factor.diagonal())) else None
 
-    def solve(self, pivot: np.ndarray, columns: np.ndarray, *, transposed: bool = False) -> np.ndarray:
-        """C^{-1} columns or C^{-T} columns."""
-        return self._trsm(1.0, pivot, columns, lower=1, trans_a=int(transposed), overwrite_b=1)
+    def solve(self, pivot: Array, rows: Array, *, transposed: bool = False) -> Array:
+        """Rows v -> C^{-1} v, or C^{-T} v."""
+        return self._trsm(1.0, pivot, rows, side=1, lower=1, trans_a=int(not transposed), overwrite_b=1)
 
-    def subtract(
-        self, c: np.ndarray, a: np.ndarray, b: np.ndarray, *, transposed: bool = False
-    ) -> np.ndarray:
-        """C - A B or C - A^T B."""
-        return self._gemm(-1.0, a, b, beta=1.0, c=c, trans_a=int(transposed), overwrite_c=1)
+    def subtract(self, rows: Array, coupling: Array, other: Array, *, transposed: bool = False) -> Array:
+        """Rows v -> v - X u, or v - X^T u, with rows u in `other`."""
+        return self._gemm(-1.0, other, coupling, beta=1.0, c=rows, trans_b=int(not transposed), overwrite_c=1)
 
 
 class _ArrayAPI:
@@ -430,11 +427,11 @@ class _ArrayAPI:
     def __init__(self, xp: Any) -> None:
         self._xp = xp
 
-    def columns(self, block: Array) -> Array:
-        return block
+    def own(self, array: Array) -> Array:
+        return array
 
     def pivot(self, block: Array, coupling: Array | None) -> Array | None:
-        schur = block if coupling is None else block - coupling.T @ coupling
+        schur = block if coupling is None else block - coupling @ coupling.T
         try:
             factor = self._xp.linalg.cholesky(schur)
         except (RuntimeError, ValueError) as error:  # torch's LinAlgError is the one, numpy's the other
@@ -446,11 +443,11 @@ class _ArrayAPI:
         except (TypeError, RuntimeError):
             return factor
 
-    def solve(self, pivot: Array, columns: Array, *, transposed: bool = False) -> Array:
-        return self._xp.linalg.solve(pivot.T if transposed else pivot, columns)
+    def solve(self, pivot: Array, rows: Array, *, transposed: bool = False) -> Array:
+        return self._xp.linalg.solve(pivot.T if transposed else pivot, rows.T).T
 
-    def subtract(self, c: Array, a: Array, b: Array, *, transposed: bool = False) -> Array:
-        return c - (a.T if transposed else a) @ b
+    def subtract(self, rows: Array, coupling: Array, other: Array, *, transposed: bool = False) -> Array:
+        return rows - other @ (coupling if transposed else coupling.T)
 
 
 def _identity(block: Array) -> Array:
@@ -460,14 +457,16 @@ def _identity(block: Array) -> Array:
 def _symmetric(block: Array, name: str) -> Array:
     """(D + D^T) / 2, after refusing a D that is not symmetric up to rounding."""
     xp = array_namespace(block)
+    tolerance = float(xp.finfo(block.dtype).eps) ** 0.5
     try:
-        asymmetry, scale = float(xp.max(xp.abs(block - block.T))), float(xp.max(xp.abs(block)))
+        asymmetric = bool(xp.any(xp.abs(block - block.T) > tolerance * xp.max(xp.abs(block))))
     except (TypeError, RuntimeError):  # a traced array has no values to look at
-        asymmetry, scale = 0.0, 0.0
-    if asymmetry > float(xp.finfo(block.dtype).eps) ** 0.5 * scale:
+        asymmetric = False
+    if asymmetric:
+        host = _check.to_numpy(block, name)
         raise ValueError(
-            f"`{name}` must be symmetric. Got a block that differs from its transpose by {asymmetry:.1e}: "
-            "pass (D + D.T) / 2 if that is what you mean."
+            f"`{name}` must be symmetric. Got a block that differs from its transpose by "
+            f"{np.max(np.abs(host - host.T)):.1e}: pass (D + D.T) / 2 if that is what you mean."
         )
     return 0.5 * block + 0.5 * block.T
 
@@ -505,10 +504,8 @@ def _dense_pairs(matrix: BlockTridiagonal, k: int) -> Pairs:
         values, columns = scipy.linalg.eigh(matrix.to_dense())
         values, rows = values[::-1], columns.T[::-1]
     else:
-        _, singular, rows = scipy.linalg.svd(
-            factor.to_dense()
-        )  # H = R^T R: eigenvalues are squares, never negative
-        values = singular**2
+        columns, singular, _ = scipy.linalg.svd(factor.to_dense())
+        values, rows = singular**2, columns.T  # H = U U^T: never negative
     return values[::-1][:k], rows[::-1][:k], values[:k], rows[:k]
 
 
@@ -584,7 +581,7 @@ def _lanczos(
 ) -> tuple[np.ndarray, np.ndarray]:
     """One run of ARPACK: eigenvalues descending, vectors as rows."""
     size = len(start)
-    operator = LinearOperator((size, size), matvec=lambda v: apply(v.reshape(1, -1))[0], dtype=np.float64)  # type: ignore[call-overload]
+    operator = LinearOperator((size, size), matvec=lambda v: apply(v.reshape(1, -1))[0], dtype=np.float64)
     try:
         values, columns = eigsh(operator, k=k, which="LA", v0=start, ncv=min(size, max(2 * k + 1, 40)))
     except ArpackNoConvergence as error:
