@@ -21,7 +21,11 @@ class Catalogue(Mapping[str, Claim]):
 
     def __init__(self, sections: Mapping[str, tuple[Claim, ...]]) -> None:
         self.sections = dict(sections)
-        self._claims = {claim.id: claim for group in self.sections.values() for claim in group}
+        self._claims: dict[str, Claim] = {}
+        for claim in (claim for group in self.sections.values() for claim in group):
+            if claim.id in self._claims:
+                raise ValueError(f"Each claim must have an `id` of its own. Got {claim.id!r} twice.")
+            self._claims[claim.id] = claim
 
     @classmethod
     def load(cls) -> Catalogue:

@@ -1,0 +1,112 @@
+r"""Write what the paper takes from the code: `python -m paper.generate`, after `python -m pctheory.claims verify`.
+
+generated/ticks.tex         a mark for each claim and road, from the verdicts of the tests
+generated/claims.tex        the appendix table of all claims and their tests, from the catalogue
+generated/derivations.tex   the derivations of `pctheory.symbolic`, step by step
+
+Captions and numbers come from `python -m figures`.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from experiments._result import write_atomically
+from figures._tex import to_latex
+from pctheory.claims import Catalogue, Claim, claims
+from pctheory.claims._claim import ROADS
+from pctheory.claims._tests import ClaimTest, find_tests
+
+GENERATED = Path(__file__).resolve().parent / "generated"
+
+
+def main() -> int:
+    """Write the three files; 2 when there are no verdicts."""
+    verdicts = GENERATED / "verdicts.json"
+    if not verdicts.exists():
+        print(
+            "The ticks need the verdicts of the tests: run `python -m pctheory.claims verify`.",
+            file=sys.stderr,
+        )
+        return 2
+    tests = find_tests()
+    write_atomically(GENERATED / "ticks.tex", ticks(claims, json.loads(verdicts.read_text())))
+    write_atomically(GENERATED / "claims.tex", table(claims, tests))
+    write_atomically(GENERATED / "derivations.tex", derivations(claims))
+    return 0
+
+
+def ticks(catalogue: Catalogue, verdicts: Mapping[str, Any]) -> str:
+    r"""`\pctick:<id>` for every claim with a verdict, and `\pcnum{claims/...}` about the run as a whole."""
+    records = {claim: roads for claim, roads in verdicts["claims"].items() if claim in catalogue}
+    lines = []
+    for claim, roads in records.items():
+        marks = r"\,".join(rf"\pctickmark{{{road[0].upper()}}}{{{roads[road]['verdict']}}}" for road in ROADS)
+        lines.append(rf"\expandafter\def\csname pctick:{claim}\endcsname{{{marks}}}")
+    every = [record for roads in records.values() for record in roads.values()]
+    tests = {test for record in every for test in record["tests"]}
+    passed = Counter(
+        sum(record["verdict"] == "passed" for record in roads.values()) for roads in records.values()
+    )
+    numbers = {
+        "claims": len(records),
+        "roads": sum(record["verdict"] == "passed" for record in every),
+        "three-roads": passed[3],
+        "two-roads": passed[2],
+        "one-road": passed[1],
+        "tests": len(tests),
+        "seconds": f"{verdicts['seconds']:.0f}",
+    }
+    lines += [
+        rf"\expandafter\def\csname pcnum:claims/{key}\endcsname{{{value}}}" for key, value in numbers.items()
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def table(catalogue: Catalogue, tests: Sequence[ClaimTest]) -> str:
+    """A long table: the claim with its ticks, its place and source, its tests."""
+    lines = [
+        r"{\footnotesize\setlength{\tabcolsep}{4pt}",
+        r"\begin{longtable}{@{}>{\raggedright}p{2.25in}>{\raggedright}p{1.55in}>{\raggedright\arraybackslash}p{1.5in}@{}}",
+        r"\toprule claim & result and source & tests \\ \midrule\endhead \bottomrule\endfoot",
+    ]
+    for heading, group in catalogue.sections.items():
+        lines.append(rf"\multicolumn{{3}}{{@{{}}l}}{{\bfseries {to_latex(heading)}}} \\*[1pt]")
+        lines += [_row(claim, tests) for claim in group]
+    return "\n".join([*lines, r"\end{longtable}}"]) + "\n"
+
+
+def _row(claim: Claim, tests: Iterable[ClaimTest]) -> str:
+    counts = Counter(test.path.rpartition("/")[2] for test in tests if test.claim == claim.id)
+    files = r"\newline ".join(
+        rf"\texttt{{{to_latex(name)}}}~({count})" for name, count in sorted(counts.items())
+    )
+    cells = [
+        rf"\hypertarget{{claim:{claim.id}}}{{}}\pcticks{{{claim.id}}} \texttt{{{claim.id}}}\newline {to_latex(claim.title)}",
+        rf"\cref{{thm:{claim.id}}}\newline {to_latex(claim.source)}",
+        files,
+    ]
+    return " & ".join(cells) + r" \\[3pt]"
+
+
+def derivations(catalogue: Catalogue) -> str:
+    """The derivations of `pctheory.symbolic` in the order of the catalogue, one subsection a claim."""
+    from pctheory.symbolic import derivations as registry
+
+    lines = []
+    built = list(registry())
+    for claim in catalogue.values():
+        own = [derivation for derivation in built if derivation.claim == claim.id]
+        if own:
+            lines.append(rf"\subsection{{{to_latex(claim.title)} (\cref{{thm:{claim.id}}})}}")
+            lines += [derivation.to_latex() for derivation in own]
+    return "\n\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
