@@ -61,8 +61,9 @@ lint: types
 	$(PY) -m ruff check
 	$(PY) -m ruff format --check
 
+# \pcstrict turns everything that was not generated (a figure, a caption, a number) into an error.
 paper: figures
-	cd paper && latexmk -pdf -halt-on-error -interaction=nonstopmode -outdir=build main.tex
+	cd paper && latexmk -pdf -halt-on-error -interaction=nonstopmode -outdir=build -usepretex='\def\pcstrict{}' main.tex
 	@! grep -E "(Reference|Citation).*undefined|There were undefined" paper/build/main.log \
 	  || { echo "paper/main.tex has undefined references or citations (above)."; exit 1; }
 

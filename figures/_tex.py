@@ -51,7 +51,8 @@ def write_tex(drawn: Sequence[Drawn], folder: Path) -> None:
     r"""Write `captions/<id>.tex`, and `numbers.tex` with `\pcnum{<id>/<key>}` for every number."""
     lines = [_PCNUM]
     for figure in drawn:
-        write_atomically(folder / "captions" / f"{figure.id}.tex", to_latex(figure.caption) + "%\n")
+        caption = rf"\textbf{{{to_latex(figure.title)}.}} {to_latex(figure.caption)}%"
+        write_atomically(folder / "captions" / f"{figure.id}.tex", caption + "\n")
         for key, value in figure.numbers.items():
             lines.append(
                 rf"\expandafter\def\csname pcnum:{figure.id}/{key}\endcsname{{{format_number(value)}}}" + "\n"

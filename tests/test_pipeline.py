@@ -442,7 +442,10 @@ def test_captions_and_numbers_reach_the_paper(project: Project) -> None:
     math = r"$x_1^2 < \frac{1}{2}$"
     assert (project.out / "demo-waves.txt").read_text() == f"With 5% noise & {math} ({setting}).\n"
     tex = (project.out / "paper" / "captions" / "demo-waves.tex").read_text()
-    assert tex == rf"With 5\% noise \& {math} ({setting}).%" + "\n"
+    assert (
+        tex
+        == rf"\textbf{{Waves of $\mathcal{{F}}^*$ \& others.}} With 5\% noise \& {math} ({setting}).%" + "\n"
+    )
     numbers = (project.out / "paper" / "numbers.tex").read_text()
     assert r"\csname pcnum:demo-waves/count\endcsname{3}" in numbers
     assert r"\csname pcnum:second/tiny\endcsname{\ensuremath{1.5\times 10^{-8}}}" in numbers

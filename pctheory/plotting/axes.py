@@ -33,7 +33,6 @@ def letter(axes: Iterable[Axes] | np.ndarray, start: str = "a") -> None:
             fontweight="bold",
             ha="left",
             va="bottom",
-            in_layout=False,
         )
 
 

@@ -73,24 +73,24 @@ def surface(
     shown = z if ceiling is None else np.where(z > ceiling, np.nan, z)
     grid_x, grid_y = np.meshgrid(x, y)
     colours = LANDSCAPE(_Rank(_levels(z, 14))(np.nan_to_num(shown, nan=float(np.nanmax(z)))))
+    # the grid lines are the edges of the facets: a separate wireframe would shine through from behind
+    step = max(1, round(x.size / 30)), max(1, round(y.size / 30))
     ax.plot_surface(
         grid_x,
         grid_y,
         shown,
         facecolors=colours,
-        rstride=1,
-        cstride=1,
-        linewidth=0,
-        antialiased=False,
+        rstride=step[1],
+        cstride=step[0],
+        edgecolor=(1.0, 1.0, 1.0, 0.55),
+        linewidth=0.15,
         shade=False,
-    )
-    step = max(1, x.size // 16)
-    ax.plot_wireframe(
-        grid_x, grid_y, shown, rstride=step, cstride=step, color="white", linewidth=0.3, alpha=0.6
     )
     for axis in (ax.xaxis, ax.yaxis, ax.zaxis):
         axis.set_pane_color((1.0, 1.0, 1.0, 0.0))
         axis._axinfo["grid"].update(color="#e3e5e8", linewidth=0.4)
+        axis.set_rotate_label(False)
+        axis.labelpad = -7
     ax.tick_params(pad=-3)
 
 
