@@ -34,6 +34,8 @@ class Progress:
         folder of the finished cells; None keeps none
     label
         name shown on the bars; None is silent
+    resumed_seconds
+        time that the cells read from checkpoints took when they were computed
     """
 
     config: Any

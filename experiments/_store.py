@@ -3,7 +3,7 @@
 `results/<profile>/<name>/<hash>.npz` holds the arrays and `<hash>.json` their provenance. The hash is that of the
 settings and of the experiment's own code, so a result of other settings or other code is *stale*. The code that
 counts is the syntax tree of the experiment's module and of the helper modules of this package that it imports,
-without comments, docstrings, formatting, `PROFILES` and the defaults of `Config` (their values count as settings).
+without comments, docstrings, formatting, `PROFILES`, `ANALOGUE` and the defaults of `Config` (their values count as settings).
 `pctheory` does not count: refactoring it must not throw results away; a test recomputes committed ones instead.
 """
 
@@ -33,6 +33,7 @@ from pctheory import _check
 PROFILES = ("quick", "cpu", "full")
 _SIZE_LIMIT = 1_000_000  # bytes of a committed result
 _INFRASTRUCTURE = frozenset({"_store", "_progress", "_result", "__main__", "__init__"})
+_NO_CODE = frozenset({"PROFILES", "ANALOGUE"})
 _PACKAGES = ("numpy", "scipy", "torch", "scikit-learn", "pctheory")
 
 
@@ -62,7 +63,8 @@ class Meta:
         "exact setting", "scaled down: ..." (each setting that differs from the profile `full`, both values)
         or "analogue: ..." (the module's `ANALOGUE`)
     seconds, versions, commit
-        wall time, package versions, and the commit of the computation (None outside a checkout)
+        wall time (and the cells' own time of those resumed), package versions, and the commit of the computation
+        (None outside a checkout)
     stale
         why the result is not that of the present code and settings; None when it is
     """
@@ -277,7 +279,7 @@ def _siblings(tree: ast.Module, package: str) -> list[str]:
 def _syntax(node: object) -> object:
     """The syntax tree as plain lists, the same for every Python version: `ast.dump` prints new empty fields."""
     if isinstance(node, list):
-        return [_syntax(item) for item in node if not _is_docstring(item) and not _is_profiles(item)]
+        return [_syntax(item) for item in node if not _is_docstring(item) and not _is_no_code(item)]
     if not isinstance(node, ast.AST):
         return repr(node)
     fields = {name: value for name, value in ast.iter_fields(node) if name != "type_comment"}
@@ -301,12 +303,12 @@ def _is_docstring(node: object) -> bool:
     )
 
 
-def _is_profiles(node: object) -> bool:
+def _is_no_code(node: object) -> bool:
     target = node.targets[0] if isinstance(node, ast.Assign) else getattr(node, "target", None)
     return (
         isinstance(node, ast.Assign | ast.AnnAssign)
         and isinstance(target, ast.Name)
-        and target.id == "PROFILES"
+        and target.id in _NO_CODE
     )
 
 

@@ -285,6 +285,7 @@ def test_a_backend_that_is_not_installed_is_named(
         ("waves", "np.linspace(0, 3, config.width)", "np.linspace(\n        0, 3, config.width,\n    )"),
         ("waves", '"cpu": Config(width=64)', '"cpu": Config(width=32)'),
         ("waves", "default=512", "default=1024"),
+        ("waves", "PROFILES =", 'ANALOGUE = "noise"\nPROFILES ='),
         ("_helper", '"""Twice."""', '"""Two times."""'),
     ],
 )
