@@ -18,9 +18,10 @@ import pytest
 import experiments.__main__ as experiments_cli
 import figures.__main__ as figures_cli
 from experiments import _result
+from experiments._digest import code_digest
 from experiments._progress import Progress
 from experiments._result import Result, read_result, write_atomically, write_result
-from experiments._store import Store, code_digest
+from experiments._store import Store
 from figures._figure import figure_ids, load_figure
 from figures._tex import format_number, to_html, to_latex
 
