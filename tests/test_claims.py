@@ -1,0 +1,284 @@
+"""Claims, tests, figures and the paper name one another: nothing is claimed that is not tested, shown and proved."""
+
+import json
+import re
+import subprocess
+import sys
+import textwrap
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+from pctheory import claims as package
+from pctheory.claims import Catalogue, Claim, claims
+from pctheory.claims.__main__ import main
+from pctheory.claims._claim import ROADS
+from pctheory.claims._readme import BEGIN, END, readme_block, rewrite
+from pctheory.claims._tests import find_tests, road_of
+from pctheory.claims._verify import verify
+
+ROOT = Path(__file__).parent.parent
+TESTS = find_tests()
+LABEL = re.compile(r"\\label\{(?:thm|clm):([^}]*)\}")
+
+
+def labels():
+    """claim id -> the section files that label it"""
+    found = {}
+    for path in sorted((ROOT / "paper" / "sections").glob("*.tex")):
+        for label in LABEL.findall(path.read_text()):
+            found.setdefault(label, []).append(path.name)
+    return found
+
+
+# ---- the catalogue against the tests, the figures and the paper -------------------------------------------------------
+
+
+def test_every_marker_names_a_claim():
+    unknown = {f"{t.path}:{t.line} {t.claim}" for t in TESTS if t.claim not in claims}
+    assert not unknown, f"markers that name no claim: {sorted(unknown)}"
+
+
+def test_the_roads_that_a_claim_lists_are_the_roads_that_its_tests_take():
+    wrong = {}
+    for claim in claims.values():
+        taken = tuple(road for road in ROADS if any(t.claim == claim.id and t.road == road for t in TESTS))
+        if taken != claim.roads:
+            wrong[claim.id] = f"lists {claim.roads}, its tests take {taken}"
+    assert not wrong, "\n".join(f"{claim}: {what}" for claim, what in wrong.items())
+
+
+def test_every_claim_is_in_the_paper_once():
+    found = labels()
+    wrong = {claim: found.get(claim, "nowhere") for claim in claims if len(found.get(claim, ())) != 1}
+    assert not wrong, f"labels thm:<id> in paper/sections: {wrong}"
+
+
+def test_every_label_of_the_paper_that_names_a_claim_is_in_the_catalogue():
+    # the paper may label lemmas of its own: those are written lem:, prop: or cor:
+    assert not set(labels()) - set(claims)
+
+
+def test_every_figure_of_a_claim_exists():
+    missing = [
+        f"{claim.id}: {figure}"
+        for claim in claims.values()
+        for figure in claim.figures
+        if not (ROOT / "figures" / f"{figure.replace('-', '_')}.py").exists()
+    ]
+    assert not missing, f"claims whose figure has no module: {', '.join(missing)}"
+
+
+@pytest.mark.parametrize("module", sorted({claim.module for claim in claims.values()}))
+def test_the_module_of_a_claim_exists(module):
+    import_module(module)
+
+
+def test_ids_are_words_joined_by_hyphens_and_statements_are_balanced():
+    for claim in claims.values():
+        assert re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", claim.id), claim.id
+        for text in (claim.title, claim.statement, claim.assumptions, claim.source):
+            assert text, claim.id
+            assert text.count("$") % 2 == 0, (claim.id, text)
+            assert text.count("{") == text.count("}"), (claim.id, text)
+
+
+def test_the_table_in_the_readme_is_current():
+    text = (ROOT / "README.md").read_text()
+    assert BEGIN in text, f"README.md lacks the line {BEGIN}"
+    block = text.partition(BEGIN)[2].partition(END)[0].strip("\n")
+    assert block == readme_block(claims, TESTS), "run `python -m pctheory.claims readme`"
+
+
+# ---- the machinery ----------------------------------------------------------------------------------------------------
+
+
+def toy(name, roads=("numerical",)):
+    return Claim(name, "A toy", "$1 = 1$", "None.", "this work", roads, "pctheory.energy", ("toy-figure",))
+
+
+def checkout(folder, **files):
+    """A folder with tests/ in it, as `verify` and `find_tests` expect."""
+    (folder / "tests").mkdir()
+    (folder / "pytest.ini").write_text("[pytest]\nmarkers =\n    claim(id): id\n    road(name): road\n")
+    for name, text in files.items():
+        (folder / "tests" / f"{name}.py").write_text("import pytest\n" + textwrap.dedent(text))
+    return folder / "tests"
+
+
+def test_two_claims_of_one_id_are_refused():
+    with pytest.raises(ValueError, match="Got 'a' twice"):
+        Catalogue({"One": (toy("a"),), "Two": (toy("a"),)})
+
+
+def test_an_unknown_claim_and_an_unknown_road_are_refused():
+    with pytest.raises(KeyError, match="no claim 'nonsense'"):
+        claims["nonsense"]
+    with pytest.raises(ValueError, match=r"`roads` must be one of 'symbolic', .* Got 'imaginary'"):
+        toy("a", ("imaginary",))
+
+
+def test_markers_are_found_wherever_pytest_allows_them(tmp_path):
+    tests = checkout(
+        tmp_path,
+        test_module="""
+            pytestmark = [pytest.mark.claim("module")]
+            REAL = pytest.mark.road("empirical")
+            def test_one(): ...
+            @pytest.mark.claim("function")
+            @REAL
+            def test_two(): ...
+            @pytest.mark.claim("class")
+            class TestThree:
+                pytestmark = pytest.mark.claim("body")
+                @pytest.mark.parametrize("n", [1, pytest.param(2, marks=pytest.mark.claim("param"))])
+                def test_four(self, n): ...
+                def helper(self): ...
+        """,
+        test_symbolic_toy="""
+            @pytest.mark.claim("symbol")
+            def test_five(): ...
+            def test_without_marker(): ...
+        """,
+    )
+    found = {(t.claim, t.road, t.name) for t in find_tests(tests)}
+    four = "TestThree::test_four"
+    assert found == {
+        ("module", "numerical", "test_one"),
+        ("module", "empirical", "test_two"),
+        ("function", "empirical", "test_two"),
+        *((claim, "numerical", four) for claim in ("module", "class", "body", "param")),
+        ("symbol", "symbolic", "test_five"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("marker", "message"),
+    [
+        ('claim("a", "b")', "must hold one string"),
+        ("claim(NAME)", "must hold one string"),
+        ('road("scenic")', "must name one of symbolic, numerical, empirical"),
+    ],
+)
+def test_a_marker_that_cannot_be_read_is_refused(tmp_path, marker, message):
+    tests = checkout(tmp_path, test_bad=f"@pytest.mark.{marker}\ndef test_claim(): ...\n")
+    with pytest.raises(ValueError, match=message):
+        find_tests(tests)
+
+
+def test_the_file_tells_the_road_unless_a_marker_does():
+    assert road_of("test_nn_training") == "empirical"
+    assert road_of("test_symbolic_chain", "numerical") == "numerical"
+
+
+def test_verdicts_tell_passed_failed_skipped_and_missing_apart(tmp_path):
+    tests = checkout(
+        tmp_path,
+        test_toys="""
+            @pytest.mark.claim("good")
+            @pytest.mark.parametrize("n", [1, 2])
+            def test_good(n): ...
+            @pytest.mark.claim("good")
+            @pytest.mark.claim("bad")
+            @pytest.mark.road("empirical")
+            def test_both(): ...
+            @pytest.mark.claim("bad")
+            @pytest.mark.parametrize("n", [1, 2])
+            def test_bad(n): assert n == 1
+            @pytest.mark.claim("set-up")
+            def test_set_up(absent): ...
+            @pytest.mark.claim("idle")
+            def test_idle(): pytest.skip("not here")
+            def test_of_no_claim(): assert False
+        """,
+    )
+    names = ("good", "bad", "set-up", "idle", "alone")
+    listed = {"good": ("numerical", "empirical"), "bad": ("numerical", "empirical"), "alone": ("symbolic",)}
+    verdicts = verify([toy(name, listed.get(name, ("numerical",))) for name in names], tests=tests)
+    table = {name: [verdicts.claims[name][road]["verdict"] for road in ROADS] for name in names}
+    assert table == {
+        "good": ["none", "passed", "passed"],
+        "bad": ["none", "failed", "passed"],
+        "set-up": ["none", "failed", "none"],
+        "idle": ["none", "skipped", "none"],
+        "alone": ["none", "none", "none"],
+    }
+    assert verdicts.missing == (("alone", "symbolic"),)
+    assert not verdicts.ok
+    assert not verdicts.broken
+    assert verdicts.claims["good"]["numerical"]["cases"] == 2
+    assert verdicts.claims["good"]["numerical"]["tests"] == ["tests/test_toys.py::test_good"]
+    lines = str(verdicts).splitlines()
+    assert lines[2].split()[:4] == ["bad", "none", "failed", "passed"]
+    assert lines[5].split()[1] == "missing"
+    assert lines[-1].startswith("5 claims, 3 of 7 roads passed")
+    assert json.loads(verdicts.to_json())["claims"].keys() == set(names)
+
+
+def test_a_test_file_that_cannot_be_imported_is_no_verdict(tmp_path):
+    tests = checkout(
+        tmp_path, test_toys="import nowhere_at_all\n@pytest.mark.claim('good')\ndef test_good(): ...\n"
+    )
+    verdicts = verify([toy("good")], tests=tests)
+    assert verdicts.broken
+    assert not verdicts.ok
+    assert "pytest could not run" in str(verdicts)
+
+
+def test_without_tests_there_is_nothing_to_verify(tmp_path):
+    with pytest.raises(ValueError, match="`verify` must run in a checkout"):
+        verify([toy("good")], tests=tmp_path / "tests")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["verify", "no-such-claim"], "`ID` must be the id of a claim. Got 'no-such-claim'"),
+        (["verify", "--jobs", "0"], "`--jobs` must be 1 or more. Got 0."),
+    ],
+)
+def test_a_wrong_argument_is_answered_in_one_sentence(arguments, message, capsys):
+    assert main(arguments) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_the_command_line_prints_the_catalogue():
+    out = subprocess.run(
+        [sys.executable, "-m", "pctheory.claims"], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    rows = out.stdout.splitlines()
+    assert [row.split()[0] for row in rows[1:]] == list(claims)
+
+
+def test_verify_runs_one_claim_and_writes_its_verdicts_where_it_is_told(tmp_path, capsys):
+    path = tmp_path / "deep" / "verdicts.json"
+    assert main(["verify", "data-compression", "--jobs", "1", "--out", str(path)]) == 0
+    assert "data-compression" in capsys.readouterr().out
+    assert json.loads(path.read_text())["claims"]["data-compression"]["numerical"]["verdict"] == "passed"
+
+
+def test_the_readme_table_goes_between_its_markers(tmp_path, capsys):
+    path = tmp_path / "README.md"
+    path.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
+    assert rewrite(path, "new")
+    assert path.read_text() == f"before\n{BEGIN}\nnew\n{END}\nafter\n"
+    assert not rewrite(path, "new")
+    path.write_text("no markers")
+    assert main(["readme", "--path", str(path)]) == 2
+    assert "`README.md` must hold the lines" in capsys.readouterr().err
+
+
+def test_a_row_of_the_readme_links_the_module_the_tests_and_the_figures(tmp_path):
+    catalogue = Catalogue({"Toys": (toy("good"),)})
+    tests = checkout(tmp_path, test_toys="@pytest.mark.claim('good')\ndef test_good(): ...\n")
+    block = readme_block(catalogue, find_tests(tests))
+    assert block.splitlines()[-1] == (
+        "| `good`<br>A toy | [energy](pctheory/energy.py) | [toys](tests/test_toys.py) "
+        "| [toy-figure](figures/toy_figure.py) |"
+    )
+
+
+def test_the_catalogue_shows_itself_in_a_notebook():
+    html = package.claims._repr_html_()
+    assert all(f"<code>{claim}</code>" in html for claim in claims)

@@ -1,0 +1,145 @@
+"""The source of the paper: its labels, citations, figures, numbers and ticks all lead somewhere."""
+
+import re
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from figures._figure import figure_ids
+from paper import generate
+from pctheory.claims import Catalogue, Claim, claims
+from pctheory.claims._claim import ROADS
+from pctheory.claims._tests import ClaimTest
+
+ROOT = Path(__file__).parent.parent
+PAPER = ROOT / "paper"
+SOURCES = sorted(PAPER.glob("*.tex")) + sorted((PAPER / "sections").glob("*.tex"))
+
+
+def source(path):
+    """The text without comments."""
+    return re.sub(r"(?<!\\)%.*", "", path.read_text())
+
+
+TEXT = {path.name: source(path) for path in SOURCES if path.name not in ("macros.tex", "preamble.tex")}
+WHOLE = "\n".join(TEXT.values())
+
+
+def arguments(*macros):
+    """The keys that the macros are given, lists split."""
+    names = "|".join(macros)
+    found = re.findall(rf"\\(?:{names})\*?(?:\[[^]]*\])*\{{([^}}]*)\}}", WHOLE)
+    return [key.strip() for group in found for key in group.split(",")]
+
+
+def test_every_label_is_unique():
+    # a figure's label is made by \pcfigure
+    labels = [*arguments("label"), *(f"fig:{name}" for name in arguments("pcfigure"))]
+    assert not [label for label, count in Counter(labels).items() if count > 1]
+
+
+def test_every_reference_has_its_label():
+    labels = {*arguments("label"), *(f"fig:{name}" for name in arguments("pcfigure"))}
+    references = set(arguments("ref", "cref", "Cref", "eqref", "autoref", "pageref", "nameref"))
+    assert not references - labels
+
+
+def test_every_citation_is_in_the_bibliography():
+    keys = re.findall(r"@\w+\{\s*([^,\s]+)\s*,", (PAPER / "references.bib").read_text())
+    assert len(keys) == len(set(keys))
+    cited = set(arguments(r"cite[a-z]*", r"Cite[a-z]*"))
+    assert not cited - set(keys)
+
+
+def test_every_tick_belongs_to_a_claim_and_stands_at_its_label():
+    assert not set(arguments("claim")) - set(claims)
+    for name, text in TEXT.items():
+        for label, tick in re.findall(r"\\label\{thm:([^}]*)\}\s*(?:\\claim\{([^}]*)\})?", text):
+            assert label == tick, f"{name}: the label thm:{label} must be followed by \\claim{{{label}}}"
+
+
+def test_every_figure_has_its_module():
+    assert not set(arguments("pcfigure")) - set(figure_ids("figures"))
+
+
+def test_every_number_belongs_to_a_figure_or_to_the_claims():
+    known = {*figure_ids("figures"), "claims"}
+    assert not [key for key in arguments("pcnum") if key.partition("/")[0] not in known]
+
+
+def test_every_section_is_there():
+    assert not [name for name in arguments("pcsection") if not (PAPER / "sections" / f"{name}.tex").exists()]
+
+
+@pytest.mark.parametrize(
+    "path", [*SOURCES, PAPER / "references.bib", PAPER / "generate.py"], ids=lambda p: p.name
+)
+def test_no_path_of_a_machine_is_in_the_source(path):
+    assert not re.search(r"(?<![\w.])/(home|root|tmp|usr|work|Users|var|opt)/|[A-Z]:\\\\", path.read_text())
+
+
+def test_mathematics_is_balanced():
+    for name, text in TEXT.items():
+        environments = Counter()
+        for kind, environment in re.findall(r"\\(begin|end)\{([^}]*)\}", text):
+            environments[environment] += 1 if kind == "begin" else -1
+        assert not {e: n for e, n in environments.items() if n}, name
+
+
+# ---- what is generated ------------------------------------------------------------------------------------------------
+
+
+def toy():
+    claim = Claim(
+        "toy-claim", r"A toy & $\mu$", "$1$", "None.", "this work", ("symbolic",), "pctheory.energy", ("toy",)
+    )
+    return Catalogue({"Toys": (claim,)})
+
+
+def record(verdict, *tests):
+    return {"verdict": verdict, "tests": list(tests)}
+
+
+def test_ticks_are_the_verdicts():
+    roads = dict(zip(ROADS, (record("passed", "a", "b"), record("none"), record("failed", "b")), strict=True))
+    text = generate.ticks(toy(), {"seconds": 12.4, "claims": {"toy-claim": roads, "gone": roads}})
+    assert r"\pctickmark{S}{passed}\,\pctickmark{N}{none}\,\pctickmark{E}{failed}" in text
+    assert "gone" not in text
+    numbers = dict(re.findall(r"pcnum:claims/([\w-]+)\\endcsname\{(\d+)\}", text))
+    assert numbers == {
+        "claims": "1",
+        "roads": "1",
+        "three-roads": "0",
+        "two-roads": "0",
+        "one-road": "1",
+        "tests": "2",
+        "seconds": "12",
+    }
+
+
+def test_the_table_names_the_claim_its_place_and_its_tests():
+    tests = [
+        ClaimTest("toy-claim", "symbolic", "tests/test_symbolic_toy.py", f"test_{n}", n) for n in range(3)
+    ]
+    text = generate.table(toy(), tests)
+    assert r"\hypertarget{claim:toy-claim}{}\pcticks{toy-claim}" in text
+    assert r"A toy \& $\mu$" in text
+    assert r"\cref{thm:toy-claim}" in text
+    assert r"\texttt{test\_symbolic\_toy.py}~(3)" in text
+
+
+def test_every_number_about_the_claims_is_generated():
+    empty = dict.fromkeys(ROADS, record("none"))
+    text = generate.ticks(toy(), {"seconds": 1.0, "claims": {"toy-claim": empty}})
+    used = {key for key in arguments("pcnum") if key.startswith("claims/")}
+    assert all(rf"\csname pcnum:{key}\endcsname" in text for key in used)
+
+
+def test_every_derivation_belongs_to_a_claim_and_is_in_the_appendix():
+    from pctheory.symbolic import derivations
+
+    built = list(derivations())
+    assert not {d.claim for d in built} - set(claims)
+    text = generate.derivations(claims)
+    assert all(derivation.title in text for derivation in built)
