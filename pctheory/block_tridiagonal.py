@@ -4,8 +4,10 @@ r"""Symmetric block-tridiagonal matrices with unequal blocks: products, Cholesky
           \qquad D_l \in \mathbb R^{n_l \times n_l}, \quad E_l \in \mathbb R^{n_{l+1} \times n_l}.
 
 Elimination runs from the last block to the first. For the activity Hessian of a predictive coding network every pivot
-is then at least :math:`\Pi_l` (it is the curvature of the energy above layer l, minimised over the layers above), while
-from the first block on the pivots can become as small as the smallest eigenvalue, by cancellation.
+:math:`C_l C_l^T` is then at least :math:`\Pi_l`: the layer's own precision plus the curvature of the energy above it,
+minimised over the layers above. From the first block on, pivots can be as small as the smallest eigenvalue. In either
+order the stored H must be positive definite, and rounding its entries moves its eigenvalues by :math:`\varepsilon
+\lambda_{\max}`.
 """
 
 from __future__ import annotations
@@ -192,13 +194,15 @@ class BlockTridiagonal:
 
         Notes
         -----
-        Up to order 400 (or for k near N) from the singular values of the dense Cholesky factor: an eigenvalue
-        :math:`\lambda` errs by :math:`O(\varepsilon \sqrt{\lambda \lambda_{\max}})` beyond the error of the factor
-        itself. Above, by Lanczos on the products (largest) and on the solves (smallest: the reciprocal of the largest
-        eigenvalue of the inverse, which keeps its relative precision). Pairs found are deflated and the iteration is
-        repeated until nothing better turns up, because one Krylov space holds one copy of a multiple eigenvalue. An
-        indefinite H is shifted first: its small eigenvalues have the absolute precision
-        :math:`\varepsilon \lambda_{\max}` only. Deterministic. Not differentiable: numpy float64.
+        Up to order 400 (or for k near N) from the singular values of the dense Cholesky factor, which find an eigenvalue
+        :math:`\lambda` to :math:`O(\varepsilon \sqrt{\lambda \lambda_{\max}})`. Above, and for the small end of a
+        matrix of condition beyond 1e8, by Lanczos on the products (largest) and on the solves (smallest: the
+        reciprocals of the largest eigenvalues of the inverse keep the relative precision of the factor). Pairs found
+        are deflated and the iteration repeated until nothing better turns up, because one Krylov space holds one copy
+        of a multiple eigenvalue; that adds a relative error of order :math:`\varepsilon^2 \lambda_i / \lambda_1` to the
+        i-th. Rounding the entries of H already moves its eigenvalues by :math:`\varepsilon \lambda_{\max}`: below that
+        they are right only where the factor happens to be exact. An H without a Cholesky factor is shifted first.
+        Deterministic. Not differentiable: numpy float64.
 
         Examples
         --------
@@ -210,8 +214,7 @@ class BlockTridiagonal:
         if _check.count(k, "k", 1) > size:
             raise ValueError(f"`k` must be at most the order of the matrix, {size}. Got {k}.")
         host = self._host()
-        pairs = _dense_pairs if size <= DENSE_SIZE or 4 * k >= size else _iterative_pairs
-        small, small_rows, large, large_rows = pairs(host, int(k))
+        small, small_rows, large, large_rows = _extreme_pairs(host, int(k))
         return ExtremeEigenvalues(
             small,
             large,
@@ -497,36 +500,45 @@ Pairs = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 """Smallest eigenvalues ascending, their vectors as rows, largest descending, their vectors as rows."""
 
 
-def _dense_pairs(matrix: BlockTridiagonal, k: int) -> Pairs:
+def _extreme_pairs(matrix: BlockTridiagonal, k: int) -> Pairs:
+    size = matrix.shape[0]
     try:
         factor = matrix.cholesky()
     except ValueError:
+        factor = None
+    if size > DENSE_SIZE and 4 * k < size:
+        return *_smallest_by_lanczos(matrix, factor, k), *_largest_by_lanczos(matrix, k)
+    if factor is None:
         values, columns = scipy.linalg.eigh(matrix.to_dense())
         values, rows = values[::-1], columns.T[::-1]
     else:
         columns, singular, _ = scipy.linalg.svd(factor.to_dense())
         values, rows = singular**2, columns.T  # H = U U^T: never negative
+        if values[-1] < 1e-8 * values[0] and 4 * k < size:
+            return *_smallest_by_lanczos(matrix, factor, k), values[:k], rows[:k]
     return values[::-1][:k], rows[::-1][:k], values[:k], rows[:k]
 
 
-def _iterative_pairs(matrix: BlockTridiagonal, k: int) -> Pairs:
-    size = matrix.shape[0]
+def _smallest_by_lanczos(
+    matrix: BlockTridiagonal, factor: BlockTridiagonalCholesky | None, k: int
+) -> tuple[np.ndarray, np.ndarray]:
+    if factor is not None:
+        inverse, rows = _largest_pairs(factor._solve, matrix.shape[0], k)
+        return 1 / inverse, rows
     low, high = _gershgorin(matrix)
+    shift = max(0.0, -low) + 1e-8 * max(abs(low), abs(high))
+    _, rows = _largest_pairs(matrix.shifted(shift).cholesky()._solve, matrix.shape[0], k)
+    values = np.sum(rows * matrix._matvec(rows), axis=1)  # undoing the shift would cancel more
+    order = np.argsort(values)
+    return values[order], rows[order]
+
+
+def _largest_by_lanczos(matrix: BlockTridiagonal, k: int) -> tuple[np.ndarray, np.ndarray]:
     offset = max(
-        0.0, -low
-    )  # makes H + offset positive semidefinite: deflated directions fall to 0, the bottom
-    top, large_rows = _largest_pairs(lambda row: matrix._matvec(row) + offset * row, size, k)
-    try:
-        factor, shift = matrix.cholesky(), 0.0
-    except ValueError:
-        shift = offset + 1e-8 * (max(high, 0.0) + offset)
-        factor = matrix.shifted(shift).cholesky()
-    inverse, small_rows = _largest_pairs(factor._solve, size, k)
-    small = 1 / inverse
-    if shift:  # the reciprocal minus the shift would cancel more than the Rayleigh quotient does
-        small = np.sum(small_rows * matrix._matvec(small_rows), axis=1)
-    order = np.argsort(small)
-    return small[order], small_rows[order], top - offset, large_rows
+        0.0, -_gershgorin(matrix)[0]
+    )  # H + offset is positive semidefinite: deflated directions fall lowest
+    values, rows = _largest_pairs(lambda row: matrix._matvec(row) + offset * row, matrix.shape[0], k)
+    return values - offset, rows
 
 
 def _gershgorin(matrix: BlockTridiagonal) -> tuple[float, float]:
