@@ -164,7 +164,7 @@ class Chain:
 
     @cached_property
     def loss(self) -> sp.Expr:
-        """$L = \\Pi_L (y - P_0 x)^2 / 2$."""
+        r"""$L = \Pi_L (y - P_0 x)^2 / 2$."""
         return self.precisions[-1] * self.residual**2 / 2
 
 

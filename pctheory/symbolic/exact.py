@@ -6,8 +6,9 @@ They are two to three orders of magnitude faster than `sympy.simplify` and `symp
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import sympy as sp
 from sympy.polys.matrices import DomainMatrix
@@ -43,18 +44,77 @@ def _is_zero(entry: sp.Expr) -> bool:
     symbols = sorted(entry.free_symbols, key=str)
     if not all(symbol.is_commutative for symbol in symbols):
         return bool(sp.expand(entry) == 0)
-    numerator, denominator = sp.fraction(sp.together(entry))
-    if symbols and _is_polynomial(numerator, symbols) and _is_polynomial(denominator, symbols):
-        polynomials, *_ = ring(symbols, sp.QQ)
-        if not polynomials.from_expr(denominator):
-            raise ValueError("An expression must be defined. Got a denominator that is identically zero.")
-        return not polynomials.from_expr(numerator)
-    return bool(sp.expand(numerator) == 0 or sp.simplify(entry) == 0)
+    if symbols and _is_rational(entry, symbols):
+        return _RationalFunction(symbols).is_zero(entry)
+    return bool(sp.expand(sp.fraction(sp.together(entry))[0]) == 0 or sp.simplify(entry) == 0)
 
 
-def _is_polynomial(expression: sp.Expr, symbols: Sequence[sp.Symbol]) -> bool:
+def _is_rational(expression: sp.Expr, symbols: Sequence[sp.Symbol]) -> bool:
     numbers = expression.atoms(sp.Number, sp.NumberSymbol, sp.I.func)
-    return all(number.is_Rational for number in numbers) and bool(expression.is_polynomial(*symbols))
+    return all(number.is_Rational for number in numbers) and bool(expression.is_rational_function(*symbols))
+
+
+_Fraction = tuple[Any, dict[Any, int]]
+
+
+class _RationalFunction:
+    """Numerators over a common denominator that stays factored: no greatest common divisor is ever computed.
+
+    A denominator is a map from monic polynomials to powers, so that terms over powers of the same polynomial (the rescaling,
+    most often) meet over the highest of these powers. `sympy.together` gives the same numerators 10-50 times slower.
+    """
+
+    def __init__(self, symbols: Sequence[sp.Symbol]) -> None:
+        self.ring, *generators = ring(symbols, sp.QQ)
+        self.known: dict[sp.Expr, _Fraction] = {
+            symbol: (generator, {}) for symbol, generator in zip(symbols, generators, strict=True)
+        }
+
+    def is_zero(self, expression: sp.Expr) -> bool:
+        return not self.fraction(expression)[0]
+
+    def fraction(self, expression: sp.Expr) -> _Fraction:
+        if expression not in self.known:
+            self.known[expression] = self._read(expression)
+        return self.known[expression]
+
+    def _read(self, expression: sp.Expr) -> _Fraction:
+        if expression.is_Number:
+            return self.ring(sp.QQ.from_sympy(expression)), {}
+        if expression.is_Add:
+            return self._sum([self.fraction(term) for term in expression.args])
+        if expression.is_Mul:
+            numerator, denominator = self.ring.one, Counter[Any]()
+            for factor in expression.args:
+                top, bottom = self.fraction(factor)
+                numerator *= top
+                denominator.update(bottom)
+            return numerator, dict(denominator)
+        base, power = self.fraction(expression.base), int(expression.exp)
+        top, bottom = base if power > 0 else self._reciprocal(base)
+        return top ** abs(power), {factor: count * abs(power) for factor, count in bottom.items()}
+
+    def _sum(self, terms: Sequence[_Fraction]) -> _Fraction:
+        common: dict[Any, int] = {}
+        for _, bottom in terms:
+            for factor, count in bottom.items():
+                common[factor] = max(count, common.get(factor, 0))
+        total = self.ring.zero
+        for top, bottom in terms:
+            for factor, count in common.items():
+                missing = count - bottom.get(factor, 0)
+                top = top * factor**missing if missing else top
+            total += top
+        return total, common
+
+    def _reciprocal(self, fraction: _Fraction) -> _Fraction:
+        top, bottom = fraction
+        if not top:
+            raise ValueError("An expression must be defined. Got a denominator that is identically zero.")
+        numerator = self.ring.one
+        for factor, count in bottom.items():
+            numerator *= factor**count
+        return numerator.quo_ground(top.LC), {top.monic(): 1}
 
 
 def solution(equations: Sequence[sp.Expr], unknowns: Sequence[sp.Symbol]) -> sp.Matrix:

@@ -172,10 +172,50 @@ def balance() -> Derivation:
     return Derivation("balance-law", "The balance law, matrices of any size", (step,))
 
 
+def critical_points() -> Derivation:
+    r"""Every $G_l = 0$ iff $A_L^T R = 0$ and $\langle r x^T \rangle Q_{L-1}^T = 0$ (`critical-points`), $\Pi = I$.
+
+    By the balance law all $G_l = 0$ force $\langle \epsilon_l \epsilon_l^T \rangle = 0$ for $l < L$, that is, every hidden
+    error of every sample vanishes. The steps read off what that means, and that the converse holds.
+    """
+    A, At, M, Si, u, r, rt = letters("A_L A_L' M_{L-1} S~ u r r'")
+    x_t, Qt, Bt = letters("x' Q_{L-1}' B_l'")
+    residual_free = {At * r: sp.S.Zero, Si * r: r}
+    steps = (
+        Step(
+            r"The last hidden error is $A_L^T u$ with $u = S^{-1} r$. Where it vanishes, $S u = (I + A_L M_{L-1} A_L^T) u = u$, so that $r = u$ and $A_L^T r = 0$",
+            (1 + A * M * At) * u,
+            u,
+            rewrite({At * u: sp.S.Zero}),
+        ),
+        Step(
+            r"and $G_L = -\langle \epsilon_L z_{L-1}^T \rangle$ with $\epsilon_L = S^{-1} r$, $z_{L-1} = Q_{L-1} x$ is $-\langle r x^T \rangle Q_{L-1}^T$",
+            -Si * r * (x_t * Qt),
+            -r * x_t * Qt,
+            rewrite(residual_free),
+        ),
+        Step(
+            "Conversely $A_L^T r = 0$ makes $S r = r$, that is, $S^{-1} r = r$",
+            (1 + A * M * At) * r,
+            r,
+            rewrite({At * r: sp.S.Zero}),
+        ),
+        Step(
+            r"so that every hidden error $P_l^T S^{-1} r = B_l^T A_L^T S^{-1} r$, and with it $G_l$, vanishes",
+            Bt * At * Si * r,
+            sp.S.Zero,
+            rewrite(residual_free),
+        ),
+        Step("and the energy is the loss", rt * Si * r, rt * r, rewrite(residual_free)),
+    )
+    return Derivation("critical-points", "The critical points, matrices of any size", steps)
+
+
 DERIVATIONS = {
     "equilibrated-energy/induction": marginal_recursion,
     "equilibrium-errors/induction": error_recursion,
     "hessian-determinant/induction": determinant_recursion,
     "finite-time-energy/induction": finite_limit,
     "balance-law/induction": balance,
+    "critical-points/induction": critical_points,
 }

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from itertools import product as cartesian
 
 import sympy as sp
+from sympy.polys.rings import ring
 
-from .exact import Expression, characteristic_polynomial, determinant, entries, vanishes
+from .exact import Expression, characteristic_polynomial, determinant, entries, inverse, vanishes
 
 
 @dataclass(frozen=True)
@@ -103,6 +104,73 @@ def mixed_derivative(*symbols: sp.Symbol) -> Rule:
     )
 
 
+def second_derivatives_at_zero(*symbols: sp.Symbol) -> Rule:
+    r"""The matrix of second derivatives of a polynomial where all the given symbols vanish: its quadratic part, doubled.
+
+    Examples
+    --------
+    >>> u, v, c = sp.symbols("u v c")
+    >>> vanishes(second_derivatives_at_zero(u, v).defect((c - u * v) ** 2, sp.Matrix([[0, -2 * c], [-2 * c, 0]])))
+    True
+    """
+    variables = set(symbols)
+
+    def operation(before: Expression) -> Expression:
+        everything = sorted(
+            before.free_symbols | variables, key=lambda symbol: (symbol not in variables, str(symbol))
+        )
+        position = {everything.index(symbol): i for i, symbol in enumerate(symbols)}
+        ring_, *_ = ring(everything, sp.QQ)
+        hessian = sp.zeros(len(symbols), len(symbols))
+        for powers, coefficient in ring_.from_expr(before).terms():
+            inside = [place for place in position for _ in range(powers[place])]
+            if len(inside) == 2:
+                outside = [0 if place in position else power for place, power in enumerate(powers)]
+                rest = sp.Mul(*(symbol**power for symbol, power in zip(everything, outside, strict=True)))
+                first, second = (position[place] for place in inside)
+                hessian[first, second] += sp.QQ.to_sympy(coefficient) * rest
+                hessian[second, first] += sp.QQ.to_sympy(coefficient) * rest
+        return hessian
+
+    template = r"\nabla^2\left[<before>\right]_{0} = <after>"
+    return Rule("second derivatives at zero", _outcome(operation), template)
+
+
+def second_derivatives_of_minimum(
+    parameters: Sequence[sp.Symbol], minimised: Sequence[sp.Symbol], at: Mapping[sp.Symbol, sp.Expr]
+) -> Rule:
+    r"""$\nabla^2_\theta \min_z F = F_{\theta\theta} - F_{\theta z} F_{zz}^{-1} F_{z \theta}$ at a point with $F_z = 0$.
+
+    Implicit differentiation: $z^*$ moves with $\theta$ at $-F_{zz}^{-1} F_{z\theta}$. The rule checks that the point given is
+    stationary in z.
+
+    Parameters
+    ----------
+    parameters : $\theta$
+    minimised : z
+    at : the point: each z, and each $\theta$ that has a value there, with its value
+
+    Examples
+    --------
+    >>> u, v = sp.symbols("u v")
+    >>> rule = second_derivatives_of_minimum([u], [v], {u: 0, v: 0})
+    >>> rule.defect(v**2 / 2 + u * v, sp.Integer(-1))
+    Matrix([[0]])
+    """
+
+    def operation(before: Expression) -> Expression:
+        slopes = sp.Matrix([before.diff(z) for z in minimised])
+        if not vanishes(slopes.subs(at, simultaneous=True)):
+            raise ValueError("`at` must be stationary in the minimised variables. Got a slope there.")
+        curvature = slopes.jacobian(minimised).subs(at, simultaneous=True)
+        mixed = slopes.jacobian(parameters).subs(at, simultaneous=True)
+        direct = sp.hessian(before, parameters).subs(at, simultaneous=True)
+        return direct - mixed.T * inverse(curvature) * mixed
+
+    template = r"\nabla^2 \min_z\left[<before>\right] = <after>"
+    return Rule("second derivatives of a minimum", _outcome(operation), template)
+
+
 def substitute(values: Mapping[sp.Symbol, sp.Expr]) -> Rule:
     r"""Insert values for symbols, all at once."""
     symbols = list(values)
@@ -168,10 +236,11 @@ def average(moments: Mapping[sp.Expr, sp.Expr]) -> Rule:
 
     def mean(entry: sp.Expr) -> sp.Expr:
         numerator, denominator = sp.fraction(sp.together(entry))
-        terms = sp.Poly(numerator, *data).as_expr()
-        polynomial = sp.Poly(terms, *data)
+        polynomial = sp.Poly(numerator, *data)
         total = sp.S.Zero
         for powers, coefficient in polynomial.terms():
+            if coefficient == 0:
+                continue
             monomial = sp.Mul(*(symbol**power for symbol, power in zip(data, powers, strict=True)))
             if monomial not in moments:
                 raise ValueError(f"`average` must get a quadratic form of the data. Got the term {monomial}.")
