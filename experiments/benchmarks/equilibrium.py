@@ -66,7 +66,8 @@ def main() -> None:
             net = LinearPCN.random((INPUTS, *[width] * (depth - 1), OUTPUTS), rng=rng)
             net = net.replace(weights=[w.astype(dtype) for w in net.weights])
             data = Data(
-                rng.standard_normal((BATCH, INPUTS)).astype(dtype), rng.standard_normal((BATCH, OUTPUTS)).astype(dtype)
+                rng.standard_normal((BATCH, INPUTS)).astype(dtype),
+                rng.standard_normal((BATCH, OUTPUTS)).astype(dtype),
             )
             times = seconds({"ours": lambda n=net, d=data: equilibrium(n, d), "bp": backprop(net, data)}, 15)
             line = f"{width:4d}  {depth:2d}  {dtype.__name__}  {1e3 * times['ours']:8.1f} ms {1e3 * times['bp']:6.1f} ms"
