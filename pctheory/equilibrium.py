@@ -265,7 +265,7 @@ def _hidden_products(net: LinearPCN) -> list[Array]:
     """P_1, ..., P_L."""
     xp = array_namespace(*net.weights)
     last = net.maps[-1]
-    products = [xp.eye(last.shape[0], dtype=last.dtype, device=device(last))]
+    products = [xp.eye(last.shape[-2], dtype=last.dtype, device=device(last))]
     for matrix in reversed(net.maps[1:]):
         products.append(products[-1] @ matrix)
     return products[::-1]

@@ -194,7 +194,7 @@ class LinearPCN:
         if not skip:
             return scaled
         xp = array_namespace(weight)
-        return scaled + xp.eye(weight.shape[0], dtype=weight.dtype, device=device(weight))
+        return scaled + xp.eye(weight.shape[-1], dtype=weight.dtype, device=device(weight))
 
     @property
     def depth(self) -> int:
@@ -204,7 +204,7 @@ class LinearPCN:
     @cached_property
     def widths(self) -> tuple[int, ...]:
         """Layer widths (n_0, ..., n_L)."""
-        return (int(self.weights[0].shape[1]), *(int(w.shape[0]) for w in self.weights))
+        return (int(self.weights[0].shape[-1]), *(int(w.shape[-2]) for w in self.weights))
 
     @property
     def num_weights(self) -> int:
