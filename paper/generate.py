@@ -72,7 +72,7 @@ def table(catalogue: Catalogue, tests: Sequence[ClaimTest]) -> str:
     """A long table: the claim with its ticks, its place and source, its tests."""
     lines = [
         r"{\footnotesize\setlength{\tabcolsep}{4pt}",
-        r"\begin{longtable}{@{}>{\raggedright}p{2.25in}>{\raggedright}p{1.55in}>{\raggedright\arraybackslash}p{1.5in}@{}}",
+        r"\begin{longtable}{@{}>{\raggedright}p{2.23in}>{\raggedright}p{1.55in}>{\raggedright\arraybackslash}p{1.5in}@{}}",
         r"\toprule claim & result and source & tests \\ \midrule\endhead \bottomrule\endfoot",
     ]
     for heading, group in catalogue.sections.items():
@@ -91,7 +91,7 @@ def _row(claim: Claim, tests: Iterable[ClaimTest]) -> str:
         rf"\cref{{thm:{claim.id}}}\newline {to_latex(claim.source)}",
         files,
     ]
-    return " & ".join(cells) + r" \\[3pt]"
+    return " & ".join(cells) + r" \\ \addlinespace[4pt]"
 
 
 def derivations(catalogue: Catalogue) -> str:
