@@ -157,13 +157,20 @@ def equilibrium(net: LinearPCN, data: Data, *, method: str = "auto") -> Equilibr
         x (B, n_0) and y (B, n_L), cast to the weights' dtype.
     method : "auto", "sweep" or "elimination"
         "sweep": one backward sweep of n_L rows, a QR factorisation, one forward sweep of B rows: the price of a forward
-        and a backward pass. "elimination": Cholesky elimination of the block-tridiagonal H, which does not mind
-        exploding products and is cheaper when the output is much wider than the hidden layers. "auto": the cheaper of
-        the two, and the elimination whenever the sweep does not close on y to `CLOSURE_BOUND` times eps.
+        and a backward pass. "elimination": Cholesky elimination of the block-tridiagonal H, which forms no products (its
+        error grows with the condition of H instead) and is cheaper when the output is much wider than the hidden layers.
+        "auto": the cheaper of the two, and the elimination whenever the sweep does not close on y to `CLOSURE_BOUND`
+        times eps.
 
     Returns
     -------
     Equilibrium
+
+    Raises
+    ------
+    ValueError
+        If the sweep does not close and H, rounded, is no longer positive definite: its smallest eigenvalue is below
+        eps times its largest, and no float64 computation of :math:`z^*` from H has a correct digit.
 
     Notes
     -----
