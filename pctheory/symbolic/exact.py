@@ -34,6 +34,8 @@ def vanishes(expression: Expression) -> bool:
     >>> x, y = sp.symbols("x y")
     >>> vanishes((x**2 - y**2) / (x - y) - x - y), vanishes(x / y - y / x)
     (True, False)
+    >>> vanishes(sp.sqrt(x**2 + 1) ** 2 - x**2 - 1), vanishes(sp.sqrt(2) - 1)
+    (True, False)
     """
     return all(_is_zero(entry) for entry in entries(expression))
 
@@ -44,14 +46,14 @@ def _is_zero(entry: sp.Expr) -> bool:
     symbols = sorted(entry.free_symbols, key=str)
     if not all(symbol.is_commutative for symbol in symbols):
         return bool(sp.expand(entry) == 0)
-    if symbols and _is_rational(entry, symbols):
+    try:
         return _RationalFunction(symbols).is_zero(entry)
-    return bool(sp.expand(sp.fraction(sp.together(entry))[0]) == 0 or sp.simplify(entry) == 0)
+    except _NotRational:
+        return bool(sp.expand(entry) == 0 or sp.simplify(entry) == 0)
 
 
-def _is_rational(expression: sp.Expr, symbols: Sequence[sp.Symbol]) -> bool:
-    numbers = expression.atoms(sp.Number, sp.NumberSymbol, sp.I.func)
-    return all(number.is_Rational for number in numbers) and bool(expression.is_rational_function(*symbols))
+class _NotRational(Exception):
+    """A root, a function or a symbolic power: the polynomial ring cannot hold the expression."""
 
 
 _Fraction = tuple[Any, dict[Any, int]]
@@ -65,9 +67,9 @@ class _RationalFunction:
     """
 
     def __init__(self, symbols: Sequence[sp.Symbol]) -> None:
-        self.ring, *generators = ring(symbols, sp.QQ)
+        self.ring, *generators = ring(symbols or [sp.Dummy()], sp.QQ)
         self.known: dict[sp.Expr, _Fraction] = {
-            symbol: (generator, {}) for symbol, generator in zip(symbols, generators, strict=True)
+            symbol: (generator, {}) for symbol, generator in zip(symbols, generators, strict=False)
         }
 
     def is_zero(self, expression: sp.Expr) -> bool:
@@ -79,7 +81,7 @@ class _RationalFunction:
         return self.known[expression]
 
     def _read(self, expression: sp.Expr) -> _Fraction:
-        if expression.is_Number:
+        if expression.is_Rational:
             return self.ring(sp.QQ.from_sympy(expression)), {}
         if expression.is_Add:
             return self._sum([self.fraction(term) for term in expression.args])
@@ -90,6 +92,8 @@ class _RationalFunction:
                 numerator *= top
                 denominator.update(bottom)
             return numerator, dict(denominator)
+        if not (expression.is_Pow and expression.exp.is_Integer):
+            raise _NotRational
         base, power = self.fraction(expression.base), int(expression.exp)
         top, bottom = base if power > 0 else self._reciprocal(base)
         return top ** abs(power), {factor: count * abs(power) for factor, count in bottom.items()}

@@ -276,7 +276,7 @@ def eigenvalues(variable: sp.Symbol) -> Rule:
 
     def defect(before: Expression, after: Expression) -> Expression:
         claimed = sp.Mul(*(variable - root for root in after)) if isinstance(after, sp.MatrixBase) else after
-        return sp.expand(characteristic_polynomial(before, variable) - claimed)
+        return characteristic_polynomial(before, variable) - claimed
 
     return Rule("eigenvalues", defect, r"\operatorname{eig} <before>:\quad <after>")
 
@@ -288,7 +288,7 @@ def roots(variable: sp.Symbol) -> Rule:
         polynomial = sp.Poly(before, variable)
         if polynomial.degree() != len(after):
             return sp.S.One
-        return sp.expand(before - polynomial.LC() * sp.Mul(*(variable - root for root in after)))
+        return before - polynomial.LC() * sp.Mul(*(variable - root for root in after))
 
     return Rule(f"roots in {variable}", defect, rf"<before> = 0 \iff {sp.latex(variable)} \in <after>")
 
@@ -302,18 +302,32 @@ def resultant(variable: sp.Symbol) -> Rule:
     )
 
 
-def same_ideal(*variables: sp.Symbol) -> Rule:
-    r"""Two columns of polynomials with the same common zeros: each lies in the ideal of the other (Groebner bases)."""
+def same_zeros(*variables: sp.Symbol) -> Rule:
+    r"""Two columns of polynomials with the same common zeros, complex ones included.
+
+    f vanishes wherever all g do iff 1 lies in the ideal of the g and $1 - t f$ (Rabinowitsch): a Groebner basis decides it,
+    in both directions.
+
+    Examples
+    --------
+    >>> u, v = sp.symbols("u v")
+    >>> vanishes(same_zeros(u, v).defect(sp.Matrix([u**2, u + v]), sp.Matrix([u, v])))
+    True
+    """
+    extra = sp.Dummy("t")
 
     def defect(before: Expression, after: Expression) -> Expression:
         remainders: list[sp.Expr] = []
-        for inside, generators in ((before, after), (after, before)):
-            basis = sp.groebner(list(entries(generators)), *variables, order="grevlex")
-            remainders += [basis.reduce(sp.expand(polynomial))[1] for polynomial in entries(inside)]
+        for implied, given in ((before, after), (after, before)):
+            for polynomial in entries(implied):
+                basis = sp.groebner(
+                    [*entries(given), 1 - extra * polynomial], *variables, extra, order="grevlex"
+                )
+                remainders.append(sp.S.Zero if basis.exprs == [1] else polynomial)
         return sp.Matrix(remainders)
 
     template = r"<before> = 0 \iff <after> = 0"
-    return Rule(f"the same ideal in {_names(variables)}", defect, template)
+    return Rule(f"the same zeros in {_names(variables)}", defect, template)
 
 
 _SIGNS = {">": "is_positive", "<": "is_negative", r"\ge": "is_nonnegative", r"\le": "is_nonpositive"}
