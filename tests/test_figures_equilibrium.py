@@ -1,0 +1,65 @@
+"""The equilibrium figures, on the data of their quick profiles."""
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+
+from experiments import equilibrium_energy, inference_landscape
+from experiments._progress import Progress
+from experiments._result import Result
+from figures import equilibrium_energy as equilibrium_figure
+from figures import inference_landscape as landscape_figure
+from pctheory.plotting import style
+
+pytestmark = pytest.mark.road("empirical")
+
+
+def quick(experiment):
+    config = experiment.PROFILES["quick"]
+    return Result(experiment.run(config, Progress(config)))
+
+
+def drawn(figure, result):
+    with style():
+        fig = Figure(figsize=figure.SIZE, layout="constrained")
+        figure.draw(fig, result)
+    return fig
+
+
+@pytest.fixture(scope="module")
+def energies():
+    return quick(equilibrium_energy)
+
+
+@pytest.fixture(scope="module")
+def landscape():
+    return quick(inference_landscape)
+
+
+@pytest.mark.claim("equilibrated-energy")
+def test_the_energy_after_inference_is_the_closed_form_along_training(energies):
+    tolerance = equilibrium_energy.PROFILES["quick"].tolerance
+    for cell in energies["cells"].values():
+        np.testing.assert_allclose(cell["numerical"], cell["exact"], rtol=tolerance)
+        assert np.all(cell["numerical"] >= cell["exact"] * (1 - 1e-5))  # F* is the minimum (inference is in float32)
+        # inference only ever lowers the energy, up to the tolerance of each integration
+        assert np.all(np.diff(cell["by_time"]) <= tolerance * cell["exact_final"])
+        assert cell["by_time"][0] < cell["loss_final"]
+    assert drawn(equilibrium_figure, energies).axes
+
+
+@pytest.mark.claim("equilibrium-errors")
+@pytest.mark.claim("activity-hessian")
+def test_every_solver_ends_at_the_closed_form_minimum(landscape):
+    two = landscape["two"]
+    start = np.hypot(2 - two["z_star"][0], -2 - two["z_star"][1])
+    for path in two["paths"].values():
+        assert np.hypot(*(path[-1] - two["z_star"])) < start
+    one = landscape["one"]
+    parabola = one["energy_star"] + 0.5 * one["curvature"] * (one["z"] - one["z_star"]) ** 2
+    np.testing.assert_allclose(one["energy"], parabola, rtol=1e-12)
+    for deep in landscape["deep"].values():
+        for end in ("smallest", "largest"):
+            curve = 0.5 * deep[end] * deep["distance"] ** 2
+            np.testing.assert_allclose(deep["slices"][end], curve, atol=1e-10 * deep["largest"])
+    assert drawn(landscape_figure, landscape).axes
