@@ -38,7 +38,13 @@ class Config:
 
 PROFILES = {
     "quick": Config(
-        datasets=("digits",), hidden_layers=(2,), width=20, iterations=10, test_every=5, inference_time=60.0
+        datasets=("digits",),
+        hidden_layers=(2,),
+        width=20,
+        iterations=5,
+        test_every=2,
+        inference_time=60.0,
+        times=(5.0, 10.0, 60.0),
     ),
     "cpu": Config(iterations=40, test_every=5),
     "full": Config(),
