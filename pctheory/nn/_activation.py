@@ -1,0 +1,136 @@
+r"""Activation functions :math:`\phi` with the derivatives that inference needs: pullback, slope and curvature."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+
+__all__ = ["Activation", "activation"]
+
+
+@dataclass(frozen=True)
+class Activation:
+    r"""An elementwise function :math:`\phi`.
+
+    Attributes
+    ----------
+    name : str
+        "linear", or a name in `torch.nn.functional`.
+    value : z -> phi(z)
+    pullback : (v, z, phi(z)) -> phi'(z) * v
+        One fused kernel for the common functions, autograd for the rest.
+    curvature : z -> phi''(z), or None where it vanishes almost everywhere
+    kink : None, or (left, right)
+        The two slopes at z = 0 of a function that is not differentiable there; phi(0) = 0.
+    """
+
+    name: str
+    value: Callable[[Tensor], Tensor]
+    pullback: Callable[[Tensor, Tensor, Tensor], Tensor]
+    curvature: Callable[[Tensor], Tensor] | None
+    kink: tuple[float, float] | None = None
+
+    @property
+    def is_linear(self) -> bool:
+        """Whether this is the identity."""
+        return self.name == "linear"
+
+    def slope(self, z: Tensor, phi: Tensor) -> Tensor:
+        r""":math:`\phi'(z)`; at a kink the slope that torch's autograd takes."""
+        return self.pullback(torch.ones_like(z), z, phi)
+
+
+def activation(name: object) -> Activation:
+    """The activation of that name, checked to act on each entry by itself."""
+    if isinstance(name, Activation):
+        return name
+    if not isinstance(name, str):
+        raise TypeError(
+            f"`activation` must be a name: 'linear', or a function of torch.nn.functional. Got {type(name).__name__}."
+        )
+    if name in _KNOWN:
+        return _KNOWN[name]
+    function = getattr(torch.nn.functional, name, None)
+    if name.startswith("_") or not callable(function) or not _is_elementwise(function):
+        raise ValueError(
+            "`activation` must be 'linear' or the name of an elementwise, deterministic function of "
+            f"torch.nn.functional, such as 'tanh', 'relu' or 'gelu'. Got {name!r}."
+        )
+    return Activation(name, function, _autograd_pullback(function), _autograd_curvature(function))
+
+
+def _is_elementwise(function: Callable[..., Any]) -> bool:
+    probe = torch.linspace(-2.0, 2.0, 6, dtype=torch.float64).reshape(2, 3)
+    try:
+        whole = function(probe)
+        single = [function(entry.reshape(1, 1)) for entry in probe.flatten()]
+    except (TypeError, ValueError, RuntimeError, IndexError, NotImplementedError):
+        return False
+    if not isinstance(whole, Tensor) or whole.shape != probe.shape:
+        return False
+    return bool(torch.allclose(whole.flatten(), torch.cat([torch.as_tensor(s).flatten() for s in single])))
+
+
+def _autograd_pullback(function: Callable[[Tensor], Tensor]) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
+    def pullback(v: Tensor, z: Tensor, phi: Tensor) -> Tensor:
+        with torch.enable_grad():
+            leaf = z.detach().requires_grad_()
+            (result,) = torch.autograd.grad(function(leaf), leaf, v)
+        return result
+
+    return pullback
+
+
+def _autograd_curvature(function: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    def curvature(z: Tensor) -> Tensor:
+        with torch.enable_grad():
+            leaf = z.detach().requires_grad_()
+            (slope,) = torch.autograd.grad(function(leaf).sum(), leaf, create_graph=True)
+            if not slope.requires_grad:
+                return torch.zeros_like(z)
+            (result,) = torch.autograd.grad(slope.sum(), leaf, allow_unused=True)
+        return torch.zeros_like(z) if result is None else result
+
+    return curvature
+
+
+def _linear(v: Tensor, z: Tensor, phi: Tensor) -> Tensor:
+    return v
+
+
+def _tanh(v: Tensor, z: Tensor, phi: Tensor) -> Tensor:
+    return cast(Tensor, torch.ops.aten.tanh_backward(v, phi))
+
+
+def _relu(v: Tensor, z: Tensor, phi: Tensor) -> Tensor:
+    return cast(Tensor, torch.ops.aten.threshold_backward(v, z, 0.0))
+
+
+def _gelu(v: Tensor, z: Tensor, phi: Tensor) -> Tensor:
+    return cast(Tensor, torch.ops.aten.gelu_backward(v, z))
+
+
+def _leaky_relu(v: Tensor, z: Tensor, phi: Tensor) -> Tensor:
+    return cast(Tensor, torch.ops.aten.leaky_relu_backward(v, z, 0.01, False))
+
+
+def _tanh_curvature(z: Tensor) -> Tensor:
+    t = torch.tanh(z)
+    return -2 * t * (1 - t * t)
+
+
+_KNOWN = {
+    "linear": Activation("linear", lambda z: z, _linear, None),
+    "tanh": Activation("tanh", torch.tanh, _tanh, _tanh_curvature),
+    "relu": Activation("relu", torch.relu, _relu, None, kink=(0.0, 1.0)),
+    "leaky_relu": Activation(
+        "leaky_relu", torch.nn.functional.leaky_relu, _leaky_relu, None, kink=(0.01, 1.0)
+    ),
+    "gelu": Activation(
+        "gelu", torch.nn.functional.gelu, _gelu, _autograd_curvature(torch.nn.functional.gelu)
+    ),
+}

@@ -1,0 +1,482 @@
+r"""The network at one moment: effective maps in stacks, and the sweeps that inference and learning are made of.
+
+Hidden layers of equal width that follow each other form a *stack*: their activities are one tensor (k, B, N), the maps
+between them one tensor (k-1, N, N), so that errors and gradients of all of them are a few batched products. Sweeps that
+must go layer by layer (the forward pass, the backward pass) loop over `maps`.
+
+Two gradients occur. *Per sample* means B times the gradient of the energy F: no factor 1/B.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ._activation import Activation
+
+__all__ = ["Frame", "Gradient", "Stack", "State", "stacks_of"]
+
+
+@dataclass(frozen=True)
+class Stack:
+    """Activity layers first..last, all of one width."""
+
+    first: int
+    last: int
+    width: int
+
+    @property
+    def size(self) -> int:
+        """Number of activity layers."""
+        return self.last - self.first + 1
+
+
+def stacks_of(widths: Sequence[int]) -> tuple[Stack, ...]:
+    """Hidden layers 1..L-1 cut into runs of equal width."""
+    stacks: list[Stack] = []
+    for layer in range(1, len(widths) - 1):
+        if stacks and stacks[-1].width == widths[layer]:
+            stacks[-1] = Stack(stacks[-1].first, layer, widths[layer])
+        else:
+            stacks.append(Stack(layer, layer, widths[layer]))
+    return tuple(stacks)
+
+
+@dataclass
+class State:
+    """Activities during inference: z_0 (B, n_0), hidden stacks (k, B, N), z_L (B, n_L). Changed in place."""
+
+    x: Tensor
+    hidden: list[Tensor]
+    y: Tensor
+
+    def clone(self) -> State:
+        """A copy that shares nothing."""
+        return State(self.x.clone(), [z.clone() for z in self.hidden], self.y.clone())
+
+    def layers(self) -> tuple[Tensor, ...]:
+        """Activities (z_0, ..., z_L), each (B, n_l), as views."""
+        return (self.x, *(row for stack in self.hidden for row in stack.unbind(0)), self.y)
+
+
+@dataclass
+class Gradient:
+    """Per-sample gradient in the activities, with the weighted errors it was made from.
+
+    Rows of layers below `lowest` are not defined: their errors and their gradients are zero.
+    """
+
+    lowest: int
+    hidden: list[Tensor]
+    errors: list[Tensor]
+    weighted: list[Tensor]
+    output_weighted: Tensor
+    prediction: Tensor
+    input: Tensor | None
+    output: Tensor | None
+
+
+class Frame:
+    r"""Effective maps :math:`a_l W_l`, skips and precisions, read from a model once.
+
+    Parameters
+    ----------
+    widths, activation, stacks : the model's
+    weights : per stack the entry map (N, n) and the inner maps (k-1, N, N), and the output map, all without multiplier
+    """
+
+    def __init__(
+        self,
+        widths: tuple[int, ...],
+        activation: Activation,
+        stacks: tuple[Stack, ...],
+        weights: tuple[list[Tensor], list[Tensor | None], Tensor],
+        multipliers: tuple[float, ...],
+        skips: tuple[bool, ...],
+        precisions: tuple[float | Tensor, ...],
+        output: str,
+    ) -> None:
+        self.widths, self.activation, self.stacks, self.output = widths, activation, stacks, output
+        self.depth = len(widths) - 1
+        self.precisions = precisions
+        entries, inners, last = weights
+        self.entries = [_scaled(w, multipliers[s.first - 1]) for w, s in zip(entries, stacks, strict=True)]
+        self.inners: list[Tensor | None] = []
+        self.taus: list[float | Tensor] = []
+        for stack, inner in zip(stacks, inners, strict=True):
+            if inner is None:
+                self.inners.append(None)
+                self.taus.append(0.0)
+                continue
+            scales = multipliers[stack.first : stack.last]
+            taus = [float(skip) for skip in skips[stack.first : stack.last]]
+            if len(set(scales)) == 1:
+                inner = _scaled(inner, scales[0])
+            else:
+                inner = inner * inner.new_tensor(scales)[:, None, None]
+            if activation.is_linear and any(taus):  # the skip is part of the map: A_l = a_l W_l + I
+                eye = torch.eye(stack.width, dtype=inner.dtype, device=inner.device)
+                inner = inner + inner.new_tensor(taus)[:, None, None] * eye
+                taus = [0.0]
+            self.inners.append(inner)
+            self.taus.append(taus[0] if len(set(taus)) == 1 else inner.new_tensor(taus)[:, None, None])
+        self.last = _scaled(last, multipliers[-1])
+        self.maps: list[Tensor] = []
+        self.skip: list[float] = []
+        for entry, inner, tau, stack in zip(self.entries, self.inners, self.taus, stacks, strict=True):
+            self.maps.append(entry)
+            self.skip.append(0.0)
+            if inner is not None:
+                self.maps.extend(inner.unbind(0))
+                flat = [tau] * (stack.size - 1) if isinstance(tau, float) else tau.flatten().tolist()
+                self.skip.extend(flat)
+        self.maps.append(self.last)
+        self.skip.append(0.0)
+        self.stack_precisions = [_stacked_precision(precisions, s, last) for s in stacks]
+        self._buffers: tuple[list[Tensor], list[Tensor], list[Tensor]] | None = None
+
+    # -- state ---------------------------------------------------------------------------------------------------
+
+    def empty_like_hidden(self, batch: int) -> list[Tensor]:
+        """Uninitialised hidden stacks."""
+        return [self.last.new_empty(s.size, batch, s.width) for s in self.stacks]
+
+    def feedforward(self, x: Tensor) -> State:
+        """Activities without prediction errors; y is the prediction."""
+        hidden = self.empty_like_hidden(x.shape[0])
+        return self.roll(x, None, State(x, hidden, x))
+
+    def roll(self, x: Tensor, errors: list[Tensor] | None, state: State) -> State:
+        r"""The forward pass with given errors: :math:`z_l = \mathrm{prediction}_l + \epsilon_l`, written into `state`.
+
+        The returned state's y is the prediction of layer L.
+        """
+        before, layer = x, 0
+        for index, hidden in enumerate(state.hidden):
+            for row in range(hidden.shape[0]):
+                prediction = self._predict(before, layer)
+                if errors is not None:
+                    prediction = prediction + errors[index][row]
+                hidden[row] = prediction
+                before = hidden[row]
+                layer += 1
+        return State(x, state.hidden, self._predict(before, layer))
+
+    def _predict(self, before: Tensor, layer: int) -> Tensor:
+        """Prediction of layer `layer + 1` from the activity of layer `layer`."""
+        value = self.activation.value(before) if layer else before
+        prediction = value @ self.maps[layer].mT
+        return prediction + self.skip[layer] * before if self.skip[layer] else prediction
+
+    def output_error(self, prediction: Tensor, y: Tensor) -> Tensor:
+        r"""Minus the per-sample gradient of the output energy in the prediction: :math:`\Pi_L \epsilon_L`, or y - softmax."""
+        precision = self.precisions[-1]
+        if self.output == "cross-entropy":
+            return weight_by(precision, y - torch.softmax(prediction, -1))
+        return weight_by(precision, y - prediction)
+
+    def output_energy(self, prediction: Tensor, y: Tensor) -> Tensor:
+        """Output energy of each sample, (B,)."""
+        if self.output == "cross-entropy":
+            surprise = -(y * torch.log_softmax(prediction, -1)).sum(-1)
+            return self.precisions[-1] * surprise
+        error = y - prediction
+        return 0.5 * (error * weight_by(self.precisions[-1], error)).sum(-1)
+
+    # -- batched sweeps ------------------------------------------------------------------------------------------
+
+    def gradient(
+        self,
+        state: State,
+        *,
+        lowest: int = 1,
+        settled_below: bool = False,
+        slopes: list[Tensor] | None = None,
+        ends: tuple[bool, bool] = (False, False),
+    ) -> Gradient:
+        r"""Per-sample gradient :math:`\Pi_l\epsilon_l - \phi'(z_l) \circ M_{l+1}^T\Pi_{l+1}\epsilon_{l+1} - \tau\dots`.
+
+        Parameters
+        ----------
+        lowest : int
+            Only layers from here up are computed.
+        settled_below : bool
+            The error of layer `lowest` is zero (the front has just reached it) and is not computed. Always true when
+            `lowest` > 1.
+        slopes : None, or like the hidden stacks
+            :math:`\phi'(z)` to use instead of the activation's own: the choice of a subgradient at a kink.
+        ends : (input, output)
+            Whether the gradients of z_0 and of a free z_L are wanted too.
+
+        Notes
+        -----
+        Results are written into buffers of this frame and are valid until the next call.
+        """
+        batch = state.x.shape[0]
+        phis, errors, backs = self._workspace(batch)
+        phi = self.activation
+        before_phi = state.x
+        weighted: list[Tensor] = []
+        for s, stack in enumerate(self.stacks):
+            z, pre, error = state.hidden[s], phis[s], errors[s]
+            if stack.last < lowest:
+                weighted.append(error)
+                continue
+            j0 = max(lowest - stack.first, 0)
+            if phi.is_linear:
+                pre = z
+            elif phi.name == "relu":
+                torch.clamp_min(z[j0:], 0.0, out=pre[j0:])
+            elif phi.name == "tanh":
+                torch.tanh(z[j0:], out=pre[j0:])
+            else:
+                pre[j0:] = phi.value(z[j0:])
+            phis[s] = pre
+            inner, tau = self.inners[s], self.taus[s]
+            if inner is not None and j0 + 1 < stack.size:
+                above, below = z[j0 + 1 :], z[j0:-1]
+                target = error[j0 + 1 :]
+                if isinstance(tau, Tensor):
+                    torch.sub(above, tau[j0:] * below, out=target)
+                elif tau:
+                    torch.sub(above, below, out=target)
+                else:
+                    target.copy_(above)
+                target.baddbmm_(pre[j0:-1], inner[j0:].mT, alpha=-1)
+            if stack.first + j0 == lowest and (lowest > 1 or settled_below):
+                error[j0] = 0
+            else:  # then j0 is 0
+                torch.addmm(z[0], before_phi, self.entries[s].mT, alpha=-1, out=error[0])
+            weighted.append(weight_by(self.stack_precisions[s], error, j0))
+            before_phi = pre[-1]
+        prediction = before_phi @ self.last.mT
+        output_weighted = self.output_error(prediction, state.y)
+        gradients: list[Tensor] = [None] * len(self.stacks)  # type: ignore[list-item]
+        above_weighted, above_map = output_weighted, self.last
+        for s in reversed(range(len(self.stacks))):
+            stack, back = self.stacks[s], backs[s]
+            gradients[s] = back
+            if stack.last < lowest:
+                continue
+            j0 = max(lowest - stack.first, 0)
+            g, inner, tau = weighted[s], self.inners[s], self.taus[s]
+            torch.mm(above_weighted, above_map, out=back[-1])
+            if inner is not None and j0 + 1 < stack.size:
+                torch.bmm(g[j0 + 1 :], inner[j0:], out=back[j0:-1])
+            active = back[j0:]
+            if slopes is not None:
+                active.mul_(slopes[s][j0:])
+            elif not phi.is_linear:
+                active = phi.pullback(active, state.hidden[s][j0:], phis[s][j0:])
+            torch.sub(g[j0:], active, out=back[j0:])
+            if isinstance(tau, Tensor):
+                back[j0:-1].sub_(tau[j0:] * g[j0 + 1 :])
+            elif tau and j0 + 1 < stack.size:
+                back[j0:-1].sub_(g[j0 + 1 :])
+            above_weighted, above_map = g[0], self.entries[s]
+        return Gradient(
+            lowest,
+            gradients,
+            errors,
+            weighted,
+            output_weighted,
+            prediction,
+            -(above_weighted @ above_map) if ends[0] else None,
+            output_weighted if ends[1] else None,
+        )
+
+    def energy_of(self, gradient: Gradient, y: Tensor) -> float:
+        """The energy F, from the errors that a gradient was made from."""
+        total = self.output_energy(gradient.prediction, y).sum()
+        for s, stack in enumerate(self.stacks):
+            j0 = max(gradient.lowest - stack.first, 0)
+            if j0 < stack.size:
+                total = total + 0.5 * torch.sum(gradient.errors[s][j0:] * gradient.weighted[s][j0:])
+        return float(total) / y.shape[0]
+
+    def energy(self, state: State) -> Tensor:
+        """Energy of each sample, (B,): its mean is F."""
+        batch = state.x.shape[0]
+        total = state.x.new_zeros(batch)
+        before, layer = state.x, 0
+        for s, stack in enumerate(self.stacks):
+            z = state.hidden[s]
+            pre = self.activation.value(z)
+            error = torch.empty_like(z)
+            torch.sub(z[0], self._predict(before, layer), out=error[0])
+            inner, tau = self.inners[s], self.taus[s]
+            if inner is not None:
+                torch.sub(z[1:], tau * z[:-1], out=error[1:])
+                error[1:].baddbmm_(pre[:-1], inner.mT, alpha=-1)
+            weighted = weight_by(self.stack_precisions[s], error)
+            total = total + 0.5 * torch.einsum("kbn,kbn->b", error, weighted)
+            before, layer = z[-1], stack.last
+        return total + self.output_energy(self._predict(before, layer), state.y)
+
+    def output_curvature(self, prediction: Tensor) -> Tensor:
+        r"""Hessian C of the output energy in the prediction, (B, n_L, n_L): :math:`\Pi_L`, or diag(p) - p p^T."""
+        eye = torch.eye(self.widths[-1], dtype=prediction.dtype, device=prediction.device)
+        if self.output == "cross-entropy":
+            p = torch.softmax(prediction, -1)
+            return self.precisions[-1] * (p[:, :, None] * eye - p[:, :, None] * p[:, None, :])
+        return weight_by(self.precisions[-1], eye).expand(prediction.shape[0], -1, -1)
+
+    def hessian_product(
+        self,
+        vectors: list[Tensor],
+        slopes: list[Tensor],
+        curvature: Tensor,
+        diagonal: list[Tensor] | None,
+    ) -> list[Tensor]:
+        r"""Per-sample Hessian of the energy in the hidden activities times `vectors`.
+
+        `curvature` is that of the output energy; `diagonal` is :math:`-\phi''(z_l) \circ M_{l+1}^T\Pi_{l+1}\epsilon_{l+1}`,
+        without which the product is Gauss-Newton's.
+        """
+        moved = [s * v for s, v in zip(slopes, vectors, strict=True)]
+        weighted = []
+        for s, v in enumerate(vectors):
+            change = v.clone()
+            inner = self.inners[s]
+            if inner is not None:
+                change[1:].sub_(self.taus[s] * v[:-1]).baddbmm_(moved[s][:-1], inner.mT, alpha=-1)
+            if s:
+                change[0].addmm_(moved[s - 1][-1], self.entries[s].mT, alpha=-1)
+            weighted.append(weight_by(self.stack_precisions[s], change))
+        above = -torch.einsum("bij,bj->bi", curvature, moved[-1][-1] @ self.last.mT)
+        above_map = self.last
+        result: list[Tensor] = [None] * len(vectors)  # type: ignore[list-item]
+        for s in reversed(range(len(vectors))):
+            g, inner = weighted[s], self.inners[s]
+            back = torch.empty_like(g)
+            torch.mm(above, above_map, out=back[-1])
+            if inner is not None:
+                torch.bmm(g[1:], inner, out=back[:-1])
+            back.mul_(slopes[s]).neg_().add_(g)
+            if inner is not None:
+                back[:-1].sub_(self.taus[s] * g[1:])
+            if diagonal is not None:
+                back.addcmul_(diagonal[s], vectors[s])
+            result[s] = back
+            above, above_map = g[0], self.entries[s]
+        return result
+
+    def weight_gradients(
+        self,
+        state: State,
+        weighted: list[Tensor],
+        output_weighted: Tensor,
+        multipliers: tuple[float, ...],
+        lowest: int = 1,
+    ) -> list[Tensor]:
+        r"""The local rule :math:`-\frac{a_l}{B}\sum_i (\Pi_l\epsilon_l)\,\phi(z_{l-1})^T`, l = 1..L.
+
+        Errors below layer `lowest` are zero, and so are their gradients.
+        """
+        batch = state.x.shape[0]
+        result: list[Tensor] = []
+        before = state.x
+        for s, stack in enumerate(self.stacks):
+            z, g = state.hidden[s], weighted[s]
+            j0 = max(lowest - stack.first, 0)
+            if j0 == 0:
+                result.append((-multipliers[stack.first - 1] / batch) * (g[0].mT @ before))
+            else:
+                result.append(torch.zeros_like(self.entries[s]))
+            if stack.size > 1:
+                scales = multipliers[stack.first : stack.last]
+                inner = z.new_zeros(stack.size - 1, stack.width, stack.width)
+                j1 = min(max(j0, 1), stack.size)  # first row with an inner map above it
+                if j1 < stack.size:
+                    torch.bmm(g[j1:].mT, self.activation.value(z[j1 - 1 : -1]), out=inner[j1 - 1 :])
+                if len(set(scales)) == 1:
+                    inner.mul_(-scales[0] / batch)
+                else:
+                    inner.mul_(inner.new_tensor([-a / batch for a in scales])[:, None, None])
+                result.extend(inner.unbind(0))
+            before = self.activation.value(z[-1])
+        result.append((-multipliers[-1] / batch) * (output_weighted.mT @ before))
+        return result
+
+    def _workspace(self, batch: int) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
+        if self._buffers is None or any(b.shape[1] != batch for b in self._buffers[0]):
+            self._buffers = (
+                self.empty_like_hidden(batch),
+                self.empty_like_hidden(batch),
+                self.empty_like_hidden(batch),
+            )
+        phis, errors, backs = self._buffers
+        return list(phis), errors, backs
+
+    # -- sequential sweeps ---------------------------------------------------------------------------------------
+
+    def slopes(self, state: State) -> list[Tensor]:
+        r""":math:`\phi'(z)` of the hidden stacks."""
+        return [self.activation.slope(z, self.activation.value(z)) for z in state.hidden]
+
+    def pull_back(self, output: Tensor, slopes: list[Tensor], into: list[Tensor]) -> None:
+        r"""The backward pass: :math:`\lambda_{L} =` `output`, :math:`\lambda_l = J_{l+1}^T \lambda_{l+1}`, into hidden stacks.
+
+        `output` is (..., B, n_L) and `into` (k, ..., B, N): several vectors may go back at once.
+        """
+        value, layer = output, self.depth
+        for s in reversed(range(len(self.stacks))):
+            for row in reversed(range(self.stacks[s].size)):
+                value = self.transport(value, layer, slopes[s][row])
+                into[s][row] = value
+                layer -= 1
+
+    def transport(self, value: Tensor, layer: int, slope: Tensor) -> Tensor:
+        r""":math:`J_l^T v = \phi'(z_{l-1}) \circ (M_l^T v) + \tau_l v` for the layer l = `layer` > 1."""
+        result = (value @ self.maps[layer - 1]).mul_(slope)
+        if self.skip[layer - 1]:
+            result.add_(value, alpha=self.skip[layer - 1])
+        return result
+
+    def push(self, value: Tensor, layer: int, slope: Tensor) -> Tensor:
+        r""":math:`J_l v = M_l (\phi'(z_{l-1}) \circ v) + \tau_l v` for the layer l = `layer` > 1."""
+        result = (slope * value) @ self.maps[layer - 1].mT
+        if self.skip[layer - 1]:
+            result.add_(value, alpha=self.skip[layer - 1])
+        return result
+
+
+def weight_by(precision: float | Tensor, rows: Tensor, start: int = 0) -> Tensor:
+    r"""Rows :math:`v \mapsto \Pi v`; `rows` itself when the precision is 1.
+
+    With a stack the precision is a float, (k, 1, 1), (k, 1, N) or (k, N, N), and rows below `start` are left undefined.
+    """
+    if isinstance(precision, float):
+        return rows if precision == 1.0 else precision * rows
+    if precision.ndim == 1:
+        return rows * precision
+    if precision.ndim == 2:
+        return rows @ precision
+    result = torch.empty_like(rows)
+    if precision.shape[1] == 1:
+        torch.mul(rows[start:], precision[start:], out=result[start:])
+    else:
+        torch.bmm(rows[start:], precision[start:], out=result[start:])
+    return result
+
+
+def _scaled(weight: Tensor, multiplier: float) -> Tensor:
+    return weight if multiplier == 1.0 else multiplier * weight
+
+
+def _stacked_precision(precisions: tuple[float | Tensor, ...], stack: Stack, like: Tensor) -> float | Tensor:
+    """The precisions of a stack's layers as one float, (k, 1, 1), (k, 1, N) or (k, N, N)."""
+    values = precisions[stack.first - 1 : stack.last]
+    if all(isinstance(v, float) for v in values):
+        if len(set(values)) == 1:
+            return values[0]
+        return like.new_tensor(values)[:, None, None]
+    rank = max(0 if isinstance(v, float) else v.ndim for v in values)
+    ones = torch.ones(stack.width, dtype=like.dtype, device=like.device)
+    vectors = [v * ones if isinstance(v, float) else v for v in values]
+    if rank == 1:
+        return torch.stack(vectors)[:, None, :]
+    return torch.stack([torch.diag(v) if v.ndim == 1 else v for v in vectors])

@@ -1,0 +1,289 @@
+r"""Newton-Krylov inference, preconditioned by the Gauss-Newton step in error coordinates.
+
+Linearised around the current activities, the energy of one sample is a least-squares problem in the errors,
+:math:`\frac12\sum_l |\epsilon_l + d_l|^2_{\Pi_l} + \frac12 |r - \sum_l P_l d_l|^2_C`, which the n_L x n_L matrix
+:math:`I + KC`, :math:`K = \sum_{l<L} P_l \Sigma_l P_l^T`, solves exactly at the price of n_L backward passes. Its spectrum
+does not spread with depth in the way that the Hessian in the activities does, so that preconditioning the Hessian with it
+leaves to conjugate gradients only what the linearisation lacks: the curvature of the activation, and units at a kink.
+
+A unit whose activation has a kink (ReLU) may come to rest exactly at z = 0, where the subdifferential of the energy
+contains zero although neither one-sided slope vanishes. Such units are held at zero while the others move, and released
+when the interval no longer contains zero. The gradient that decides about convergence is the one of smallest norm there.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from ._frame import Frame, State, weight_by
+
+if TYPE_CHECKING:
+    from .inference import InferenceSettings, Problem, Trace
+
+__all__ = ["newton_krylov"]
+
+DENSE_OUTPUTS = 64
+"""Widest output for which the products P_l are formed; wider ones leave the rank-n_L part to conjugate gradients."""
+MAX_STEPS = 100
+MAX_KRYLOV = 500
+MAX_HALVINGS = 30
+ARMIJO = 1e-4
+
+
+def newton_krylov(problem: Problem, settings: InferenceSettings, trace: Trace) -> None:
+    """Relax the hidden activities to a stationary point of the energy; input and output are clamped."""
+    from .inference import require_standard
+
+    require_standard(problem, settings.method)
+    frame, state = problem.frame, problem.state
+    limit = MAX_STEPS if settings.num_steps is None else settings.num_steps
+    for step in range(limit + 1):
+        local = _Local(frame, state)
+        trace.num_passes += 1
+        energy = frame.energy(state)
+        norm = problem.norm(local.gradient)
+        last = step == limit or norm == 0
+        mean = float(energy.mean())
+        if trace.measure(step, float(step), lambda f=mean: f, norm, last=last) or last:  # type: ignore[misc]
+            if norm == 0 and settings.tolerance is not None:
+                trace.converged = True
+            trace.message = "converged" if trace.converged or norm == 0 else "step limit reached"
+            return
+        forcing = min(0.1, math.sqrt(norm / trace.reference)) if trace.reference else 0.1
+        direction = _direction(local, forcing, trace)
+        if not _line_search(problem, local, energy, direction, trace):
+            trace.message = "stalled: no step along the Newton direction lowers the energy"
+            if not trace.steps or trace.steps[-1] != step:
+                trace.energies.append(mean)
+                trace.norms.append(norm)
+                trace.steps.append(step)
+                trace.times.append(float(step))
+            return
+        trace.after(step + 1)
+
+
+class _Local:
+    """The energy's first and second derivatives at the current activities."""
+
+    def __init__(self, frame: Frame, state: State) -> None:
+        self.frame, self.state = frame, state
+        act = frame.activation
+        ones = [torch.ones_like(z) for z in state.hidden]
+        full = frame.gradient(state, slopes=ones)
+        self.curvature = frame.output_curvature(full.prediction)
+        self.gradient: list[Tensor] = []
+        self.slopes: list[Tensor] = []
+        self.pulls: list[Tensor] = []  # u = M_{l+1}^T Pi_{l+1} eps_{l+1}, before the activation's slope
+        self.free: list[Tensor] | None = [] if act.kink else None
+        self.diagonal: list[Tensor] | None = [] if act.curvature else None
+        for s, z in enumerate(state.hidden):
+            own = full.weighted[s].clone()
+            if frame.inners[s] is not None:
+                own[:-1].sub_(frame.taus[s] * full.weighted[s][1:])
+            pull = own - full.hidden[s]
+            slope = act.slope(z, act.value(z))
+            if act.kink is not None and self.free is not None:
+                slope, free = _subgradient(z, own, pull, slope, act.kink)
+                self.free.append(free)
+            self.slopes.append(slope)
+            self.pulls.append(pull)
+            self.gradient.append(own - slope * pull)
+            if self.diagonal is not None and act.curvature is not None:
+                self.diagonal.append(-act.curvature(z) * pull)
+
+    def masked(self, vectors: list[Tensor]) -> list[Tensor]:
+        """Zero at units held at their kink."""
+        if self.free is None:
+            return vectors
+        return [v * f for v, f in zip(vectors, self.free, strict=True)]
+
+    def hessian(self, vectors: list[Tensor]) -> list[Tensor]:
+        """The Hessian, on the free units."""
+        return self.masked(self.frame.hessian_product(vectors, self.slopes, self.curvature, self.diagonal))
+
+
+def _subgradient(
+    z: Tensor, own: Tensor, pull: Tensor, slope: Tensor, kink: tuple[float, float]
+) -> tuple[Tensor, Tensor]:
+    """Slopes at z = 0, and which units are free (1) or held at their kink (0).
+
+    The energy along one unit falls or rises by own - slope * pull. With pull < 0 the kink is convex: the slope that makes
+    the gradient smallest is chosen, and the unit is held if the gradient vanishes for it. With pull >= 0 it is concave, never
+    a resting place: the steeper side is chosen.
+    """
+    left, right = kink
+    at_kink = z == 0
+    balanced = own / torch.where(pull < 0, pull, -1)
+    convex = balanced.clamp(left, right)
+    steeper = torch.where((own - right * pull).abs() > (own - left * pull).abs(), right, left).to(z)
+    chosen = torch.where(pull < 0, convex, steeper)
+    held = at_kink & (pull < 0) & (balanced > left) & (balanced < right)
+    return torch.where(at_kink, chosen, slope), (~held).to(z)
+
+
+class _Preconditioner:
+    r"""The inverse of the Gauss-Newton Hessian, through one backward and one forward sweep per application."""
+
+    def __init__(self, local: _Local, trace: Trace) -> None:
+        self.local, self.frame = local, local.frame
+        frame, state = self.frame, local.state
+        batch, outputs = state.y.shape
+        self.variances = [_inverse_precision(p) for p in frame.stack_precisions]
+        self.products: list[Tensor] | None = None
+        if outputs > DENSE_OUTPUTS:
+            return
+        products = [z.new_empty(z.shape[0], batch, outputs, z.shape[2]) for z in state.hidden]
+        value = torch.eye(outputs, dtype=state.y.dtype, device=state.y.device).expand(batch, -1, -1)
+        layer = frame.depth
+        kernel = torch.zeros_like(local.curvature)
+        for s in reversed(range(len(frame.stacks))):
+            for row in reversed(range(frame.stacks[s].size)):
+                value = frame.transport(value, layer, local.slopes[s][row][:, None, :])
+                if local.free is not None:
+                    value = value * local.free[s][row][:, None, :]
+                products[s][row] = value
+                kernel += (_row_weight(self.variances[s], value, row)) @ value.mT
+                layer -= 1
+        trace.num_passes += outputs / 2
+        eye = torch.eye(outputs, dtype=state.y.dtype, device=state.y.device)
+        self.core = torch.linalg.solve(eye + local.curvature @ kernel, local.curvature)  # (I + C K)^-1 C
+        self.products = products
+
+    def __call__(self, residual: list[Tensor]) -> list[Tensor]:
+        frame, local = self.frame, self.local
+        result = [torch.empty_like(r) for r in residual]
+        value: Tensor | None = None
+        layer = frame.depth
+        for s in reversed(range(len(residual))):
+            for row in reversed(range(residual[s].shape[0])):
+                total = residual[s][row]
+                if value is not None:
+                    total = total + frame.transport(value, layer, local.slopes[s][row])
+                if local.free is not None:
+                    total = total * local.free[s][row]
+                value = total
+                result[s][row] = total
+                layer -= 1
+        result = [weight_by(v, r) for v, r in zip(self.variances, result, strict=True)]
+        if self.products is not None:
+            output = sum(
+                torch.einsum("kbin,kbn->bi", p, r) for p, r in zip(self.products, result, strict=True)
+            )
+            output = torch.einsum("bij,bj->bi", self.core, output)
+            result = [
+                r - weight_by(v, torch.einsum("kbin,bi->kbn", p, output))
+                for p, r, v in zip(self.products, result, self.variances, strict=True)
+            ]
+        value, layer, slope = None, 0, None
+        for s in range(len(residual)):
+            for row in range(residual[s].shape[0]):
+                total = result[s][row]
+                if value is not None and slope is not None:
+                    total = total + frame.push(value, layer + 1, slope)
+                if local.free is not None:
+                    total = total * local.free[s][row]
+                result[s][row] = total
+                value, slope = total, local.slopes[s][row]
+                layer += 1
+        return result
+
+
+def _direction(local: _Local, forcing: float, trace: Trace) -> list[Tensor]:
+    """Preconditioned conjugate gradients on the Newton equations, each sample with its own coefficients.
+
+    A sample that meets negative curvature keeps what it has (at first, the Gauss-Newton step).
+    """
+    solve = _Preconditioner(local, trace)
+    residual = local.masked([-g for g in local.gradient])
+    target = forcing * _dot(residual, residual).sqrt()
+    scaled = solve(residual)
+    trace.num_passes += 1
+    solution = [torch.zeros_like(r) for r in residual]
+    search = [s.clone() for s in scaled]
+    product = _dot(residual, scaled)
+    active = product > 0
+    for iteration in range(MAX_KRYLOV):
+        image = local.hessian(search)
+        trace.num_passes += 1
+        bend = _dot(search, image)
+        downward = active & (bend <= 0)
+        if iteration == 0:
+            _add(solution, search, downward.to(product))
+        active = active & (bend > 0)
+        length = torch.where(active, product / torch.where(active, bend, 1), 0)
+        _add(solution, search, length)
+        _add(residual, image, -length)
+        active = active & (_dot(residual, residual).sqrt() > target)
+        if not bool(active.any()):
+            break
+        scaled = solve(residual)
+        trace.num_passes += 1
+        fresh = _dot(residual, scaled)
+        ratio = torch.where(active, fresh / product, 0)
+        product = torch.where(active, fresh, product)
+        for p, z in zip(search, scaled, strict=True):
+            p.mul_(ratio[None, :, None]).add_(z)
+    return solution
+
+
+def _line_search(
+    problem: Problem, local: _Local, energy: Tensor, direction: list[Tensor], trace: Trace
+) -> bool:
+    """Move each sample by the longest of 1, 1/2, 1/4, ... steps that lowers its energy enough; False when none moved."""
+    frame, state = problem.frame, problem.state
+    old = [z.clone() for z in state.hidden]
+    length = torch.ones_like(energy)
+    rounding = 16 * torch.finfo(energy.dtype).eps * energy.abs()
+    for _ in range(MAX_HALVINGS):
+        slope = torch.zeros_like(energy)
+        for s, (z0, d) in enumerate(zip(old, direction, strict=True)):
+            z = z0 + length[None, :, None] * d
+            if local.free is not None:
+                # a unit that crosses a convex kink stops there; the next gradient says whether it stays
+                crossing = (z0 * z < 0) & (local.pulls[s] < 0)
+                z = torch.where(crossing, 0, z)
+            state.hidden[s].copy_(z)
+            slope += torch.einsum("kbn,kbn->b", local.gradient[s], z - z0)
+        trial = frame.energy(state)
+        trace.num_passes += 0.5
+        good = trial <= energy + ARMIJO * slope.clamp(max=0) + rounding
+        if bool(good.all()):
+            break
+        length = torch.where(good, length, 0.5 * length)
+    else:
+        for z, z0 in zip(state.hidden, old, strict=True):
+            z.copy_(torch.where(good[None, :, None], z, z0))
+    return any(not torch.equal(z, z0) for z, z0 in zip(state.hidden, old, strict=True))
+
+
+def _dot(a: list[Tensor], b: list[Tensor]) -> Tensor:
+    total = torch.einsum("kbn,kbn->b", a[0], b[0])
+    for x, y in zip(a[1:], b[1:], strict=True):
+        total = total + torch.einsum("kbn,kbn->b", x, y)
+    return total
+
+
+def _add(target: list[Tensor], source: list[Tensor], scale: Tensor) -> None:
+    for t, s in zip(target, source, strict=True):
+        t.addcmul_(s, scale[None, :, None])
+
+
+def _inverse_precision(precision: float | Tensor) -> float | Tensor:
+    if isinstance(precision, float):
+        return 1.0 / precision
+    if precision.shape[1] == 1:
+        return 1.0 / precision
+    return torch.linalg.inv(precision)
+
+
+def _row_weight(variance: float | Tensor, rows: Tensor, row: int) -> Tensor:
+    """One layer's Sigma times rows (B, n_L, N)."""
+    return weight_by(variance if isinstance(variance, float) else _layer(variance, row), rows)
+
+
+def _layer(variance: Tensor, row: int) -> Tensor:
+    return variance[row, 0] if variance.shape[1] == 1 else variance[row]

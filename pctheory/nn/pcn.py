@@ -1,0 +1,481 @@
+r"""The predictive coding network as a torch module: any activation, skips, parameterisation, precision and output energy."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+from typing import Any, cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from .. import _check, parameterisation
+from ..network import LinearPCN
+from ..precision import Precision
+from ._activation import Activation, activation
+from ._frame import Frame, State, stacks_of
+
+__all__ = ["OUTPUTS", "PCN"]
+
+OUTPUTS = ("mse", "cross-entropy")
+
+
+class PCN(nn.Module):
+    r"""A predictive coding network :math:`z_l = a_l W_l \phi(z_{l-1}) + \tau_l z_{l-1} + \epsilon_l`.
+
+    The activation comes before the matrix, and :math:`\phi` is the identity on the input layer; there are no biases. The
+    energy is
+
+    .. math:: F(z) = \frac{1}{2B} \sum_{i=1}^{B} \sum_{l=1}^{L} \epsilon_l^T \Pi_l \epsilon_l,
+
+    or, with ``output="cross-entropy"``, the same sum over l < L plus the batch mean of the cross-entropy between the
+    targets and the softmax of layer L's prediction (times the output precision, a number).
+
+    Parameters
+    ----------
+    widths : (n_0, ..., n_L)
+    activation : str
+        "linear", "tanh", "relu", "gelu" or any elementwise function of `torch.nn.functional`.
+    parameterisation, skips, gamma, init : see `pctheory.LinearPCN.random`
+    output : "mse" or "cross-entropy"
+    precisions : None or L of: None, number, vector (n_l,), matrix (n_l, n_l)
+        :math:`\Pi_l`, 1 by default.
+    rng : numpy.random.Generator or int
+    dtype : torch.dtype, optional
+        torch's default dtype when None. Weights are drawn in float64 and rounded.
+    device : optional
+
+    Attributes
+    ----------
+    weights : torch.nn.ParameterList
+        :math:`W_1, \dots, W_L`. Equal hidden layers share one storage, so that inference multiplies them in batches
+        without copying; each remains a parameter of its own.
+
+    Examples
+    --------
+    >>> model = PCN((4, 8, 8, 2), activation="relu", parameterisation="mupc", skips=True, rng=0)
+    >>> model
+    PCN(4 -> 8 -> 8 -> 2, relu, mse, 112 weights, skips on layers 2)
+    >>> [tuple(z.shape) for z in model.feedforward(torch.ones(3, 4))]
+    [(3, 4), (3, 8), (3, 8), (3, 2)]
+    """
+
+    weights: nn.ParameterList
+
+    def __init__(
+        self,
+        widths: Iterable[int],
+        *,
+        activation: str = "linear",
+        parameterisation: str = "sp",
+        skips: bool | Iterable[bool] = False,
+        gamma: float = 1.0,
+        init: str | float | None = None,
+        output: str = "mse",
+        precisions: Sequence[Any] | None = None,
+        rng: np.random.Generator | int,
+        dtype: torch.dtype | None = None,
+        device: torch.device | str | None = None,
+    ) -> None:
+        sizes = _check.widths(widths)
+        pattern = _parameterisation.skip_pattern(sizes, skips)
+        multipliers = _parameterisation.multipliers(sizes, parameterisation, skips=pattern, gamma=gamma)
+        matrices = _parameterisation.initial_weights(sizes, parameterisation, init=init, rng=rng)
+        self._build(matrices, multipliers, pattern, activation, output, precisions, dtype, device)
+        self.parameterisation: str | None = parameterisation
+        self.gamma: float | None = float(gamma)
+
+    @classmethod
+    def from_weights(
+        cls,
+        weights: Sequence[Any],
+        *,
+        activation: str = "linear",
+        multipliers: Sequence[float] | None = None,
+        skips: bool | Iterable[bool] | None = None,
+        output: str = "mse",
+        precisions: Sequence[Any] | None = None,
+        dtype: torch.dtype | None = None,
+        device: torch.device | str | None = None,
+    ) -> PCN:
+        r"""The network with the given weights :math:`W_l` (arrays of any library) and multipliers :math:`a_l`.
+
+        Examples
+        --------
+        >>> PCN.from_weights([[[2.0]], [[3.0]]], dtype=torch.float64)(torch.ones(1, 1, dtype=torch.float64)).item()
+        6.0
+        """
+        if not isinstance(weights, list | tuple):
+            raise TypeError(
+                f"`weights` must be a list or tuple of matrices, one per layer. Got {type(weights).__name__}."
+            )
+        host = [_check.to_numpy(w, f"W_{layer}") for layer, w in enumerate(weights, start=1)]
+        return cls.from_linear(
+            LinearPCN(host, multipliers=multipliers, skips=skips, precisions=precisions),
+            activation=activation,
+            output=output,
+            dtype=dtype,
+            device=device,
+        )
+
+    @classmethod
+    def from_linear(
+        cls,
+        net: LinearPCN,
+        *,
+        activation: str = "linear",
+        output: str = "mse",
+        dtype: torch.dtype | None = None,
+        device: torch.device | str | None = None,
+    ) -> PCN:
+        """The same network as a torch module; float64 unless `dtype` says otherwise."""
+        if not isinstance(net, LinearPCN):
+            raise TypeError(f"`net` must be a pctheory.LinearPCN. Got {type(net).__name__}.")
+        model = cls.__new__(cls)
+        model._build(
+            [_check.to_numpy(w, f"W_{layer}") for layer, w in enumerate(net.weights, start=1)],
+            net.multipliers,
+            net.skips,
+            activation,
+            output,
+            [_host(precision) for precision in net.precisions],
+            torch.float64 if dtype is None else dtype,
+            device,
+        )
+        model.parameterisation = None
+        model.gamma = None
+        return model
+
+    def _build(
+        self,
+        matrices: Sequence[np.ndarray],
+        multipliers: Sequence[float],
+        skips: Sequence[bool],
+        name: str | Activation,
+        output: str,
+        precisions: Sequence[Any] | None,
+        dtype: torch.dtype | None,
+        device: torch.device | str | None,
+    ) -> None:
+        super().__init__()
+        self.activation = activation(name)
+        self.output = _check.choice(output, "output", OUTPUTS)
+        self.multipliers = tuple(float(a) for a in multipliers)
+        self.skips = tuple(bool(s) for s in skips)
+        self.widths = (int(matrices[0].shape[1]), *(int(m.shape[0]) for m in matrices))
+        self._stacks = stacks_of(self.widths)
+        like = torch.empty(0, dtype=dtype, device=device)
+        if not like.is_floating_point():
+            raise TypeError(f"`dtype` must be a real floating dtype of torch. Got {like.dtype}.")
+        self.weights = nn.ParameterList(
+            nn.Parameter(torch.tensor(m, dtype=like.dtype, device=like.device)) for m in matrices
+        )
+        self._storages: list[Tensor | None] = [None] * len(self._stacks)
+        values = [None] * self.depth if precisions is None else list(precisions)
+        if len(values) != self.depth:
+            raise ValueError(f"`precisions` must be one per layer, {self.depth} of them. Got {len(values)}.")
+        self._precision_numbers: list[float | None] = []
+        for layer, value in enumerate(values, start=1):
+            checked = Precision.of(
+                1.0 if value is None else value, self.widths[layer], like, f"precisions[{layer - 1}]"
+            ).value
+            self._precision_numbers.append(checked if isinstance(checked, float) else None)
+            if not isinstance(checked, float):
+                self.register_buffer(f"precision_{layer}", checked)
+        if self.output == "cross-entropy" and self._precision_numbers[-1] is None:
+            raise ValueError(
+                f"`precisions[{self.depth - 1}]` must be a number with a cross-entropy output: it scales the "
+                "cross-entropy. Got an array."
+            )
+
+    # -- facts ---------------------------------------------------------------------------------------------------
+
+    @property
+    def depth(self) -> int:
+        """Number of weight layers L."""
+        return len(self.widths) - 1
+
+    @property
+    def num_weights(self) -> int:
+        """Number of scalar weights."""
+        return sum(out * into for into, out in pairwise(self.widths))
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the weights."""
+        return cast(torch.dtype, self.weights[0].dtype)
+
+    @property
+    def device(self) -> torch.device:
+        """Of the weights."""
+        return cast(torch.device, self.weights[0].device)
+
+    @property
+    def precisions(self) -> tuple[float | Tensor, ...]:
+        r""":math:`\Pi_l`, l = 1..L: a float, a vector or a matrix each."""
+        return tuple(
+            getattr(self, f"precision_{layer}") if number is None else number
+            for layer, number in enumerate(self._precision_numbers, start=1)
+        )
+
+    def linear_parameters(self) -> dict[str, Any]:
+        """Arguments of the same `pctheory.LinearPCN`, as float64 numpy arrays.
+
+        Raises
+        ------
+        ValueError
+            If the activation is not linear, or the output energy is not the squared error.
+        """
+        if not self.activation.is_linear:
+            raise ValueError(
+                "`activation` must be 'linear' for a LinearPCN: a linear network is what the theory describes. "
+                f"Got {self.activation.name!r}."
+            )
+        if self.output != "mse":
+            raise ValueError(
+                f"`output` must be 'mse' for a LinearPCN: its energy is quadratic. Got {self.output!r}."
+            )
+        return {
+            "weights": [_check.to_numpy(w, "weights") for w in self.weights],
+            "multipliers": self.multipliers,
+            "skips": self.skips,
+            "precisions": [
+                p if isinstance(p, float) else _check.to_numpy(p, "precisions") for p in self.precisions
+            ],
+        }
+
+    # -- definitions, layer by layer: differentiable, and the oracle of the stacked code -----------------------------
+
+    def prediction(self, layer: int, before: Tensor) -> Tensor:
+        r"""The prediction :math:`a_l W_l \phi(z_{l-1}) + \tau_l z_{l-1}` of layer l = `layer`, (B, n_l)."""
+        value = before if layer == 1 else self.activation.value(before)
+        result = self.multipliers[layer - 1] * (value @ self.weights[layer - 1].mT)
+        return result + before if self.skips[layer - 1] else result
+
+    def feedforward(self, x: Any) -> list[Tensor]:
+        r"""Activities :math:`(\hat z_0, \dots, \hat z_L)` without prediction errors."""
+        activities = [self.inputs(x)]
+        for layer in range(1, self.depth + 1):
+            activities.append(self.prediction(layer, activities[-1]))
+        return activities
+
+    def forward(self, x: Any) -> Tensor:
+        """The prediction of the output layer, (B, n_L): logits with a cross-entropy output."""
+        return self.feedforward(x)[-1]
+
+    def energy(self, activities: Sequence[Any]) -> Tensor:
+        r"""The energy F of any activities :math:`(z_0, \dots, z_L)`, a differentiable scalar."""
+        z = self.activities(activities)
+        total: Tensor = z[0].new_zeros(())
+        for layer in range(1, self.depth + 1):
+            prediction = self.prediction(layer, z[layer - 1])
+            precision = self.precisions[layer - 1]
+            if layer == self.depth and self.output == "cross-entropy":
+                total = total - precision * (z[layer] * torch.log_softmax(prediction, -1)).sum()
+                continue
+            error = z[layer] - prediction
+            if isinstance(precision, Tensor) and precision.ndim == 2:
+                total = total + 0.5 * ((error @ precision) * error).sum()
+            else:
+                total = total + 0.5 * (precision * error**2).sum()
+        return total / z[0].shape[0]
+
+    def loss(self, x: Any, y: Any) -> Tensor:
+        r"""Backpropagation's loss at the energy's scale, a differentiable scalar.
+
+        :math:`\frac{1}{2B}\sum_i |y - \hat z_L|^2_{\Pi_L}`, or :math:`\Pi_L` times the mean cross-entropy.
+        """
+        inputs = self.inputs(x)
+        targets = self.targets(y, inputs.shape[0])
+        prediction, precision = self(inputs), self.precisions[-1]
+        if self.output == "cross-entropy":
+            return -precision * (targets * torch.log_softmax(prediction, -1)).sum() / inputs.shape[0]
+        error = targets - prediction
+        if isinstance(precision, Tensor) and precision.ndim == 2:
+            return 0.5 * ((error @ precision) * error).sum() / inputs.shape[0]
+        return 0.5 * (precision * error**2).sum() / inputs.shape[0]
+
+    # -- analytic gradients, in stacks -----------------------------------------------------------------------------
+
+    def activity_gradient(self, activities: Sequence[Any]) -> tuple[Tensor, ...]:
+        r"""Gradient of `energy` in the activities (z_0, ..., z_L), with its factor 1/B.
+
+        .. math:: \partial F/\partial z_l = \tfrac1B\left[\Pi_l\epsilon_l - \phi'(z_l) \circ a_{l+1} W_{l+1}^T
+                  \Pi_{l+1}\epsilon_{l+1} - \tau_{l+1}\Pi_{l+1}\epsilon_{l+1}\right]
+        """
+        with torch.no_grad():
+            state = self.state(activities)
+            if self.output == "cross-entropy":
+                prediction = self.prediction(self.depth, state.layers()[-2])
+                output = -self.precisions[-1] * torch.log_softmax(prediction, -1)
+            gradient = self.frame().gradient(state, ends=(True, True))
+            if self.output == "mse":
+                output = gradient.output_weighted
+            assert gradient.input is not None
+            layers = State(gradient.input, gradient.hidden, output).layers()
+            return tuple(g / state.x.shape[0] for g in layers)
+
+    def local_gradient(self, activities: Sequence[Any]) -> tuple[Tensor, ...]:
+        r"""Gradient of `energy` in the weights at fixed activities: the local learning rule.
+
+        .. math:: \partial F/\partial W_l = -\frac{a_l}{B} \sum_i \Pi_l \epsilon_l \, \phi(z_{l-1})^T
+        """
+        with torch.no_grad():
+            state, frame = self.state(activities), self.frame()
+            gradient = frame.gradient(state)
+            return tuple(
+                frame.weight_gradients(state, gradient.weighted, gradient.output_weighted, self.multipliers)
+            )
+
+    def loss_gradient(self, x: Any, y: Any) -> tuple[Tensor, ...]:
+        r"""Gradient of `loss` in the weights by an explicit backward pass: one forward and one backward sweep."""
+        with torch.no_grad():
+            inputs = self.inputs(x)
+            frame = self.frame()
+            state = frame.feedforward(inputs)
+            error = frame.output_error(state.y, self.targets(y, inputs.shape[0]))
+            backward = frame.empty_like_hidden(inputs.shape[0])
+            frame.pull_back(error, frame.slopes(state), backward)
+            return tuple(frame.weight_gradients(state, backward, error, self.multipliers))
+
+    # -- inside ------------------------------------------------------------------------------------------------------
+
+    def frame(self) -> Frame:
+        """The effective maps in stacks, as they are now (the weights without copies where multipliers are 1)."""
+        with torch.no_grad():
+            entries: list[Tensor] = []
+            inners: list[Tensor | None] = []
+            for index, stack in enumerate(self._stacks):
+                entries.append(self.weights[stack.first - 1].detach())
+                inners.append(self._storage(index) if stack.size > 1 else None)
+            weights = (entries, inners, self.weights[-1].detach())
+            return Frame(
+                self.widths,
+                self.activation,
+                self._stacks,
+                weights,
+                self.multipliers,
+                self.skips,
+                self.precisions,
+                self.output,
+            )
+
+    def _storage(self, index: int) -> Tensor:
+        """The shared storage (k-1, N, N) of a stack's inner weights.
+
+        Moving or copying a module gives its parameters storages of their own; they are gathered again here.
+        """
+        stack = self._stacks[index]
+        parameters = [self.weights[layer - 1] for layer in range(stack.first + 1, stack.last + 1)]
+        storage = self._storages[index]
+        if storage is not None:
+            start, stride = storage.data_ptr(), storage.stride(0) * storage.element_size()
+            if all(
+                p.data_ptr() == start + i * stride and p.is_contiguous() for i, p in enumerate(parameters)
+            ):
+                return storage
+        storage = torch.stack([p.detach() for p in parameters])
+        for parameter, row in zip(parameters, storage, strict=True):
+            parameter.data = row
+        self._storages[index] = storage
+        return storage
+
+    def inputs(self, x: Any) -> Tensor:
+        """`x` as a checked tensor (B, n_0) of the model's dtype and device."""
+        return self._rows(x, "x", 0)
+
+    def targets(self, y: Any, batch: int) -> Tensor:
+        """`y` as a checked tensor (B, n_L); class labels become one-hot rows with a cross-entropy output."""
+        if self.output == "cross-entropy":
+            labels = torch.as_tensor(np.asarray(y) if not isinstance(y, Tensor) else y)
+            if labels.ndim == 1 and not labels.is_floating_point():
+                if labels.numel() and not 0 <= int(labels.min()) <= int(labels.max()) < self.widths[-1]:
+                    raise ValueError(
+                        f"`y` must hold class labels 0..{self.widths[-1] - 1}. "
+                        f"Got {int(labels.min())}..{int(labels.max())}."
+                    )
+                y = nn.functional.one_hot(labels.long(), self.widths[-1])
+        rows = self._rows(y, "y", self.depth)
+        if rows.shape[0] != batch:
+            raise ValueError(
+                f"`x` and `y` must have one row per sample each. Got {batch} rows of x and {rows.shape[0]} of y."
+            )
+        if self.output == "cross-entropy":
+            off = float((rows.sum(-1) - 1).abs().max())
+            if off > 1e-5 or float(rows.min()) < 0:
+                raise ValueError(
+                    "`y` must hold class labels or rows of probabilities with a cross-entropy output. "
+                    f"Got rows that miss a sum of 1 by up to {off:.1e}."
+                )
+        return rows
+
+    def activities(self, activities: Sequence[Any]) -> tuple[Tensor, ...]:
+        """`activities` as checked tensors (z_0, ..., z_L)."""
+        if not isinstance(activities, list | tuple) or len(activities) != self.depth + 1:
+            came = len(activities) if isinstance(activities, list | tuple) else type(activities).__name__
+            raise ValueError(
+                f"`activities` must be a tuple (z_0, ..., z_{self.depth}), one per layer. Got {came}."
+            )
+        z = [self._rows(a, f"z_{layer}", layer) for layer, a in enumerate(activities)]
+        for layer, rows in enumerate(z):
+            if rows.shape[0] != z[0].shape[0]:
+                raise ValueError(
+                    f"`z_{layer}` must have shape ({z[0].shape[0]}, {self.widths[layer]}). Got {tuple(rows.shape)}."
+                )
+        return tuple(z)
+
+    def state(self, activities: Sequence[Any]) -> State:
+        """Checked activities in stacks (copies)."""
+        z = self.activities(activities)
+        hidden = [torch.stack([r.detach() for r in z[s.first : s.last + 1]]) for s in self._stacks]
+        return State(z[0].detach().clone(), hidden, z[-1].detach().clone())
+
+    def _rows(self, value: Any, name: str, layer: int) -> Tensor:
+        if not isinstance(value, Tensor):
+            value = torch.as_tensor(_check.to_numpy(value, name))
+        rows = value.to(dtype=self.dtype, device=self.device)
+        if rows.ndim != 2 or 0 in rows.shape:
+            raise ValueError(
+                f"`{name}` must be a two-dimensional array with at least one row and one column. "
+                f"Got shape {tuple(rows.shape)}."
+            )
+        if rows.shape[1] != self.widths[layer]:
+            raise ValueError(
+                f"`{name}` must have {self.widths[layer]} columns, the width of layer {layer}. Got {rows.shape[1]}."
+            )
+        if not bool(torch.isfinite(rows).all()):
+            count = int((~torch.isfinite(rows)).sum())
+            raise ValueError(
+                f"`{name}` must be finite. Got {count} NaN or infinite entries of {math.prod(rows.shape)}: "
+                "clean the input or lower the scale."
+            )
+        return rows
+
+    def __repr__(self) -> str:
+        widths = self.widths if self.depth <= 8 else (*self.widths[:3], "...", *self.widths[-2:])
+        parts = [
+            " -> ".join(str(n) for n in widths),
+            self.activation.name,
+            self.output,
+            f"{self.num_weights} weights",
+        ]
+        if any(self.skips):
+            listed = [layer for layer, skip in enumerate(self.skips, 1) if skip]
+            parts.append(
+                f"skips on layers {listed[0]}..{listed[-1]}"
+                if len(listed) > 3 and listed == list(range(listed[0], listed[-1] + 1))
+                else "skips on layers " + ", ".join(map(str, listed))
+            )
+        if any(not isinstance(p, float) or p != 1.0 for p in self.precisions):
+            parts.append("precisions")
+        return f"PCN({', '.join(parts)})"
+
+
+_parameterisation = parameterisation  # the argument of that name hides the module in `__init__`
+
+
+def _host(precision: Precision) -> Any:
+    value = precision.value
+    return value if isinstance(value, float) else _check.to_numpy(value, "precisions")
