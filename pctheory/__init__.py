@@ -11,14 +11,19 @@ from .datasets import load_dataset
 from .energy import activity_gradient, activity_hessian, energy, feedforward, loss, weight_gradient
 from .equilibrium import Equilibrium, equilibrium, rescaling
 from .network import LinearPCN
+from .objectives import EquilibratedEnergy, MSELoss, NegativeLogLikelihood, WeightDecay
 
 __version__ = "0.1.0"
 
 __all__ = [
     "BlockTridiagonal",
     "Data",
+    "EquilibratedEnergy",
     "Equilibrium",
     "LinearPCN",
+    "MSELoss",
+    "NegativeLogLikelihood",
+    "WeightDecay",
     "activity_gradient",
     "activity_hessian",
     "energy",
