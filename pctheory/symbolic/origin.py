@@ -14,6 +14,7 @@ import sympy as sp
 
 from .blocks import Network, words
 from .derivation import Derivation, Step
+from .exact import determinant
 from .rules import (
     average,
     eigenvalues,
@@ -137,7 +138,7 @@ def _spectrum(network: Network, hessian: sp.Matrix, paths: int) -> Step:
     else:
         small = scaled
         statement = r"Its eigenvalues: those of $-a_L^2 S_{yy}$, one copy per unit of the last hidden layer, and zeros"
-    factor = (variable * sp.eye(small.rows) - small).det()
+    factor = determinant(variable * sp.eye(small.rows) - small)
     return Step(
         statement, hessian, variable ** (size - copies * small.rows) * factor**copies, eigenvalues(variable)
     )
