@@ -255,7 +255,10 @@ def test_verify_runs_one_claim_and_writes_its_verdicts_where_it_is_told(tmp_path
     path = tmp_path / "deep" / "verdicts.json"
     assert main(["verify", "data-compression", "--jobs", "1", "--out", str(path)]) == 0
     assert "data-compression" in capsys.readouterr().out
-    assert json.loads(path.read_text())["claims"]["data-compression"]["numerical"]["verdict"] == "passed"
+    roads = json.loads(path.read_text())["claims"]["data-compression"]
+    assert roads["numerical"]["verdict"] == "passed"
+    ran = {test for record in roads.values() for test in record["tests"]}
+    assert ran == {f"{t.path}::{t.name}" for t in TESTS if t.claim == "data-compression"}
 
 
 def test_the_readme_table_goes_between_its_markers(tmp_path, capsys):
