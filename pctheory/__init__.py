@@ -10,8 +10,11 @@ from .data import Data
 from .datasets import load_dataset
 from .energy import activity_gradient, activity_hessian, energy, feedforward, loss, weight_gradient
 from .equilibrium import Equilibrium, equilibrium, rescaling
+from .inference import condition_number, finite_time_energy, inference_rate, relax
+from .limits import expected_rescaling
 from .network import LinearPCN
 from .objectives import EquilibratedEnergy, MSELoss, NegativeLogLikelihood, WeightDecay
+from .solvers import solve_inference
 
 __version__ = "0.1.0"
 
@@ -26,11 +29,17 @@ __all__ = [
     "WeightDecay",
     "activity_gradient",
     "activity_hessian",
+    "condition_number",
     "energy",
     "equilibrium",
+    "expected_rescaling",
     "feedforward",
+    "finite_time_energy",
+    "inference_rate",
     "load_dataset",
     "loss",
+    "relax",
     "rescaling",
+    "solve_inference",
     "weight_gradient",
 ]

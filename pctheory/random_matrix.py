@@ -15,7 +15,7 @@ limit at the rate 1 / width.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -72,7 +72,7 @@ def marchenko_pastur(points: ArrayLike, ratio: float, variance: float = 1.0) -> 
 def coupling_edge(num_hidden: int, std: float = 1.0) -> float:
     r"""Edge of the couplings O of H equal layers with entries of variance :math:`s^2/N`, in the limit of large N.
 
-    .. math:: 0 \text{ for } H = 1, \qquad 2s \text{ for } H = 2, \qquad \to 2\sqrt2\, s \text{ for deep networks}
+    .. math:: 0 \text{ for } H = 1, \qquad 2s \text{ for } H = 2, \qquad 2\sqrt2\, s \, \big(1 - O(H^{-4})\big) \text{ for deep networks}
 
     Found as the largest z at which the Dyson equation :math:`1/m_l = z - s^2 (m_{l-1} + m_{l+1})` is singular: there the
     solution on the real axis ends.
@@ -218,8 +218,8 @@ def coupling_density(
     variance = np.zeros((len(hidden), len(hidden)))
     for l in range(len(hidden) - 1):
         variance[l, l + 1] = variance[l + 1, l] = variances[l + 1]
-    z = np.asarray(points, dtype=np.float64) + 1j * _RESOLUTION
-    diagonal = _dyson(z, np.zeros_like(variance), variance * hidden)
+    values = np.asarray(points, dtype=np.float64)
+    diagonal, _ = _dyson(values, lambda z: z, np.zeros_like(variance), variance * hidden)
     return -np.asarray((diagonal @ hidden).imag / (math.pi * hidden.sum()))
 
 
@@ -247,39 +247,52 @@ def _squared_density(
     values = np.asarray(points, dtype=np.float64)
     if np.any(values <= 0):
         raise ValueError(f"`points` must be positive: H is positive definite. Got {values.min():g}.")
-    z = np.sqrt(values + 1j * _RESOLUTION)
-    trace = _dyson(z, deterministic, variance)[..., columns] @ sizes / z  # tr (lambda - J^T J)^{-1}
+    diagonal, z = _dyson(values, np.sqrt, deterministic, variance)
+    trace = diagonal[..., columns] @ sizes / z  # tr (lambda - J^T J)^{-1}
     return -np.asarray(trace.imag / (math.pi * sizes.sum()))
 
 
-def _dyson(z: np.ndarray, deterministic: np.ndarray, variance: np.ndarray) -> np.ndarray:
-    """Diagonal of the solution with negative imaginary part, (k, blocks), at every z in the upper half plane.
+def _dyson(
+    points: np.ndarray,
+    parameter: Callable[[np.ndarray], np.ndarray],
+    deterministic: np.ndarray,
+    variance: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Diagonal of the solution with negative imaginary part, (k, blocks), and z, at z = parameter(points + i eta).
 
-    The averaged fixed-point iteration is a contraction there; it is slow near the real axis, where Newton's method on
-    the diagonal takes over.
+    Far from the real axis the fixed-point iteration contracts. From there the solution is followed down to the
+    resolution by Newton's method on the diagonal.
     """
     order = len(deterministic)
     eye = np.eye(order)
-    m = np.full((*z.shape, order), -1j) / np.maximum(np.abs(z), 1.0)[..., None]
 
-    def resolvent(diagonal: np.ndarray) -> np.ndarray:
+    def resolvent(z: np.ndarray, diagonal: np.ndarray) -> np.ndarray:
         shift = z[..., None] - diagonal @ variance.T
         return np.asarray(np.linalg.inv(shift[..., None] * eye - deterministic))
 
-    for _ in range(400):
-        m = 0.5 * m + 0.5 * np.einsum("...aa->...a", resolvent(m))
-    for _ in range(60):
-        full = resolvent(m)
-        residual = np.einsum("...aa->...a", full) - m
-        if np.max(np.abs(residual)) < 1e-10:
-            return np.asarray(m)
-        # d M_aa / d m_b = sum_c M_ac M_ca v_cb
-        jacobian = eye - (full * np.swapaxes(full, -1, -2)) @ variance
-        trial = m + np.linalg.solve(jacobian, residual[..., None])[..., 0]
-        # a step that leaves the half plane of the solution is replaced by the averaged iteration
-        good = np.all(trial.imag < 0, axis=-1, keepdims=True)
-        m = np.where(good, trial, m + 0.5 * residual)
-    raise ValueError(
-        "The Dyson equation must be solved to 1e-10 at every one of `points`. Got "
-        f"{np.max(np.abs(residual)):.1e}: move the points off the spectrum's singular ends."
-    )
+    eta = 1.0 + 4 * float(variance.sum(axis=1).max()) + float(np.max(np.abs(points), initial=0.0))
+    z = parameter(points + 1j * eta)
+    m = np.full((*points.shape, order), -1j / math.sqrt(eta))
+    for _ in range(50):
+        m = 0.5 * m + 0.5 * np.einsum("...aa->...a", resolvent(z, m))
+    while True:
+        z = parameter(points + 1j * eta)
+        for _ in range(200):
+            full = resolvent(z, m)
+            residual = np.einsum("...aa->...a", full) - m
+            if np.max(np.abs(residual), initial=0.0) <= 1e-11 * (1 + np.max(np.abs(m), initial=0.0)):
+                break
+            # d M_aa / d m_b = sum_c M_ac M_ca v_cb
+            jacobian = eye - (full * np.swapaxes(full, -1, -2)) @ variance
+            trial = m + np.linalg.solve(jacobian, residual[..., None])[..., 0]
+            # a step that leaves the half plane of the solution is replaced by the averaged iteration
+            inside = np.all(trial.imag < 0, axis=-1, keepdims=True)
+            m = np.where(inside, trial, m + 0.5 * residual)
+        else:
+            raise ValueError(
+                "The Dyson equation must be solvable to 1e-11 at every one of `points`. Got "
+                f"{np.max(np.abs(residual)):.1e}: move the points off the singular ends of the spectrum."
+            )
+        if eta <= _RESOLUTION:
+            return m, z
+        eta = max(0.6 * eta, _RESOLUTION)

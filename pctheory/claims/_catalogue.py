@@ -12,6 +12,8 @@ __all__ = ["SECTIONS", "Catalogue"]
 
 SECTIONS = {
     "equilibrium": "Equilibrium",
+    "inference": "Inference dynamics",
+    "parameterisation": "Parameterisations, conditioning and limits",
 }
 """Module of each section and its heading, in the paper's order."""
 

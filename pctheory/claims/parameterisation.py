@@ -1,0 +1,84 @@
+"""Section M: parameterisations, conditioning, and the limits of width and depth."""
+
+from ._claim import Claim
+
+_MU = "Innocenti et al. 2025"
+_LIM = "Innocenti et al. 2026"
+_INIT = "Linear network at initialisation, unit precisions."
+
+CLAIMS = (
+    Claim(
+        "conditioning",
+        "Stable networks are ill-conditioned",
+        r"Under perfect isometry with a narrow output $\kappa(H) = \cos^2\frac{\pi}{2L} / \sin^2\frac{\pi}{2(2L-1)} "
+        r"\sim 4(2L-1)^2/\pi^2$. At initialisation $\kappa$ of `mupc` with skips grows like the square of the depth, nearly "
+        r"independently of the width; of `sp` with skips exponentially; of `sp` with torch's variance and no skips it stays "
+        r"bounded, because the signal dies. In the coordinates of the errors $\kappa = \lambda_{\max}(S)$.",
+        _INIT,
+        _MU + " (measurements); this work (exact statements)",
+        ("numerical",),
+        "pctheory.inference",
+        ("conditioning-init", "conditioning-training"),
+    ),
+    Claim(
+        "coordinates-resolve-tradeoff",
+        "The trade-off belongs to the coordinates",
+        r"For `mupc` with skips and one output $\mathbb E\,\kappa = \mathbb E\, S = 1 + \frac{L}{N}[(1+1/L)^{L-1} - 1]$ in the "
+        r"coordinates of the errors, at every depth, while $\kappa(H) = \Theta(L^2)$. Conjugate gradients there end after at most "
+        r"$n_L$ steps.",
+        _INIT,
+        "this work",
+        ("numerical",),
+        "pctheory.solvers",
+        ("coordinates-conditioning",),
+    ),
+    Claim(
+        "hessian-spectra",
+        "Spectra of the inference Hessian",
+        r"$H = D + O$. Blocks of D: Marchenko and Pastur's law shifted by 1, $[1, 1 + 4s^2]$ for square blocks with entries of "
+        r"variance $s^2/N$. O: symmetric, with the edge of $1/m_l = z - s^2(m_{l-1} + m_{l+1})$, which is $2s$ for two layers and "
+        r"tends to $2\sqrt2 s$. $H = J^\top J$ with J bidiagonal, so its limiting density at any depth solves a matrix Dyson "
+        r"equation.",
+        _INIT + " Independent entries, wide layers.",
+        _MU + " (D, O); this work (H at any depth)",
+        ("numerical",),
+        "pctheory.random_matrix",
+        ("hessian-spectra",),
+    ),
+    Claim(
+        "forward-stability",
+        "The forward pass at initialisation",
+        r"$\mathbb E |z_l|^2 / n_l = (a_l^2 \sigma_l^2 n_{l-1} + \tau_l)\, \mathbb E |z_{l-1}|^2 / n_{l-1}$. The root mean square "
+        r"of the last hidden layer is $(1 + 1/L)^{(L-2)/2} \to \sqrt e$ for `mupc` with skips, $2^{(L-2)/2}$ for `sp` with skips, "
+        r"and $3^{-(L-1)/2}$ for `sp` with torch's variance.",
+        "Linear network, independent centred weights; an input of root mean square 1.",
+        _MU,
+        ("numerical",),
+        "pctheory.limits",
+        ("forward-pass",),
+    ),
+    Claim(
+        "limit-to-backprop",
+        "When predictive coding becomes backprop",
+        r"With one output $\mathbb E S - 1 = \frac{L}{\gamma^2 N} [(1 + 1/L)^{L-1} - 1] \to (e-1) L / (\gamma^2 N)$ for `mupc` with "
+        r"skips and $(L-1)/(\gamma^2 N)$ without; $N$ times that for `ntp`; $L - 1$ for `sp` with variance $1/N$, "
+        r"$2^{L-1} - 1$ with skips, $(4/3)^{L-1} - 1$ with torch's variance and skips. So $F^* \to \mathcal L$, and the gradients "
+        r"agree, when $N \gg L$ under `mupc`.",
+        _INIT,
+        _MU + "; " + _LIM + "; this work (exact mean)",
+        ("numerical",),
+        "pctheory.limits",
+        ("energy-loss-ratio", "pc-bp-cosine"),
+    ),
+    Claim(
+        "scalar-gradient-split",
+        "Rescaled loss gradient and extra energy gradient",
+        r"With one output $\nabla F^* = \frac1s \nabla \mathcal L - \frac{\mathcal L}{s^2} \nabla s$: the two terms of the gradient "
+        r"decomposition.",
+        "Linear network, one output, unit precisions.",
+        _LIM,
+        ("numerical",),
+        "pctheory.equilibrium",
+        ("limits-toy",),
+    ),
+)
