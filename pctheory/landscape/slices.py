@@ -1,0 +1,167 @@
+r"""Slices of a landscape: an objective on a line or a plane through a network."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .. import _check
+from ..network import LinearPCN
+from ..objectives import Objective
+from .spectrum import check_objective, extreme_eigenvalues
+
+__all__ = ["LandscapeSlice", "landscape_slice"]
+
+SLICE_DIRECTIONS = ("eigenvectors", "random", "layer-normalised")
+
+STACK = 2**21
+"""Numbers held at once by a block of networks of a slice."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class LandscapeSlice:
+    r"""Values of an objective on a line or a plane through a network.
+
+    Attributes
+    ----------
+    values : (num,) or (num_2, num_1)
+        ``values[j, i]`` lies at ``axes[0][i]`` along the first direction and ``axes[1][j]`` along the second.
+    axes : tuple of (num,)
+        Coordinates along each direction; the network is at 0.
+    directions : tuple of tuples like ``net.weights``
+        One or two, as used (normalised unless they were given).
+    net : LinearPCN
+        The centre.
+    """
+
+    values: np.ndarray
+    axes: tuple[np.ndarray, ...]
+    directions: tuple[tuple[np.ndarray, ...], ...]
+    net: LinearPCN
+
+    def __repr__(self) -> str:
+        shape = " x ".join(str(n) for n in self.values.shape)
+        return f"LandscapeSlice({shape}, {self.values.min():.4g} to {self.values.max():.4g})"
+
+
+def landscape_slice(
+    objective: Objective,
+    net: LinearPCN,
+    directions: str | Sequence[Any] = "eigenvectors",
+    *,
+    extent: float | tuple[float, float] = 1.0,
+    num: int = 101,
+    dimensions: int = 2,
+    rng: np.random.Generator | int | None = None,
+) -> LandscapeSlice:
+    r"""The objective on a plane (or line) through a network: :math:`f(\theta + \alpha d_1 + \beta d_2)`.
+
+    Parameters
+    ----------
+    directions : "eigenvectors", "random", "layer-normalised", or one or two directions
+        "eigenvectors": the most negative and the most positive eigenvector of the Hessian. "random": orthonormal, uniform.
+        "layer-normalised": random with each layer scaled to the norm of its weights (Li et al. 2018), which needs non-zero
+        weights. Otherwise directions as in `Objective.hvp`, used as they are.
+    extent : float or (low, high)
+        The coordinates run from -extent to extent, or from low to high.
+    num : int
+        Points along each direction.
+    dimensions : 1 or 2
+        How many directions to draw; given directions count themselves.
+    rng : numpy.random.Generator or int
+        Needed for random directions only.
+
+    Returns
+    -------
+    LandscapeSlice
+
+    Notes
+    -----
+    The networks of the grid are evaluated as stacks of matrices.
+
+    Examples
+    --------
+    >>> from pctheory import Data, MSELoss
+    >>> net = LinearPCN.zeros((1, 1, 1))
+    >>> landscape_slice(MSELoss(Data([[1.0]], [[-1.0]])), net, [[1.0, 1.0]], extent=1.0, num=3).values
+    array([2. , 0.5, 2. ])
+    """
+    check_objective(objective)
+    points = _check.count(num, "num", 1)
+    low, high = (-extent, extent) if isinstance(extent, int | float) else extent
+    low, high = _check.real(low, "extent"), _check.real(high, "extent")
+    vectors = _slice_vectors(objective, net, directions, _check.count(dimensions, "dimensions", 1), rng)
+    axis = np.linspace(low, high, points)
+    mesh = np.meshgrid(*[axis] * len(vectors))
+    coordinates = np.stack([m.ravel() for m in mesh], axis=1)
+    centre, plane = net.flatten(), np.stack(vectors)
+    step = max(1, STACK // net.num_weights)
+    values = [
+        objective._values(net._with_weights(_stacked(net, centre + coordinates[i : i + step] @ plane)))
+        for i in range(0, len(coordinates), step)
+    ]
+    return LandscapeSlice(
+        np.concatenate(values).reshape(mesh[0].shape),
+        (axis,) * len(vectors),
+        tuple(net._split(v) for v in vectors),
+        net,
+    )
+
+
+def _stacked(net: LinearPCN, vectors: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Vectors (K, num_weights) as weights (K, n_l, n_{l-1})."""
+    ends = np.cumsum([w.size for w in net.weights])[:-1]
+    parts = np.split(vectors, ends, axis=1)
+    return tuple(p.reshape(-1, *w.shape) for p, w in zip(parts, net.weights, strict=True))
+
+
+def _slice_vectors(
+    objective: Objective, net: LinearPCN, directions: str | Sequence[Any], dimensions: int, rng: Any
+) -> list[np.ndarray]:
+    if dimensions > 2:
+        raise ValueError(f"`dimensions` must be 1 or 2. Got {dimensions}.")
+    if not isinstance(directions, str):
+        vectors = [_as_vector(net, d) for d in directions]
+        if len(vectors) not in (1, 2):
+            raise ValueError(f"`directions` must be one or two. Got {len(vectors)}.")
+        return vectors
+    if _check.choice(directions, "directions", SLICE_DIRECTIONS) == "eigenvectors":
+        ends = extreme_eigenvalues(objective, net)
+        return [ends.smallest_vectors[0], ends.largest_vectors[0]][:dimensions]
+    drawn = _check.generator(rng).standard_normal((dimensions, net.num_weights))
+    if directions == "random":
+        orthonormal: list[np.ndarray] = list(np.linalg.qr(drawn.T)[0].T)
+        return orthonormal
+    return [_layer_normalised(net, vector) for vector in drawn]
+
+
+def _layer_normalised(net: LinearPCN, vector: np.ndarray) -> np.ndarray:
+    parts = []
+    for l, (part, weight) in enumerate(zip(net._split(vector), net.weights, strict=True), start=1):
+        norm = np.linalg.norm(weight)
+        if not norm > 0:
+            raise ValueError(
+                f'`W_{l}` must not be zero for layer-normalised directions. Got a zero matrix: use "random".'
+            )
+        parts.append(part * (norm / np.linalg.norm(part)))
+    return np.concatenate([p.ravel() for p in parts])
+
+
+def _as_vector(net: LinearPCN, direction: Any) -> np.ndarray:
+    """A direction, as a tuple of arrays or a vector, as a vector."""
+    if isinstance(direction, list | tuple) and any(np.ndim(d) for d in direction):
+        if [np.shape(d) for d in direction] != [w.shape for w in net.weights]:
+            raise ValueError(
+                f"`directions` must have the shapes of the weights, {[w.shape for w in net.weights]}. "
+                f"Got {[np.shape(d) for d in direction]}."
+            )
+        direction = np.concatenate([np.ravel(d) for d in direction])
+    vector: np.ndarray = _check.finite(_check.to_numpy(direction, "directions"), "directions")
+    if vector.shape != (net.num_weights,):
+        raise ValueError(
+            f"`directions` must have {net.num_weights} entries, one per weight. Got {vector.shape}."
+        )
+    return vector
