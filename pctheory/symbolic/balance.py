@@ -6,6 +6,7 @@ A batch enters through its second moments only. With $G_l = dF^*/dA_l$ the law i
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from functools import partial
 
 import sympy as sp
@@ -176,7 +177,7 @@ def critical_points(depth: int) -> Derivation:
     return Derivation("critical-points", f"The critical points, chain of depth {depth}", steps)
 
 
-DERIVATIONS = {
+DERIVATIONS: Mapping[str, Callable[[], Derivation]] = {
     f"{name}-{depth}": partial(builder, depth)
     for name, builder in (
         ("balance-law/chain", balance_law),

@@ -6,15 +6,16 @@ factors, transposes and the Woodbury identity come out of scalar elimination.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 
 import sympy as sp
 
 from .derivation import Derivation, Step
+from .elimination import invert, take_determinant
 from .exact import inverse, solution
-from .rules import algebra, differentiate, invert, second_derivatives, solve, substitute, take_determinant
+from .rules import algebra, differentiate, second_derivatives, solve, substitute
 
 
 @dataclass(frozen=True)
@@ -251,7 +252,7 @@ def _key(widths: Sequence[int]) -> str:
     return "-".join(map(str, widths))
 
 
-DERIVATIONS = {
+DERIVATIONS: Mapping[str, Callable[[], Derivation]] = {
     f"{name}/widths-{_key(widths)}": partial(builder, widths)
     for name, builder, cases in (
         (

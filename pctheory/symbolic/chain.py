@@ -8,7 +8,7 @@ of a linear system and substitution only.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 
@@ -235,7 +235,7 @@ def equilibrated_energy(depth: int) -> Derivation:
     return Derivation("equilibrated-energy", f"Energy at equilibrium, chain of depth {depth}", tuple(steps))
 
 
-DERIVATIONS = {
+DERIVATIONS: Mapping[str, Callable[[], Derivation]] = {
     f"{name}/chain-{depth}": partial(builder, depth)
     for name, builder in (
         ("equilibrium-errors", equilibrium_errors),

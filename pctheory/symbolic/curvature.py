@@ -2,22 +2,15 @@ r"""Chains: the curvature of the energy in the hidden activities and in error co
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from functools import partial
 
 import sympy as sp
 
 from .chain import Chain
 from .derivation import Derivation, Step
-from .rules import (
-    algebra,
-    differentiate,
-    eigenvalues,
-    integrate,
-    invert,
-    second_derivatives,
-    substitute,
-    take_determinant,
-)
+from .elimination import eigenvalues, invert, take_determinant
+from .rules import algebra, differentiate, integrate, second_derivatives, substitute
 
 
 def block_tridiagonal(chain: Chain) -> sp.Matrix:
@@ -190,7 +183,7 @@ def error_coordinates(depth: int) -> Derivation:
     return Derivation("error-coordinates", f"Error coordinates, chain of depth {depth}", steps)
 
 
-DERIVATIONS = {
+DERIVATIONS: Mapping[str, Callable[[], Derivation]] = {
     f"{name}/chain-{depth}": partial(builder, depth)
     for name, builder, depths in (
         ("activity-hessian", activity_hessian, range(2, 7)),

@@ -74,7 +74,7 @@ class Step:
 
     def expand(self, expression: Expression) -> Expression:
         """The expression with every abbreviation replaced by its definition."""
-        for symbol, definition in reversed(self.where.items()):
+        for symbol, definition in reversed(list(self.where.items())):
             if expression.has(symbol):
                 expression = expression.xreplace({symbol: sp.sympify(definition)})
         return expression
@@ -163,7 +163,7 @@ def _formula_lines(step: Step) -> Sequence[str]:
     """The display of a step: on one line where it fits, else one line for each side; abbreviations last."""
     lines = [step.rule.to_latex(_latex(step.before), _latex(step.after))]
     used = step.before.free_symbols | step.after.free_symbols
-    for symbol, value in reversed(step.where.items()):
+    for symbol, value in reversed(list(step.where.items())):
         used |= sp.sympify(value).free_symbols if symbol in used else set()
     definitions = [
         f"{sp.latex(symbol)} = {_latex(value)}" for symbol, value in step.where.items() if symbol in used

@@ -2,6 +2,7 @@ r"""Chains: the gradients of the equilibrated energy, how they split, and when t
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from functools import partial
 
 import sympy as sp
@@ -223,7 +224,7 @@ def weight_inflation() -> Derivation:
     return Derivation("no-minimiser-with-noise", "How fast the weights inflate", steps)
 
 
-DERIVATIONS = {
+DERIVATIONS: Mapping[str, Callable[[], Derivation]] = {
     f"{name}/chain-{depth}": partial(builder, depth)
     for name, builder, depths in (
         ("envelope-gradient", envelope_gradient, range(1, 7)),

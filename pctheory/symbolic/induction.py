@@ -6,12 +6,12 @@ a word of letters is worth ($M M^{-1} = I$), and a step holds when both sides re
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import sympy as sp
 
 from .derivation import Derivation, Step
-from .rules import rewrite
+from .words import rewrite
 
 
 def letters(names: str) -> tuple[sp.Symbol, ...]:
@@ -211,7 +211,7 @@ def critical_points() -> Derivation:
     return Derivation("critical-points", "The critical points, matrices of any size", steps)
 
 
-DERIVATIONS = {
+DERIVATIONS: Mapping[str, Callable[[], Derivation]] = {
     "equilibrated-energy/induction": marginal_recursion,
     "equilibrium-errors/induction": error_recursion,
     "hessian-determinant/induction": determinant_recursion,

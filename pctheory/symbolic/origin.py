@@ -7,17 +7,17 @@ Weights are ordered layer by layer and row by row.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 import sympy as sp
 
 from .blocks import Network, words
 from .derivation import Derivation, Step
+from .elimination import eigenvalues
 from .exact import determinant
 from .rules import (
     average,
-    eigenvalues,
     mixed_derivative,
     second_derivatives_at_zero,
     second_derivatives_of_minimum,
@@ -212,7 +212,7 @@ _CASES: tuple[tuple[tuple[int, ...], bool], ...] = (
     ((1, 2, 2, 2, 1), True),
 )
 
-DERIVATIONS: dict[str, Callable[[], Derivation]] = {
+DERIVATIONS: Mapping[str, Callable[[], Derivation]] = {
     f"{name}/widths-{_key(widths, skips)}": partial(builder, widths, skips)
     for name, builder in (
         ("origin-hessian-loss", loss_at_origin),

@@ -9,12 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import product as cartesian
 
 import sympy as sp
 from sympy.polys.rings import ring
 
-from .exact import Expression, characteristic_polynomial, determinant, entries, inverse, vanishes
+from .exact import Expression, determinant, entries, inverse, vanishes
 
 
 @dataclass(frozen=True)
@@ -37,15 +36,15 @@ class Rule:
         return self.template.replace("<before>", before).replace("<after>", after)
 
 
-def _outcome(operation: Callable[[Expression], Expression]) -> Callable[[Expression, Expression], Expression]:
+def outcome(operation: Callable[[Expression], Expression]) -> Callable[[Expression, Expression], Expression]:
     """The defect of a rule that computes: what the operation gives, minus what is claimed."""
 
     def defect(before: Expression, after: Expression) -> Expression:
-        outcome = operation(before)
-        if _shape(outcome) != _shape(after):
-            raise ValueError(f"`after` must have shape {_shape(outcome)}. Got {_shape(after)}.")
+        found = operation(before)
+        if _shape(found) != _shape(after):
+            raise ValueError(f"`after` must have shape {_shape(found)}. Got {_shape(after)}.")
         return sp.Matrix(
-            [have - claimed for have, claimed in zip(entries(outcome), entries(after), strict=True)]
+            [have - claimed for have, claimed in zip(entries(found), entries(after), strict=True)]
         )
 
     return defect
@@ -56,7 +55,7 @@ def _shape(expression: Expression) -> tuple[int, int]:
     return tuple(expression.shape) if isinstance(expression, sp.MatrixBase) else (1, 1)
 
 
-def _names(symbols: Sequence[sp.Symbol]) -> str:
+def names(symbols: Sequence[sp.Symbol]) -> str:
     return ", ".join(str(symbol) for symbol in symbols)
 
 
@@ -66,7 +65,7 @@ def _latex(symbols: Sequence[sp.Symbol]) -> str:
 
 def algebra() -> Rule:
     """Both sides are the same function: expand, factor, collect, cancel, multiply matrices out."""
-    return Rule("algebra", _outcome(lambda before: before))
+    return Rule("algebra", outcome(lambda before: before))
 
 
 def differentiate(*symbols: sp.Symbol) -> Rule:
@@ -83,14 +82,14 @@ def differentiate(*symbols: sp.Symbol) -> Rule:
         return sp.Matrix([entry.diff(symbol) for entry in entries(before) for symbol in symbols])
 
     template = rf"\nabla_{{{_latex(symbols)}}}\left[<before>\right] = <after>"
-    return Rule(f"differentiate in {_names(symbols)}", _outcome(gradient), template)
+    return Rule(f"differentiate in {names(symbols)}", outcome(gradient), template)
 
 
 def second_derivatives(*symbols: sp.Symbol) -> Rule:
     r"""The matrix of second derivatives in the given symbols."""
     return Rule(
-        f"second derivatives in {_names(symbols)}",
-        _outcome(lambda before: sp.hessian(before, symbols)),
+        f"second derivatives in {names(symbols)}",
+        outcome(lambda before: sp.hessian(before, symbols)),
         r"\nabla^2\left[<before>\right] = <after>",
     )
 
@@ -100,7 +99,7 @@ def mixed_derivative(*symbols: sp.Symbol) -> Rule:
     bottom = " ".join(rf"\partial {sp.latex(symbol)}" for symbol in symbols)
     template = rf"\frac{{\partial^{{{len(symbols)}}}}}{{{bottom}}}\left[<before>\right] = <after>"
     return Rule(
-        f"derivative of order {len(symbols)}", _outcome(lambda before: before.diff(*symbols)), template
+        f"derivative of order {len(symbols)}", outcome(lambda before: before.diff(*symbols)), template
     )
 
 
@@ -133,7 +132,7 @@ def second_derivatives_at_zero(*symbols: sp.Symbol) -> Rule:
         return hessian
 
     template = r"\nabla^2\left[<before>\right]_{0} = <after>"
-    return Rule("second derivatives at zero", _outcome(operation), template)
+    return Rule("second derivatives at zero", outcome(operation), template)
 
 
 def second_derivatives_of_minimum(
@@ -168,15 +167,15 @@ def second_derivatives_of_minimum(
         return direct - mixed.T * inverse(curvature) * mixed
 
     template = r"\nabla^2 \min_z\left[<before>\right] = <after>"
-    return Rule("second derivatives of a minimum", _outcome(operation), template)
+    return Rule("second derivatives of a minimum", outcome(operation), template)
 
 
 def substitute(values: Mapping[sp.Symbol, sp.Expr]) -> Rule:
     r"""Insert values for symbols, all at once."""
     symbols = list(values)
     return Rule(
-        f"insert {_names(symbols)}",
-        _outcome(lambda before: before.subs(values, simultaneous=True)),
+        f"insert {names(symbols)}",
+        outcome(lambda before: before.subs(values, simultaneous=True)),
         rf"\left[<before>\right]_{{{_latex(symbols)}}} = <after>",
     )
 
@@ -190,21 +189,21 @@ def solve(*unknowns: sp.Symbol) -> Rule:
         if matrix.free_symbols & set(unknowns):
             raise ValueError(
                 "`solve` must get equations that are linear in the unknowns. "
-                f"Got {_names(unknowns)} in a coefficient: read roots off with `roots`."
+                f"Got {names(unknowns)} in a coefficient: read roots off with `roots`."
             )
         if vanishes(determinant(matrix)):
             raise ValueError("`solve` must get a regular system. Got a zero determinant: add an equation.")
         return equations.subs(dict(zip(unknowns, entries(after), strict=True)), simultaneous=True)
 
     template = rf"<before> = 0 \iff \left({_latex(unknowns)}\right) = <after>"
-    return Rule(f"solve for {_names(unknowns)}", defect, template)
+    return Rule(f"solve for {names(unknowns)}", defect, template)
 
 
 def integrate(symbol: sp.Symbol) -> Rule:
     r"""The integral over the real line, by sympy."""
     return Rule(
         f"integrate over {symbol}",
-        _outcome(lambda before: sp.integrate(before, (symbol, -sp.oo, sp.oo))),
+        outcome(lambda before: sp.integrate(before, (symbol, -sp.oo, sp.oo))),
         rf"\int_{{-\infty}}^{{\infty}} <before>\, d{sp.latex(symbol)} = <after>",
     )
 
@@ -220,7 +219,7 @@ def limit(symbol: sp.Symbol, point: sp.Expr) -> Rule:
     arrow = rf"{sp.latex(symbol)} \to {sp.latex(sp.sympify(point))}"
     return Rule(
         f"limit {symbol} -> {point}",
-        _outcome(operation),
+        outcome(operation),
         rf"\lim_{{{arrow}}}\left[<before>\right] = <after>",
     )
 
@@ -250,84 +249,31 @@ def average(moments: Mapping[sp.Expr, sp.Expr]) -> Rule:
     def operation(before: Expression) -> Expression:
         return before.applyfunc(mean) if isinstance(before, sp.MatrixBase) else mean(before)
 
-    return Rule("mean over the batch", _outcome(operation), r"\left\langle <before> \right\rangle = <after>")
+    return Rule("mean over the batch", outcome(operation), r"\left\langle <before> \right\rangle = <after>")
 
 
-def take_determinant() -> Rule:
-    """The determinant of a matrix."""
-    return Rule("determinant", _outcome(determinant), r"\det <before> = <after>")
-
-
-def invert() -> Rule:
-    """The inverse of a matrix: the product with the claimed inverse is the identity."""
-    return Rule(
-        "inverse",
-        lambda before, after: before * after - sp.eye(before.rows),
-        r"{<before>}^{-1} = <after>",
-    )
-
-
-def eigenvalues(variable: sp.Symbol) -> Rule:
-    r"""The eigenvalues of a matrix with their multiplicities: $\det(\lambda I - M) = \prod (\lambda - \lambda_i)$.
-
-    `after` is the list of eigenvalues as a matrix of one row, or the characteristic polynomial in any form (factored, so
-    that its factors show the eigenvalues). The identity is checked coefficient by coefficient.
-    """
-
-    def defect(before: Expression, after: Expression) -> Expression:
-        claimed = sp.Mul(*(variable - root for root in after)) if isinstance(after, sp.MatrixBase) else after
-        return characteristic_polynomial(before, variable) - claimed
-
-    return Rule("eigenvalues", defect, r"\operatorname{eig} <before>:\quad <after>")
-
-
-def roots(variable: sp.Symbol) -> Rule:
-    r"""All roots of a polynomial, with their multiplicities: $p = c \prod (\lambda - \lambda_i)$, checked as an identity."""
-
-    def defect(before: Expression, after: Expression) -> Expression:
-        polynomial = sp.Poly(before, variable)
-        if polynomial.degree() != len(after):
-            return sp.S.One
-        return before - polynomial.LC() * sp.Mul(*(variable - root for root in after))
-
-    return Rule(f"roots in {variable}", defect, rf"<before> = 0 \iff {sp.latex(variable)} \in <after>")
-
-
-def resultant(variable: sp.Symbol) -> Rule:
-    r"""Eliminate a variable between two polynomials: their resultant vanishes at every common zero."""
-    return Rule(
-        f"eliminate {variable}",
-        _outcome(lambda before: sp.resultant(*entries(before), variable)),
-        rf"\operatorname{{Res}}_{{{sp.latex(variable)}}} <before> = <after>",
-    )
-
-
-def same_zeros(*variables: sp.Symbol) -> Rule:
-    r"""Two columns of polynomials with the same common zeros, complex ones included.
-
-    f vanishes wherever all g do iff 1 lies in the ideal of the g and $1 - t f$ (Rabinowitsch): a Groebner basis decides it,
-    in both directions.
+def gaussian_mean(*symbols: sp.Symbol) -> Rule:
+    r"""The mean of a polynomial over independent standard normal symbols: $E[w^{2k}] = (2k - 1)!!$, odd powers vanish.
 
     Examples
     --------
-    >>> u, v = sp.symbols("u v")
-    >>> vanishes(same_zeros(u, v).defect(sp.Matrix([u**2, u + v]), sp.Matrix([u, v])))
+    >>> w, c = sp.symbols("w c")
+    >>> vanishes(gaussian_mean(w).defect((1 + c * w) ** 4, 1 + 6 * c**2 + 3 * c**4))
     True
     """
-    extra = sp.Dummy("t")
 
-    def defect(before: Expression, after: Expression) -> Expression:
-        remainders: list[sp.Expr] = []
-        for implied, given in ((before, after), (after, before)):
-            for polynomial in entries(implied):
-                basis = sp.groebner(
-                    [*entries(given), 1 - extra * polynomial], *variables, extra, order="grevlex"
-                )
-                remainders.append(sp.S.Zero if basis.exprs == [1] else polynomial)
-        return sp.Matrix(remainders)
+    def operation(before: Expression) -> Expression:
+        total = sp.S.Zero
+        for powers, coefficient in sp.Poly(before, *symbols).terms():
+            if all(power % 2 == 0 for power in powers):
+                total += coefficient * sp.Mul(*(sp.factorial2(power - 1) for power in powers))
+        return total
 
-    template = r"<before> = 0 \iff <after> = 0"
-    return Rule(f"the same zeros in {_names(variables)}", defect, template)
+    return Rule(
+        f"mean over normal {names(symbols)}",
+        outcome(operation),
+        r"\mathbb{E} \left[<before>\right] = <after>",
+    )
 
 
 _SIGNS = {">": "is_positive", "<": "is_negative", r"\ge": "is_nonnegative", r"\le": "is_nonpositive"}
@@ -363,82 +309,3 @@ def sign(relation: str) -> Rule:
         return before - after
 
     return Rule(f"sign {relation} 0", defect, rf"<before> = <after> {relation} 0")
-
-
-def rewrite(relations: Mapping[sp.Expr, sp.Expr]) -> Rule:
-    r"""Equality of words in noncommuting symbols (matrices) modulo relations, read from left to right.
-
-    Parameters
-    ----------
-    relations : word -> expression, such as `{N * N_inv: 1}`
-
-    Notes
-    -----
-    Every occurrence of a word is replaced until none is left. That terminates when the relations shorten or order the
-    words; it is sound for any relations that hold, and it proves equality when the normal forms agree.
-
-    Examples
-    --------
-    >>> A, Ai = sp.symbols("A A^{-1}", commutative=False)
-    >>> rewrite({A * Ai: sp.S.One}).defect(A * Ai * A, A)
-    0
-    """
-    words = {tuple(word.args) if word.is_Mul else (word,): _as_words(to) for word, to in relations.items()}
-
-    def normal(entry: sp.Expr) -> sp.Expr:
-        return _as_expression(_normal_form(_as_words(entry), words))
-
-    def defect(before: Expression, after: Expression) -> Expression:
-        return normal(before - after)
-
-    return Rule("matrix algebra", defect)
-
-
-_Words = dict[tuple[sp.Expr, ...], sp.Expr]
-
-
-def _as_words(expression: sp.Expr) -> _Words:
-    """Words with their commutative coefficients: multiplied out from the tree, so that no expansion is repeated."""
-    expression = sp.sympify(expression)
-    if expression.is_commutative:
-        return {(): expression}
-    if expression.is_Add:
-        total: _Words = {}
-        for term in expression.args:
-            for word, coefficient in _as_words(term).items():
-                total[word] = total.get(word, sp.S.Zero) + coefficient
-        return {word: coefficient for word, coefficient in total.items() if coefficient != 0}
-    if expression.is_Mul:
-        factors = [_as_words(factor) for factor in expression.args]
-    elif expression.is_Pow and expression.exp.is_Integer and expression.exp > 0:
-        factors = [_as_words(expression.base)] * int(expression.exp)
-    else:
-        return {(expression,): sp.S.One}
-    terms: _Words = {}
-    for choice in cartesian(*(factor.items() for factor in factors)):
-        word = tuple(letter for letters, _ in choice for letter in letters)
-        terms[word] = terms.get(word, sp.S.Zero) + sp.Mul(*(coefficient for _, coefficient in choice))
-    return {
-        word: sp.expand(coefficient) for word, coefficient in terms.items() if sp.expand(coefficient) != 0
-    }
-
-
-def _normal_form(terms: _Words, relations: Mapping[tuple[sp.Expr, ...], _Words]) -> _Words:
-    done: _Words = {}
-    pending = list(terms.items())
-    while pending:
-        word, coefficient = pending.pop()
-        for start, (pattern, replacement) in cartesian(range(len(word)), relations.items()):
-            if word[start : start + len(pattern)] == pattern:
-                tail = word[start + len(pattern) :]
-                pending += [
-                    (word[:start] + middle + tail, coefficient * c) for middle, c in replacement.items()
-                ]
-                break
-        else:
-            done[word] = sp.expand(done.get(word, sp.S.Zero) + coefficient)
-    return {word: coefficient for word, coefficient in done.items() if coefficient != 0}
-
-
-def _as_expression(terms: _Words) -> sp.Expr:
-    return sp.Add(*(coefficient * sp.Mul(*word) for word, coefficient in terms.items()))

@@ -6,6 +6,7 @@ reduction to an equivalent system (Groebner bases); their kinds by the Hessian, 
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from functools import partial
 
 import sympy as sp
@@ -13,16 +14,8 @@ import sympy as sp
 from .balance import MOMENTS, batch, equilibrated
 from .chain import Chain
 from .derivation import Derivation, Step
-from .rules import (
-    algebra,
-    differentiate,
-    mixed_derivative,
-    resultant,
-    same_zeros,
-    second_derivatives,
-    sign,
-    substitute,
-)
+from .elimination import resultant, same_zeros
+from .rules import algebra, differentiate, mixed_derivative, second_derivatives, sign, substitute
 
 _XX, _XY, _YY = MOMENTS
 _XX_POSITIVE, _YY_POSITIVE = sp.symbols("S_xx S_yy", positive=True)
@@ -220,7 +213,7 @@ def local_minimum() -> Derivation:
     return Derivation("strict-saddles", "A local minimum that is not global", steps)
 
 
-DERIVATIONS = (
+DERIVATIONS: Mapping[str, Callable[[], Derivation]] = (
     {
         "critical-points/all-of-chain-2": two_maps,
         "strict-saddles/counterexample": counterexample,

@@ -2,7 +2,7 @@ r"""Inference as a trust-region step: the exact quadratic model, its radius, the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 import sympy as sp
@@ -12,11 +12,11 @@ from .blocks import Network, words
 from .chain import Chain
 from .curvature import block_tridiagonal
 from .derivation import Derivation, Step
+from .elimination import eigenvalues
 from .exact import inverse
 from .rules import (
     algebra,
     differentiate,
-    eigenvalues,
     second_derivatives,
     second_derivatives_at_zero,
     second_derivatives_of_minimum,
@@ -46,7 +46,9 @@ def expansion(depth: int) -> Derivation:
     layers: list[sp.Expr] = []
     for layer in range(1, depth):
         layers.append(chain.maps[layer - 1] * (layers[-1] if layers else chain.x) + errors[layer - 1])
-    perturbed = chain.y - chain.P(0) * chain.x - sp.Add(*(chain.P(l) * e for l, e in enumerate(errors, start=1)))
+    perturbed = (
+        chain.y - chain.P(0) * chain.x - sp.Add(*(chain.P(l) * e for l, e in enumerate(errors, start=1)))
+    )
     damping = sp.Add(*(pi * e**2 for pi, e in zip(chain.precisions, errors, strict=False))) / 2
     steps = (
         Step(
@@ -93,7 +95,9 @@ def radius(depth: int) -> Derivation:
             2 * (chain.loss - chain.residual**2 / (2 * S)),
             algebra(),
         ),
-        Step(r"The slope of the problem with multiplier $\mu$", problem, gradient, differentiate(*chain.errors)),
+        Step(
+            r"The slope of the problem with multiplier $\mu$", problem, gradient, differentiate(*chain.errors)
+        ),
         Step("vanishes at one point", gradient, step, solve(*chain.errors)),
         Step(
             r"which at $\mu = 1$ is the equilibrium",
@@ -111,7 +115,11 @@ def radius(depth: int) -> Derivation:
         Step(
             r"and falls as $\mu$ grows by $h$, so that each radius has one multiplier (bisection finds it)",
             length - shorter,
-            spread * r**2 * change * (2 * multiplier + 2 * spread + change) / ((multiplier + spread) ** 2 * (multiplier + change + spread) ** 2),
+            spread
+            * r**2
+            * change
+            * (2 * multiplier + 2 * spread + change)
+            / ((multiplier + spread) ** 2 * (multiplier + change + spread) ** 2),
             sign(r"\ge"),
         ),
     )
@@ -132,7 +140,12 @@ def one_unit() -> Derivation:
     attracted, repelled = (-b + root) / 2, (-b - root) / 2
     golden = sp.sqrt(5)
     steps = (
-        Step("The Hessian of the loss at the origin", chain.loss, loss_hessian, second_derivatives_at_zero(*chain.maps)),
+        Step(
+            "The Hessian of the loss at the origin",
+            chain.loss,
+            loss_hessian,
+            second_derivatives_at_zero(*chain.maps),
+        ),
         Step("has the eigenvalues", loss_hessian, sp.Matrix([[x * y, -x * y]]), eigenvalues(variable)),
         Step(
             "The Hessian of the equilibrated energy there",
@@ -219,7 +232,9 @@ def flat_minima(depth: int) -> Derivation:
     steps = (
         Step("The Hessian of the loss", loss, curvatures[0], second_derivatives(*chain.maps)),
         Step(r"where $y = P_0 x$ on every sample is $J^T J S_{xx}$", curvatures[0], outer, substitute(fit)),
-        Step("The Hessian of the equilibrated energy", energy, curvatures[1], second_derivatives(*chain.maps)),
+        Step(
+            "The Hessian of the equilibrated energy", energy, curvatures[1], second_derivatives(*chain.maps)
+        ),
         Step("is the same over the rescaling", curvatures[1], outer / chain.rescaling, substitute(fit)),
         Step(r"which is at least 1", chain.rescaling - 1, paths, sign(r"\ge")),
     )
@@ -243,11 +258,15 @@ def flat_minima_of_blocks(widths: Sequence[int]) -> Derivation:
     return Derivation("flat-minima", f"Curvature at a fit, widths {words(widths)}", (step,))
 
 
-DERIVATIONS: dict[str, Callable[[], Derivation]] = (
+DERIVATIONS: Mapping[str, Callable[[], Derivation]] = (
     {"tr-toy": one_unit, "tr-weights": exact_weight_gradient}
     | {
         f"{name}/chain-{depth}": partial(builder, depth)
-        for name, builder in (("tr-expansion", expansion), ("tr-radius", radius), ("flat-minima", flat_minima))
+        for name, builder in (
+            ("tr-expansion", expansion),
+            ("tr-radius", radius),
+            ("flat-minima", flat_minima),
+        )
         for depth in range(2, 6)
     }
     | {

@@ -1,0 +1,85 @@
+r"""Rules of linear and polynomial algebra: determinants, inverses, eigenvalues, roots, resultants, common zeros."""
+
+from __future__ import annotations
+
+import sympy as sp
+
+from .exact import Expression, characteristic_polynomial, determinant, entries
+from .rules import Rule, names, outcome
+
+
+def take_determinant() -> Rule:
+    """The determinant of a matrix."""
+    return Rule("determinant", outcome(determinant), r"\det <before> = <after>")
+
+
+def invert() -> Rule:
+    """The inverse of a matrix: the product with the claimed inverse is the identity."""
+    return Rule(
+        "inverse",
+        lambda before, after: before * after - sp.eye(before.rows),
+        r"{<before>}^{-1} = <after>",
+    )
+
+
+def eigenvalues(variable: sp.Symbol) -> Rule:
+    r"""The eigenvalues of a matrix with their multiplicities: $\det(\lambda I - M) = \prod (\lambda - \lambda_i)$.
+
+    `after` is the list of eigenvalues as a matrix of one row, or the characteristic polynomial in any form (factored, so
+    that its factors show the eigenvalues). The identity is checked coefficient by coefficient.
+    """
+
+    def defect(before: Expression, after: Expression) -> Expression:
+        claimed = sp.Mul(*(variable - root for root in after)) if isinstance(after, sp.MatrixBase) else after
+        return characteristic_polynomial(before, variable) - claimed
+
+    return Rule("eigenvalues", defect, r"\operatorname{eig} <before>:\quad <after>")
+
+
+def roots(variable: sp.Symbol) -> Rule:
+    r"""All roots of a polynomial, with their multiplicities: $p = c \prod (\lambda - \lambda_i)$, checked as an identity."""
+
+    def defect(before: Expression, after: Expression) -> Expression:
+        polynomial = sp.Poly(before, variable)
+        if polynomial.degree() != len(after):
+            return sp.S.One
+        return before - polynomial.LC() * sp.Mul(*(variable - root for root in after))
+
+    return Rule(f"roots in {variable}", defect, rf"<before> = 0 \iff {sp.latex(variable)} \in <after>")
+
+
+def resultant(variable: sp.Symbol) -> Rule:
+    r"""Eliminate a variable between two polynomials: their resultant vanishes at every common zero."""
+    return Rule(
+        f"eliminate {variable}",
+        outcome(lambda before: sp.resultant(*entries(before), variable)),
+        rf"\operatorname{{Res}}_{{{sp.latex(variable)}}} <before> = <after>",
+    )
+
+
+def same_zeros(*variables: sp.Symbol) -> Rule:
+    r"""Two columns of polynomials with the same common zeros, complex ones included.
+
+    f vanishes wherever all g do iff 1 lies in the ideal of the g and $1 - t f$ (Rabinowitsch): a Groebner basis decides it,
+    in both directions.
+
+    Examples
+    --------
+    >>> u, v = sp.symbols("u v")
+    >>> same_zeros(u, v).defect(sp.Matrix([u**2, u + v]), sp.Matrix([u, v])).T
+    Matrix([[0, 0, 0, 0]])
+    """
+    extra = sp.Dummy("t")
+
+    def defect(before: Expression, after: Expression) -> Expression:
+        remainders: list[sp.Expr] = []
+        for implied, given in ((before, after), (after, before)):
+            for polynomial in entries(implied):
+                basis = sp.groebner(
+                    [*entries(given), 1 - extra * polynomial], *variables, extra, order="grevlex"
+                )
+                remainders.append(sp.S.Zero if basis.exprs == [1] else polynomial)
+        return sp.Matrix(remainders)
+
+    template = r"<before> = 0 \iff <after> = 0"
+    return Rule(f"the same zeros in {names(variables)}", defect, template)
