@@ -54,18 +54,9 @@ PROFILES = {
 }
 
 
-def relax(model: PCN, batch: Data, config: Config, time: float) -> Any:
+def relax(model: PCN, batch: Data, time: float, tolerance: float) -> Any:
     """The activities after inference for `time`, by Heun's method with adaptive steps."""
-    return infer(
-        model,
-        batch.x,
-        batch.y,
-        method="heun",
-        t_max=time,
-        step=0.1,
-        rtol=config.tolerance,
-        atol=config.tolerance,
-    )
+    return infer(model, batch.x, batch.y, method="heun", t_max=time, step=0.1, rtol=tolerance, atol=tolerance)
 
 
 def cell(config: Config, dataset: str, hidden: int) -> dict[str, Any]:
