@@ -1,0 +1,16 @@
+"""Critical points of an objective: their kinds, certificates of escape, and a search for them."""
+
+from .certificates import EscapeDirection, escape_direction
+from .classification import CriticalPoint, classify_critical_point, infimum, non_strict_saddle
+from .search import CriticalPoints, find_critical_points
+
+__all__ = [
+    "CriticalPoint",
+    "CriticalPoints",
+    "EscapeDirection",
+    "classify_critical_point",
+    "escape_direction",
+    "find_critical_points",
+    "infimum",
+    "non_strict_saddle",
+]
