@@ -2,7 +2,7 @@ r"""Write what the paper takes from the code: `python -m paper.generate`, after 
 
 generated/ticks.tex         a mark for each claim and road, from the verdicts of the tests
 generated/claims.tex        the appendix table of all claims and their tests, from the catalogue
-generated/derivations.tex   the derivations of `pctheory.symbolic`, step by step
+generated/derivations.tex   derivations of `pctheory.symbolic`, step by step
 
 Captions and numbers come from `python -m figures`.
 """
@@ -10,6 +10,7 @@ Captions and numbers come from `python -m figures`.
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,6 +19,7 @@ from typing import Any
 
 from experiments._result import write_atomically
 from figures._tex import to_latex
+from pctheory import symbolic
 from pctheory.claims import Catalogue, Claim, claims
 from pctheory.claims._claim import ROADS
 from pctheory.claims._tests import ClaimTest, find_tests
@@ -35,13 +37,15 @@ def main() -> int:
         )
         return 2
     tests = find_tests()
-    write_atomically(GENERATED / "ticks.tex", ticks(claims, json.loads(verdicts.read_text())))
+    names = list(symbolic.derivations())
+    text = ticks(claims, json.loads(verdicts.read_text()), num_derivations=len(names))
+    write_atomically(GENERATED / "ticks.tex", text)
     write_atomically(GENERATED / "claims.tex", table(claims, tests))
-    write_atomically(GENERATED / "derivations.tex", derivations(claims))
+    write_atomically(GENERATED / "derivations.tex", derivations(claims, printed(names)))
     return 0
 
 
-def ticks(catalogue: Catalogue, verdicts: Mapping[str, Any]) -> str:
+def ticks(catalogue: Catalogue, verdicts: Mapping[str, Any], num_derivations: int) -> str:
     r"""`\pctick:<id>` for every claim with a verdict, and `\pcnum{claims/...}` about the run as a whole."""
     records = {claim: roads for claim, roads in verdicts["claims"].items() if claim in catalogue}
     lines = []
@@ -60,6 +64,7 @@ def ticks(catalogue: Catalogue, verdicts: Mapping[str, Any]) -> str:
         "two-roads": passed[2],
         "one-road": passed[1],
         "tests": len(tests),
+        "derivations": num_derivations,
         "seconds": f"{verdicts['seconds']:.0f}",
     }
     lines += [
@@ -72,7 +77,7 @@ def table(catalogue: Catalogue, tests: Sequence[ClaimTest]) -> str:
     """A long table: the claim with its ticks, its place and source, its tests."""
     lines = [
         r"{\footnotesize\setlength{\tabcolsep}{4pt}",
-        r"\begin{longtable}{@{}>{\raggedright}p{2.23in}>{\raggedright}p{1.55in}>{\raggedright\arraybackslash}p{1.5in}@{}}",
+        r"\begin{longtable}{@{}>{\raggedright}p{2.05in}>{\raggedright}p{1.4in}>{\raggedright\arraybackslash}p{1.83in}@{}}",
         r"\toprule claim & result and source & tests \\ \midrule\endhead \bottomrule\endfoot",
     ]
     for heading, group in catalogue.sections.items():
@@ -94,16 +99,26 @@ def _row(claim: Claim, tests: Iterable[ClaimTest]) -> str:
     return " & ".join(cells) + r" \\ \addlinespace[4pt]"
 
 
-def derivations(catalogue: Catalogue) -> str:
-    """The derivations of `pctheory.symbolic` in the order of the catalogue, one subsection a claim."""
-    from pctheory.symbolic import derivations as registry
+def printed(names: Iterable[str]) -> list[str]:
+    """One derivation of each kind: the smallest network that has a hidden layer or a matrix, and takes a step.
 
+    `chain-1`, `chain-2`, ... are one kind, `widths-1-1-1`, `widths-2-2-2`, ... another: the names differ in numbers only.
+    """
+    chosen: dict[str, str] = {}
+    for name in names:
+        numbers = [int(number) for number in re.findall(r"\d+", name)]
+        if not numbers or (max(numbers) >= 2 and min(numbers) >= 1):
+            chosen.setdefault(re.sub(r"\d+(-\d+)*", "n", name), name)
+    return list(chosen.values())
+
+
+def derivations(catalogue: Catalogue, names: Sequence[str]) -> str:
+    """The derivations of those names in the order of the catalogue, one subsection a claim."""
     lines = []
-    built = list(registry())
     for claim in catalogue.values():
-        own = [derivation for derivation in built if derivation.claim == claim.id]
+        own = [symbolic.derive(name) for name in names if name.partition("/")[0] == claim.id]
         if own:
-            lines.append(rf"\subsection{{{to_latex(claim.title)} (\cref{{thm:{claim.id}}})}}")
+            lines.append(rf"\subsection*{{{to_latex(claim.title)} (\cref{{thm:{claim.id}}})}}")
             lines += [derivation.to_latex() for derivation in own]
     return "\n\n".join(lines) + "\n"
 

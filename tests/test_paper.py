@@ -8,6 +8,7 @@ import pytest
 
 from figures._figure import figure_ids
 from paper import generate
+from pctheory import symbolic
 from pctheory.claims import Catalogue, Claim, claims
 from pctheory.claims._claim import ROADS
 from pctheory.claims._tests import ClaimTest
@@ -103,7 +104,7 @@ def record(verdict, *tests):
 
 def test_ticks_are_the_verdicts():
     roads = dict(zip(ROADS, (record("passed", "a", "b"), record("none"), record("failed", "b")), strict=True))
-    text = generate.ticks(toy(), {"seconds": 12.4, "claims": {"toy-claim": roads, "gone": roads}})
+    text = generate.ticks(toy(), {"seconds": 12.4, "claims": {"toy-claim": roads, "gone": roads}}, 7)
     assert r"\pctickmark{S}{passed}\,\pctickmark{N}{none}\,\pctickmark{E}{failed}" in text
     assert "gone" not in text
     numbers = dict(re.findall(r"pcnum:claims/([\w-]+)\\endcsname\{(\d+)\}", text))
@@ -114,6 +115,7 @@ def test_ticks_are_the_verdicts():
         "two-roads": "0",
         "one-road": "1",
         "tests": "2",
+        "derivations": "7",
         "seconds": "12",
     }
 
@@ -131,15 +133,33 @@ def test_the_table_names_the_claim_its_place_and_its_tests():
 
 def test_every_number_about_the_claims_is_generated():
     empty = dict.fromkeys(ROADS, record("none"))
-    text = generate.ticks(toy(), {"seconds": 1.0, "claims": {"toy-claim": empty}})
+    text = generate.ticks(toy(), {"seconds": 1.0, "claims": {"toy-claim": empty}}, 7)
     used = {key for key in arguments("pcnum") if key.startswith("claims/")}
     assert all(rf"\csname pcnum:{key}\endcsname" in text for key in used)
 
 
-def test_every_derivation_belongs_to_a_claim_and_is_in_the_appendix():
-    from pctheory.symbolic import derivations
+def test_every_derivation_belongs_to_a_claim():
+    assert not {name.partition("/")[0] for name in symbolic.derivations()} - set(claims)
 
-    built = list(derivations())
-    assert not {d.claim for d in built} - set(claims)
-    text = generate.derivations(claims)
-    assert all(derivation.title in text for derivation in built)
+
+def test_one_derivation_of_each_kind_is_printed():
+    names = [
+        "a/chain-1",
+        "a/chain-2",
+        "a/chain-3",
+        "a/widths-1-1-1",
+        "a/widths-1-2-1",
+        "a/widths-2-2-2-2",
+        "b",
+    ]
+    names += ["c/chain-2-steps-0", "c/chain-2-steps-1", "c/chain-3-steps-1"]
+    assert generate.printed(names) == ["a/chain-2", "a/widths-1-2-1", "b", "c/chain-2-steps-1"]
+
+
+def test_derivations_are_printed_step_by_step_below_their_claim():
+    name = "equilibrated-energy/chain-2"
+    text = generate.derivations(claims, [name])
+    derivation = symbolic.derive(name)
+    assert r"(\cref{thm:equilibrated-energy})" in text
+    assert text.rstrip().endswith(derivation.to_latex())
+    assert text.count(r"\item") == len(derivation.steps)
