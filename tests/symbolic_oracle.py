@@ -96,14 +96,23 @@ def chain_values(rng, chain):
     return rationals(rng, free)
 
 
+def network_at(network, weights, x, y, scales=None):
+    """The dense network of a `Network` with flat numerical weights (layer by layer, row by row)."""
+    maps, start = [], 0
+    for layer, (columns, rows) in enumerate(zip(network.widths, network.widths[1:], strict=False), start=1):
+        W = np.asarray(weights[start : start + rows * columns], dtype=np.float64).reshape(rows, columns)
+        start += rows * columns
+        skip = np.eye(rows) if network.skips and 1 < layer < network.depth else 0.0
+        maps.append((1.0 if scales is None else scales[layer - 1]) * W + skip)
+    return Dense(tuple(maps), (1.0,) * network.depth, np.asarray(x, dtype=float), np.asarray(y, dtype=float))
+
+
 def dense_network(network, values):
-    """The dense network of a `Network` at the given numbers."""
-
-    def numbers(matrix):
-        return np.array(matrix.subs(values).tolist(), dtype=np.float64)
-
-    maps = tuple(numbers(A) for A in network.maps)
-    return Dense(maps, (1.0,) * network.depth, numbers(network.x).ravel(), numbers(network.y).ravel())
+    """The dense network of a `Network` at the given numbers, unit multipliers."""
+    weights, x, y = (
+        [float(values[s]) for s in symbols] for symbols in (network.weights, network.x, network.y)
+    )
+    return network_at(network, weights, x, y)
 
 
 def at(expression, values):
