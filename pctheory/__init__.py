@@ -8,6 +8,7 @@ computes them, derives them (`pctheory.symbolic`) and checks them by real infere
 from .block_tridiagonal import BlockTridiagonal
 from .data import Data
 from .datasets import load_dataset
+from .directions import nearest_solution, update_directions
 from .energy import activity_gradient, activity_hessian, energy, feedforward, loss, weight_gradient
 from .equilibrium import Equilibrium, equilibrium, rescaling
 from .inference import condition_number, finite_time_energy, inference_rate, relax
@@ -15,6 +16,7 @@ from .limits import expected_rescaling
 from .network import LinearPCN
 from .objectives import EquilibratedEnergy, MSELoss, NegativeLogLikelihood, WeightDecay
 from .solvers import solve_inference
+from .trust_region import trust_region_step
 
 __version__ = "0.1.0"
 
@@ -38,8 +40,11 @@ __all__ = [
     "inference_rate",
     "load_dataset",
     "loss",
+    "nearest_solution",
     "relax",
     "rescaling",
     "solve_inference",
+    "trust_region_step",
+    "update_directions",
     "weight_gradient",
 ]

@@ -13,6 +13,7 @@ __all__ = ["SECTIONS", "Catalogue"]
 SECTIONS = {
     "equilibrium": "Equilibrium",
     "inference": "Inference dynamics",
+    "trust_region": "The trust region",
     "parameterisation": "Parameterisations, conditioning and limits",
 }
 """Module of each section and its heading, in the paper's order."""
