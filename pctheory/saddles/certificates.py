@@ -194,7 +194,7 @@ def _unread_feature(point: _Whitened) -> Pair | None:
     # the v that A_L does not read and the layers below reach: null space of A_L, spread by the path
     reach = point.path.T @ _null_space(point.maps[-1])
     _, strengths, rows = np.linalg.svd(reach, full_matrices=False)
-    if not len(strengths) or strengths[0] <= RANK_TOLERANCE * max(1.0, np.linalg.norm(point.path, 2)):
+    if not len(strengths) or strengths[0] <= RANK_TOLERANCE * max(1.0, float(np.linalg.norm(point.path, 2))):
         return None
     v = _null_space(point.maps[-1]) @ rows[0]
     p = np.linalg.lstsq(point.path, v, rcond=RANK_TOLERANCE)[0]
@@ -204,10 +204,10 @@ def _unread_feature(point: _Whitened) -> Pair | None:
     tt = np.mean(h**2) - np.mean((point.residual @ u) ** 2) * (v @ point.posterior @ v)
     # per unit of length: dA_L has norm 1, dA_1 has norm |p|
     length = float(np.linalg.norm(p))
-    cross = -singular[0] / length
+    cross = -float(singular[0]) / length
     values, vectors = np.linalg.eigh(np.array([[tt, cross], [cross, 0.0]]))
-    t, s = vectors[:, 0]
-    return t * np.outer(u, v), s / length * np.outer(p, q), float(values[0])
+    t, s = float(vectors[0, 0]), float(vectors[1, 0])
+    return t * np.outer(u, v), (s / length) * np.outer(p, q), float(values[0])
 
 
 def _rotation(point: _Whitened) -> Pair | None:
