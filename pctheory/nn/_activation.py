@@ -2,6 +2,7 @@ r"""Activation functions :math:`\phi` with the derivatives that inference needs:
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, cast
@@ -66,8 +67,10 @@ def activation(name: object) -> Activation:
 def _is_elementwise(function: Callable[..., Any]) -> bool:
     probe = torch.linspace(-2.0, 2.0, 6, dtype=torch.float64).reshape(2, 3)
     try:
-        whole = function(probe)
-        single = [function(entry.reshape(1, 1)) for entry in probe.flatten()]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what torch says about functions that do not fit is not for our caller
+            whole = function(probe)
+            single = [function(entry.reshape(1, 1)) for entry in probe.flatten()]
     except (TypeError, ValueError, RuntimeError, IndexError, NotImplementedError):
         return False
     if not isinstance(whole, Tensor) or whole.shape != probe.shape:

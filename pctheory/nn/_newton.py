@@ -31,6 +31,7 @@ DENSE_OUTPUTS = 64
 MAX_STEPS = 100
 MAX_KRYLOV = 500
 MAX_HALVINGS = 30
+MAX_HOLDS = 2
 ARMIJO = 1e-4
 
 
@@ -79,6 +80,7 @@ class _Local:
         self.slopes: list[Tensor] = []
         self.pulls: list[Tensor] = []  # u = M_{l+1}^T Pi_{l+1} eps_{l+1}, before the activation's slope
         self.free: list[Tensor] | None = [] if act.kink else None
+        self.side: list[Tensor] | None = [] if act.kink else None
         self.diagonal: list[Tensor] | None = [] if act.curvature else None
         for s, z in enumerate(state.hidden):
             own = full.weighted[s].clone()
@@ -86,24 +88,19 @@ class _Local:
                 own[:-1].sub_(frame.taus[s] * full.weighted[s][1:])
             pull = own - full.hidden[s]
             slope = act.slope(z, act.value(z))
-            if act.kink is not None and self.free is not None:
+            if act.kink is not None and self.free is not None and self.side is not None:
                 slope, free = _subgradient(z, own, pull, slope, act.kink)
                 self.free.append(free)
+                self.side.append(torch.where(z == 0, torch.sign(slope * pull - own), torch.sign(z)))
             self.slopes.append(slope)
             self.pulls.append(pull)
             self.gradient.append(own - slope * pull)
             if self.diagonal is not None and act.curvature is not None:
                 self.diagonal.append(-act.curvature(z) * pull)
 
-    def masked(self, vectors: list[Tensor]) -> list[Tensor]:
-        """Zero at units held at their kink."""
-        if self.free is None:
-            return vectors
-        return [v * f for v, f in zip(vectors, self.free, strict=True)]
-
     def hessian(self, vectors: list[Tensor]) -> list[Tensor]:
-        """The Hessian, on the free units."""
-        return self.masked(self.frame.hessian_product(vectors, self.slopes, self.curvature, self.diagonal))
+        """The Hessian times hidden stacks."""
+        return self.frame.hessian_product(vectors, self.slopes, self.curvature, self.diagonal)
 
 
 def _subgradient(
@@ -193,26 +190,62 @@ class _Preconditioner:
 
 
 def _direction(local: _Local, forcing: float, trace: Trace) -> list[Tensor]:
-    """Preconditioned conjugate gradients on the Newton equations, each sample with its own coefficients.
+    """The Newton step, units that would cross a convex kink on the way ending at it.
+
+    The step is solved for, units that it would carry across a convex kink (or away from one on the wrong side) are held at
+    zero, and it is solved for again.
+    """
+    solve = _Preconditioner(local, trace)
+    free = local.free
+    fixed = [torch.zeros_like(g) for g in local.gradient]
+    direction = _conjugate_gradients(local, solve, free, fixed, forcing, trace)
+    if free is None or local.side is None:
+        return direction
+    for _ in range(MAX_HOLDS):
+        caught, fresh = False, []
+        for s, (z, d) in enumerate(zip(local.state.hidden, direction, strict=True)):
+            crossing = (local.pulls[s] < 0) & (local.side[s] * (z + d) < 0) & (free[s] > 0)
+            caught = caught or bool(crossing.any())
+            fixed[s] = torch.where(crossing, -z, fixed[s])
+            fresh.append(torch.where(crossing, 0, free[s]))
+        free = fresh
+        if not caught:
+            break
+        direction = _conjugate_gradients(local, solve, free, fixed, forcing, trace)
+    return direction
+
+
+def _conjugate_gradients(
+    local: _Local,
+    solve: _Preconditioner,
+    free: list[Tensor] | None,
+    fixed: list[Tensor],
+    forcing: float,
+    trace: Trace,
+) -> list[Tensor]:
+    """Preconditioned conjugate gradients on the Newton equations of the free units, each sample with its own coefficients.
 
     A sample that meets negative curvature keeps what it has (at first, the Gauss-Newton step).
     """
-    solve = _Preconditioner(local, trace)
-    residual = local.masked([-g for g in local.gradient])
+    solution = [f.clone() for f in fixed]
+    residual = [-g for g in local.gradient]
+    if any(bool(f.any()) for f in fixed):
+        for r, h in zip(residual, local.hessian(fixed), strict=True):
+            r.sub_(h)
+        trace.num_passes += 1
+    residual = _masked(residual, free)
     target = forcing * _dot(residual, residual).sqrt()
-    scaled = solve(residual)
+    scaled = _masked(solve(residual), free)
     trace.num_passes += 1
-    solution = [torch.zeros_like(r) for r in residual]
     search = [s.clone() for s in scaled]
     product = _dot(residual, scaled)
     active = product > 0
     for iteration in range(MAX_KRYLOV):
-        image = local.hessian(search)
+        image = _masked(local.hessian(search), free)
         trace.num_passes += 1
         bend = _dot(search, image)
-        downward = active & (bend <= 0)
         if iteration == 0:
-            _add(solution, search, downward.to(product))
+            _add(solution, search, (active & (bend <= 0)).to(product))
         active = active & (bend > 0)
         length = torch.where(active, product / torch.where(active, bend, 1), 0)
         _add(solution, search, length)
@@ -220,36 +253,43 @@ def _direction(local: _Local, forcing: float, trace: Trace) -> list[Tensor]:
         active = active & (_dot(residual, residual).sqrt() > target)
         if not bool(active.any()):
             break
-        scaled = solve(residual)
+        scaled = _masked(solve(residual), free)
         trace.num_passes += 1
         fresh = _dot(residual, scaled)
-        ratio = torch.where(active, fresh / product, 0)
+        ratio = torch.where(active, fresh / torch.where(active, product, 1), 0)
         product = torch.where(active, fresh, product)
         for p, z in zip(search, scaled, strict=True):
             p.mul_(ratio[None, :, None]).add_(z)
     return solution
 
 
+def _masked(vectors: list[Tensor], free: list[Tensor] | None) -> list[Tensor]:
+    """Zero at units that are held."""
+    return vectors if free is None else [v * f for v, f in zip(vectors, free, strict=True)]
+
+
 def _line_search(
     problem: Problem, local: _Local, energy: Tensor, direction: list[Tensor], trace: Trace
 ) -> bool:
-    """Move each sample by the longest of 1, 1/2, 1/4, ... steps that lowers its energy enough; False when none moved."""
+    """Move each sample by the longest of 1, 1/2, 1/4, ... steps that lowers its energy enough; False when none moved.
+
+    With a smooth activation the step is taken in the errors and rolled forward through the network, so that curvature cannot
+    open errors in hidden layers that the linearised problem had closed. With a kink it is taken in the activities, where the
+    network is linear between kinks and a unit can be brought to rest at one.
+    """
     frame, state = problem.frame, problem.state
     old = [z.clone() for z in state.hidden]
+    changes = _error_changes(local, direction) if local.side is None else direction
+    move = _roll if local.side is None else _walk
     length = torch.ones_like(energy)
     rounding = 16 * torch.finfo(energy.dtype).eps * energy.abs()
     for _ in range(MAX_HALVINGS):
+        move(local, old, changes, length)
         slope = torch.zeros_like(energy)
-        for s, (z0, d) in enumerate(zip(old, direction, strict=True)):
-            z = z0 + length[None, :, None] * d
-            if local.free is not None:
-                # a unit that crosses a convex kink stops there; the next gradient says whether it stays
-                crossing = (z0 * z < 0) & (local.pulls[s] < 0)
-                z = torch.where(crossing, 0, z)
-            state.hidden[s].copy_(z)
-            slope += torch.einsum("kbn,kbn->b", local.gradient[s], z - z0)
+        for gradient, z, z0 in zip(local.gradient, state.hidden, old, strict=True):
+            slope += torch.einsum("kbn,kbn->b", gradient, z - z0)
         trial = frame.energy(state)
-        trace.num_passes += 0.5
+        trace.num_passes += 0.5 if local.side is not None else 1
         good = trial <= energy + ARMIJO * slope.clamp(max=0) + rounding
         if bool(good.all()):
             break
@@ -258,6 +298,52 @@ def _line_search(
         for z, z0 in zip(state.hidden, old, strict=True):
             z.copy_(torch.where(good[None, :, None], z, z0))
     return any(not torch.equal(z, z0) for z, z0 in zip(state.hidden, old, strict=True))
+
+
+def _walk(local: _Local, old: list[Tensor], direction: list[Tensor], length: Tensor) -> None:
+    """A straight step, but a unit that crosses a convex kink stops there and one that rests there leaves on its own side."""
+    assert local.side is not None
+    for target, z0, d, pull, side in zip(
+        local.state.hidden, old, direction, local.pulls, local.side, strict=True
+    ):
+        z = z0 + length[None, :, None] * d
+        target.copy_(torch.where((pull < 0) & (z * side < 0), 0, z))
+
+
+def _error_changes(local: _Local, direction: list[Tensor]) -> list[Tensor]:
+    r"""What the linearised network makes of a step: :math:`d_l - J_l d_{l-1}`."""
+    frame, result, layer = local.frame, [], 0
+    before: tuple[Tensor, Tensor] | None = None
+    for d, slopes in zip(direction, local.slopes, strict=True):
+        change = d.clone()
+        for row in range(d.shape[0]):
+            if before is not None:
+                change[row] -= frame.push(before[0], layer + 1, before[1])
+            before = (d[row], slopes[row])
+            layer += 1
+        result.append(change)
+    return result
+
+
+def _roll(local: _Local, old: list[Tensor], changes: list[Tensor], length: Tensor) -> None:
+    """The forward pass with the errors of `old` plus `length` times `changes`; the result is the state's activities.
+
+    Layer by layer the change of a prediction is added to the old activity, which loses no digits of small steps.
+    """
+    frame, state, layer = local.frame, local.state, 0
+    phi = frame.activation.value
+    before: tuple[Tensor, Tensor] | None = None
+    for s, z0 in enumerate(old):
+        for row in range(z0.shape[0]):
+            z = z0[row] + length[:, None] * changes[s][row]
+            if before is not None:
+                now, was = before
+                z = z + (phi(now) - phi(was)) @ frame.maps[layer].mT
+                if frame.skip[layer]:
+                    z = z.add_(now - was, alpha=frame.skip[layer])
+            state.hidden[s][row] = z
+            before = (z, z0[row])
+            layer += 1
 
 
 def _dot(a: list[Tensor], b: list[Tensor]) -> Tensor:

@@ -109,9 +109,9 @@ class TrainingResult:
     ----------
     settings : TrainingSettings
     metrics : dict of numpy arrays, one row per measurement
-        "step" (steps done), "loss" (`PCN.loss` of the batch before the step), "energy" (F where inference ended; of "bp" the
-        loss), "batch_accuracy", "weight_norms" (M, L) and "weight_change" (M, L): :math:`|W_l - W_l(0)| / |W_l(0)|`, both
-        before the step (the last row after it).
+        "step" (steps done), "loss" (`PCN.loss` of the step's batch), "energy" (F where inference ends; of "bp" the loss; of
+        "ipc" at the last of its steps), "batch_accuracy", "weight_norms" (M, L) and "weight_change" (M, L):
+        :math:`|W_l - W_l(0)| / |W_l(0)|`. Rows are measured before their step, the last one after the last step.
     evaluations : dict of numpy arrays
         "step", "loss", "accuracy" on the test data.
     weights : tuple of (n_l, n_{l-1}) numpy arrays, at the end
@@ -251,18 +251,16 @@ class _Run:
         begin = time.perf_counter()
         x, y = self.batch(self.step)
         every = self.settings.metrics_every
-        wanted = bool(every and self.step % every == 0) or self.step == self.total - 1
+        wanted = bool(every and self.step % every == 0)
         final = self.step == self.total - 1
         if wanted:
-            self._measure_before(x, y)
+            self._measure(x, y)
         energy = getattr(self, f"_{self.settings.rule}")(x, y, wanted)
         if wanted:
             self.metrics["energy"].append(energy)
         self.step += 1
         if final:
-            self._measure_weights()
-            x, y = self.batch(self.step - 1)
-            self._measure_before(x, y, weights=False)
+            self._measure(x, y)
             self.metrics["energy"].append(self._energy(x, y))
         each = self.settings.evaluate_every
         if self.test is not None and (final or (each and self.step % each == 0)):
@@ -334,7 +332,7 @@ class _Run:
 
     # -- measurements ----------------------------------------------------------------------------------------------
 
-    def _measure_before(self, x: Tensor, y: Tensor, *, weights: bool = True) -> None:
+    def _measure(self, x: Tensor, y: Tensor) -> None:
         with torch.no_grad():
             loss = float(self.model.loss(x, y))
         if not np.isfinite(loss):
@@ -345,8 +343,7 @@ class _Run:
         self.metrics["step"].append(self.step)
         self.metrics["loss"].append(loss)
         self.metrics["batch_accuracy"].append(accuracy(self.model, x, y))
-        if weights:
-            self._measure_weights()
+        self._measure_weights()
 
     def _measure_weights(self) -> None:
         now = [w.detach() for w in self.model.weights]
