@@ -1,0 +1,94 @@
+r"""Hessians at the origin, measured and in closed form.
+
+Sees: measured = exact; the loss's Hessian is zero for more than one hidden layer; F* has -eig(S_yy), n_{L-1} times each.
+"""
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from experiments import origin_hessians
+from experiments._result import Result
+from experiments._store import Meta
+from pctheory import plotting
+
+EXPERIMENT = origin_hessians
+TITLE = "Hessians at the origin"
+SOURCE = "SAD 3, 8"
+SIZE = (5.5, 6.6)
+_ROWS = (
+    ("numeric", "loss", r"$\mathcal{L}$ measured"),
+    ("numeric", "energy", "$F$ measured"),
+    ("exact", "energy", "$F^*$ exact"),
+)
+
+
+def draw(fig: Figure, result: Result) -> None:
+    """Top: heatmaps and spectra of the networks. Bottom: spectra of the chains."""
+    top, bottom = fig.subfigures(2, 1, height_ratios=(3.5, 1))
+    shapes = result["shapes"]
+    axes = top.subplots(4, len(shapes), squeeze=False, height_ratios=(1, 1, 1, 0.8))
+    for column, (name, found) in enumerate(shapes.items()):
+        limit = float(np.abs(found["exact"]["energy"]).max())
+        for row, (kind, objective, label) in enumerate(_ROWS):
+            image = plotting.heatmap(
+                axes[row, column], found[kind][objective], limit=limit, blocks=found["blocks"]
+            )
+            if column == 0:
+                axes[row, 0].set_ylabel(label)
+        top.colorbar(image, ax=axes[:3, column], shrink=0.5, location="bottom", pad=0.02)
+        hidden, width = name.strip("[]").split(", ")
+        axes[0, column].set_title(f"$H = {hidden}$, $n = {width}$")
+        _spectrum(axes[3, column], found)
+    axes[3, 0].set_ylabel("eigenvalue")
+    chains = bottom.subplots(1, len(result["chains"]), squeeze=False)
+    for ax, (hidden, found) in zip(chains[0], result["chains"].items(), strict=True):
+        _spectrum(ax, found)
+        ax.set_title(f"chain, $H = {hidden}$")
+        ax.set_xlabel("rank")
+    chains[0, 0].set_ylabel("eigenvalue")
+    plotting.legend_outside(fig, [chains[0, 0]], "bottom")
+
+
+def _spectrum(ax, found) -> None:
+    rank = np.arange(1, len(found["numeric_spectrum"]["loss"]) + 1)
+    ax.plot(
+        rank, found["numeric_spectrum"]["loss"], "s", ms=3, color=plotting.COLOURS["bp"],
+        label=r"$\mathcal{L}$ measured", zorder=2.5,
+    )  # fmt: skip
+    plotting.spectrum(
+        ax, found["numeric_spectrum"]["energy"], found["exact_spectrum"]["energy"], label="$F$ measured"
+    )
+
+
+def _difference(result: Result, objective: str) -> float:
+    """Largest difference of a measured and an exact Hessian, relative to the largest entry of F*'s."""
+    worst = 0.0
+    for group in (result["shapes"], result["chains"]):
+        for found in group.values():
+            gap = np.abs(found["numeric"][objective] - found["exact"][objective]).max()
+            worst = max(worst, float(gap / np.abs(found["exact"]["energy"]).max()))
+    return worst
+
+
+def caption(result: Result, meta: Meta) -> str:
+    """What was run, what agrees."""
+    flat = [
+        float(np.abs(found["numeric"]["loss"]).max())
+        for name, found in result["shapes"].items()
+        if not name.startswith("[1,")
+    ]
+    return (
+        rf"Hessians at $W = 0$ on $y = -x$ with {meta.config['size']} inputs $x \sim N(1, 0.1)$, by automatic differentiation "
+        rf"through inference (T = {meta.config['num_steps']} Euler steps of {meta.config['step']:g}) and in closed form; lines separate the layers, each column has one colour "
+        r"scale. Fourth row and chains (bottom): sorted eigenvalues (points) and the closed form (line). Largest difference, relative to the "
+        rf"largest entry: loss {_difference(result, 'loss'):.1e}, energy {_difference(result, 'energy'):.1e}; the latter is what "
+        rf"inference leaves after T steps, $(1 - \mathrm{{dt}})^{{2T}}$ = {(1 - meta.config['step']) ** (2 * meta.config['num_steps']):.1e}. With more than one hidden layer "
+        rf"the measured Hessian of the loss has no entry above {max(flat, default=0.0):.1e}, and $F^*$ has the eigenvalues $-\mathrm{{eig}}(S_{{yy}})$, "
+        r"each $n_{L-1}$ times. The published outcome is confirmed. "
+        rf"({meta.setting}.)"
+    )
+
+
+def numbers(result: Result) -> dict[str, float]:
+    """The worst disagreements."""
+    return {"energy": float(f"{_difference(result, 'energy'):.1e}")}
