@@ -26,6 +26,9 @@ from pctheory.claims._tests import ClaimTest, find_tests
 
 GENERATED = Path(__file__).resolve().parent / "generated"
 
+LEGIBLE = 260
+"""Characters of the longest formula that can be read when it is shrunk to the width of the text."""
+
 
 def main() -> int:
     """Write the three files; 2 when there are no verdicts."""
@@ -41,7 +44,7 @@ def main() -> int:
     text = ticks(claims, json.loads(verdicts.read_text()), num_derivations=len(names))
     write_atomically(GENERATED / "ticks.tex", text)
     write_atomically(GENERATED / "claims.tex", table(claims, tests))
-    write_atomically(GENERATED / "derivations.tex", derivations(claims, printed(names)))
+    write_atomically(GENERATED / "derivations.tex", derivations(claims, names))
     return 0
 
 
@@ -99,27 +102,43 @@ def _row(claim: Claim, tests: Iterable[ClaimTest]) -> str:
     return " & ".join(cells) + r" \\ \addlinespace[4pt]"
 
 
-def printed(names: Iterable[str]) -> list[str]:
-    """One derivation of each kind: the smallest network that has a hidden layer or a matrix, and takes a step.
+def kinds(names: Iterable[str]) -> list[list[str]]:
+    """For each kind of derivation the one to print, and one to print if that is too long.
 
     `chain-1`, `chain-2`, ... are one kind, `widths-1-1-1`, `widths-2-2-2`, ... another: the names differ in numbers only.
+    The first choice is the smallest network that has a hidden layer or a matrix, and takes a step; the second the smallest.
     """
-    chosen: dict[str, str] = {}
+    groups: dict[str, list[str]] = {}
     for name in names:
-        numbers = [int(number) for number in re.findall(r"\d+", name)]
-        if not numbers or (max(numbers) >= 2 and min(numbers) >= 1):
-            chosen.setdefault(re.sub(r"\d+(-\d+)*", "n", name), name)
-    return list(chosen.values())
+        groups.setdefault(re.sub(r"\d+(-\d+)*", "n", name), []).append(name)
+    return [
+        list(dict.fromkeys([*[name for name in group if not _trivial(name)][:1], group[0]]))
+        for group in groups.values()
+    ]
 
 
-def derivations(catalogue: Catalogue, names: Sequence[str]) -> str:
-    """The derivations of those names in the order of the catalogue, one subsection a claim."""
+def _trivial(name: str) -> bool:
+    numbers = [int(number) for number in re.findall(r"\d+", name)]
+    return bool(numbers) and (max(numbers) < 2 or min(numbers) < 1)
+
+
+def legible(derivation: symbolic.Derivation) -> bool:
+    """Whether every displayed formula can be shrunk to the width of the text and still be read."""
+    displays = re.findall(r"\\begin\{align\*\}(.*?)\\end\{align\*\}", derivation.to_latex(), re.DOTALL)
+    lines = [line for display in displays for line in re.split(r"\\\\ &", display)]
+    return all(len(re.sub(r"\\[a-zA-Z]+|[{}_^&\s]", "", line)) <= LEGIBLE for line in lines)
+
+
+def derivations(catalogue: Catalogue, names: Iterable[str]) -> str:
+    """One derivation of each kind, in the order of the catalogue, one subsection a claim."""
+    groups = kinds(names)
     lines = []
     for claim in catalogue.values():
-        own = [symbolic.derive(name) for name in names if name.partition("/")[0] == claim.id]
-        if own:
+        own = [group for group in groups if group[0].partition("/")[0] == claim.id]
+        built = [next(filter(legible, map(symbolic.derive, group)), None) for group in own]
+        if any(built):
             lines.append(rf"\subsection*{{{to_latex(claim.title)} (\cref{{thm:{claim.id}}})}}")
-            lines += [derivation.to_latex() for derivation in own]
+            lines += [derivation.to_latex() for derivation in built if derivation is not None]
     return "\n\n".join(lines) + "\n"
 
 

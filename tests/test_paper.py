@@ -142,7 +142,7 @@ def test_every_derivation_belongs_to_a_claim():
     assert not {name.partition("/")[0] for name in symbolic.derivations()} - set(claims)
 
 
-def test_one_derivation_of_each_kind_is_printed():
+def test_derivations_that_differ_in_numbers_only_are_of_one_kind():
     names = [
         "a/chain-1",
         "a/chain-2",
@@ -153,7 +153,19 @@ def test_one_derivation_of_each_kind_is_printed():
         "b",
     ]
     names += ["c/chain-2-steps-0", "c/chain-2-steps-1", "c/chain-3-steps-1"]
-    assert generate.printed(names) == ["a/chain-2", "a/widths-1-2-1", "b", "c/chain-2-steps-1"]
+    assert generate.kinds(names) == [
+        ["a/chain-2", "a/chain-1"],
+        ["a/widths-1-2-1", "a/widths-1-1-1"],
+        ["b"],
+        ["c/chain-2-steps-1", "c/chain-2-steps-0"],
+    ]
+
+
+def test_a_formula_that_cannot_be_read_is_not_printed():
+    assert generate.legible(symbolic.derive("envelope-gradient/chain-2"))
+    assert not generate.legible(symbolic.derive("posterior/widths-2-2-2"))
+    names = ["posterior/chain-2", "posterior/widths-2-2-2"]
+    assert generate.derivations(claims, names) == generate.derivations(claims, names[:1])
 
 
 def test_derivations_are_printed_step_by_step_below_their_claim():
