@@ -251,7 +251,9 @@ class NegativeLogLikelihood(EquilibratedEnergy):
     r"""The negative log likelihood :math:`F^* + \frac12 \log\det S`, per sample and without :math:`\frac{n_L}{2}\log 2\pi`.
 
     The network is the Gaussian model :math:`y | x \sim N(P_0 x, S)` (claim ``gaussian-marginal``), and predictive coding
-    leaves out the log determinant. Unlike :math:`F^*` it has a minimiser on noisy data (claim ``no-minimiser-with-noise``).
+    leaves out the log determinant. Unlike :math:`F^*` it has a minimiser on noisy data, provided that the noise exceeds the
+    assumed :math:`\Sigma_L`: below it, the weights inflate the other way, :math:`W_L \to 0` at a fixed map (claim
+    ``no-minimiser-with-noise``).
 
     Parameters
     ----------
