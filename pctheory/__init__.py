@@ -11,10 +11,13 @@ from .datasets import load_dataset
 from .directions import nearest_solution, update_directions
 from .energy import activity_gradient, activity_hessian, energy, feedforward, loss, weight_gradient
 from .equilibrium import Equilibrium, equilibrium, rescaling
+from .flow import gradient_descent, gradient_flow, imbalance
 from .inference import condition_number, finite_time_energy, inference_rate, relax
+from .landscape import extreme_eigenvalues, landscape_slice, origin_hessian
 from .limits import expected_rescaling
 from .network import LinearPCN
 from .objectives import EquilibratedEnergy, MSELoss, NegativeLogLikelihood, WeightDecay
+from .saddles import classify_critical_point, escape_direction, find_critical_points
 from .solvers import solve_inference
 from .trust_region import trust_region_step
 
@@ -31,16 +34,25 @@ __all__ = [
     "WeightDecay",
     "activity_gradient",
     "activity_hessian",
+    "classify_critical_point",
     "condition_number",
     "energy",
     "equilibrium",
+    "escape_direction",
     "expected_rescaling",
+    "extreme_eigenvalues",
     "feedforward",
+    "find_critical_points",
     "finite_time_energy",
+    "gradient_descent",
+    "gradient_flow",
+    "imbalance",
     "inference_rate",
+    "landscape_slice",
     "load_dataset",
     "loss",
     "nearest_solution",
+    "origin_hessian",
     "relax",
     "rescaling",
     "solve_inference",

@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.integrate import solve_ivp
 
 from . import _check
 from .data import Data
@@ -127,6 +126,8 @@ def gradient_flow(
     >>> round(float(path.weights[-1, 0]), 6), path.status
     (0.632121, 'completed')
     """
+    from scipy.integrate import solve_ivp  # 0.3 s that `import pctheory` need not wait for
+
     _require_objective(objective)
     when = _times(times)
     chosen = ("LSODA" if net.num_weights <= JACOBIAN_LIMIT else "DOP853") if method is None else method
