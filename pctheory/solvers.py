@@ -19,7 +19,7 @@ from .data import Data
 from .energy import _data, activity_hessian, loss
 from .equilibrium import equilibrium
 from .error_coordinates import error_eigenvalues, error_hessian
-from .inference import _hidden, _require_hidden, inference_start
+from .inference import _hidden, _require_hidden, inference_rate, inference_start
 from .network import LinearPCN
 
 __all__ = ["SOLVERS", "SolverTrace", "solve_inference"]
@@ -134,14 +134,14 @@ def _quadratic(
     fixed = equilibrium(net, data)
     if not in_errors:
         hessian = activity_hessian(net)
-        found = hessian.extreme_eigenvalues()
+        rate = inference_rate(net)
         begin = _hidden(inference_start(net, data))
         return (
             begin,
             _hidden(fixed.activities),
             hessian.matvec,
-            float(found.smallest[0]),
-            float(found.largest[0]),
+            rate.smallest,
+            rate.largest,
         )
     operator, values = error_hessian(net), error_eigenvalues(net)
     solution = np.concatenate(
