@@ -134,7 +134,7 @@ def test_with_a_zero_last_layer_the_last_block_is_known(name, rng):
 @pytest.mark.claim("zero-rank-saddles")
 def test_zero_rank_saddles_are_at_least_as_deep_as_the_origin():
     step = derive("zero-rank-saddles/widths-1-1-1-1").steps[-1]
-    assert step.rule.name == r"sign \le 0"
+    assert step.rule.name == r"sign $\le 0$"
     with pytest.raises(ValueError, match="visibly"):
         Step("deeper without exception", step.before, step.after, sign("<"))
 
@@ -294,7 +294,7 @@ def test_one_hidden_unit_is_less_attracted_and_more_repelled(name, rng):
         assert_close(np.sort(closed.ravel()), energy, size=40)
         assert energy[0] < -abs(x * y) < 0 < energy[1] < abs(x * y)
     np.testing.assert_allclose(at(proof.result, {}), [[0.6180339887498949, -1.618033988749895]], rtol=1e-15)
-    assert {step.rule.name for step in proof.steps[4:7]} == {"sign > 0"}
+    assert {step.rule.name for step in proof.steps[4:7]} == {"sign $> 0$"}
 
 
 @pytest.mark.claim("tr-weights")

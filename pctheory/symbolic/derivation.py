@@ -2,6 +2,7 @@ r"""The `Derivation` value: a proof as named steps, each of them checked exactly
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -13,6 +14,7 @@ from .exact import Expression, entries, vanishes
 from .rules import Rule
 
 _LINE = 80
+_COMMANDS = re.compile(r"\\[a-zA-Z]+|[{}_^&\s]")
 _TERMS = 12
 
 
@@ -47,7 +49,7 @@ class Step:
     >>> Step("a wrong slope", x**2, x, differentiate(x))
     Traceback (most recent call last):
     ...
-    ValueError: Each step must follow from its left side under its rule. Step `a wrong slope` (differentiate in x) leaves x: correct its right side.
+    ValueError: Each step must follow from its left side under its rule. Step `a wrong slope` (differentiate in $x$) leaves x: correct its right side.
     """
 
     statement: str
@@ -136,14 +138,14 @@ class Derivation:
         r"""The derivation as a LaTeX fragment: a heading and an enumeration of displayed formulas."""
         lines = [rf"\paragraph{{{self.title}.}}", r"\begin{enumerate}"]
         for step in self.steps:
-            lines += [rf"\item {step.statement} (\emph{{{_text(step.rule.name)}}})", r"\begin{align*}"]
+            lines += [rf"\item {step.statement} (\emph{{{step.rule.name}}})", r"\begin{align*}"]
             lines += [r" \\ ".join(_formula_lines(step)), r"\end{align*}"]
         return "\n".join([*lines, r"\end{enumerate}"])
 
     def _repr_latex_(self) -> str:
         rows = [rf"\textbf{{{self.title}}}"]
         for number, step in enumerate(self.steps, start=1):
-            rows.append(rf"\text{{{number}. {step.statement} ({_text(step.rule.name)})}}")
+            rows.append(rf"\text{{{number}. {step.statement} ({step.rule.name})}}")
             rows += [r"\quad " + line.replace("&", "") for line in _formula_lines(step)]
         return (
             r"$\displaystyle \begin{aligned} " + r" \\ ".join(f"& {row}" for row in rows) + r" \end{aligned}$"
@@ -153,15 +155,11 @@ class Derivation:
         return f"Derivation({self.claim!r}, {self.title!r}, {len(self.steps)} steps)"
 
 
-def _text(name: str) -> str:
-    for relation in (r"\ge", r"\le", ">", "<"):
-        name = name.replace(f" {relation} ", f" ${relation}$ ")
-    return name.replace("_", r"\_")
-
-
 def _formula_lines(step: Step) -> Sequence[str]:
     """The display of a step: on one line where it fits, else one line for each side; abbreviations last."""
-    lines = [step.rule.to_latex(_latex(step.before), _latex(step.after))]
+    left, right = step.rule.to_latex(_latex(step.before), _latex(step.after))
+    fits = len(_COMMANDS.sub("", left + right)) <= _LINE
+    lines = [f"{left} {right}"] if fits else [left, rf"\quad {right}"]
     used = step.before.free_symbols | step.after.free_symbols
     for symbol, value in reversed(list(step.where.items())):
         used |= sp.sympify(value).free_symbols if symbol in used else set()

@@ -10,7 +10,7 @@ from .rules import Rule, names, outcome
 
 def take_determinant() -> Rule:
     """The determinant of a matrix."""
-    return Rule("determinant", outcome(determinant), r"\det <before> = <after>")
+    return Rule("determinant", outcome(determinant), r"\det <before>")
 
 
 def invert() -> Rule:
@@ -18,7 +18,7 @@ def invert() -> Rule:
     return Rule(
         "inverse",
         lambda before, after: before * after - sp.eye(before.rows),
-        r"{<before>}^{-1} = <after>",
+        r"{<before>}^{-1}",
     )
 
 
@@ -33,7 +33,7 @@ def eigenvalues(variable: sp.Symbol) -> Rule:
         claimed = sp.Mul(*(variable - root for root in after)) if isinstance(after, sp.MatrixBase) else after
         return characteristic_polynomial(before, variable) - claimed
 
-    return Rule("eigenvalues", defect, r"\operatorname{eig} <before>:\quad <after>")
+    return Rule("eigenvalues", defect, r"\operatorname{eig} <before>:", r"\quad <after>")
 
 
 def roots(variable: sp.Symbol) -> Rule:
@@ -45,15 +45,17 @@ def roots(variable: sp.Symbol) -> Rule:
             return sp.S.One
         return before - polynomial.LC() * sp.Mul(*(variable - root for root in after))
 
-    return Rule(f"roots in {variable}", defect, rf"<before> = 0 \iff {sp.latex(variable)} \in <after>")
+    return Rule(
+        f"roots in ${sp.latex(variable)}$", defect, "<before> = 0", rf"\iff {sp.latex(variable)} \in <after>"
+    )
 
 
 def resultant(variable: sp.Symbol) -> Rule:
     r"""Eliminate a variable between two polynomials: their resultant vanishes at every common zero."""
     return Rule(
-        f"eliminate {variable}",
+        f"eliminate ${sp.latex(variable)}$",
         outcome(lambda before: sp.resultant(*entries(before), variable)),
-        rf"\operatorname{{Res}}_{{{sp.latex(variable)}}} <before> = <after>",
+        rf"\operatorname{{Res}}_{{{sp.latex(variable)}}} <before>",
     )
 
 
@@ -81,5 +83,4 @@ def same_zeros(*variables: sp.Symbol) -> Rule:
                 remainders.append(sp.S.Zero if basis.exprs == [1] else polynomial)
         return sp.Matrix(remainders)
 
-    template = r"<before> = 0 \iff <after> = 0"
-    return Rule(f"the same zeros in {names(variables)}", defect, template)
+    return Rule(f"the same zeros in ${names(variables)}$", defect, "<before> = 0", r"\iff <after> = 0")

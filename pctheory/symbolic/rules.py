@@ -22,18 +22,19 @@ class Rule:
 
     Parameters
     ----------
-    name : what is done, in words ("differentiate in z_1")
+    name : what is done, in words ("differentiate in $z_{1}$"), with LaTeX between dollars
     defect : `(before, after) -> expression`, zero exactly when the step holds
-    template : LaTeX with the fields `<before>` and `<after>`
+    left, right : LaTeX of the two sides, with the fields `<before>` and `<after>`
     """
 
     name: str
     defect: Callable[[Expression, Expression], Expression]
-    template: str = "<before> = <after>"
+    left: str = "<before>"
+    right: str = "= <after>"
 
-    def to_latex(self, before: str, after: str) -> str:
-        """The step as one LaTeX formula, from the formulas of its two sides."""
-        return self.template.replace("<before>", before).replace("<after>", after)
+    def to_latex(self, before: str, after: str) -> tuple[str, str]:
+        """The two sides of the step as LaTeX, from the formulas of the two expressions."""
+        return self.left.replace("<before>", before), self.right.replace("<after>", after)
 
 
 def outcome(operation: Callable[[Expression], Expression]) -> Callable[[Expression, Expression], Expression]:
@@ -56,11 +57,9 @@ def _shape(expression: Expression) -> tuple[int, int]:
 
 
 def names(symbols: Sequence[sp.Symbol]) -> str:
-    return ", ".join(str(symbol) for symbol in symbols)
-
-
-def _latex(symbols: Sequence[sp.Symbol]) -> str:
-    return ", ".join(sp.latex(symbol) for symbol in symbols)
+    """The symbols as LaTeX, the middle ones of a long list left out."""
+    written = [sp.latex(symbol) for symbol in symbols]
+    return ", ".join(written if len(written) <= 4 else [*written[:2], r"\dots", written[-1]])
 
 
 def algebra() -> Rule:
@@ -81,23 +80,23 @@ def differentiate(*symbols: sp.Symbol) -> Rule:
     def gradient(before: Expression) -> Expression:
         return sp.Matrix([entry.diff(symbol) for entry in entries(before) for symbol in symbols])
 
-    template = rf"\nabla_{{{_latex(symbols)}}}\left[<before>\right] = <after>"
-    return Rule(f"differentiate in {names(symbols)}", outcome(gradient), template)
+    template = rf"\nabla_{{{names(symbols)}}}\left[<before>\right]"
+    return Rule(f"differentiate in ${names(symbols)}$", outcome(gradient), template)
 
 
 def second_derivatives(*symbols: sp.Symbol) -> Rule:
     r"""The matrix of second derivatives in the given symbols."""
     return Rule(
-        f"second derivatives in {names(symbols)}",
+        f"second derivatives in ${names(symbols)}$",
         outcome(lambda before: sp.hessian(before, symbols)),
-        r"\nabla^2\left[<before>\right] = <after>",
+        r"\nabla^2\left[<before>\right]",
     )
 
 
 def mixed_derivative(*symbols: sp.Symbol) -> Rule:
     r"""One mixed derivative: in each symbol in turn (a symbol that is repeated is differentiated in again)."""
     bottom = " ".join(rf"\partial {sp.latex(symbol)}" for symbol in symbols)
-    template = rf"\frac{{\partial^{{{len(symbols)}}}}}{{{bottom}}}\left[<before>\right] = <after>"
+    template = rf"\frac{{\partial^{{{len(symbols)}}}}}{{{bottom}}}\left[<before>\right]"
     return Rule(
         f"derivative of order {len(symbols)}", outcome(lambda before: before.diff(*symbols)), template
     )
@@ -131,7 +130,7 @@ def second_derivatives_at_zero(*symbols: sp.Symbol) -> Rule:
                 hessian[second, first] += sp.QQ.to_sympy(coefficient) * rest
         return hessian
 
-    template = r"\nabla^2\left[<before>\right]_{0} = <after>"
+    template = r"\nabla^2\left[<before>\right]_{0}"
     return Rule("second derivatives at zero", outcome(operation), template)
 
 
@@ -166,7 +165,7 @@ def second_derivatives_of_minimum(
         direct = sp.hessian(before, parameters).subs(at, simultaneous=True)
         return direct - mixed.T * inverse(curvature) * mixed
 
-    template = r"\nabla^2 \min_z\left[<before>\right] = <after>"
+    template = r"\nabla^2 \min_z\left[<before>\right]"
     return Rule("second derivatives of a minimum", outcome(operation), template)
 
 
@@ -174,9 +173,9 @@ def substitute(values: Mapping[sp.Symbol, sp.Expr]) -> Rule:
     r"""Insert values for symbols, all at once."""
     symbols = list(values)
     return Rule(
-        f"insert {names(symbols)}",
+        f"insert ${names(symbols)}$",
         outcome(lambda before: before.subs(values, simultaneous=True)),
-        rf"\left[<before>\right]_{{{_latex(symbols)}}} = <after>",
+        rf"\left[<before>\right]_{{{names(symbols)}}}",
     )
 
 
@@ -195,16 +194,16 @@ def solve(*unknowns: sp.Symbol) -> Rule:
             raise ValueError("`solve` must get a regular system. Got a zero determinant: add an equation.")
         return equations.subs(dict(zip(unknowns, entries(after), strict=True)), simultaneous=True)
 
-    template = rf"<before> = 0 \iff \left({_latex(unknowns)}\right) = <after>"
-    return Rule(f"solve for {names(unknowns)}", defect, template)
+    right = rf"\iff \left({names(unknowns)}\right) = <after>"
+    return Rule(f"solve for ${names(unknowns)}$", defect, "<before> = 0", right)
 
 
 def integrate(symbol: sp.Symbol) -> Rule:
     r"""The integral over the real line, by sympy."""
     return Rule(
-        f"integrate over {symbol}",
+        f"integrate over ${sp.latex(symbol)}$",
         outcome(lambda before: sp.integrate(before, (symbol, -sp.oo, sp.oo))),
-        rf"\int_{{-\infty}}^{{\infty}} <before>\, d{sp.latex(symbol)} = <after>",
+        rf"\int_{{-\infty}}^{{\infty}} <before>\, d{sp.latex(symbol)}",
     )
 
 
@@ -218,9 +217,9 @@ def limit(symbol: sp.Symbol, point: sp.Expr) -> Rule:
 
     arrow = rf"{sp.latex(symbol)} \to {sp.latex(sp.sympify(point))}"
     return Rule(
-        f"limit {symbol} -> {point}",
+        f"limit ${arrow}$",
         outcome(operation),
-        rf"\lim_{{{arrow}}}\left[<before>\right] = <after>",
+        rf"\lim_{{{arrow}}}\left[<before>\right]",
     )
 
 
@@ -249,7 +248,7 @@ def average(moments: Mapping[sp.Expr, sp.Expr]) -> Rule:
     def operation(before: Expression) -> Expression:
         return before.applyfunc(mean) if isinstance(before, sp.MatrixBase) else mean(before)
 
-    return Rule("mean over the batch", outcome(operation), r"\left\langle <before> \right\rangle = <after>")
+    return Rule("mean over the batch", outcome(operation), r"\left\langle <before> \right\rangle")
 
 
 def gaussian_mean(*symbols: sp.Symbol) -> Rule:
@@ -270,9 +269,9 @@ def gaussian_mean(*symbols: sp.Symbol) -> Rule:
         return total
 
     return Rule(
-        f"mean over normal {names(symbols)}",
+        f"mean over normal ${names(symbols)}$",
         outcome(operation),
-        r"\mathbb{E} \left[<before>\right] = <after>",
+        r"\mathbb{E} \left[<before>\right]",
     )
 
 
@@ -308,4 +307,4 @@ def sign(relation: str) -> Rule:
             )
         return before - after
 
-    return Rule(f"sign {relation} 0", defect, rf"<before> = <after> {relation} 0")
+    return Rule(f"sign ${relation} 0$", defect, right=rf"= <after> {relation} 0")

@@ -152,9 +152,9 @@ def counterexample() -> Derivation:
     w, d, rest = sp.symbols("w d e", positive=True)
     point = {first: w, last: sp.S.Zero}
     energy = equilibrated(chain).subs({_XY: 0, _YY: w**2 * _XX_POSITIVE, _XX: _XX_POSITIVE})
-    gradient = sp.Matrix([energy.diff(A) for A in chain.maps])
-    hessian = sp.hessian(energy, chain.maps)
-    third = energy.diff(first, last, last)
+    gradient = sp.Matrix([sp.factor(energy.diff(A)) for A in chain.maps])
+    hessian = sp.hessian(energy, chain.maps).applyfunc(sp.factor)
+    third = sp.factor(energy.diff(first, last, last))
     along = energy.subs({first: w - d, last: sp.sqrt(d)}, simultaneous=True)
     drop = w**2 * _XX_POSITIVE / 2 - along
     steps = (

@@ -113,7 +113,7 @@ def delayed_errors() -> Derivation:
     inside, outside = sp.symbols("u v", positive=True)
     polynomial = mu**2 - mu + load
     root = sp.sqrt(3) * sp.I / 2
-    real, imaginary = sp.Rational(1, 2), sp.sqrt(4 * load - 1) / 2
+    real, angle = sp.Rational(1, 2), sp.Symbol("phi", real=True)
     steps = (
         Step("A mode of the energy with curvature $s^2$", energy, s**2 * z, differentiate(z)),
         Step(
@@ -128,7 +128,13 @@ def delayed_errors() -> Derivation:
             sp.Matrix([[real + sp.I * sp.sqrt(inside), real - sp.I * sp.sqrt(inside)]]),
             roots(mu),
         ),
-        Step("whose squared modulus is $c$", real**2 + imaginary**2, load, algebra()),
+        Step(
+            "whose squared modulus is $c$",
+            real**2 + inside,
+            load,
+            algebra(),
+            {load: inside + sp.Rational(1, 4)},
+        ),
         Step(
             "so that for $c = 1 / (1 + v) < 1$ they lie inside the unit circle",
             1 - 1 / (1 + outside),
@@ -138,9 +144,9 @@ def delayed_errors() -> Derivation:
         Step("At $c = 1$", polynomial.subs(load, 1), sp.Matrix([[real + root, real - root]]), roots(mu)),
         Step(
             r"they stand on it at 60 degrees",
-            sp.cos(sp.pi / 3) + sp.I * sp.sin(sp.pi / 3),
+            sp.cos(angle) + sp.I * sp.sin(angle),
             real + root,
-            algebra(),
+            substitute({angle: sp.pi / 3}),
         ),
         Step(
             r"For $c = (1 - u^2)/4 < 1/4$ both roots are real",
