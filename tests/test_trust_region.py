@@ -650,8 +650,9 @@ def test_from_the_published_start_trust_region_newton_leads_and_gradient_descent
 def test_over_random_starts_predictive_coding_is_not_better_aligned_than_gradient_descent():
     """Dropped hypothesis: the published start. The order is a property of the start, not of the rule."""
     data, rng = Data.toy(64, rng=0), np.random.default_rng(0)
-    found = [alignment(rng.uniform(-2, 2, 2), data) for _ in range(150)]
+    found = [alignment(rng.uniform(-2, 2, 2), data) for _ in range(300)]
     gd, pc = (np.array([f[name] for f in found]) for name in ("gd", "pc"))
-    assert abs(np.median(pc) - np.median(gd)) < 0.05
-    wins = np.mean(pc > gd)
-    assert 0.3 < wins < 0.7
+    deviation = np.std(pc - gd) / np.sqrt(len(found))
+    assert abs(np.mean(pc - gd)) < 0.1 + 3 * deviation
+    assert np.mean(pc > gd) < 0.5
+    assert np.min(pc) < 0 < np.min(gd)  # it may even point away, gradient descent never did

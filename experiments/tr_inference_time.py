@@ -1,0 +1,77 @@
+r"""How does inference turn the loss into the equilibrated energy?
+
+The toy f = w_2 w_1 x, y = -x, x ~ N(1, .1^2): the energy over the weights after inference for t = 0, .1, .5, 1, 2 and for
+ever, from the feedforward pass, by the closed form `finite_time_rescaling` with Euler steps dt. At random weights the closed
+form is set against inference in torch. Innocenti et al. 2023 (arXiv:2305.18188). Claims ``finite-time-energy``,
+``tr-expansion``.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from experiments._progress import Progress
+from experiments._toy import chain
+from pctheory import Data, EquilibratedEnergy, MSELoss
+from pctheory.inference import finite_time_rescaling
+from pctheory.nn import PCN, infer
+
+
+@dataclass(frozen=True)
+class Config:
+    """Published settings."""
+
+    times: tuple[float, ...] = (0.0, 0.1, 0.5, 1.0, 2.0)
+    dt: float = field(default=0.01, metadata={"label": "Euler step dt"})
+    batch_size: int = 64
+    extent: float = 2.0
+    grid: int = 61
+    checks: int = 20
+    seed: int = 0
+
+
+PROFILES = {"quick": Config(grid=9, checks=3), "cpu": Config(), "full": Config()}
+
+
+def run(config: Config, progress: Progress) -> dict[str, Any]:
+    """One landscape per time, and the largest disagreement with torch."""
+    axis = np.linspace(-config.extent, config.extent, config.grid)
+    data = Data.toy(config.batch_size, rng=np.random.default_rng([config.seed, 0]))
+    loss, energy = MSELoss(data), EquilibratedEnergy(data)
+    nets = [[chain(np.array([first, second])) for first in axis] for second in axis]
+    losses = np.array([[float(loss.value(net)) for net in row] for row in nets])
+    # M_T is a function of w_2 alone: the first weight is upstream of the only hidden unit
+    factors = {t: np.array([_factor(row[0], config, t) for row in nets]) for t in config.times}
+    landscapes = {f"{t:g}": factor[:, None] * losses for t, factor in factors.items()}
+    landscapes["inf"] = np.array([[float(energy.value(net)) for net in row] for row in nets])
+    rng, worst = np.random.default_rng([config.seed, 1]), 0.0
+    for weights in progress.track(rng.uniform(-config.extent, config.extent, (config.checks, 2)), "torch"):
+        net = chain(weights)
+        for t in config.times[1:]:
+            measured = infer(
+                PCN.from_linear(net),
+                data.x,
+                data.y,
+                method="euler",
+                step=config.dt,
+                num_steps=round(t / config.dt),
+            ).energy
+            predicted = _factor(net, config, t) * float(loss.value(net))
+            worst = max(worst, abs(measured / predicted - 1))
+    saddle = {name: np.linalg.eigvalsh(_curvature(values, axis)) for name, values in landscapes.items()}
+    return {"axis": axis, "landscapes": landscapes, "worst": worst, "origin_eigenvalues": saddle}
+
+
+def _factor(net, config: Config, time: float) -> float:
+    return float(finite_time_rescaling(net, config.dt, round(time / config.dt))[0, 0])
+
+
+def _curvature(values: np.ndarray, axis: np.ndarray) -> np.ndarray:
+    """Hessian at the central grid point by second differences."""
+    c, h = len(axis) // 2, axis[1] - axis[0]
+    v = values[c - 1 : c + 2, c - 1 : c + 2]
+    cross = (v[2, 2] - v[2, 0] - v[0, 2] + v[0, 0]) / (4 * h**2)
+    first = (v[1, 2] - 2 * v[1, 1] + v[1, 0]) / h**2
+    second = (v[2, 1] - 2 * v[1, 1] + v[0, 1]) / h**2
+    return np.array([[first, cross], [cross, second]])

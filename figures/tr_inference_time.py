@@ -1,0 +1,57 @@
+r"""The landscape of the energy over the weights at growing inference times.
+
+Sees: it equals the loss at 0 and flattens to F*.
+"""
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from experiments import tr_inference_time
+from experiments._result import Result
+from experiments._store import Meta
+from pctheory import plotting
+
+EXPERIMENT = tr_inference_time
+TITLE = "From the loss to the equilibrated energy"
+SOURCE = "TR"
+SIZE = (5.5, 3.7)
+
+
+def draw(fig: Figure, result: Result) -> None:
+    """One panel a time, one colour scale."""
+    axis, landscapes = result["axis"], dict(result["landscapes"].items())
+    axes = fig.subplots(2, 3, sharex=True, sharey=True)
+    levels = np.quantile(landscapes["0"], np.linspace(0, 1, 15))
+    levels = np.unique(np.append(levels[1:], 0.0))
+    for ax, (name, values) in zip(axes.flat, landscapes.items(), strict=True):
+        filled = plotting.contour(ax, axis, axis, values, levels=levels)
+        title = {"0": r"$t = 0$: the loss", "inf": r"$t = \infty$: $F^*$"}.get(name, f"$t = {name}$")
+        ax.set(title=title, aspect="equal", xticks=(-2, 0, 2), yticks=(-2, 0, 2))
+    bar = fig.colorbar(filled, ax=axes, shrink=0.8, pad=0.02, ticks=levels[::3])
+    bar.ax.set_yticklabels([f"{v:.2g}" for v in levels[::3]])
+    bar.set_label("energy after inference")
+    for ax in axes[-1]:
+        ax.set_xlabel("$w_1$")
+    for ax in axes[:, 0]:
+        ax.set_ylabel("$w_2$")
+
+
+def caption(result: Result, meta: Meta) -> str:
+    """Range of each landscape, agreement with torch."""
+    largest = {name: float(np.max(values)) for name, values in result["landscapes"].items()}
+    return (
+        r"The energy of the toy $f = w_2 w_1 x$, $y = -x$, over its weights after inference for a time $t$ from the feedforward "
+        rf"pass (Euler steps of {meta.config['dt']:g}), by the closed form of the finite-time energy; one colour scale. It is the "
+        rf"loss at $t = 0$ and flattens to $F^*$: the largest value on the square falls from {largest['0']:.2f} to "
+        rf"{largest['inf']:.2f}, most where $w_2$, and with it the rescaling $1 + w_2^2$, is large. Inference in torch at "
+        rf"{meta.config['checks']} random weights agrees to a relative {result['worst']:.0e}. The published outcome is confirmed. "
+        rf"({meta.setting}.)"
+    )
+
+
+def numbers(result: Result) -> dict[str, str | float]:
+    """Largest values."""
+    return {
+        "largest-loss": float(f"{np.max(result['landscapes/0']):.3g}"),
+        "largest-energy": float(f"{np.max(result['landscapes/inf']):.3g}"),
+    }
