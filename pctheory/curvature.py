@@ -30,7 +30,7 @@ Rows = Callable[[np.ndarray], np.ndarray]
 
 _DENSE_SIZE = 300
 _AMPLIFICATION = 1e4
-"""Largest ratio of the squared norm of K C^{-T} to that of H^{-1} at which the sweeps are trusted."""
+"""Ratio of the squared norm of K C^{-T} to the norm of H^{-1} up to which the sweeps are always good enough."""
 
 
 def extreme_curvatures(net: LinearPCN) -> tuple[float, float, float]:
@@ -50,12 +50,15 @@ def extreme_curvatures(net: LinearPCN) -> tuple[float, float, float]:
     covariance, spread, size = _sweeps(host)
     hessian = activity_hessian(host)
     inverse, row = _top(covariance, size)
-    if not _top(spread, size)[0] <= _AMPLIFICATION * inverse:
+    largest, large_row = _top(hessian._matvec, size)
+    amplification = (
+        _top(spread, size)[0] / inverse
+    )  # the sweeps err by eps times this, the elimination by eps kappa
+    if not amplification <= max(_AMPLIFICATION, largest * inverse):
         found = hessian.extreme_eigenvalues()
         smallest, largest = float(found.smallest[0]), float(found.largest[0])
         residuals = [found.smallest_residuals[0] / smallest, found.largest_residuals[0] / largest]
         return smallest, largest, float(max(residuals))
-    largest, large_row = _top(hessian._matvec, size)
     residuals = [
         np.linalg.norm(covariance(row) / inverse - row),
         np.linalg.norm(hessian._matvec(large_row) / largest - large_row),

@@ -1,5 +1,6 @@
 """Section I: the dynamics of inference, against dense linear algebra, simulation and autograd."""
 
+import itertools
 import math
 
 import mpmath
@@ -137,39 +138,30 @@ def test_descent_is_stable_if_and_only_if_the_step_is_below_two_over_the_largest
 
 
 @pytest.mark.claim("inference-rate")
-def test_condition_numbers_beyond_one_over_eps_are_those_of_exact_arithmetic():
-    """A chain of maps 1.9: kappa passes 1e16, and the smallest eigenvalue is lost in the entries of H but not in the maps."""
-    depth = 40
-    net = LinearPCN([[[1.0]], *[[[1.9]]] * (depth - 1)])
+@pytest.mark.parametrize("width", [1, 8])  # dense, and by Lanczos
+def test_condition_numbers_beyond_one_over_eps_are_those_of_exact_arithmetic(rng, width):
+    """Channels of gain 1.9 with a free end: the smallest eigenvalue is lost in the entries of H but not in the maps."""
+    depth = 45
+    channels = np.diag([1.9] + [1.0] * (width - 1))
+    rotations = [np.linalg.qr(rng.standard_normal((width, width)))[0] for _ in range(depth)]
+    weights = [above @ channels @ below.T for below, above in itertools.pairwise(rotations)]
+    output = (
+        0.0 * rotations[-1][:, :1].T if width == 1 else rotations[-1][:, -1:].T
+    )  # the output sees another channel
     with mpmath.workdps(60):
         a = mpmath.mpf(1.9)
         h = mpmath.zeros(depth - 1)
         for l in range(depth - 1):
-            h[l, l] = 1 + a * a
+            h[l, l] = 1 + (a * a if l < depth - 2 else 0)
             if l:
                 h[l, l - 1] = h[l - 1, l] = -a
         values = mpmath.eigsy(h, eigvals_only=True)
         smallest, largest = float(values[0]), float(values[depth - 2])
-    rate = inference_rate(net)
+    rate = inference_rate(LinearPCN([*weights, output]))
+    assert rate.condition > 1e17
     assert rate.smallest == pytest.approx(smallest, rel=1e-11)
     assert rate.largest == pytest.approx(largest, rel=1e-11)
-    skewed = LinearPCN.random([8] * 64 + [2], skips=True, rng=1)
-    rate = inference_rate(skewed)
-    assert rate.condition > 1e17
-    with mpmath.workdps(
-        80
-    ):  # det H = det S: the product of all eigenvalues, and Weyl's interlacing from the inverse
-        dense = [mpmath.matrix(m.tolist()) for m in oracles.dense_maps(skewed)]
-        covariance = mpmath.eye(8)
-        for a in dense[1:-1]:
-            covariance = mpmath.eye(8) + a * covariance * a.T
-        gain = dense[-1] * covariance
-        top = covariance - gain.T * mpmath.inverse(mpmath.eye(2) + gain * dense[-1].T) * gain
-        block = float(
-            mpmath.eigsy(top, eigvals_only=True)[11]
-        )  # the last hidden layer's posterior covariance
-    assert 1 / rate.smallest >= block * (1 - 1e-9)  # a principal block of H^{-1}
-    assert 1 / rate.smallest <= 50 * block
+    assert rate.residual < 1e-8
 
 
 @pytest.mark.claim("inference-rate")

@@ -1,0 +1,69 @@
+r"""Eigenvalues of the inference Hessian and of its two parts against random-matrix densities.
+
+Sees: Marchenko and Pastur's law for the diagonal part, the Dyson equation's for the couplings and for H at any depth.
+"""
+
+import math
+
+from matplotlib.figure import Figure
+
+from experiments import hessian_spectra
+from experiments._result import Result
+from experiments._store import Meta
+from pctheory import plotting
+
+EXPERIMENT = hessian_spectra
+TITLE = "Spectra of the inference Hessian"
+SOURCE = "MU A"
+SIZE = (5.5, 3.6)
+
+
+def draw(fig: Figure, result: Result) -> None:
+    """Top: D, O and H of the deepest standard network. Bottom: H of the residual one at every depth."""
+    axes = fig.subplots(2, 3)
+    hidden = [int(h) for h in result["hidden"]]
+    deep = result["sp"][hidden[-1]]
+    blue = plotting.COLOURS["pc"]
+    plotting.spectrum(
+        axes[0, 0], deep["diagonal"], [deep["points"], deep["diagonal density"]], kind="density", bins=60
+    )
+    plotting.spectrum(
+        axes[0, 1],
+        deep["couplings"],
+        [deep["coupling points"], deep["coupling density"]],
+        kind="density",
+        bins=60,
+    )
+    plotting.spectrum(
+        axes[0, 2], deep["full"], [deep["points"], deep["full density"]], kind="density", bins=60
+    )
+    for sign in (-1, 1):
+        axes[0, 1].axvline(
+            sign * 2 * math.sqrt(2), color=plotting.COLOURS["quiet"], linewidth=0.7, linestyle=":"
+        )
+    for ax, name in zip(axes[0], ("$D$", "$O$", "$H = D + O$"), strict=True):
+        ax.set(title=f"sp, {name}, $H = {hidden[-1]}$")
+    for ax, h in zip(axes[1], hidden, strict=False):
+        part = result["mupc + skips"][h]
+        plotting.spectrum(
+            ax, part["full"], [part["points"], part["full density"]], kind="density", color=blue, bins=60
+        )
+        ax.set(title=f"mupc + skips, $H = {h}$", xlabel="eigenvalue")
+    for row in axes:
+        row[0].set_ylabel("density")
+    for ax in axes.flat:  # a sharp peak at the lower end must not flatten the rest
+        ax.set_ylim(0, min(ax.get_ylim()[1], 1.5))
+    plotting.letter(axes)
+
+
+def caption(result: Result, meta: Meta) -> str:
+    """What was run, what agrees."""
+    return (
+        rf"Eigenvalues of linear networks of width {meta.config['width']} at initialisation (histograms, one network each) "
+        r"against limiting densities (black). Top: standard parameterisation with variance $1/N$: the diagonal blocks follow "
+        r"Marchenko and Pastur's law shifted by 1, with edges 1 and 5; the couplings O fill the density of their Dyson "
+        r"equation up to $2\sqrt{2}$ (dotted); the two share their weights, so H is not their free sum, but it is $J^T J$ with "
+        r"an independent Gaussian part in J and follows a matrix Dyson equation of its own at every depth. Bottom: residual "
+        r"mupc networks, for which one hidden layer is no longer Marchenko and Pastur's. The published figure treats D and O; "
+        rf"the density of H is new. ({meta.setting}.)"
+    )
