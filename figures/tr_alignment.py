@@ -64,7 +64,7 @@ def caption(result: Result, meta: Meta) -> str:
         rf"and quartiles: {middle}; means: {means}. The median favours PC, the mean does not, and PC is the better aligned of the two "
         rf"in {100 * wins:.0f}% of the starts only: the published order is one of its start. (c) Cosine of PC minus that of GD by "
         rf"start (star: published). On one side of $w_1 = w_2$ PC heads straight for the nearest solution, on the other just as "
-        rf"straight for the farther one: through its rescaling it prefers to move $w_1$. (Dotted: "
+        rf"straight for the farther one: its residual term drives $w_2$ away from zero. (Dotted: "
         rf"solutions). ({meta.setting}.)"
     )
 
