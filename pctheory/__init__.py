@@ -6,6 +6,8 @@ computes them, derives them (`pctheory.symbolic`) and checks them by real infere
 """
 
 from .block_tridiagonal import BlockTridiagonal
+from .clamping import clamped_equilibrium
+from .credit import compare_gradients
 from .data import Data
 from .datasets import load_dataset
 from .directions import nearest_solution, update_directions
@@ -19,6 +21,7 @@ from .network import LinearPCN
 from .objectives import EquilibratedEnergy, MSELoss, NegativeLogLikelihood, WeightDecay
 from .saddles import classify_critical_point, escape_direction, find_critical_points
 from .solvers import solve_inference
+from .tradeoff import tradeoff_curve
 from .trust_region import trust_region_step
 
 __version__ = "0.1.0"
@@ -34,7 +37,9 @@ __all__ = [
     "WeightDecay",
     "activity_gradient",
     "activity_hessian",
+    "clamped_equilibrium",
     "classify_critical_point",
+    "compare_gradients",
     "condition_number",
     "energy",
     "equilibrium",
@@ -56,6 +61,7 @@ __all__ = [
     "relax",
     "rescaling",
     "solve_inference",
+    "tradeoff_curve",
     "trust_region_step",
     "update_directions",
     "weight_gradient",

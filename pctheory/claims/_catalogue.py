@@ -15,6 +15,8 @@ SECTIONS = {
     "inference": "Inference dynamics",
     "trust_region": "The trust region",
     "parameterisation": "Parameterisations, conditioning and limits",
+    "learning": "Learning through inference",
+    "predify": "Predify",
 }
 """Module of each section and its heading, in the paper's order."""
 
