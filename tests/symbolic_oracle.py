@@ -117,7 +117,9 @@ def dense_network(network, values):
 
 def at(expression, values):
     """An expression or matrix at exact numbers, as float64."""
-    expression = sp.sympify(expression).subs(values, simultaneous=True)
+    expression = sp.sympify(expression).xreplace(
+        {symbol: sp.sympify(value) for symbol, value in values.items()}
+    )
     if isinstance(expression, sp.MatrixBase):
         return np.array(expression.evalf(30).tolist(), dtype=np.float64)
     return float(expression.evalf(30))
