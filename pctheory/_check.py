@@ -20,27 +20,28 @@ Array = Any
 
 def as_array(value: object, name: str) -> Array:
     """Return `value` as a real floating array: array-API objects stay what they are, the rest becomes float64."""
+    array: Array = value
     if not is_array_api_obj(value):
         try:
-            value = np.asarray(value, dtype=np.float64)
+            array = np.asarray(value, dtype=np.float64)
         except (TypeError, ValueError):
             raise TypeError(
                 f"`{name}` must be a real array (numpy, torch, JAX or nested lists). "
                 f"Got {type(value).__name__}."
             ) from None
-    xp = array_namespace(value)
-    if xp.isdtype(value.dtype, ("bool", "integral")):
-        value = xp.astype(value, xp.float64)
-    if not xp.isdtype(value.dtype, "real floating"):
-        raise TypeError(f"`{name}` must be a real floating array. Got dtype {value.dtype}.")
-    return value
+    xp = array_namespace(array)
+    if xp.isdtype(array.dtype, ("bool", "integral")):
+        array = xp.astype(array, xp.float64)
+    if not xp.isdtype(array.dtype, "real floating"):
+        raise TypeError(f"`{name}` must be a real floating array. Got dtype {array.dtype}.")
+    return array
 
 
 def to_numpy(value: object, name: str) -> np.ndarray:
     """A float64 numpy copy of any array, off its device and out of its graph."""
     if hasattr(value, "detach"):
         value = value.detach().cpu()
-    return as_array(np.asarray(value, dtype=np.float64), name)  # type: ignore[no-any-return]
+    return as_array(np.asarray(value, dtype=np.float64), name)
 
 
 def detached(value: Array) -> Array:
@@ -149,7 +150,7 @@ def generator(rng: object) -> np.random.Generator:
     """A numpy random generator, or a seed for one. There is no global seed."""
     if isinstance(rng, np.random.Generator):
         return rng
-    if isinstance(rng, numbers.Integral) and not isinstance(rng, bool):
+    if isinstance(rng, int | np.integer) and not isinstance(rng, bool):
         return np.random.default_rng(int(rng))
     raise TypeError(
         "`rng` must be a numpy.random.Generator or an integer seed, so that the draw can be repeated. "

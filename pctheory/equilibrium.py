@@ -296,6 +296,7 @@ def _mismatch(output: Array, y: Array, first: Array) -> float:
     except (TypeError, RuntimeError):
         return 0.0
 
+
 def _sizes(net: LinearPCN) -> tuple[tuple[int, ...], int]:
     return net.widths[1:], net.widths[-1]
 

@@ -9,7 +9,9 @@ ROOT = Path(__file__).parent.parent
 
 
 def test_the_example_prints_what_the_readme_shows():
-    code, output = re.search(r"```python\n(.*?)```\n\n```\n(.*?)```", (ROOT / "README.md").read_text(), re.S).groups()
+    code, output = re.search(
+        r"```python\n(.*?)```\n\n```\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL
+    ).groups()
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
     numbers = re.compile(r"-?\d+\.?\d*(?:e[+-]?\d+)?")
     assert numbers.sub("#", done.stdout) == numbers.sub("#", output)
