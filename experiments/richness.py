@@ -1,0 +1,66 @@
+r"""Do rich networks stay close to backpropagation?
+
+Innocenti et al. 2026 (arXiv:2602.07697), figures A.3 and A.22: the toy problem of the limits at one large width, with the
+output divided by gamma and the learning rate multiplied by its square. At initialisation s - 1 falls as the inverse square of
+gamma; what does training do to it? Claim: rich-drift.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from experiments._limits_toy import toy_data, toy_run
+from experiments._progress import Progress
+from pctheory import expected_rescaling
+
+
+@dataclass(frozen=True)
+class Config:
+    """The published settings."""
+
+    width: int = field(default=2048, metadata={"label": "width N"})
+    gammas: tuple[float, ...] = field(default=(0.1, 0.5, 1.0, 2.0, 3.0, 4.0), metadata={"label": "gamma"})
+    hidden: int = field(default=4, metadata={"label": "hidden layers H"})
+    inputs: int = 40
+    samples: int = 20
+    rate: float = 0.025
+    steps: int = field(default=100, metadata={"label": "iterations"})
+    seeds: int = field(default=3, metadata={"label": "seeds"})
+    seed: int = 0
+
+
+PROFILES = {
+    "quick": Config(width=32, gammas=(0.5, 2.0), hidden=2, inputs=6, samples=4, steps=20, seeds=2),
+    "cpu": Config(width=512),
+    "full": Config(),
+}
+
+
+def cell(config: Config, gamma: float, seed: int) -> dict[str, Any]:
+    """One run of predictive coding."""
+    data = toy_data(config.inputs, config.samples, config.seed)
+    widths = [config.inputs, *[config.width] * config.hidden, 1]
+    options = {"parameterisation": "mupc", "skips": True, "gamma": gamma}
+    rng = np.random.default_rng([config.seed, seed])
+    return toy_run(data, widths, options, "pc", config.rate, config.steps, rng)
+
+
+def run(config: Config, progress: Progress) -> dict[str, Any]:
+    """Curves (gammas, seeds, iterations)."""
+    cells = [{"gamma": g, "seed": s} for g in config.gammas for s in range(config.seeds)]
+    found = progress.cells(cell, cells)
+    shape = (len(config.gammas), config.seeds, -1)
+    widths = [config.inputs, *[config.width] * config.hidden, 1]
+    laws = [expected_rescaling(widths, "mupc", skips=True, gamma=g)[0, 0] - 1 for g in config.gammas]
+    return {
+        "gammas": np.array(config.gammas),
+        "steps": np.arange(config.steps + 1),
+        "law": np.array(laws),
+        **{
+            k: np.array([f[k] for f in found]).reshape(shape)
+            for k in ("loss", "energy", "excess", "rescaled", "extra", "cosine")
+        },
+    }
