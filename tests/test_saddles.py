@@ -143,6 +143,28 @@ def test_the_two_conditions_are_sufficient_and_there_all_hidden_errors_vanish(ca
     np.testing.assert_allclose(loss.value(net), eq.energy, atol=1e-7 * scale**2)
 
 
+@pytest.mark.claim("critical-points")
+@pytest.mark.road("empirical")
+def test_inference_at_a_critical_point_ends_without_hidden_error_and_nothing_is_learned(rng):
+    x = rng.standard_normal((12, 3))
+    data = Data(x, x @ rng.standard_normal((3, 2)))
+    u = np.linalg.eigh(data.yy)[1][:, :1]  # the smaller eigenvector of S_yy
+    fit = np.linalg.lstsq(data.x, data.y @ u, rcond=None)[0].T
+    net = LinearPCN([np.vstack([fit, 0 * fit]), np.eye(2), u @ np.array([[1.0, 0.7]])])
+    at = [torch.tensor(a) for a in (data.x, data.y)]
+    maps = plain_torch.as_maps(plain_torch.tensors(net), net)
+    start = plain_torch.errors_of(maps, [*plain_torch.forward(maps, at[0])[:-1], at[1]])
+    z = plain_torch.infer(maps, *at, 500)
+    hidden = plain_torch.errors_of(maps, z)[:-1]
+    assert float(start[-1].abs().max()) > 0.1
+    assert max(float(e.abs().max()) for e in hidden) < 1e-12
+    assert max(float(g.abs().max()) for g in plain_torch.local_gradient(maps, net, z)) < 1e-12
+    # elsewhere, hidden errors remain
+    moved = [maps[0], maps[1], maps[2] + 0.3 * torch.ones_like(maps[2])]
+    z = plain_torch.infer(moved, *at, 500)
+    assert float(plain_torch.errors_of(moved, z)[0].abs().max()) > 1e-2
+
+
 SETTINGS = [
     # widths, noise rank of the outputs
     ((2, 2, 2), 0),
@@ -329,6 +351,7 @@ def test_the_infimum_of_the_loss_is_the_best_map_of_the_networks_rank(seed):
 
 
 @pytest.mark.claim("strict-saddles")
+@pytest.mark.claim("zero-rank-saddles")
 @pytest.mark.road("empirical")
 def test_training_leaves_a_saddle_at_the_rate_of_its_curvature_where_backprop_stays(rng):
     """From a tiny push along the certificate PC grows by 1 - step * curvature a step; BP stands still."""

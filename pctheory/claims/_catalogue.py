@@ -13,6 +13,7 @@ __all__ = ["SECTIONS", "Catalogue"]
 SECTIONS = {
     "equilibrium": "Equilibrium",
     "inference": "Inference dynamics",
+    "landscape": "Landscape",
     "trust_region": "The trust region",
     "parameterisation": "Parameterisations, conditioning and limits",
     "learning": "Learning through inference",
