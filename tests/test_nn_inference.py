@@ -5,11 +5,11 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-import pctheory  # noqa: E402
-from pctheory import Data, LinearPCN  # noqa: E402
-from pctheory.nn import PCN, InferenceSettings, infer  # noqa: E402
-from pctheory.nn._frame import State  # noqa: E402
-from pctheory.nn.inference import Problem, Trace, descend  # noqa: E402
+import pctheory
+from pctheory import Data, LinearPCN
+from pctheory.nn import PCN, InferenceSettings, infer
+from pctheory.nn._frame import State
+from pctheory.nn.inference import Problem, Trace, descend
 
 EPS = float(np.finfo(np.float64).eps)
 DESCENTS = {
@@ -117,7 +117,7 @@ def test_the_local_rule_at_equilibrium_is_the_gradient_of_the_equilibrated_energ
 
 @pytest.mark.claim("activity-hessian")
 def test_the_gradient_of_inference_is_affine_with_the_hessian_of_the_theory():
-    net, data = linear_problem(matrix_precisions())
+    net, _ = linear_problem(matrix_precisions())
     model = PCN.from_linear(net)
     hessian = np.asarray(pctheory.activity_hessian(net).to_dense())
     frame = model.frame()

@@ -1,15 +1,16 @@
 """The torch module: its energy, analytic gradients and stacks, against autograd of the plain definition."""
 
 import copy
+from itertools import pairwise
 
 import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
 
-import pctheory  # noqa: E402
-from pctheory import Data, LinearPCN  # noqa: E402
-from pctheory.nn import PCN  # noqa: E402
+import pctheory
+from pctheory import Data, LinearPCN
+from pctheory.nn import PCN
 
 EPS = float(np.finfo(np.float64).eps)
 WIDTHS = (5, 6, 6, 6, 4, 4, 4, 3)
@@ -49,9 +50,7 @@ def modules(activation="relu", output="mse", **options):
 @pytest.mark.parametrize("skips", [False, True])
 @pytest.mark.parametrize("parameterisation, gamma", [("sp", 1.0), ("ntp", 0.7), ("mupc", 2.0)])
 def test_analytic_gradients_are_those_of_the_plain_energy(activation, output, skips, parameterisation, gamma):
-    pattern = [
-        skips and 0 < i < 6 and a == b for i, (a, b) in enumerate(zip(WIDTHS, WIDTHS[1:], strict=False))
-    ]
+    pattern = [skips and 0 < i < 6 and a == b for i, (a, b) in enumerate(pairwise(WIDTHS))]
     model = modules(activation, output, skips=pattern, parameterisation=parameterisation, gamma=gamma)
     z = random_activities(model, 7, seed=1)
     energy = model.energy(z)

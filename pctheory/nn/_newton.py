@@ -273,31 +273,50 @@ def _line_search(
 ) -> bool:
     """Move each sample by the longest of 1, 1/2, 1/4, ... steps that lowers its energy enough; False when none moved.
 
-    With a smooth activation the step is taken in the errors and rolled forward through the network, so that curvature cannot
-    open errors in hidden layers that the linearised problem had closed. With a kink it is taken in the activities, where the
-    network is linear between kinks and a unit can be brought to rest at one.
+    The step is taken in the errors and rolled forward through the network, so that curvature cannot open errors in hidden
+    layers that the linearised problem had closed. With a kink it is first tried in the activities, where a unit can be brought
+    to rest at one.
     """
     frame, state = problem.frame, problem.state
     old = [z.clone() for z in state.hidden]
-    changes = _error_changes(local, direction) if local.side is None else direction
-    move = _roll if local.side is None else _walk
+    changes = _error_changes(local, direction)
     length = torch.ones_like(energy)
+    accepted = torch.zeros_like(energy, dtype=torch.bool)
+    result = [z.clone() for z in old]
     rounding = 16 * torch.finfo(energy.dtype).eps * energy.abs()
-    for _ in range(MAX_HALVINGS):
-        move(local, old, changes, length)
+
+    def attempt() -> Tensor:
         slope = torch.zeros_like(energy)
         for gradient, z, z0 in zip(local.gradient, state.hidden, old, strict=True):
             slope += torch.einsum("kbn,kbn->b", gradient, z - z0)
         trial = frame.energy(state)
-        trace.num_passes += 0.5 if local.side is not None else 1
-        good = trial <= energy + ARMIJO * slope.clamp(max=0) + rounding
-        if bool(good.all()):
+        trace.num_passes += 0.5
+        return trial <= energy + ARMIJO * slope.clamp(max=0) + rounding
+
+    for _ in range(MAX_HALVINGS):
+        good = torch.zeros_like(accepted)
+        if local.side is not None:
+            _walk(local, old, direction, length)
+            good = attempt()
+            _keep(result, state.hidden, good & ~accepted)
+        if not bool((accepted | good).all()):
+            _roll(local, old, changes, length)
+            trace.num_passes += 0.5
+            rolled = attempt()
+            _keep(result, state.hidden, rolled & ~good & ~accepted)
+            good = good | rolled
+        accepted = accepted | good
+        if bool(accepted.all()):
             break
-        length = torch.where(good, length, 0.5 * length)
-    else:
-        for z, z0 in zip(state.hidden, old, strict=True):
-            z.copy_(torch.where(good[None, :, None], z, z0))
+        length = torch.where(accepted, length, 0.5 * length)
+    for z, new in zip(state.hidden, result, strict=True):
+        z.copy_(new)
     return any(not torch.equal(z, z0) for z, z0 in zip(state.hidden, old, strict=True))
+
+
+def _keep(result: list[Tensor], values: list[Tensor], chosen: Tensor) -> None:
+    for kept, value in zip(result, values, strict=True):
+        kept.copy_(torch.where(chosen[None, :, None], value, kept))
 
 
 def _walk(local: _Local, old: list[Tensor], direction: list[Tensor], length: Tensor) -> None:
@@ -328,7 +347,8 @@ def _error_changes(local: _Local, direction: list[Tensor]) -> list[Tensor]:
 def _roll(local: _Local, old: list[Tensor], changes: list[Tensor], length: Tensor) -> None:
     """The forward pass with the errors of `old` plus `length` times `changes`; the result is the state's activities.
 
-    Layer by layer the change of a prediction is added to the old activity, which loses no digits of small steps.
+    Layer by layer the change of a prediction is added to the old activity, which loses no digits of small steps. Units stop
+    at convex kinks as in `_walk`, and held ones stay.
     """
     frame, state, layer = local.frame, local.state, 0
     phi = frame.activation.value
@@ -341,6 +361,9 @@ def _roll(local: _Local, old: list[Tensor], changes: list[Tensor], length: Tenso
                 z = z + (phi(now) - phi(was)) @ frame.maps[layer].mT
                 if frame.skip[layer]:
                     z = z.add_(now - was, alpha=frame.skip[layer])
+            if local.side is not None and local.free is not None:
+                stops = (local.pulls[s][row] < 0) & (z * local.side[s][row] < 0)
+                z = torch.where(stops | (local.free[s][row] == 0), 0, z)
             state.hidden[s][row] = z
             before = (z, z0[row])
             layer += 1
