@@ -36,7 +36,7 @@ def draw(fig: Figure, result: Result) -> None:
         left.errorbar(
             sigma, mean, 2 * np.asarray(error), fmt=marker, ms=3.5, color=color, label=label, elinewidth=0.8
         )
-        name = r"$\sigma^2 \mathrm{tr}(\nabla^2) / 2$" if what == "pc" else None
+        name = r"$\sigma^2\,\mathrm{tr}(\nabla^2)\,/\,2$" if what == "pc" else None
         plotting.theory(left, fine, 0.5 * fine**2 * part[f"curvature/{what}"], label=name)
     left.set(xlabel=r"standard deviation of weight noise $\sigma$", ylabel="mean objective", ylim=(0, None))
     left.legend(loc="upper left", fontsize=7)
@@ -46,7 +46,7 @@ def draw(fig: Figure, result: Result) -> None:
         right.plot(place + shift, values, "o", ms=2, color=color, alpha=0.6, markeredgewidth=0)
         right.plot([place - 0.25, place + 0.25], [np.median(values)] * 2, color="black", lw=1.2)
     right.set_xticks([0, 1, 2], [r"$\mathcal{L}$, BP", r"$\mathcal{L}$, PC", r"$F^*$, PC"])
-    right.set(ylabel="trace of the Hessian", xlim=(-0.5, 2.5), yscale="log")
+    right.set(ylabel="trace of the Hessian", xlim=(-0.5, 2.5), ylim=(0, None))
     plotting.letter([left, right])
 
 
@@ -57,12 +57,14 @@ def caption(result: Result, meta: Meta) -> str:
         np.mean(np.asarray(result["traces"]["loss at pc"]) < np.asarray(result["traces"]["loss at bp"]))
     )
     half = {(w, m): result[w][f"mean/{m}"][-1] for w, m, *_ in _CURVES}
+    top = result["pc"]
+    drift = top["mean/pc"][-1] / (0.5 * max(result["deviations"]) ** 2 * top["curvature/pc"]) - 1
     small = max(abs(z) for z in _scores(result))
     return (
         rf"The toy $f = w_2 w_1 x$, $y = -x$. (a) Mean of the loss and of the energy over {meta.config['draws']} draws of Gaussian weight "
         rf"noise at the minima reached from $(0.744, 0.94)$ (bars: two standard errors), and the Hessian's prediction (lines). At the "
-        rf"smallest noise they agree to {small:.1f} standard errors; the loss then exceeds its line by the exact "
-        rf"$\sigma^4 S_{{xx}} / 2$, the energy falls below its own. At $\sigma = {max(result['deviations']):g}$: loss {half['bp', 'bp']:.2f} "
+        rf"smallest noise they agree to {small:.1f} standard errors; the loss then exceeds its line by exactly "
+        rf"$\sigma^4 S_{{xx}} / 2$; the energy leaves its own by {100 * drift:.0f}% at the largest noise. At $\sigma = {max(result['deviations']):g}$: loss {half['bp', 'bp']:.2f} "
         rf"at BP's minimum and {half['pc', 'bp']:.2f} at PC's, energy {half['pc', 'pc']:.2f} at PC's. The published outcome, PC lower, holds for "
         rf"each rule's own objective, because the Hessian of $F^*$ is that of the loss divided by $1 + w_2^2$; it does not hold "
         rf"for the loss, which is sharper at PC's minimum. (b) Trace of the Hessian at the minima from {meta.config['starts']} random "

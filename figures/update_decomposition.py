@@ -1,0 +1,95 @@
+r"""The two terms of predictive coding's gradient, and other directions, along training from a small start.
+
+Sees: near the saddle the residual term is nearly all of the gradient; later the preconditioned one takes over; the residual
+term survives at the end where the data are noisy.
+"""
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from experiments import update_decomposition
+from experiments._result import Result
+from experiments._store import Meta
+from pctheory import plotting
+
+EXPERIMENT = update_decomposition
+TITLE = "What drives predictive coding"
+SOURCE = "new"
+SIZE = (5.5, 2.3)
+_STYLE = {
+    "pc": ("PC, whole", plotting.COLOURS["pc"], "-"),
+    "pc-preconditioned": ("PC, preconditioned BP", plotting.COLOURS["trust-region"], "-"),
+    "pc-residual": ("PC, residual term", plotting.COLOURS["loss"], "-"),
+    "gd": ("BP", plotting.COLOURS["bp"], "-"),
+    "gauss-newton": ("Gauss-Newton", plotting.COLOURS["gauss-newton"], "--"),
+    "damped-newton": ("damped Newton", plotting.COLOURS["newton"], "--"),
+    "natural-gradient": ("natural gradient", "#92dadd", "--"),
+}
+
+
+def draw(fig: Figure, result: Result) -> None:
+    """Objectives, norms, cosines to PC's direction."""
+    first, second, third = fig.subplots(1, 3)
+    steps = np.asarray(result["steps"]) + 1
+    first.set_yscale("log")
+    plotting.spread(first, steps, result["loss"], plotting.COLOURS["loss"], r"loss $\mathcal{L}$")
+    plotting.spread(first, steps, result["energy"], plotting.COLOURS["pc"], r"energy $F^*$")
+    plotting.spread(
+        first,
+        steps,
+        np.asarray(result["rescaling"]) - 1,
+        plotting.COLOURS["quiet"],
+        r"$\lambda_{\max}(S) - 1$",
+        linestyle=":",
+    )
+    first.set_ylim(1e-3, None)
+    first.legend(fontsize=7, loc="lower center")
+    second.set_yscale("log")
+    lines = []
+    for name, (label, color, style) in _STYLE.items():
+        lines.append(plotting.spread(second, steps, result["norm"][name], color, label, linestyle=style))
+        if name != "pc":
+            plotting.spread(third, steps, result["cosine"][name], color, label, linestyle=style)
+    third.axhline(0, color=plotting.COLOURS["quiet"], lw=0.5, zorder=0)
+    first.set(title="objectives")
+    second.set(title="norm of the direction")
+    third.set(title="cosine to PC's direction", ylim=(-0.1, 1.05))
+    for ax in (first, second, third):
+        ax.set(xscale="log", xlabel="iteration + 1")
+    fig.legend(handles=lines, loc="outside lower center", ncols=4, fontsize=7)
+    plotting.letter([first, second, third])
+
+
+def _share(result: Result, index: int) -> float:
+    """Norm of the residual term over that of both, mean over seeds."""
+    norm = result["norm"]
+    parts = [np.asarray(norm[name])[:, index] for name in ("pc-residual", "pc-preconditioned")]
+    return float(np.mean(parts[0] / (parts[0] + parts[1])))
+
+
+def caption(result: Result, meta: Meta) -> str:
+    """Shares of the two terms, errors of the heuristic."""
+    heuristic = np.asarray(result["heuristic"])
+    cosine = np.asarray(result["cosine"]["gd"])
+    c = meta.config
+    return (
+        rf"Gradient descent on $F^*$ from weights of standard deviation {c['sigma']:g} (widths {' - '.join(map(str, c['widths']))}, linear "
+        rf"teacher, noise {c['noise']:g}, learning rate {c['learning_rate']:g}, {c['seeds']} seeds: mean and one standard "
+        rf"deviation). (b, c) The two terms of its gradient, and the directions of other rules at the same weights. At the start the "
+        rf"residual term, which backprop does not have, is {100 * _share(result, 0):.0f}% of the sum of the two norms, at the end "
+        rf"{100 * _share(result, -1):.0f}%: it does not vanish there, because the noise remains, and goes on to inflate $S$ when the loss has settled. BP's direction has a cosine of "
+        rf"{cosine[:, 0].mean():.2f} to PC's at the start, at most {cosine.mean(axis=0).max():.2f} on the way and {cosine[:, -1].mean():.2f} at the end. "
+        rf"Taking BP's gradient in place of the preconditioned one (the heuristic of the trust-region picture) errs by "
+        rf"{100 * heuristic[:, 0].mean():.1g}% of PC's gradient at the start and by up to a factor of {heuristic.mean(axis=0).max():.2g} later, "
+        rf"once $S$ differs from the identity. ({meta.setting}.)"
+    )
+
+
+def numbers(result: Result) -> dict[str, str | float]:
+    """Shares and the error of the heuristic."""
+    heuristic = np.asarray(result["heuristic"])
+    return {
+        "residual-share-start": f"{100 * _share(result, 0):.0f}",
+        "residual-share-end": f"{100 * _share(result, -1):.0f}",
+        "heuristic-worst": f"{heuristic.mean(axis=0).max():.2g}",
+    }
