@@ -26,13 +26,13 @@ class Config:
     """The published width."""
 
     width: int = field(default=128, metadata={"label": "width N"})
-    hidden: tuple[int, ...] = field(default=(1, 4, 16), metadata={"label": "hidden layers H"})
+    hidden: tuple[int, ...] = field(default=(2, 4, 16), metadata={"label": "hidden layers H"})
     points: int = field(default=300, metadata={"label": "points of the densities"})
     seed: int = 0
 
 
 PROFILES = {
-    "quick": Config(width=32, hidden=(1, 3), points=30),
+    "quick": Config(width=32, hidden=(2, 3), points=30),
     "cpu": Config(),
     "full": Config(),
 }

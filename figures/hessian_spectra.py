@@ -64,6 +64,7 @@ def caption(result: Result, meta: Meta) -> str:
         r"Marchenko and Pastur's law shifted by 1, with edges 1 and 5; the couplings O fill the density of their Dyson "
         r"equation up to $2\sqrt{2}$ (dotted); the two share their weights, so H is not their free sum, but it is $J^T J$ with "
         r"an independent Gaussian part in J and follows a matrix Dyson equation of its own at every depth. Bottom: residual "
-        r"mupc networks, for which one hidden layer is no longer Marchenko and Pastur's. The published figure treats D and O; "
+        r"mupc networks, whose spectrum breaks into bands at its lower end, one for each slow mode of the chain of layers; the "
+        r"axes are cut at 1.5. The published figure treats D and O; "
         rf"the density of H is new. ({meta.setting}.)"
     )

@@ -1,0 +1,93 @@
+r"""Condition numbers in the two coordinates, and the energy gap of every solver against equal work.
+
+Sees: kappa in the activities grows like the square of the depth and in the errors stays near 1; descent in the errors needs
+a handful of gradients where descent in the activities needs thousands; conjugate gradients end after n_L.
+"""
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from experiments import coordinates_conditioning
+from experiments._result import Result
+from experiments._store import Meta
+from pctheory import plotting
+from pctheory.plotting.style import CYCLE
+
+EXPERIMENT = coordinates_conditioning
+TITLE = "The cost of inference belongs to its coordinates"
+SOURCE = "new"
+SIZE = (5.5, 4.1)
+
+SOLVERS = {
+    "gd": ("descent", CYCLE[0]),
+    "momentum": ("heavy ball", CYCLE[1]),
+    "heun": ("Heun", CYCLE[4]),
+    "adam": ("Adam", CYCLE[5]),
+    "cg": ("conjugate gradients", CYCLE[3]),
+    "error-gd": ("descent, errors", CYCLE[2]),
+    "error-cg": ("conjugate gradients, errors", CYCLE[6]),
+}
+
+
+def draw(fig: Figure, result: Result) -> None:
+    """First panel: condition numbers. Others: gap against work, one depth each."""
+    axes = fig.subplots(2, 2)
+    ax, hidden = axes[0, 0], result["kappa hidden"]
+    ax.set(xscale="log", yscale="log", xlabel="hidden layers $H$", ylabel="condition number")
+    plotting.measured(ax, hidden, result["kappa activities"], label="activities")
+    plotting.measured(ax, hidden, result["kappa errors"], label="errors", color=plotting.COLOURS["highlight"])
+    plotting.theory(ax, hidden, result["kappa mean"], label=r"$\mathrm{E}\,\mathrm{tr}\,S / n_L$")
+    middle = len(hidden) // 2
+    square = result["kappa activities"][middle] * (hidden / hidden[middle]) ** 2
+    ax.plot(hidden, square, ":", color=plotting.COLOURS["quiet"], label="$H^2$", linewidth=0.9)
+    plotting.log2_axis(ax, "x")
+    ax.legend()
+    for ax, h in zip(axes.flat[1:], result["hidden"], strict=False):
+        for method, (label, colour) in SOLVERS.items():
+            trace = result[int(h)][method]
+            kept = np.isfinite(trace["products"]) & (trace["gaps"] > 0)
+            line = "--" if method.startswith("error") else "-"
+            ax.plot(
+                np.maximum(trace["products"][kept], 0.5), trace["gaps"][kept], line, color=colour, label=label
+            )
+        work = result[int(h)]["exact"]["products"]
+        ax.axvline(float(np.nanmax(work)), color="black", linewidth=0.9, label="closed form")
+        ax.set(xscale="log", yscale="log", ylim=(1e-8, 2), xlim=(0.4, None))
+        ax.set(xlabel="gradients of the batch", ylabel="relative gap", title=f"$H = {h}$")
+    for ax in axes.flat[1 + len(result["hidden"]) :]:
+        ax.set_visible(False)
+    plotting.legend_outside(fig, axes.flat[1], "bottom", ncols=4)
+    plotting.letter(axes)
+
+
+def numbers(result: Result) -> dict[str, str | float]:
+    """Gradients to 1e-6 of the gap by solver and depth."""
+    found: dict[str, str | float] = {}
+    for h in result["hidden"]:
+        for method in (*SOLVERS, "exact"):
+            work = result[int(h)][method]["work"]
+            found[f"{method}-{h}"] = f"{work:.0f}" if np.isfinite(work) and work >= 10 else f"{work:.1f}"
+    return found
+
+
+def caption(result: Result, meta: Meta) -> str:
+    """What was run and what it shows."""
+    n, (first, last) = numbers(result), (result["hidden"][0], result["hidden"][-1])
+    limit = meta.config["max_products"]
+
+    def show(method: str, h: int) -> str:
+        return f"more than {limit}" if n[f"{method}-{h}"] == "inf" else str(n[f"{method}-{h}"])
+
+    def both(method: str) -> str:
+        return f"{show(method, first)} and {show(method, last)}"
+
+    return (
+        rf"Residual mupc networks of width {meta.config['width']} with {meta.config['outputs']} outputs at initialisation. (a) "
+        r"Condition number of inference in the activities and in the coordinates of the errors, where it is "
+        r"$\lambda_{\max}(S)$ (black: the mean of the diagonal of S, which is below the largest eigenvalue of several "
+        rf"outputs). (b-d) Energy gap, relative to the feedforward pass, against work in gradients of the batch. To "
+        rf"$10^{{-6}}$ of the gap at $H = {first}$ and {last}: descent {both('gd')}, heavy ball {both('momentum')}, Heun "
+        rf"{both('heun')}, Adam (best of {len(meta.config['adam_rates'])} learning rates) {both('adam')}, conjugate gradients "
+        rf"{both('cg')}; in the errors descent {both('error-gd')}, conjugate gradients {both('error-cg')}; the closed form costs "
+        rf"{both('exact')}. Constant steps are the best for the known spectrum. ({meta.setting}.)"
+    )

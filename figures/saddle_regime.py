@@ -1,0 +1,96 @@
+r"""Narrow deep networks on the toy problem: loss and energy of PC, loss of BP; and times to half of the loss from several sigma.
+
+Sees: PC leaves the saddle of deep narrow networks sooner; the advantage holds for small initialisations and reverses at
+ordinary scale.
+"""
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from experiments import saddle_regime
+from experiments._result import Result
+from experiments._store import Meta
+from pctheory import plotting
+
+EXPERIMENT = saddle_regime
+TITLE = "The saddle regime"
+SOURCE = "LIM A.4, A.23"
+SIZE = (5.5, 5.0)
+
+
+def draw(fig: Figure, result: Result) -> None:
+    """Rows: widths. Columns: depths. Bottom: iterations to half of the loss against sigma."""
+    top, bottom = fig.subfigures(2, 1, height_ratios=(len(result["widths"]), 1.25))
+    widths, hidden = [int(n) for n in result["widths"]], [int(h) for h in result["hidden"]]
+    axes = top.subplots(len(widths), len(hidden), sharex=True, sharey=True, squeeze=False)
+    steps = result["steps"]
+    for row, n in zip(axes, widths, strict=True):
+        for ax, h in zip(row, hidden, strict=True):
+            part = result[n][h]
+            plotting.spread(ax, steps, part["bp"]["loss"], plotting.COLOURS["bp"], "BP, loss", linewidth=1.0)
+            plotting.spread(ax, steps, part["pc"]["loss"], plotting.COLOURS["pc"], "PC, loss", linewidth=1.0)
+            ax.plot(
+                steps,
+                np.nanmean(part["pc"]["energy"], axis=0),
+                ":",
+                color=plotting.COLOURS["pc"],
+                label="PC, energy",
+            )
+            ax.set_ylim(0, 0.8)
+            ax.set_title(f"$N = {n}$, $H = {h}$", fontsize=7.5)
+        row[0].set_ylabel("loss, energy")
+    for ax in axes[-1]:
+        ax.set_xlabel("iteration")
+    plotting.legend_outside(top, axes, "bottom")
+    depths = [int(h) for h in result["sigma hidden"]]
+    panels = np.atleast_1d(bottom.subplots(1, len(depths), sharey=True))
+    sigmas = result["sigmas"]
+    last = steps[-1]
+    for ax, h in zip(panels, depths, strict=True):
+        ax.set(xscale="log", yscale="log", xlabel=r"$\sigma$", title=f"sp, $N = 8$, $H = {h}$")
+        for rule in ("bp", "pc"):
+            times = np.array([result["sigma"][h][f"{s:g}"][rule]["half"] for s in sigmas])
+            reached = np.isfinite(times).all(axis=1)
+            middle = np.median(np.where(np.isfinite(times), times, 1.5 * last), axis=1)
+            colour = plotting.COLOURS[rule]
+            ax.plot(sigmas, middle, "-", color=colour, linewidth=0.8)
+            ax.plot(sigmas[reached], middle[reached], "o", color=colour, label=rule.upper())
+            ax.plot(sigmas[~reached], middle[~reached], "^", color=colour, markerfacecolor="white")
+    panels[0].set_ylabel("iterations to half")
+    panels[0].legend(fontsize=7)
+
+
+def numbers(result: Result) -> dict[str, str | float]:
+    """Median iterations to half of the loss by depth, sigma and rule."""
+    found: dict[str, str | float] = {}
+    for h in result["sigma hidden"]:
+        for s in result["sigmas"]:
+            for rule in ("pc", "bp"):
+                middle = np.median(result["sigma"][int(h)][f"{s:g}"][rule]["half"])
+                found[f"{rule}-{h}-{s:g}"] = f"{middle:.0f}"
+    for n in result["widths"]:
+        for h in result["hidden"]:
+            for rule in ("pc", "bp"):
+                found[f"{rule}-loss-{n}-{h}"] = (
+                    f"{np.nanmean(result[int(n)][int(h)][rule]['loss'][:, -1]):.2g}"
+                )
+    return found
+
+
+def caption(result: Result, meta: Meta) -> str:
+    """What was run, what agrees, what does not."""
+    n = numbers(result)
+    first = int(result["sigma hidden"][-1])
+    times = "; ".join(
+        rf"$\sigma = {s:g}$: {n[f'pc-{first}-{s:g}']} (PC), {n[f'bp-{first}-{s:g}']} (BP)"
+        for s in result["sigmas"]
+    )
+    deep, wide = int(result["hidden"][-1]), int(result["widths"][-1])
+    return (
+        rf"Toy problem of the limits, narrow networks without skips. Top: mupc and its own initialisation, {meta.config['steps']} "
+        rf"iterations at base rate {meta.config['rate']:g}, mean and deviation over {meta.config['seeds']} seeds; at "
+        rf"$N = {wide}$, $H = {deep}$ the last loss is {n[f'pc-loss-{wide}-{deep}']} (PC) and {n[f'bp-loss-{wide}-{deep}']} (BP). "
+        rf"A low energy is not a low loss: S grows as well. Bottom: iterations until the loss is half of its first value, standard "
+        rf"parameterisation, weights of standard deviation $\sigma$, median over seeds (open triangles: not within the run in some "
+        rf"seed); at $H = {first}$ {times} (inf: not reached). ({meta.setting}.)"
+    )
