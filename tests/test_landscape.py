@@ -307,6 +307,16 @@ def test_the_ends_at_a_flat_minimum_converge(rng):
     assert ends.smallest_residuals[0] < 1e-6 * ends.largest[0]
 
 
+def test_a_zero_hessian_has_zero_ends(rng):
+    net = LinearPCN.zeros((12, 10, 15, 8))
+    data = Data(rng.standard_normal((40, 12)), rng.standard_normal((40, 8)))
+    ends = extreme_eigenvalues(MSELoss(data), net, k=2)
+    for values in (ends.smallest, ends.largest, ends.smallest_residuals, ends.largest_residuals):
+        np.testing.assert_array_equal(values, [0.0, 0.0])
+    rows = np.vstack([ends.smallest_vectors, ends.largest_vectors])
+    np.testing.assert_allclose(rows @ rows.T, np.eye(4), atol=1e-12)
+
+
 def test_small_and_large_networks_take_the_same_keywords(rng):
     data = Data(rng.standard_normal((5, 1)), rng.standard_normal((5, 1)))
     ends = extreme_eigenvalues(EquilibratedEnergy(data), LinearPCN.zeros((1, 2, 1)), k=2)

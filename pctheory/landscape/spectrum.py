@@ -95,6 +95,14 @@ def extreme_eigenvalues(
         values, columns = np.linalg.eigh(_check.to_numpy(objective.hessian(net), "hessian"))
         small, large = values[:wanted], values[::-1][:wanted]
         small_rows, large_rows = columns.T[:wanted], columns.T[::-1][:wanted]
+    elif not np.any(operator @ _start(size)):  # a random vector is mapped to 0: so is every other
+        rows = np.linalg.qr(np.random.default_rng(0).standard_normal((size, 2 * wanted)))[0].T
+        small, large, small_rows, large_rows = (
+            np.zeros(wanted),
+            np.zeros(wanted),
+            rows[:wanted],
+            rows[wanted:],
+        )
     else:
         norm = abs(_top(operator, 1.0, 0.0, 1, 1e-2, "LM")[0][0])
         shift = 1.1 * norm if norm > 0 else 1.0
@@ -108,6 +116,11 @@ def extreme_eigenvalues(
     return HessianEnds(small, large, small_rows, large_rows, residuals[0], residuals[1], net)
 
 
+def _start(size: int) -> np.ndarray:
+    """The same vector every time, with a part along every eigenvector."""
+    return np.random.default_rng(0).standard_normal(size)
+
+
 def _top(
     operator: LinearOperator, sign: float, shift: float, k: int, tolerance: float, which: Literal["LM", "LA"]
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -116,7 +129,7 @@ def _top(
     shifted = LinearOperator(
         operator.shape, matvec=lambda v: sign * (operator @ v) + shift * v, dtype=np.float64
     )
-    start = np.random.default_rng(0).standard_normal(size)
+    start = _start(size)
     try:
         values, columns = eigsh(
             shifted, k=k, which=which, v0=start, tol=tolerance, ncv=min(size, max(2 * k + 1, 40)), maxiter=300

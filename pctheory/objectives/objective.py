@@ -145,7 +145,7 @@ class _DataObjective(Objective):
         data = self._cast(net)
         products = _hidden_products(net)
         metric = self._metric(net, products)
-        residual = data.y - (data.x @ transpose(net.maps[0])) @ transpose(products[0])
+        residual = data.y - data.x @ transpose(products[0] @ net.maps[0])  # n_L rows of products, not B
         return metric, data, metric.whiten(residual)
 
     def _cast(self, net: LinearPCN) -> Data:
