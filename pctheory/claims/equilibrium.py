@@ -36,7 +36,7 @@ CLAIMS = (
         r"- \tfrac12 \log\det S - \tfrac{n_L}{2} \log 2\pi$.",
         _SETTING,
         _SAD + ", proof of Theorem 1",
-        ("numerical",),
+        ("symbolic", "numerical"),
         "pctheory.equilibrium",
         (),
     ),
@@ -110,7 +110,7 @@ CLAIMS = (
         r"compresses exactly to at most $n_0 + n_L$ rows, the triangular factor of $[x\; y]$.",
         "Linear network, quadratic energy.",
         "this work",
-        ("numerical",),
+        ("symbolic", "numerical"),
         "pctheory.data",
     ),
 )

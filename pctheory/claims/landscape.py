@@ -126,7 +126,7 @@ CLAIMS = (
         r"initialisation sooner and is the slower one from weights of order one.",
         "Linear network, one output, matched scales.",
         "this work (measured)",
-        ("numerical",),
+        ("numerical", "empirical"),
         "pctheory.flow",
     ),
     Claim(
