@@ -1,0 +1,118 @@
+r"""Training loss of ten-layer networks: BP against PC, by activation.
+
+Sees (published): linear: PC at the floor about three times earlier; tanh: earlier, then BP slightly lower; ReLU: BP stuck
+long, PC not.
+"""
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from experiments import tr_deep_nets
+from experiments._result import Result
+from experiments._store import Meta
+from pctheory import plotting
+
+EXPERIMENT = tr_deep_nets
+TITLE = "Ten layers"
+SOURCE = "TR, 10 layers"
+SIZE = (5.5, 2.0)
+_NAMES = {"bp": "BP", "pc": "PC"}
+
+
+def _activations(result: Result) -> list[str]:
+    return [name for name in ("linear", "tanh", "relu") if name in result]
+
+
+def _smooth(curve: np.ndarray, points: int) -> np.ndarray:
+    """Running mean over the last `points` points."""
+    total = np.cumsum(np.concatenate([np.zeros(points), curve]))
+    count = np.minimum(np.arange(1, len(curve) + 1), points)
+    return (total[points:] - total[:-points]) / count
+
+
+def draw(fig: Figure, result: Result) -> None:
+    """One panel an activation."""
+    names = _activations(result)
+    axes = np.atleast_1d(fig.subplots(1, len(names), sharey=True))
+    for ax, name in zip(axes, names, strict=True):
+        for rule, label in _NAMES.items():
+            curves = np.asarray(result[name][rule]["loss"])
+            color = plotting.COLOURS[rule]
+            for curve in curves:
+                ax.plot(result["steps"], curve, color=color, lw=0.4, alpha=0.4)
+            rate = result[name][rule]["learning_rate"]
+            smooth = np.mean([_smooth(c, 10) for c in curves], axis=0)
+            ax.plot(result["steps"], smooth, color=color, lw=1.6, label=rf"{label} ($\eta = {rate:g}$)")
+        ax.set(title={"relu": "ReLU"}.get(name, name), xlabel="iteration", ylim=(0, None))
+        ax.legend(fontsize=7, loc="lower left")
+    axes[0].set_ylabel(r"loss $\mathcal{L}$")
+    plotting.letter(list(axes))
+
+
+def lead(result: Result, name: str) -> float:
+    """Iterations of BP over those of PC to the larger of the two final losses (smoothed); below 1: BP is ahead."""
+    steps = np.asarray(result["steps"])
+    smooth = {
+        rule: np.mean([_smooth(c, 10) for c in np.asarray(result[name][rule]["loss"])], axis=0)
+        for rule in _NAMES
+    }
+    level = max(float(s[-1]) for s in smooth.values())
+    first = {rule: float(steps[np.flatnonzero(s <= level)[0]]) for rule, s in smooth.items()}
+    return first["bp"] / max(first["pc"], 1.0)
+
+
+def _end(result: Result, name: str, rule: str) -> float:
+    return float(np.mean([_smooth(c, 10)[-1] for c in np.asarray(result[name][rule]["loss"])]))
+
+
+def caption(result: Result, meta: Meta) -> str:
+    """Final losses, leads, what was equilibrated."""
+    c = meta.config
+    ends = "; ".join(
+        f"{name} {_end(result, name, 'bp'):.3f} and {_end(result, name, 'pc'):.3f}"
+        for name in _activations(result)
+    )
+    leads = ", ".join(f"{name} {lead(result, name):.1f}" for name in _activations(result))
+    gaps = ", ".join(f"{name} {result[name]['pc']['gap']:.0e}" for name in _activations(result))
+    seeds = "one seed" if c["seeds"] == 1 else f"{c['seeds']} seeds"
+    return (
+        rf"Networks of {c['depth']} layers and width {c['width']} on {result['dataset']}: loss of the training batch (thin) and its running "
+        rf"mean (thick), stochastic gradient descent from PyTorch's default initial weights, {seeds}, each rule with the best of the learning "
+        rf"rates {', '.join(f'{r:g}' for r in c['learning_rates'])} at one scale. Loss at the end, BP and PC: {ends}. BP needs, to the "
+        rf"level that both reach, this many times the iterations of PC: {leads}. {_verdict(result)} PC learns where Newton-Krylov inference "
+        rf"stops: the activity gradient is down to this fraction of its start (largest of first and last weights): {gaps}. The linear "
+        rf"network is at equilibrium, the others as near to it as these numbers say. ({meta.setting}.)"
+    )
+
+
+def _verdict(result: Result) -> str:
+    """The published outcome, activation by activation."""
+    words = []
+    if lead(result, "linear") > 1.2:
+        words.append(
+            f"With linear units PC is ahead as published, by {lead(result, 'linear'):.1f} instead of about 3."
+        )
+    else:
+        words.append("With linear units PC's published lead does not appear.")
+    if "tanh" in result:
+        lower = _end(result, "tanh", "bp") < _end(result, "tanh", "pc")
+        words.append(
+            ("With tanh PC is earlier" if lead(result, "tanh") > 1.1 else "With tanh PC is not earlier")
+            + (
+                ", and BP ends lower, as published."
+                if lower
+                else "; BP, published as slightly lower at the end, is not yet there."
+            )
+        )
+    stuck = _end(result, "relu", "bp") > 1.1 * _end(result, "relu", "pc")
+    words.append(
+        "With ReLU BP is stuck longer, as published."
+        if stuck
+        else "With ReLU both are held up alike, against the published outcome."
+    )
+    return " ".join(words)
+
+
+def numbers(result: Result) -> dict[str, str | float]:
+    """Leads of PC."""
+    return {f"{name}-lead": f"{lead(result, name):.1f}" for name in _activations(result)}
