@@ -88,7 +88,13 @@ class Data:
         columns = n_x + self.y.shape[1]
         if self.num_samples <= columns:
             return self
-        root = xp.linalg.qr(xp.concat((self.x, self.y), axis=1), mode="reduced")[1]
+        root: Array = None
+        block = 4 * columns
+        # block by block: the memory and the cache see 5 (n_0 + n_L) rows at a time
+        for start in range(0, self.num_samples, block):
+            rows = xp.concat((self.x[start : start + block, :], self.y[start : start + block, :]), axis=1)
+            rows = rows if root is None else xp.concat((root, rows), axis=0)
+            root = xp.linalg.qr(rows, mode="reduced")[1]
         root = root * math.sqrt(columns / self.num_samples)  # moments are means over the rows
         return Data(root[:, :n_x], root[:, n_x:])
 
