@@ -9,6 +9,7 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
+from listing import assert_none
 
 from pctheory import claims as package
 from pctheory.claims import Catalogue, Claim, claims
@@ -36,38 +37,39 @@ def labels():
 
 
 def test_every_marker_names_a_claim():
-    unknown = {f"{t.path}:{t.line} {t.claim}" for t in TESTS if t.claim not in claims}
-    assert not unknown, f"markers that name no claim: {sorted(unknown)}"
+    unknown = {f"{t.claim} in {t.path}:{t.line}" for t in TESTS if t.claim not in claims}
+    assert_none(unknown, "Markers must name a claim of the catalogue")
 
 
 def test_the_roads_that_a_claim_lists_are_the_roads_that_its_tests_take():
-    wrong = {}
+    wrong = []
     for claim in claims.values():
         taken = tuple(road for road in ROADS if any(t.claim == claim.id and t.road == road for t in TESTS))
         if taken != claim.roads:
-            wrong[claim.id] = f"lists {claim.roads}, its tests take {taken}"
-    assert not wrong, "\n".join(f"{claim}: {what}" for claim, what in wrong.items())
+            wrong.append(f"{claim.id} lists {claim.roads}, its tests take {taken}")
+    assert_none(wrong, "`roads` must be the roads that the tests take")
 
 
 def test_every_claim_is_in_the_paper_once():
-    found = labels()
-    wrong = {claim: found.get(claim, "nowhere") for claim in claims if len(found.get(claim, ())) != 1}
-    assert not wrong, f"labels thm:<id> in paper/sections: {wrong}"
+    found = {claim: labels().get(claim, ()) for claim in claims}
+    wrong = [f"{claim}: {', '.join(files) or 'nowhere'}" for claim, files in found.items() if len(files) != 1]
+    assert_none(wrong, r"paper/sections must hold \label{thm:<id>} once for each claim")
 
 
 def test_every_label_of_the_paper_that_names_a_claim_is_in_the_catalogue():
     # the paper may label lemmas of its own: those are written lem:, prop: or cor:
-    assert not set(labels()) - set(claims)
+    unknown = [f"{label} in {', '.join(files)}" for label, files in labels().items() if label not in claims]
+    assert_none(unknown, r"\label{thm:<id>} must name a claim")
 
 
 def test_every_figure_of_a_claim_exists():
     missing = [
-        f"{claim.id}: {figure}"
+        f"{figure} of {claim.id}"
         for claim in claims.values()
         for figure in claim.figures
         if not (ROOT / "figures" / f"{figure.replace('-', '_')}.py").exists()
     ]
-    assert not missing, f"claims whose figure has no module: {', '.join(missing)}"
+    assert_none(missing, "Figures of claims must have a module in figures/")
 
 
 @pytest.mark.parametrize("module", sorted({claim.module for claim in claims.values()}))

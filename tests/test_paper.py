@@ -5,6 +5,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from listing import assert_none
 
 from figures._figure import figure_ids
 from paper import generate
@@ -37,40 +38,43 @@ def arguments(*macros):
 def test_every_label_is_unique():
     # a figure's label is made by \pcfigure
     labels = [*arguments("label"), *(f"fig:{name}" for name in arguments("pcfigure"))]
-    assert not [label for label, count in Counter(labels).items() if count > 1]
+    assert_none([label for label, count in Counter(labels).items() if count > 1], "Labels must be unique")
 
 
 def test_every_reference_has_its_label():
     labels = {*arguments("label"), *(f"fig:{name}" for name in arguments("pcfigure"))}
     references = set(arguments("ref", "cref", "Cref", "eqref", "autoref", "pageref", "nameref"))
-    assert not references - labels
+    assert_none(references - labels, "References must have a label")
 
 
 def test_every_citation_is_in_the_bibliography():
     keys = re.findall(r"@\w+\{\s*([^,\s]+)\s*,", (PAPER / "references.bib").read_text())
     assert len(keys) == len(set(keys))
     cited = set(arguments(r"cite[a-z]*", r"Cite[a-z]*"))
-    assert not cited - set(keys)
+    assert_none(cited - set(keys), "Citations must be in references.bib")
 
 
 def test_every_tick_belongs_to_a_claim_and_stands_at_its_label():
-    assert not set(arguments("claim")) - set(claims)
+    assert_none(set(arguments("claim")) - set(claims), "Ticks must name a claim")
     for name, text in TEXT.items():
         for label, tick in re.findall(r"\\label\{thm:([^}]*)\}\s*(?:\\claim\{([^}]*)\})?", text):
             assert label == tick, f"{name}: the label thm:{label} must be followed by \\claim{{{label}}}"
 
 
 def test_every_figure_has_its_module():
-    assert not set(arguments("pcfigure")) - set(figure_ids("figures"))
+    missing = set(arguments("pcfigure")) - set(figure_ids("figures"))
+    assert_none(missing, "Figures of the paper must have a module in figures/")
 
 
 def test_every_number_belongs_to_a_figure_or_to_the_claims():
     known = {*figure_ids("figures"), "claims"}
-    assert not [key for key in arguments("pcnum") if key.partition("/")[0] not in known]
+    unknown = [key for key in arguments("pcnum") if key.partition("/")[0] not in known]
+    assert_none(unknown, "Numbers must belong to a figure")
 
 
 def test_every_section_is_there():
-    assert not [name for name in arguments("pcsection") if not (PAPER / "sections" / f"{name}.tex").exists()]
+    missing = [name for name in arguments("pcsection") if not (PAPER / "sections" / f"{name}.tex").exists()]
+    assert_none(missing, "Sections must have a file")
 
 
 @pytest.mark.parametrize(
@@ -139,7 +143,8 @@ def test_every_number_about_the_claims_is_generated():
 
 
 def test_every_derivation_belongs_to_a_claim():
-    assert not {name.partition("/")[0] for name in symbolic.derivations()} - set(claims)
+    unknown = {name.partition("/")[0] for name in symbolic.derivations()} - set(claims)
+    assert_none(unknown, "Derivations must name a claim")
 
 
 def test_derivations_that_differ_in_numbers_only_are_of_one_kind():
