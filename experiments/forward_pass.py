@@ -41,7 +41,7 @@ class Config:
 
 
 PROFILES = {
-    "quick": Config(width=16, depths=(4, 8), steps=1, batch=8),
+    "quick": Config(width=8, depths=(4, 8), steps=1, batch=4),
     "cpu": Config(),
     "full": Config(),
 }

@@ -22,7 +22,7 @@ class Config:
 
     widths: tuple[int, ...] = field(default=(1, 4, 8), metadata={"label": "widths N"})
     hidden: tuple[int, ...] = field(default=(1, 3, 5, 7), metadata={"label": "hidden layers H"})
-    sigmas: tuple[float, ...] = field(default=(0.01, 0.1, 0.3, 0.6), metadata={"label": "sigma"})
+    sigmas: tuple[float, ...] = field(default=(0.01, 0.03, 0.1, 0.2, 0.3), metadata={"label": "sigma"})
     sigma_width: int = field(default=8, metadata={"label": "width of the runs from sigma"})
     sigma_hidden: tuple[int, ...] = (1, 2)
     inputs: int = 40
@@ -50,7 +50,9 @@ def cell(config: Config, width: int, hidden: int, sigma: float, rule: str, seed:
     rng = np.random.default_rng([config.seed, width, hidden, seed])
     curves = toy_run(data, widths, options, rule, config.rate, config.steps, rng, precise=True, details=False)
     thin = max(config.steps // 100, 1)
-    half = curves["loss"] <= 0.5 * curves["loss"][0]
+    half = curves["loss"] <= 0.25 * float(
+        np.mean(data.y**2)
+    )  # half of the loss of the network of zero weights
     return {
         "loss": curves["loss"][::thin],
         "energy": curves["energy"][::thin],

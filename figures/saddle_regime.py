@@ -56,7 +56,7 @@ def draw(fig: Figure, result: Result) -> None:
             ax.plot(sigmas, middle, "-", color=colour, linewidth=0.8)
             ax.plot(sigmas[reached], middle[reached], "o", color=colour, label=rule.upper())
             ax.plot(sigmas[~reached], middle[~reached], "^", color=colour, markerfacecolor="white")
-    panels[0].set_ylabel("iterations to half")
+    panels[0].set_ylabel("iterations to loss 1/4")
     panels[0].legend(fontsize=7)
 
 
@@ -90,7 +90,7 @@ def caption(result: Result, meta: Meta) -> str:
         rf"Toy problem of the limits, narrow networks without skips. Top: mupc and its own initialisation, {meta.config['steps']} "
         rf"iterations at base rate {meta.config['rate']:g}, mean and deviation over {meta.config['seeds']} seeds; at "
         rf"$N = {wide}$, $H = {deep}$ the last loss is {n[f'pc-loss-{wide}-{deep}']} (PC) and {n[f'bp-loss-{wide}-{deep}']} (BP). "
-        rf"A low energy is not a low loss: S grows as well. Bottom: iterations until the loss is half of its first value, standard "
+        rf"A low energy is not a low loss: S grows as well. Bottom: iterations until the loss is half of that of zero weights, standard "
         rf"parameterisation, weights of standard deviation $\sigma$, median over seeds (open triangles: not within the run in some "
         rf"seed); at $H = {first}$ {times} (inf: not reached). ({meta.setting}.)"
     )

@@ -81,4 +81,26 @@ CLAIMS = (
         "pctheory.equilibrium",
         ("limits-toy",),
     ),
+    Claim(
+        "rich-drift",
+        "Rich networks drift away from backprop",
+        r"$s - 1$ is of order $1/N$ along training but grows, the more the larger $\gamma$: at initialisation it is proportional to "
+        r"$\gamma^{-2}$, so the network that starts nearest to backprop is the one that drifts farthest.",
+        "Linear residual `mupc` network, one output, gradient descent at the scaled learning rates; toy data.",
+        "this work (measured, after the setting of " + _LIM + ")",
+        ("empirical",),
+        "pctheory.parameterisation",
+        ("richness",),
+    ),
+    Claim(
+        "init-scale-reversal",
+        "The early escape reverses with the scale of the initialisation",
+        r"From small weights predictive coding reduces the loss sooner than backprop at the same learning rate and scale; from "
+        r"weights of ordinary size later, because its gradient is divided by $S$.",
+        "Linear networks of the standard parameterisation, toy data; measured.",
+        "this work (measured)",
+        ("empirical",),
+        "pctheory.equilibrium",
+        ("saddle-regime", "cascade"),
+    ),
 )

@@ -1,0 +1,143 @@
+"""Figures of inference and of the limits: their data, from the quick profile, and that they draw."""
+
+import importlib
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+
+from experiments._progress import Progress
+from experiments._result import Result
+from experiments._store import Meta
+from pctheory import plotting
+from pctheory.limits import isometric_condition_number
+from pctheory.random_matrix import marchenko_pastur
+
+NAMES = (
+    "conditioning_init",
+    "hessian_spectra",
+    "forward_pass",
+    "coordinates_conditioning",
+    "energy_loss_ratio",
+    "pc_bp_cosine",
+    "limits_toy",
+    "richness",
+    "saddle_regime",
+)
+
+
+@pytest.fixture(scope="module")
+def quick():
+    """Results of the quick profiles, computed once each."""
+    cache = {}
+
+    def get(name):
+        if name not in cache:
+            module = importlib.import_module(f"experiments.{name}")
+            config = module.PROFILES["quick"]
+            cache[name] = Result(module.run(config, Progress(config)))
+        return cache[name]
+
+    return get
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_figure_draws_and_its_caption_names_the_setting(name, quick):
+    figure, module = (importlib.import_module(f"{package}.{name}") for package in ("figures", "experiments"))
+    result, config = quick(name), module.PROFILES["quick"]
+    meta = Meta(name, "quick", vars(config), "scaled down: a test", 0.0, {}, None, None)
+    with plotting.style():
+        canvas = Figure(figsize=figure.SIZE, layout="constrained")
+        figure.draw(canvas, result)
+        canvas.draw_without_rendering()
+    assert "scaled down" in figure.caption(result, meta)
+    assert all(
+        isinstance(v, str | int | float) for v in getattr(figure, "numbers", lambda _: {})(result).values()
+    )
+
+
+@pytest.mark.claim("conditioning")
+def test_orthogonal_networks_lie_on_the_law_and_errors_are_better_coordinates(quick):
+    result = quick("conditioning_init")
+    for k, h in enumerate(result["hidden"]):
+        law = isometric_condition_number(int(h) + 1, narrow_output=True)
+        np.testing.assert_allclose(result["activities"]["orthogonal"][:, :, k], law, rtol=1e-9)
+        np.testing.assert_allclose(result["errors"]["orthogonal"][:, :, k], h + 1, rtol=1e-9)
+    assert np.all(result["errors"]["mupc + skips"] < result["activities"]["mupc + skips"])
+
+
+@pytest.mark.claim("hessian-spectra")
+def test_the_diagonal_part_is_marchenko_and_pastur_and_densities_have_unit_mass(quick):
+    part = quick("hessian_spectra")["sp"][3]
+    inside = (part["points"] > 1.2) & (part["points"] < 4.8)
+    expected = marchenko_pastur(part["points"][inside] - 1, 1.0)
+    np.testing.assert_allclose(part["diagonal density"][inside], expected, atol=5e-3)
+    assert abs(part["couplings"].max()) < 1.1 * part["edge"]
+
+
+@pytest.mark.claim("forward-stability")
+def test_the_forward_pass_is_stable_in_mupc_and_dies_in_sp(quick):
+    result = quick("forward_pass")
+    assert np.all(np.abs(np.log(result["mupc + skips"]["linear"]["adam"][:, 0])) < 1)
+    assert result["sp"]["linear"]["adam"][-1, 0, -1] < 0.1
+
+
+@pytest.mark.claim("coordinates-resolve-tradeoff")
+def test_error_coordinates_need_fewer_gradients_and_conjugate_gradients_end_after_the_outputs(quick):
+    result = quick("coordinates_conditioning")
+    for h in result["hidden"]:
+        runs = result[int(h)]
+        assert runs["error-gd"]["work"] < runs["gd"]["work"]
+        assert runs["error-cg"]["work"] <= 2  # two outputs
+        assert runs["exact"]["work"] < 10
+        assert runs["heun"]["work"] > runs["gd"]["work"]  # the same rate at twice the price
+
+
+@pytest.mark.claim("limit-to-backprop")
+def test_the_loss_is_never_below_the_energy_and_the_excess_has_its_mean(quick):
+    result = quick("energy_loss_ratio")
+    for case in ("mupc", "sp"):
+        part = result[case]
+        assert np.all(part["loss"] >= part["energy"])
+        assert np.median(np.abs(part["excess"] - part["law"]) / part["error"]) < 3
+
+
+@pytest.mark.claim("limit-to-backprop")
+def test_wide_networks_have_parallel_gradients(quick):
+    result = quick("pc_bp_cosine")
+    assert np.all(result["cosine"][-1] > result["cosine"][0])
+    assert np.all(result["cosine"][-1] > 0.97)
+
+
+@pytest.mark.claim("scalar-gradient-split")
+@pytest.mark.claim("limit-to-backprop")
+def test_the_extra_gradient_fades_with_the_width(quick):
+    result = quick("limits_toy")
+    for case in ("mupc + skips", "mupc"):
+        share = [np.nanmean(result[case][n]["extra"] / result[case][n]["rescaled"]) for n in (8, 32)]
+        assert share[1] < 0.6 * share[0]
+
+
+@pytest.mark.claim("rich-drift")
+@pytest.mark.road("empirical")
+def test_rich_networks_start_nearest_to_backprop_and_drift_away(quick):
+    result = quick("richness")
+    start, end = result["excess"][:, :, 0].mean(axis=1), result["excess"][:, :, -1].mean(axis=1)
+    assert start[0] / start[1] == pytest.approx(
+        16, rel=1e-3
+    )  # gamma .5 and 2, the same weights: the square of their ratio
+    assert end[1] / start[1] > end[0] / start[0]
+
+
+@pytest.mark.claim("init-scale-reversal")
+@pytest.mark.road("empirical")
+def test_the_advantage_at_small_initialisation_reverses_at_ordinary_scale():
+    module = importlib.import_module("experiments.saddle_regime")
+    config = module.Config(steps=300)
+    half = {
+        (sigma, rule): np.median([module.cell(config, 8, 2, sigma, rule, seed)["half"] for seed in range(3)])
+        for sigma in (0.03, 0.3)
+        for rule in ("pc", "bp")
+    }
+    assert half[0.03, "pc"] < half[0.03, "bp"]
+    assert half[0.3, "pc"] > half[0.3, "bp"]
