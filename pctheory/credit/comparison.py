@@ -61,7 +61,7 @@ RULES: dict[str, Rule] = {
     "error-coordinates": lambda n, d, p, s: error_descent_gradient(n, d, _error_step(n), s.num_steps),
     "z-il": lambda n, d, p, s: z_il_gradient(n, d),
     "fixed-prediction": lambda n, d, p, s: fixed_prediction_gradient(
-        n, d, s.step, max(s.num_steps, n.depth - 1)
+        n, d, _prediction_step(n), max(s.num_steps, n.depth - 1)
     ),
     "spiking": lambda n, d, p, s: spiking_update(n, d, s.step, s.alpha),
 }
@@ -170,7 +170,7 @@ def compare_gradients(
     Notes
     -----
     "detached" unrolls all T steps from a constant start; "unrolled" goes through the forward pass of the start as well.
-    "error-coordinates" descends with its own best step.
+    "error-coordinates" and "fixed-prediction" descend with their own best steps.
 
     Examples
     --------
@@ -253,6 +253,15 @@ def _error_step(net: LinearPCN) -> float:
     """The best step of gradient descent on the whitened hidden errors."""
     values = error_eigenvalues(net)
     return float(2 / (values[0] + values[-1]))
+
+
+def _prediction_step(net: LinearPCN) -> float:
+    """The best step with fixed predictions, whose rates are those of the hidden precisions; 1 for unit precisions."""
+    values = [
+        np.linalg.eigvalsh(_check.to_numpy(p.matrix(w), "Pi"))
+        for p, w in zip(net.precisions[:-1], net.weights[:-1], strict=True)
+    ]
+    return float(2 / (min(v[0] for v in values) + max(v[-1] for v in values)))
 
 
 def _cosine(a: np.ndarray, b: np.ndarray) -> float:

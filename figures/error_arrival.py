@@ -1,0 +1,119 @@
+r"""Errors travel one layer a step, arrive exponentially small, and level out.
+
+Sees: a layer's energy is exactly zero before t = L - l and g^{2(L-l)} of the output's at that step; at equilibrium the layers of
+an orthogonal network hold equal energies; spiking precisions give backprop's direction with exponentially rescaled layers.
+"""
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from experiments import error_arrival
+from experiments._result import Result
+from experiments._store import Meta
+from pctheory import plotting
+
+EXPERIMENT = error_arrival
+TITLE = "The imbalance of errors across layers is a transient"
+SOURCE = "QI"
+SIZE = (5.5, 3.9)
+
+
+def draw(fig: Figure, result: Result) -> None:
+    """Energies over time; profiles over layers; cosines of spiking and weighted precisions; norms."""
+    axes = fig.subplots(2, 2)
+    (time, profile), (cosine, norm) = axes
+    times, energies = np.asarray(result["times"]), np.asarray(result["energies"])
+    depth = energies.shape[1]
+    layers = np.arange(1, depth + 1)
+    for l, color in zip(layers, plotting.shades(depth), strict=True):
+        row = energies[:, l - 1]
+        shown = row > 0
+        time.plot(times[shown] + 1, row[shown], color=color, lw=0.9)
+        time.plot(depth - l + 1, result["arrival"][l - 1], "o", color="black", ms=2.6, zorder=4)
+    time.set(xscale="log", yscale="log", xlabel="inference step $t + 1$", ylabel=r"energy of layer $l$")
+    time.axhline(np.mean(result["equilibrium"]), color="black", lw=0.8, ls="--")
+    time.set_ylim(bottom=min(result["arrival"]) / 30)
+    plotting.note(
+        time,
+        f"light: $l = 1$, dark: $l = {depth}$\ndots: first arrival\ndashed: equilibrium",
+        "lower right",
+        fontsize=7,
+    )
+
+    picks = [depth, 3 * depth, 10 * depth, int(times[-1])]
+    for when, color in zip(picks, plotting.shades(len(picks)), strict=True):
+        index = int(np.argmin(np.abs(times - when)))
+        profile.plot(
+            layers, energies[index], "o-", color=color, ms=2.5, lw=0.8, label=f"$t = {times[index]}$"
+        )
+    plotting.theory(profile, layers, result["equilibrium"], label="equilibrium", linestyle="--")
+    profile.set(yscale="log", xlabel="layer $l$", ylabel="energy")
+    profile.legend(fontsize=7, loc="lower right")
+
+    alphas, spiking = np.asarray(result["alphas"]), np.asarray(result["spiking_cosines"])
+    ratios, weighted = np.asarray(result["ratios"]), np.asarray(result["ratio_cosines"])
+    cosine.plot(
+        alphas,
+        1 - np.nanmin(spiking, axis=1),
+        "o-",
+        ms=3,
+        color=plotting.COLOURS["highlight"],
+        label=r"spiking, $\alpha$",
+    )
+    cosine.plot(
+        1 / ratios,
+        1 - np.nanmin(weighted, axis=1),
+        "s-",
+        ms=3,
+        color=plotting.COLOURS["pc"],
+        label="output / hidden precision",
+    )
+    cosine.set(xscale="log", yscale="log", xlabel="small parameter", ylabel="1 - cosine to BP, worst layer")
+    cosine.legend(fontsize=7, loc="lower right")
+
+    norm.plot(layers, result["spiking_norms"], "o", ms=3.5, color=plotting.COLOURS["highlight"])
+    plotting.theory(norm, layers, result["predicted_norms"], label=None)
+    norm.set(yscale="log", xlabel="layer $l$", ylabel="norm of the spiking update / BP")
+    plotting.note(norm, r"line: $g^{L-l}(1-g)$, and 1 at $L$", "upper left", fontsize=7)
+    for ax in (profile, norm):
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    plotting.letter(axes)
+
+
+def _orders(result: Result) -> dict[str, float]:
+    """Fitted powers of the small parameters in 1 - cosine (twice those of the error)."""
+    found = {}
+    for key, x, table in (
+        ("spiking", np.asarray(result["alphas"]), result["spiking_cosines"]),
+        ("precision", 1 / np.asarray(result["ratios"]), result["ratio_cosines"]),
+    ):
+        gap = 1 - np.nanmin(np.asarray(table), axis=1)
+        clean = (gap > 1e-13) & (x < 2e-3)
+        found[key] = float(np.polyfit(np.log(x[clean]), np.log(gap[clean]), 1)[0])
+    return found
+
+
+def caption(result: Result, meta: Meta) -> str:
+    """What was run, what agrees with the published claim and what does not."""
+    energies, orders = np.asarray(result["energies"]), _orders(result)
+    first = float(np.min(result["arrival"]) / result["arrival"][-1])
+    spread = float(np.max(energies[-1]) / np.min(energies[-1]))
+    plain, decaying = (np.nanmin(row) for row in np.asarray(result["decaying_cosines"]))
+    return (
+        rf"Orthogonal layers, $L = {meta.config['depth']}$, width {meta.config['width']}, step $g = {meta.config['step']:g}$. "
+        r"(a) Energy of each layer along inference from the forward pass: exactly zero before $t = L - l$; dots: the predicted "
+        r"$g^{2(L-l)}$ of the output's energy at arrival. "
+        rf"(b) Profiles over layers: at arrival the first layer holds {first:.0e} of the output's energy, the exponential imbalance that was published; by "
+        rf"$t = {result['times'][-1]}$ largest and smallest layer differ by a factor {spread:.3f}: at equilibrium "
+        r"all layers hold the same. (c) The same widths with Gaussian weights (an orthogonal network sends every error along BP's direction): distance from BP's direction in the worst layer: spiking precisions with weight "
+        rf"$\alpha$ on silent layers (order {orders['spiking']:.2f} in $1 - \cos$, so {orders['spiking'] / 2:.2f} in the gradient) and equilibrium with hidden over output "
+        rf"precision (order {orders['precision']:.2f}). Precisions that decay by half a layer away from the spike keep it in between: "
+        rf"worst cosine {decaying:.2f} after $L$ steps, against {plain:.2f} without. (d) The spiking "
+        rf"update's norms are BP's, rescaled exponentially. ({meta.setting}.)"
+    )
+
+
+def numbers(result: Result) -> dict[str, float]:
+    """Orders."""
+    return {f"order-{key}": float(f"{value:.3g}") for key, value in _orders(result).items()}

@@ -1,0 +1,152 @@
+r"""Learning rules between backprop and predictive coding.
+
+Sees: the rules through inference agree with exact PC, Z-IL and fixed predictions with backprop exactly; the local rule
+before equilibrium agrees with neither in the layers that errors have not reached; errors of order rho^K and beta^2.
+"""
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from experiments import gradient_comparison
+from experiments._result import Result
+from experiments._store import Meta
+from pctheory import plotting
+
+EXPERIMENT = gradient_comparison
+TITLE = "What each learning rule computes"
+SOURCE = "INI 1"
+SIZE = (5.5, 5.2)
+_NAMES = {
+    "bp": "backprop",
+    "z-il": "Z-IL",
+    "fixed-prediction": "fixed prediction",
+    "spiking": "spiking precision",
+    "local": r"local rule at $z_T$",
+    "truncated": "unrolled, last $K$",
+    "detached": "unrolled, start detached",
+    "unrolled": "unrolled",
+    "error-coordinates": "error coordinates",
+    "one-step": "one step (JFB)",
+    "neumann": "Neumann, $K$ terms",
+    "equilibrium-propagation": "equilibrium prop.",
+    "implicit": "implicit",
+    "pc": "exact PC",
+}
+
+
+def draw(fig: Figure, result: Result) -> None:
+    """Four heatmaps: cosine and log ratio to BP and to PC; two panels of orders."""
+    top, bottom = fig.subfigures(2, 1, height_ratios=(1.75, 1))
+    axes = top.subplots(1, 4, sharey=True)
+    rules = list(_NAMES)
+    panels = (
+        ("cosine_bp", "cosine to BP"),
+        ("cosine_pc", "cosine to PC"),
+        ("ratio_bp", r"$|\cdot| / |\mathrm{BP}|$"),
+        ("ratio_pc", r"$|\cdot| / |\mathrm{PC}|$"),
+    )
+    for ax, (key, title) in zip(axes, panels, strict=True):
+        table = np.array([np.nanmean(result[key][rule], axis=0) for rule in rules])
+        ratio = key.startswith("ratio")
+        shown = np.log10(np.maximum(table, 1e-9)) if ratio else table
+        limits = (-1.5, 1.5) if ratio else (-1, 1)
+        ax.imshow(
+            shown, aspect="auto", cmap=plotting.DIVERGING, vmin=limits[0], vmax=limits[1], rasterized=True
+        )
+        for (row, column), value in np.ndenumerate(table):
+            dark = abs(shown[row, column]) > 0.65 * limits[1]
+            ax.text(
+                column, row, _short(value), ha="center", va="center", fontsize=5.6,
+                color="white" if dark else plotting.COLOURS["ink"],
+            )  # fmt: skip
+        layers = table.shape[1]
+        ax.set_xticks(range(layers), [str(l) for l in range(1, layers + 1)])
+        ax.set_yticks(range(len(rules)), list(_NAMES.values()), fontsize=7)
+        ax.tick_params(length=0)
+        ax.set(title=title, xlabel="layer $l$")
+        for spine in ax.spines.values():
+            spine.set_visible(False)
+    left, right = bottom.subplots(1, 2)
+    _orders(left, right, result)
+    plotting.letter([axes[0], axes[1], axes[2], axes[3], left, right])
+
+
+def _short(value: float) -> str:
+    if not np.isfinite(value):
+        return "0"
+    if abs(value) >= 9.95:
+        return f"{value:.0f}"
+    if abs(value) >= 0.995:
+        return f"{value:.1f}" if abs(value - 1) > 5e-3 else "1"
+    text = f"{value:.2f}".replace("0.", ".", 1)
+    return "0" if text in (".00", "-.00") else text
+
+
+def _orders(left, right, result: Result) -> None:
+    terms, betas = np.asarray(result["terms"]), np.asarray(result["betas"])
+    neumann, ep, rho = (np.atleast_2d(np.asarray(result[key])) for key in ("neumann", "ep", "rho"))
+    left.set_yscale("log")
+    for row, contraction, color in zip(neumann, rho.ravel(), plotting.shades(len(neumann)), strict=True):
+        left.plot(terms, row, "o", color=color, ms=3)
+        plotting.theory(left, terms, contraction**terms, label=None, linewidth=0.6)
+    left.set(xlabel="terms $K$ of the adjoint", ylabel="relative error")
+    plotting.note(left, r"lines: $\rho^K$", "upper right", fontsize=7)
+    right.set(xscale="log", yscale="log", xlabel=r"nudge $\beta$", ylabel="relative error")
+    for row, color in zip(ep, plotting.shades(len(ep)), strict=True):
+        right.plot(betas, row, "o", color=color, ms=3)
+        plotting.theory(
+            right,
+            betas,
+            row[len(row) // 2] * (betas / betas[len(betas) // 2]) ** 2,
+            label=None,
+            linewidth=0.6,
+        )
+    plotting.note(right, r"line: slope 2", "upper left", fontsize=7)
+
+
+def _slopes(result: Result) -> dict[str, float]:
+    """Median fitted exponents: log error per term over log rho, and log error over log beta."""
+    terms, betas = np.asarray(result["terms"], dtype=float), np.asarray(result["betas"])
+    neumann, ep, rho = (np.atleast_2d(np.asarray(result[key])) for key in ("neumann", "ep", "rho"))
+    rates, orders = [], []
+    for row, contraction in zip(neumann, rho.ravel(), strict=True):
+        late = (row > 1e-11) & (terms >= terms[row > 1e-11].max() / 3)
+        rates.append(np.polyfit(terms[late], np.log(row[late]), 1)[0] / np.log(contraction))
+    for row in ep:
+        clean = row > 1e-11
+        orders.append(np.polyfit(np.log(betas[clean]), np.log(row[clean]), 1)[0])
+    return {"neumann": float(np.median(rates)), "ep": float(np.median(orders))}
+
+
+def caption(result: Result, meta: Meta) -> str:
+    """What was run, what agrees, what does not."""
+    slopes = _slopes(result)
+    widths = "-".join(str(n) for n in meta.config["widths"])
+
+    def mean(key: str, rule: str) -> np.ndarray:
+        return np.nanmean(result[key][rule], axis=0)
+
+    exact = max(np.max(np.abs(mean("cosine_bp", rule) - 1)) for rule in ("z-il", "fixed-prediction"))
+    envelope = max(
+        np.max(np.abs(mean("cosine_pc", rule) - 1))
+        for rule in ("implicit", "one-step", "neumann", "equilibrium-propagation")
+    )
+    gap = mean("cosine_bp", "pc")
+    return (
+        rf"Gradients of {len(_NAMES)} learning rules on linear networks ({widths}) at initialisation, "
+        rf"$T = {meta.config['num_steps']}$ steps of inference at the best step, $K = {meta.config['last']}$, mean over "
+        rf"{meta.config['seeds']} draws; the loss is the energy, output clamped. (a, b) Cosine to BP and to exact PC, layer by layer; "
+        r"(c, d) ratios of norms (colour: its logarithm). Z-IL and fixed predictions are backprop "
+        rf"(cosines within {max(exact, 1e-16):.0e} of 1); implicit, one-step, Neumann and equilibrium propagation are exact PC (within "
+        rf"{envelope:.0e}), since the energy has no adjoint at its minimum. PC itself has cosines {gap.min():.2f} to {gap.max():.2f} "
+        r"to BP. The unrolled gradients, which inherit the $\rho^{2T}$ of the energy, are closer to PC than the local rule after the same $T$; "
+        r"the spiking update points along BP in every layer with norms that fall towards the input. (e, f) Where the envelope "
+        r"theorem does not help, in the generative orientation with cross-entropy on the inferred label: relative error of the "
+        rf"$K$-term adjoint (lines: the bound $\rho^K$ on the adjoint; fitted rate {slopes['neumann']:.2f} in units of $\log\rho$) and of equilibrium "
+        rf"propagation (fitted order {slopes['ep']:.2f}). ({meta.setting}.)"
+    )
+
+
+def numbers(result: Result) -> dict[str, float]:
+    """Fitted orders."""
+    return {f"order-{key}": float(f"{value:.3g}") for key, value in _slopes(result).items()}

@@ -1,0 +1,113 @@
+r"""Predify on linear chains: where it is stable, how fast waves travel, and the special case that is predictive coding.
+
+Sees: the boundary alpha + lambda = 1 for every beta; speeds (alpha + beta - lambda) / (1 - beta); a complex spectrum in general and
+a real one in the special case beta = 0, lambda = alpha.
+"""
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.patches import Circle
+
+from experiments import predify_stability
+from experiments._result import Result
+from experiments._store import Meta
+from pctheory import plotting
+
+EXPERIMENT = predify_stability
+TITLE = "Stability, waves and spectra of Predify"
+SOURCE = "PFY"
+SIZE = (5.5, 3.7)
+
+
+def draw(fig: Figure, result: Result) -> None:
+    """Top: stability maps for three beta. Bottom: bumps, multipliers, spectra."""
+    axes = fig.subplots(2, 3)
+    alphas, lambdas = np.asarray(result["alphas"]), np.asarray(result["lambdas"])
+    for ax, beta, growth in zip(axes[0], result["betas"], result["growth"], strict=True):
+        image = ax.pcolormesh(
+            alphas, lambdas, np.asarray(growth), cmap=plotting.DIVERGING, vmin=0.5, vmax=1.5, rasterized=True
+        )
+        plotting.theory(ax, [0, 1], [1, 0], label=None)
+        if beta == 0:
+            ax.plot([0, 0.5], [0, 0.5], color=plotting.COLOURS["pc"], lw=1.6)
+            ax.text(0.3, 0.17, "PC", color=plotting.COLOURS["pc"], fontsize=8, fontweight="bold")
+        else:  # published settings keep beta + lambda <= 1
+            ax.axhline(1 - beta, color="black", lw=0.7, ls=":")
+        ax.set(title=rf"$\beta = {beta:g}$", xlabel=r"error correction $\alpha$", aspect="equal")
+    axes[0, 0].set_ylabel(r"feedback $\lambda$")
+    bar = fig.colorbar(
+        image, ax=axes[0], label=r"growth $\max_k\,|\mu(k)|$", shrink=0.9, pad=0.01, extend="max"
+    )
+    bar.ax.set_ylim(1, 1.5)
+    _bumps(axes[1, 0], result)
+    _waves(axes[1, 1], result)
+    _spectra(axes[1, 2], result)
+    plotting.letter(axes)
+
+
+def _label(rates) -> str:
+    return ", ".join(f"{v:g}" for v in rates)
+
+
+def _bumps(ax, result: Result) -> None:
+    for rates, path, speed, color in zip(
+        predify_stability.BUMPS, result["paths"], result["speeds"], plotting.shades(5), strict=True
+    ):
+        t = np.arange(len(path))
+        ax.plot(t[::5], np.asarray(path)[::5], "o", ms=2.8, color=color, label=_label(rates))
+        plotting.theory(ax, t, speed * t, label=None, linewidth=0.7)
+    bottom, top = ax.get_ylim()
+    ax.set(xlabel="step $t$", ylabel="centre of a bump, layers", ylim=(bottom, top + 0.75 * (top - bottom)))
+    ax.legend(
+        title=r"$\alpha, \beta, \lambda$",
+        fontsize=5.8,
+        title_fontsize=6.5,
+        loc="upper left",
+        handlelength=0.6,
+    )
+
+
+def _waves(ax, result: Result) -> None:
+    k = np.asarray(result["k"])
+    for row, color in zip(result["multipliers"], plotting.shades(5), strict=True):
+        ax.plot(k[k >= 0], np.asarray(row)[k >= 0], color=color)
+    ax.set(xlabel="wavenumber $k$", ylabel=r"$|\mu(k)|$", xlim=(0, np.pi), ylim=(0, 1.05))
+    ax.set_xticks([0, np.pi / 2, np.pi], ["0", r"$\pi/2$", r"$\pi$"])
+
+
+def _spectra(ax, result: Result) -> None:
+    ax.add_patch(Circle((0, 0), 1, fill=False, color=plotting.COLOURS["quiet"], lw=0.7))
+    ax.plot(
+        result["full_real"],
+        result["full_imag"],
+        "o",
+        ms=2.8,
+        color=plotting.COLOURS["highlight"],
+        label="Predify",
+    )
+    ax.plot(
+        result["pc_real"],
+        result["pc_imag"],
+        "|",
+        ms=4,
+        mew=0.6,
+        color=plotting.COLOURS["pc"],
+        label="PC case",
+    )
+    ax.set(xlabel="Re", ylabel="Im", xlim=(-1.1, 1.1), ylim=(-1.1, 1.1), aspect="equal")
+    ax.set_title("eigenvalues of $A$")
+    ax.legend(fontsize=6.5, loc="upper center", bbox_to_anchor=(0.5, 0.9), handlelength=0.6)
+
+
+def caption(result: Result, meta: Meta) -> str:
+    """What was run, what agrees."""
+    worst = float(np.max(np.abs(np.asarray(result["speeds_measured"]) - np.asarray(result["speeds"]))))
+    return (
+        r"Top: growth of the fastest wave on the infinite chain of identity maps; the black line $\alpha + \lambda = 1$ is the exact "
+        r"boundary of stability for every $\beta$; dotted: the published constraint $\beta + \lambda \leq 1$, above which the "
+        r"chain is stable all the same. Blue: $\beta = 0$, $\lambda = \alpha$, where a step is a gradient step of predictive coding. (d) Centre "
+        rf"of a bump on a finite chain of {meta.config['chain']} layers (points) and the speed $(\alpha + \beta - \lambda)/(1 - \beta)$ (lines; "
+        rf"largest difference {worst:.0e} layers per step). (e) Multipliers of the same chains over the wavenumber. (f) Spectrum of $A$ "
+        rf"for a network with random feedback and forward maps (spectral radius {result['full_radius']:.2f}, complex pairs: damped "
+        rf"oscillations) and for the special case with the same feedback (radius {result['pc_radius']:.2f}, real). ({meta.setting}.)"
+    )
