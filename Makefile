@@ -63,6 +63,8 @@ lint: types
 
 # \pcstrict turns everything that was not generated (a figure, a caption, a number) into an error.
 paper: figures
+	$(PY) -m pctheory.claims verify --jobs $(JOBS)
+	$(PY) -m paper.generate
 	cd paper && latexmk -pdf -halt-on-error -interaction=nonstopmode -outdir=build -usepretex='\def\pcstrict{}' main.tex
 	@! grep -E "(Reference|Citation).*undefined|There were undefined" paper/build/main.log \
 	  || { echo "paper/main.tex has undefined references or citations (above)."; exit 1; }
@@ -77,7 +79,7 @@ reproduce: $(VENV)/.installed $(VENV)/.data
 	$(PY) -m figures --profile cpu --jobs $(JOBS)
 
 claims: $(VENV)/.installed
-	$(PY) -m pctheory.claims
+	$(PY) -m pctheory.claims readme
 
 clean:
 	rm -rf build dist figures/out paper/build paper/generated experiments/results/quick
