@@ -92,15 +92,4 @@ CLAIMS = (
         "pctheory.parameterisation",
         ("richness",),
     ),
-    Claim(
-        "init-scale-reversal",
-        "The early escape reverses with the scale of the initialisation",
-        r"From small weights predictive coding reduces the loss sooner than backprop at the same learning rate and scale; from "
-        r"weights of ordinary size later, because its gradient is divided by $S$.",
-        "Linear networks of the standard parameterisation, toy data; measured.",
-        "this work (measured)",
-        ("empirical",),
-        "pctheory.equilibrium",
-        ("saddle-regime", "cascade"),
-    ),
 )
