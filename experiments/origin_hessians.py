@@ -31,7 +31,11 @@ class Config:
     seed: int = 0
 
 
-PROFILES = {"quick": Config(shapes=((1, 3), (2, 2)), chains=(1, 3)), "cpu": Config(), "full": Config()}
+PROFILES = {
+    "quick": Config(shapes=((1, 3), (2, 2)), chains=(1, 3), num_steps=12, step=0.4),
+    "cpu": Config(),
+    "full": Config(),
+}
 
 
 def hessians(config: Config, widths: tuple[int, ...]) -> dict[str, Any]:

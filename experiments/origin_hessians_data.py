@@ -19,12 +19,12 @@ from pctheory.landscape import origin_hessian
 
 @dataclass(frozen=True)
 class Config:
-    """Published settings: (data set, hidden layers H, width n)."""
+    """Published settings: "data set H:n"."""
 
-    networks: tuple[tuple[str, int, int], ...] = field(
+    networks: tuple[str, ...] = field(
         default=(
-            ("mnist", 1, 10), ("mnist", 2, 10), ("mnist", 3, 5), ("mnist", 4, 5),
-            ("mnist1d", 1, 100), ("mnist1d", 2, 50), ("mnist1d", 3, 10), ("mnist1d", 4, 5),
+            "mnist 1:10", "mnist 2:10", "mnist 3:5", "mnist 4:5",
+            "mnist1d 1:100", "mnist1d 2:50", "mnist1d 3:10", "mnist1d 4:5",
         ),
         metadata={"label": "networks"},
     )  # fmt: skip
@@ -35,11 +35,11 @@ class Config:
 
 
 PROFILES = {
-    "quick": Config(networks=(("digits", 1, 2), ("digits", 2, 2)), batch_size=12),
+    "quick": Config(networks=("digits 1:2", "digits 2:2"), batch_size=12, num_steps=12, step=0.4),
     "cpu": Config(
         networks=(
-            ("mnist", 1, 10), ("mnist", 2, 10), ("mnist", 3, 5), ("mnist", 4, 5),
-            ("mnist1d", 1, 20), ("mnist1d", 2, 15), ("mnist1d", 3, 10), ("mnist1d", 4, 5),
+            "mnist 1:10", "mnist 2:10", "mnist 3:5", "mnist 4:5",
+            "mnist1d 1:20", "mnist1d 2:15", "mnist1d 3:10", "mnist1d 4:5",
         )
     ),
     "full": Config(),
@@ -69,11 +69,10 @@ def spectra(config: Config, dataset: str, hidden: int, width: int) -> dict[str, 
 
 def run(config: Config, progress: Progress) -> dict[str, Any]:
     """All networks."""
-    cells = [{"dataset": d, "hidden": h, "width": n} for d, h, n in config.networks]
+    cells = []
+    for name in config.networks:
+        dataset, _, shape = name.partition(" ")
+        hidden, width = map(int, shape.split(":"))
+        cells.append({"dataset": dataset, "hidden": hidden, "width": width})
     results = progress.cells(spectra, cells)
-    return {
-        "networks": {
-            f"{c['dataset']} {c['hidden']}:{c['width']}": dict(r)
-            for c, r in zip(cells, results, strict=True)
-        }
-    }
+    return {"networks": {name: dict(r) for name, r in zip(config.networks, results, strict=True)}}

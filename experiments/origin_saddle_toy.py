@@ -53,7 +53,7 @@ PROBLEMS: dict[str, dict[str, Any]] = {
 
 
 def data_of(config: Config, problem: str) -> Data:
-    """y = -x with entries of x from N(1, 0.1^2), one input per output."""
+    """Targets -x, entries of x from N(1, 0.1^2), one input per output."""
     return Data.toy(config.batch_size, size=PROBLEMS[problem]["widths"][0], rng=config.seed)
 
 
@@ -134,9 +134,7 @@ def run(config: Config, progress: Progress) -> dict[str, Any]:
     for problem in PROBLEMS:
         for curve, rate in rates(config, problem).items():
             own = [
-                r
-                for c, r in zip(cells, runs, strict=True)
-                if (c["problem"], c["curve"]) == (problem, curve)
+                r for c, r in zip(cells, runs, strict=True) if (c["problem"], c["curve"]) == (problem, curve)
             ]
             curves[problem][curve] = {
                 "rate": rate,

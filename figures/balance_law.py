@@ -1,0 +1,79 @@
+r"""The balance law along training in torch.
+
+Sees: backprop keeps the imbalance of neighbouring layers, PC adds twice the hidden errors; the deviation of both from the
+law of the flow is of the order of the learning rate.
+"""
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from experiments import balance_law
+from experiments._result import Result
+from experiments._store import Meta
+from pctheory import plotting
+
+EXPERIMENT = balance_law
+TITLE = "The balance law"
+SOURCE = "new"
+SIZE = (5.5, 3.9)
+_RULES = {"bp": "BP", "pc": "PC"}
+_NAMES = {"linear": "linear", "relu": "ReLU"}
+
+
+def draw(fig: Figure, result: Result) -> None:
+    """Columns: drift between layers, single neurons, deviation against the learning rate. Rows: linear, ReLU."""
+    axes = fig.subplots(2, 3)
+    for row, (activation, runs) in enumerate(result["runs"].items()):
+        drift, neurons, error = axes[row]
+        for rule, run in runs.items():
+            color = plotting.COLOURS[rule]
+            for layer, style in zip(range(run["measured"].shape[1]), ("-", "--", ":"), strict=False):
+                drift.plot(run["time"], run["measured"][:, layer], style, color=color, lw=1.6)
+                if rule == "pc":
+                    plotting.theory(drift, run["time"], run["predicted"][:, layer], label=None, linewidth=0.7)
+            neurons.plot(run["time"], run["neurons"], color=color, lw=0.8)
+            error.loglog(result["rates"], run["deviations"], "o-", ms=4, color=color, label=_RULES[rule])
+        rates = np.asarray(result["rates"])
+        guide = runs["pc"]["deviations"][-1] * rates / rates[-1]
+        plotting.theory(error, rates, guide, label="slope 1", linestyle=":")
+        drift.set_ylabel(r"$\Vert W_{l+1} \Vert^2 - \Vert W_l \Vert^2$" + "\nsince the start")
+        drift.set_title(f"{_NAMES[activation]}: layers")
+        neurons.set_title("neurons of layer 1")
+        neurons.set_ylabel(r"$|\mathrm{out}|^2 - |\mathrm{in}|^2$")
+        error.set_title("deviation from the law")
+        error.set_xticks(rates, [f"{rate:g}" for rate in rates])
+        error.minorticks_off()
+    for ax in axes[1, :2]:
+        ax.set_xlabel(r"time (steps $\times$ learning rate)")
+    axes[1, 2].set_xlabel("learning rate")
+    plotting.legend_outside(fig, axes[0, 2], "bottom")
+    plotting.letter(axes)
+
+
+def _slope(result: Result, activation: str) -> float:
+    """Order of the deviation in the learning rate, PC."""
+    deviation = np.log(np.asarray(result["runs"][activation]["pc"]["deviations"]))
+    return float(np.polyfit(np.log(np.asarray(result["rates"])), deviation, 1)[0])
+
+
+def _relative(result: Result, activation: str) -> float:
+    run = result["runs"][activation]["pc"]
+    return float(run["deviations"][-1] / run["scales"][-1])
+
+
+def caption(result: Result, meta: Meta) -> str:
+    """What was run, what agrees."""
+    rate = min(meta.config["learning_rates"])
+    return (
+        rf"Networks of widths {'-'.join(map(str, meta.config['widths']))}, linear (top) and ReLU (bottom), trained in torch on a noisy linear teacher; PC at activities that "
+        rf"inference has brought to rest. (a, d) Change of $\Vert W_{{l+1}} \Vert^2 - \Vert W_l \Vert^2$ (solid: l = 1, dashed: l = 2) at learning rate {rate:g}, BP grey, PC blue; "
+        r"black: the sum of $2 \eta \langle |\epsilon_l|^2 \rangle$ over the steps. (b, e) The same for each neuron of the first hidden layer: under PC none falls. "
+        r"(c, f) Largest deviation from the law, in any entry of the matrix (linear) or any neuron (ReLU), against the learning rate: order "
+        rf"{_slope(result, 'linear'):.2f} (linear) and {_slope(result, 'relu'):.2f} (ReLU), where 1 is expected of steps that follow a flow; at {rate:g} it is "
+        rf"{100 * _relative(result, 'linear'):.1f}% and {100 * _relative(result, 'relu'):.1f}% of the largest change. ({meta.setting}.)"
+    )
+
+
+def numbers(result: Result) -> dict[str, float]:
+    """Order of the deviation in the learning rate."""
+    return {f"order-{name}": float(f"{_slope(result, name):.2f}") for name in ("linear", "relu")}

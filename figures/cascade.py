@@ -1,0 +1,138 @@
+r"""The top-down cascade: leaving the saddle is not fitting the data.
+
+Sees: the last layer grows first and the energy with it falls, at a time that does not depend on depth; the loss follows much
+later; PC's advantage over backprop at small weights turns into a disadvantage at weights of order one.
+"""
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from experiments import cascade
+from experiments._result import Result
+from experiments._store import Meta
+from pctheory import plotting
+
+EXPERIMENT = cascade
+TITLE = "The cascade"
+SOURCE = "new"
+SIZE = (5.5, 4.4)
+
+
+def draw(fig: Figure, result: Result) -> None:
+    """Top: one chain's layers, rescaling, loss and energy. Bottom: times against depth and size of the weights."""
+    axes = fig.subplots(2, 3)
+    layers, values, rescaling = axes[0]
+    path = result["path"]["pc"]
+    after = path["times"] > 0
+    times = path["times"][after]
+    depth = path["layers"].shape[1]
+    for layer, color in enumerate(plotting.shades(depth)):
+        layers.loglog(times, path["layers"][after, layer], color=color, label=f"$|w_{layer + 1}|$")
+    backprop = result["path"]["bp"]
+    values.semilogx(
+        backprop["times"][after],
+        backprop["loss"][after],
+        color=plotting.COLOURS["bp"],
+        label=r"BP: $\mathcal{L}$",
+    )
+    values.semilogx(
+        times, path["loss"][after], "--", color=plotting.COLOURS["pc"], label=r"PC: $\mathcal{L}$"
+    )
+    values.semilogx(times, path["energy"][after], color=plotting.COLOURS["pc"], label="PC: $F^*$")
+    rescaling.loglog(times, path["rescaling"][after], color=plotting.COLOURS["pc"])
+    end = 30 * float(result["by_depth"]["pc"]["half_loss"][list(result["depths"]).index(depth)])
+    for ax in (layers, rescaling):
+        ax.set_xlim(times[0], end)
+    values.set_xlim(
+        times[0], 30 * float(result["by_depth"]["bp"]["half_loss"][list(result["depths"]).index(depth)])
+    )
+    layers.legend(fontsize=7, loc="lower right", handlelength=1)
+    values.legend(fontsize=7, loc="upper right", handlelength=1.4)
+    layers.set(ylabel="weights", title=f"chain, $L = {depth}$")
+    values.set(ylabel="loss and energy", title="loss and energy")
+    rescaling.set(ylabel="rescaling $s$", title="rescaling")
+    for ax in axes[0]:
+        ax.set_xlabel("time $t$")
+    _halves(axes[1, 0], result["depths"], result["by_depth"])
+    axes[1, 0].set(xlabel="weight layers $L$", ylabel="time to half", title="against depth")
+    axes[1, 0].set_xticks(result["depths"])
+    axes[1, 1].set_xscale("log")
+    _halves(axes[1, 1], result["scales"], result["by_scale"])
+    axes[1, 1].set(
+        xlabel=r"initial size $\sigma$", ylabel="time to half", title=f"against size, $L = {depth}$"
+    )
+    _ratios(axes[1, 2], result)
+    plotting.letter(axes)
+
+
+def _halves(ax, x, table) -> None:
+    ax.set_yscale("log")
+    ax.plot(
+        x, table["bp"]["half_loss"], "o-", ms=3.5, color=plotting.COLOURS["bp"], label=r"BP: $\mathcal{L}$"
+    )
+    ax.plot(
+        x, table["pc"]["half_loss"], "o--", ms=3.5, color=plotting.COLOURS["pc"], label=r"PC: $\mathcal{L}$"
+    )
+    ax.plot(x, table["pc"]["half_energy"], "o-", ms=3.5, color=plotting.COLOURS["pc"], label="PC: $F^*$")
+
+
+def _ratios(ax, result) -> None:
+    """How many times faster PC is, for two thresholds."""
+    ax.set(xscale="log", yscale="log", xlabel=r"initial size $\sigma$", ylabel="time of BP / time of PC")
+    for mark, color, label in (("half_loss", "#bd1f01", "half"), ("hundredth_loss", "#a96b59", "1%")):
+        ratio = _ratio(result, mark)
+        plotting.spread(
+            ax, result["wide_scales"], ratio.T, color, rf"$\mathcal{{L}}$ to {label}", marker="o", ms=3
+        )
+    ax.axhline(1, color=plotting.COLOURS["ink"], lw=0.6, ls=":")
+    ax.legend(fontsize=7, loc="upper right", handlelength=1.4)
+    ax.set_title("wide networks")
+
+
+def _ratio(result: Result, mark: str) -> np.ndarray:
+    """(scales, seeds)"""
+    return np.asarray(result["wide"]["bp"][mark]) / np.asarray(result["wide"]["pc"][mark])
+
+
+def _power(value: float) -> str:
+    if value < 1000:
+        return f"{value:.3g}"
+    mantissa, exponent = f"{value:.1e}".split("e")
+    return rf"${mantissa} \times 10^{{{int(exponent)}}}$"
+
+
+def caption(result: Result, meta: Meta) -> str:
+    """What was run, what agrees."""
+    depths = [int(d) for d in result["depths"]]
+    table = result["by_depth"]
+    fits = "; ".join(
+        f"L = {depth}: {_power(table['bp']['quarter_loss'][i])} and {_power(table['pc']['quarter_loss'][i])}"
+        for i, depth in enumerate(depths)
+        if depth in (3, 4, 6, 8)
+    )
+    ratios = {mark: np.median(_ratio(result, mark), axis=1) for mark in ("half_loss", "hundredth_loss")}
+    small, large = result["wide_scales"][0], result["wide_scales"][-1]
+    energies = np.asarray(table["pc"]["half_energy"])[1:]
+    return (
+        rf"Exact gradient flow. Top: chain of {result['path']['pc']['layers'].shape[1]} weights of size {meta.config['init']:g} on $y = -x$ under PC: layers grow from the "
+        r"output down, the energy falls with the last one, the loss with the first; the rescaling inflates in between. (d) Times to half of the energy and of the loss; the energy's is "
+        rf"{energies.min():.2f} to {energies.max():.2f} for all depths above 2. Times to a quarter of the loss, BP and PC: {fits}. (e) The same against the "
+        r"initial size: the curves meet near the size of a solution. (f) Networks of widths "
+        rf"{'-'.join(map(str, meta.config['wide']))}, Gaussian weights, {meta.config['seeds']} draws: median speed-up of PC at $\sigma$ = {small:g} and {large:g}: "
+        rf"{ratios['half_loss'][0]:.2g} and {ratios['half_loss'][-1]:.2g} to half of the loss, {ratios['hundredth_loss'][0]:.2g} and {ratios['hundredth_loss'][-1]:.2g} to one per cent: "
+        rf"the advantage reverses. ({meta.setting}.)"
+    )
+
+
+def numbers(result: Result) -> dict[str, float]:
+    """Times to a quarter of the loss, half-time of the energy, and the reversal."""
+    depths = [int(d) for d in result["depths"]]
+    found: dict[str, float] = {}
+    for depth in (3, 4, 6):
+        if depth in depths:
+            for rule in ("bp", "pc"):
+                found[f"{rule}-{depth}"] = float(
+                    f"{result['by_depth'][rule]['quarter_loss'][depths.index(depth)]:.2g}"
+                )
+    found["energy"] = float(f"{result['by_depth']['pc']['half_energy'][-1]:.3g}")
+    return found

@@ -1,0 +1,89 @@
+r"""Spectra at zero-rank saddles, against the Kronecker product of S_yy and M.
+
+Sees: the negative eigenvalues are those of -S_yy (x) M and reach deeper than at the origin.
+"""
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from experiments import zero_rank_hessians
+from experiments._result import Result
+from experiments._store import Meta
+from pctheory import plotting
+
+EXPERIMENT = zero_rank_hessians
+TITLE = "Zero-rank saddles"
+SOURCE = "SAD 9, 10"
+SIZE = (5.5, 4.9)
+
+
+def draw(fig: Figure, result: Result) -> None:
+    """One panel per network, one row per data set."""
+    networks = result["networks"]
+    rows = list(dict.fromkeys(name.split()[0] for name in networks))
+    columns = max(sum(name.startswith(row + " ") for name in networks) for row in rows)
+    axes = fig.subplots(len(rows), columns, squeeze=False)
+    for row, asked in enumerate(rows):
+        own = [found for name, found in networks.items() if name.startswith(asked + " ")]
+        for ax, found in zip(axes[row], own, strict=False):
+            _panel(ax, found)
+        for ax in axes[row, len(own) :]:
+            ax.set_visible(False)
+        axes[row, 0].set_ylabel("eigenvalue")
+    for ax in axes[-1]:
+        ax.set_xlabel("rank")
+    plotting.legend_outside(fig, axes[0, 0], "bottom")
+    plotting.letter(ax for ax in axes.flat if ax.get_visible())
+
+
+def _panel(ax, found) -> None:
+    shown = min(len(found["energy"]), len(found["block"]) + 10)
+    rank = np.arange(1, shown + 1)
+    ax.axhline(
+        found["origin_smallest"], color=plotting.COLOURS["highlight"], lw=0.8, ls=":",
+        label="smallest at the origin",
+    )  # fmt: skip
+    ax.plot(rank, found["loss"][:shown], ".", ms=3, color=plotting.COLOURS["bp"], label=r"$\mathcal{L}$ measured")  # fmt: skip
+    ax.plot(rank, found["energy"][:shown], ".", ms=5, color=plotting.COLOURS["pc"], label="$F$ measured")
+    block = np.arange(1, len(found["block"]) + 1)
+    plotting.theory(ax, block, found["block"], label=r"$-\mathrm{eig}(S_{yy} \otimes M)$", linewidth=0.8)
+    ax.set_title(rf"{found['dataset']}, $H = {found['hidden']}$, $n = {found['width']}$", fontsize=8)
+
+
+def _worst(result: Result, key: str) -> float:
+    return max(float(found[key]) for found in result["networks"].values())
+
+
+def _block_gap(result: Result) -> float:
+    """How far the lowest eigenvalues are from the block's with three hidden layers or more, relative to the lowest."""
+    gaps = [0.0]
+    for found in result["networks"].values():
+        if found["hidden"] > 2:
+            gap = np.abs(found["energy"][: len(found["block"])] - found["block"]).max()
+            gaps.append(float(gap / abs(found["block"][0])))
+    return max(gaps)
+
+
+def _deeper(result: Result) -> list[float]:
+    return [float(found["energy"][0] / found["origin_smallest"]) for found in result["networks"].values()]
+
+
+def caption(result: Result, meta: Meta) -> str:
+    """What was run, what agrees."""
+    deeper = _deeper(result)
+    return (
+        rf"Smallest eigenvalues of the full Hessian where all weights but $W_{{L-1}}$ (torch's initialisation) are zero, batch "
+        rf"{meta.config['batch_size']}. Points: automatic differentiation through inference (T = {meta.config['num_steps']} steps of "
+        rf"{meta.config['step']:g}); they differ from the exact Hessian of $F^*$ by at most {_worst(result, 'largest_difference'):.1e} of the largest entry, which is what inference leaves in its slowest mode. "
+        r"Line: closed form of the last layer's block. With more than two hidden layers it has all negative eigenvalues "
+        rf"(measured within {_block_gap(result):.1e}); with two, the coupling of the first and the last layer lowers them further, and gives the loss negative "
+        r"eigenvalues too. The smallest eigenvalue is "
+        rf"{min(deeper):.2f} to {max(deeper):.2f} times that at the origin: deeper, as published and proved. "
+        rf"({meta.setting}.)"
+    )
+
+
+def numbers(result: Result) -> dict[str, float]:
+    """How much deeper than the origin."""
+    deeper = _deeper(result)
+    return {"deeper-min": float(f"{min(deeper):.3g}"), "deeper-max": float(f"{max(deeper):.3g}")}
