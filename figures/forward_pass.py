@@ -74,7 +74,8 @@ def caption(result: Result, meta: Meta) -> str:
         rf"after one and two steps of SGD (dashed, base rate {meta.config['sgd_rate']:g}) and Adam (solid, "
         rf"{meta.config['adam_rate']:g}) on the loss, with the learning rates scaled as in the table of parameterisations. mupc "
         rf"with skips tends to $\sqrt{{e}} \approx 1.649$ (measured at the greatest depth: {n['mupc']}, and "
-        rf"{n['mupc-trained']} after {meta.config['steps']} steps of Adam); sp explodes with skips and dies without; missing points "
+        rf"{n['mupc-trained']} after {meta.config['steps']} steps of Adam); sp explodes with skips and dies without; orthogonal weights keep 1 "
+        rf"in linear networks, but not with tanh or ReLU; missing points "
         rf"are runs that overflowed. Agrees with the published figure; its single-seed curves have no error bars, nor have "
         rf"these. ({meta.setting}.)"
     )

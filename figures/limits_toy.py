@@ -82,7 +82,7 @@ def caption(result: Result, meta: Meta) -> str:
         rf"with skips: $s - 1$ goes from {n['mupc-skips-wide-start']} to {n['mupc-skips-wide-end']}, the losses of PC and BP "
         rf"differ by at most {n['mupc-skips-wide-gap']} of the first, smallest cosine {n['mupc-skips-wide-cosine']}; without skips "
         rf"{n['mupc-wide-start']} to {n['mupc-wide-end']}, {n['mupc-wide-gap']}, {n['mupc-wide-cosine']}; at $N = {widths[0]}$ with "
-        rf"skips the smallest cosine is {n['mupc-skips-narrow-cosine']}. sp has no such limit: $s - 1$ stays near "
-        rf"{n['sp-wide-start']} at every width. Agrees with the published outcome; the published mean-field line of the "
+        rf"skips the smallest cosine is {n['mupc-skips-narrow-cosine']}. sp has no such limit: $s - 1$ starts at "
+        rf"about {n['sp-wide-start']} at every width and grows to {n['sp-wide-end']} at the largest. Agrees with the published outcome; the published mean-field line of the "
         rf"infinitely wide network is not drawn. ({meta.setting}.)"
     )
