@@ -31,7 +31,7 @@ class Config:
     seed: int = 0
 
 
-PROFILES = {"quick": Config(draws=60, starts=2, steps=100), "cpu": Config(), "full": Config()}
+PROFILES = {"quick": Config(draws=60, starts=2, steps=250), "cpu": Config(), "full": Config()}
 
 
 def run(config: Config, progress: Progress) -> dict[str, Any]:

@@ -40,7 +40,7 @@ CLAIMS = (
         "At the origin the energy attracts less and repels more",
         r"At $w = 0$ the Hessian of $\mathcal L$ has the eigenvalues $\pm S_{yx}$, that of $F^*$ has "
         r"$\tfrac12 (-S_{yy} \pm \sqrt{S_{yy}^2 + 4 S_{yx}^2})$: both are smaller.",
-        _TOY + r", $y \ne 0$ for some sample.",
+        _TOY + r", $S_{yx} \ne 0$.",
         _TR,
         ("symbolic", "numerical", "empirical"),
         "pctheory.objectives",
