@@ -41,7 +41,9 @@ def sample() -> Data:
     return Data(rng.standard_normal((BATCH, 784)), np.eye(10)[rng.integers(0, 10, BATCH)])
 
 
-def plain_step(model: PCN, optimiser: torch.optim.Optimizer, x: torch.Tensor, y: torch.Tensor, steps: int) -> None:
+def plain_step(
+    model: PCN, optimiser: torch.optim.Optimizer, x: torch.Tensor, y: torch.Tensor, steps: int
+) -> None:
     """One training step, layer by layer, by autograd."""
     weights, depth = list(model.weights), model.depth
 
@@ -119,7 +121,9 @@ def compare(hidden: int, repeats: int) -> tuple[float, float, float]:
 
 def main() -> None:
     """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--hidden", type=int, nargs="+", default=[4, 16, 64, 128])
     parser.add_argument("--repeats", type=int, default=10)
     parser.add_argument("--threads", type=int, default=1)
@@ -129,7 +133,10 @@ def main() -> None:
     print("  H   here ms   autograd ms   ratio   difference of the last two updates")
     for hidden in arguments.hidden:
         ours, plain, difference = compare(hidden, arguments.repeats)
-        print(f"{hidden:3d} {1e3 * ours:9.1f} {1e3 * plain:13.1f} {plain / ours:7.1f}   {difference:.1e}", flush=True)
+        print(
+            f"{hidden:3d} {1e3 * ours:9.1f} {1e3 * plain:13.1f} {plain / ours:7.1f}   {difference:.1e}",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

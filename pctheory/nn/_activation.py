@@ -92,6 +92,7 @@ def _autograd_pullback(function: Callable[[Tensor], Tensor]) -> Callable[[Tensor
 
 def _autograd_curvature(function: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
     def curvature(z: Tensor) -> Tensor:
+        result: Tensor | None
         with torch.enable_grad():
             leaf = z.detach().requires_grad_()
             (slope,) = torch.autograd.grad(function(leaf).sum(), leaf, create_graph=True)

@@ -32,6 +32,10 @@ MAX_STEPS = 100
 MAX_KRYLOV = 500
 MAX_HALVINGS = 30
 MAX_HOLDS = 2
+IDLE, MAX_IDLE = 1e-9, 4
+"""A run that lowers the energy by less than this share in so many steps on end has stalled."""
+NEAR = 1e-2
+"""Relative fall of the energy in a step below which units are brought to rest at kinks."""
 ARMIJO = 1e-4
 
 
@@ -42,35 +46,38 @@ def newton_krylov(problem: Problem, settings: InferenceSettings, trace: Trace) -
     require_standard(problem, settings.method)
     frame, state = problem.frame, problem.state
     limit = MAX_STEPS if settings.num_steps is None else settings.num_steps
+    near = frame.activation.kink is None
+    previous, idle = math.inf, 0
     for step in range(limit + 1):
-        local = _Local(frame, state)
+        local = _Local(frame, state, hold=near)
         trace.num_passes += 1
         energy = frame.energy(state)
-        norm = problem.norm(local.gradient)
-        last = step == limit or norm == 0
         mean = float(energy.mean())
+        if not near and previous - mean < NEAR * mean:  # close to the minimum: now the kinks decide
+            near = True
+            local = _Local(frame, state, hold=True)
+        norm = problem.norm(local.gradient)
+        idle = idle + 1 if near and previous - mean <= IDLE * mean else 0
+        previous = mean
+        stalled = idle == MAX_IDLE
+        last = step == limit or norm == 0 or stalled
         if trace.measure(step, float(step), lambda f=mean: f, norm, last=last) or last:  # type: ignore[misc]
             if norm == 0 and settings.tolerance is not None:
                 trace.converged = True
-            trace.message = "converged" if trace.converged or norm == 0 else "step limit reached"
+            if not (trace.converged or norm == 0):
+                trace.message = "stalled at kinks" if stalled else "step limit reached"
+            else:
+                trace.message = "converged"
             return
         forcing = min(0.1, math.sqrt(norm / trace.reference)) if trace.reference else 0.1
-        direction = _direction(local, forcing, trace)
-        if not _line_search(problem, local, energy, direction, trace):
-            trace.message = "stalled: no step along the Newton direction lowers the energy"
-            if not trace.steps or trace.steps[-1] != step:
-                trace.energies.append(mean)
-                trace.norms.append(norm)
-                trace.steps.append(step)
-                trace.times.append(float(step))
-            return
+        _line_search(problem, local, energy, *_direction(local, forcing, trace), trace)
         trace.after(step + 1)
 
 
 class _Local:
     """The energy's first and second derivatives at the current activities."""
 
-    def __init__(self, frame: Frame, state: State) -> None:
+    def __init__(self, frame: Frame, state: State, *, hold: bool) -> None:
         self.frame, self.state = frame, state
         act = frame.activation
         ones = [torch.ones_like(z) for z in state.hidden]
@@ -79,8 +86,9 @@ class _Local:
         self.gradient: list[Tensor] = []
         self.slopes: list[Tensor] = []
         self.pulls: list[Tensor] = []  # u = M_{l+1}^T Pi_{l+1} eps_{l+1}, before the activation's slope
-        self.free: list[Tensor] | None = [] if act.kink else None
-        self.side: list[Tensor] | None = [] if act.kink else None
+        self.free: list[Tensor] | None = [] if act.kink and hold else None
+        self.side: list[Tensor] | None = [] if act.kink and hold else None
+        self.stops: list[Tensor] = []  # units that may not change sign within a step
         self.diagonal: list[Tensor] | None = [] if act.curvature else None
         for s, z in enumerate(state.hidden):
             own = full.weighted[s].clone()
@@ -92,6 +100,7 @@ class _Local:
                 slope, free = _subgradient(z, own, pull, slope, act.kink)
                 self.free.append(free)
                 self.side.append(torch.where(z == 0, torch.sign(slope * pull - own), torch.sign(z)))
+                self.stops.append((pull < 0) | (z == 0))
             self.slopes.append(slope)
             self.pulls.append(pull)
             self.gradient.append(own - slope * pull)
@@ -167,12 +176,13 @@ class _Preconditioner:
                 layer -= 1
         result = [weight_by(v, r) for v, r in zip(self.variances, result, strict=True)]
         if self.products is not None:
-            output = sum(
-                torch.einsum("kbin,kbn->bi", p, r) for p, r in zip(self.products, result, strict=True)
-            )
-            output = torch.einsum("bij,bj->bi", self.core, output)
+            # batched matrix-vector products read the big stack of products in place, where einsum would copy it
+            output = torch.zeros_like(local.state.y)
+            for p, r in zip(self.products, result, strict=True):
+                output += (p @ r[..., None]).sum(0)[..., 0]
+            output = self.core @ output[..., None]
             result = [
-                r - weight_by(v, torch.einsum("kbin,bi->kbn", p, output))
+                r - weight_by(v, (p.mT @ output)[..., 0])
                 for p, r, v in zip(self.products, result, self.variances, strict=True)
             ]
         value, layer, slope = None, 0, None
@@ -189,22 +199,23 @@ class _Preconditioner:
         return result
 
 
-def _direction(local: _Local, forcing: float, trace: Trace) -> list[Tensor]:
+def _direction(local: _Local, forcing: float, trace: Trace) -> tuple[list[Tensor], list[Tensor]]:
     """The Newton step, units that would cross a convex kink on the way ending at it.
 
     The step is solved for, units that it would carry across a convex kink (or away from one on the wrong side) are held at
-    zero, and it is solved for again.
+    zero, and it is solved for again. Returned with the first solution, which always descends.
     """
     solve = _Preconditioner(local, trace)
     free = local.free
     fixed = [torch.zeros_like(g) for g in local.gradient]
     direction = _conjugate_gradients(local, solve, free, fixed, forcing, trace)
+    first = direction
     if free is None or local.side is None:
-        return direction
+        return direction, first
     for _ in range(MAX_HOLDS):
         caught, fresh = False, []
         for s, (z, d) in enumerate(zip(local.state.hidden, direction, strict=True)):
-            crossing = (local.pulls[s] < 0) & (local.side[s] * (z + d) < 0) & (free[s] > 0)
+            crossing = local.stops[s] & (local.side[s] * (z + d) < 0) & (free[s] > 0)
             caught = caught or bool(crossing.any())
             fixed[s] = torch.where(crossing, -z, fixed[s])
             fresh.append(torch.where(crossing, 0, free[s]))
@@ -212,7 +223,7 @@ def _direction(local: _Local, forcing: float, trace: Trace) -> list[Tensor]:
         if not caught:
             break
         direction = _conjugate_gradients(local, solve, free, fixed, forcing, trace)
-    return direction
+    return direction, first
 
 
 def _conjugate_gradients(
@@ -269,49 +280,52 @@ def _masked(vectors: list[Tensor], free: list[Tensor] | None) -> list[Tensor]:
 
 
 def _line_search(
-    problem: Problem, local: _Local, energy: Tensor, direction: list[Tensor], trace: Trace
-) -> bool:
-    """Move each sample by the longest of 1, 1/2, 1/4, ... steps that lowers its energy enough; False when none moved.
+    problem: Problem,
+    local: _Local,
+    energy: Tensor,
+    direction: list[Tensor],
+    first: list[Tensor],
+    trace: Trace,
+) -> None:
+    """Move each sample by the longest of 1, 1/2, 1/4, ... steps that lowers its energy enough, or not at all.
 
-    The step is taken in the errors and rolled forward through the network, so that curvature cannot open errors in hidden
-    layers that the linearised problem had closed. With a kink it is first tried in the activities, where a unit can be brought
-    to rest at one.
+    Far away and with a smooth activation the step is taken in the errors and rolled forward through the network, so that
+    curvature cannot open errors in hidden layers that the linearised problem had closed. Near kinks it is taken in the
+    activities, where a unit can be brought to rest at one: the whole of `direction`, or else a part of `first`.
     """
     frame, state = problem.frame, problem.state
     old = [z.clone() for z in state.hidden]
-    changes = _error_changes(local, direction)
+    result = [z.clone() for z in old]
+    changes = _error_changes(local, direction) if local.side is None else first
     length = torch.ones_like(energy)
     accepted = torch.zeros_like(energy, dtype=torch.bool)
-    result = [z.clone() for z in old]
     rounding = 16 * torch.finfo(energy.dtype).eps * energy.abs()
 
-    def attempt() -> Tensor:
+    def accept() -> Tensor:
         slope = torch.zeros_like(energy)
         for gradient, z, z0 in zip(local.gradient, state.hidden, old, strict=True):
             slope += torch.einsum("kbn,kbn->b", gradient, z - z0)
         trial = frame.energy(state)
         trace.num_passes += 0.5
-        return trial <= energy + ARMIJO * slope.clamp(max=0) + rounding
+        good = (trial <= energy + ARMIJO * slope.clamp(max=0) + rounding) & ~accepted
+        _keep(result, state.hidden, good)
+        return accepted | good
 
+    if local.side is not None:
+        _walk(local, old, direction, length)
+        accepted = accept()
     for _ in range(MAX_HALVINGS):
-        good = torch.zeros_like(accepted)
-        if local.side is not None:
-            _walk(local, old, direction, length)
-            good = attempt()
-            _keep(result, state.hidden, good & ~accepted)
-        if not bool((accepted | good).all()):
-            _roll(local, old, changes, length)
-            trace.num_passes += 0.5
-            rolled = attempt()
-            _keep(result, state.hidden, rolled & ~good & ~accepted)
-            good = good | rolled
-        accepted = accepted | good
         if bool(accepted.all()):
             break
+        if local.side is None:
+            _roll(local, old, changes, length)
+            trace.num_passes += 0.5
+        else:
+            _walk(local, old, changes, length)
+        accepted = accept()
         length = torch.where(accepted, length, 0.5 * length)
     for z, new in zip(state.hidden, result, strict=True):
         z.copy_(new)
-    return any(not torch.equal(z, z0) for z, z0 in zip(state.hidden, old, strict=True))
 
 
 def _keep(result: list[Tensor], values: list[Tensor], chosen: Tensor) -> None:
@@ -322,11 +336,11 @@ def _keep(result: list[Tensor], values: list[Tensor], chosen: Tensor) -> None:
 def _walk(local: _Local, old: list[Tensor], direction: list[Tensor], length: Tensor) -> None:
     """A straight step, but a unit that crosses a convex kink stops there and one that rests there leaves on its own side."""
     assert local.side is not None
-    for target, z0, d, pull, side in zip(
-        local.state.hidden, old, direction, local.pulls, local.side, strict=True
+    for target, z0, d, stops, side in zip(
+        local.state.hidden, old, direction, local.stops, local.side, strict=True
     ):
         z = z0 + length[None, :, None] * d
-        target.copy_(torch.where((pull < 0) & (z * side < 0), 0, z))
+        target.copy_(torch.where(stops & (z * side < 0), 0, z))
 
 
 def _error_changes(local: _Local, direction: list[Tensor]) -> list[Tensor]:
@@ -347,8 +361,7 @@ def _error_changes(local: _Local, direction: list[Tensor]) -> list[Tensor]:
 def _roll(local: _Local, old: list[Tensor], changes: list[Tensor], length: Tensor) -> None:
     """The forward pass with the errors of `old` plus `length` times `changes`; the result is the state's activities.
 
-    Layer by layer the change of a prediction is added to the old activity, which loses no digits of small steps. Units stop
-    at convex kinks as in `_walk`, and held ones stay.
+    Layer by layer the change of a prediction is added to the old activity, which loses no digits of small steps.
     """
     frame, state, layer = local.frame, local.state, 0
     phi = frame.activation.value
@@ -361,9 +374,6 @@ def _roll(local: _Local, old: list[Tensor], changes: list[Tensor], length: Tenso
                 z = z + (phi(now) - phi(was)) @ frame.maps[layer].mT
                 if frame.skip[layer]:
                     z = z.add_(now - was, alpha=frame.skip[layer])
-            if local.side is not None and local.free is not None:
-                stops = (local.pulls[s][row] < 0) & (z * local.side[s][row] < 0)
-                z = torch.where(stops | (local.free[s][row] == 0), 0, z)
             state.hidden[s][row] = z
             before = (z, z0[row])
             layer += 1

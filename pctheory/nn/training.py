@@ -452,7 +452,7 @@ def _optimiser(model: PCN, settings: TrainingSettings) -> torch.optim.Optimizer:
     if "foreach" in inspect.signature(cls).parameters and "fused" not in options:
         options.setdefault("foreach", True)  # one call for all layers instead of one per layer
     try:
-        return cls(model.parameters(), lr=rate, **options)  # type: ignore[no-any-return]
+        return cls(model.parameters(), lr=rate, **options)
     except TypeError as error:
         raise TypeError(
             f"`optimiser_options` must be arguments of torch.optim.{settings.optimiser}. "

@@ -1,0 +1,80 @@
+r"""How much work does each inference method need to reach a relative gradient norm of 1e-5 in a deep nonlinear network?
+
+784-128x(H)-10 at initialisation, skips, mupc, random inputs and one-hot targets, float64. A *pass* is one gradient of all
+samples in all activities: one forward and one backward sweep; what Gauss-Newton does is counted in the same unit. The step of
+each descent is the best of a few, chosen by the gradient norm after a tenth of the passes allowed.
+
+Run it with ``python -m experiments.benchmarks.nn_inference``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+
+import numpy as np
+import torch
+
+from pctheory.nn import PCN, infer
+
+STEPS: dict[str, tuple[float, ...]] = {
+    "gd": (0.2, 0.4),
+    "momentum": (0.05, 0.2),
+    "adam": (0.001, 0.01),
+    "error": (0.2, 0.6),
+}
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--hidden", type=int, nargs="+", default=[16, 64, 128])
+    parser.add_argument("--activations", nargs="+", default=["tanh", "relu"])
+    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--passes", type=int, default=20_000, help="most passes of a descent")
+    parser.add_argument("--tolerance", type=float, default=1e-5)
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    print(f"torch {torch.__version__}, 1 thread, float64, batch {arguments.batch}, N = 128")
+    print("activation    H  method         step   passes   seconds   relative gradient   energy       end")
+    for activation in arguments.activations:
+        for hidden in arguments.hidden:
+            model = PCN(
+                (784, *(128,) * hidden, 10),
+                activation=activation,
+                parameterisation="mupc",
+                skips=True,
+                rng=0,
+                dtype=torch.float64,
+            )
+            rng = np.random.default_rng(0)
+            x = rng.standard_normal((arguments.batch, 784))
+            y = np.eye(10)[rng.integers(0, 10, arguments.batch)]
+            start = infer(model, x, y, num_steps=0).gradient_norms[0]
+            for method in ("gauss-newton", *STEPS):
+                step, options = 1.0, {}
+                if method != "gauss-newton":
+                    pilot = max(arguments.passes // 10, 1)
+                    norms = {}
+                    for candidate in STEPS[method]:
+                        try:
+                            result = infer(model, x, y, method=method, step=candidate, num_steps=pilot)
+                        except ValueError:  # too large a step
+                            continue
+                        norms[candidate] = result.gradient_norms[-1]
+                    step = min(norms, key=lambda g: norms[g])
+                    options = {"step": step, "num_steps": arguments.passes}
+                begin = time.perf_counter()
+                result = infer(model, x, y, method=method, tolerance=arguments.tolerance, **options)
+                seconds = time.perf_counter() - begin
+                print(
+                    f"{activation:10s} {hidden:4d}  {method:12s} {step:6.3f} {result.num_passes:8.0f} {seconds:9.2f} "
+                    f"{result.gradient_norms[-1] / start:19.1e}   {result.energy:.8f}   {result.message}",
+                    flush=True,
+                )
+
+
+if __name__ == "__main__":
+    main()
