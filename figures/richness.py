@@ -64,6 +64,7 @@ def caption(result: Result, meta: Meta) -> str:
         rf"Toy problem of the limits at $N = {meta.config['width']}$ with the output divided by $\gamma$, residual mupc, predictive "
         rf"coding at the exact equilibrium, mean and deviation over {meta.config['seeds']} seeds. At initialisation $s - 1$ falls "
         rf"as $\gamma^{{{n['exponent']}}}$ (law: $-2$); over {meta.config['steps']} iterations it grows by the factors {growth} "
-        r"($\gamma$ in brackets): the richer the network the larger the drift. At the end the network nearest to "
+        r"($\gamma$ in brackets): the richer the network the larger the drift, so that the networks with $\gamma \geq 1$ end at nearly "
+        r"one distance from backpropagation. At the end the network nearest to "
         rf"backpropagation has $\gamma = {n['nearest']}$. ({meta.setting}.)"
     )

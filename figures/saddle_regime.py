@@ -74,6 +74,15 @@ def numbers(result: Result) -> dict[str, str | float]:
                 found[f"{rule}-loss-{n}-{h}"] = (
                     f"{np.nanmean(result[int(n)][int(h)][rule]['loss'][:, -1]):.2g}"
                 )
+    last = {
+        (n, h, rule): np.nanmean(result[int(n)][int(h)][rule]["loss"][:, -1])
+        for n in result["widths"]
+        for h in result["hidden"]
+        for rule in ("pc", "bp")
+    }
+    cells = [(n, h) for n in result["widths"] for h in result["hidden"]]
+    found["panels"] = len(cells)
+    found["wins"] = sum(bool(last[n, h, "pc"] < last[n, h, "bp"]) for n, h in cells)
     return found
 
 
@@ -90,7 +99,8 @@ def caption(result: Result, meta: Meta) -> str:
         rf"Toy problem of the limits, narrow networks without skips. Top: mupc and its own initialisation, {meta.config['steps']} "
         rf"iterations at base rate {meta.config['rate']:g}, mean and deviation over {meta.config['seeds']} seeds; at "
         rf"$N = {wide}$, $H = {deep}$ the last loss is {n[f'pc-loss-{wide}-{deep}']} (PC) and {n[f'bp-loss-{wide}-{deep}']} (BP). "
-        rf"A low energy is not a low loss: S grows as well. Bottom: iterations until the loss is half of that of zero weights, standard "
+        rf"PC ends with the lower loss in {n['wins']} of {n['panels']} panels: from this initialisation it lowers the energy at once "
+        rf"and the loss later than BP, because S grows as well (losses above .8 are cut). Bottom: iterations until the loss is half of that of zero weights, standard "
         rf"parameterisation, weights of standard deviation $\sigma$, median over seeds (open triangles: not within the run in some "
         rf"seed); at $H = {first}$ {times} (inf: not reached). ({meta.setting}.)"
     )
