@@ -23,6 +23,8 @@ NAMES = (
     "limits_toy",
     "richness",
     "saddle_regime",
+    "error_reach",
+    "inference_budget",
 )
 
 
@@ -100,6 +102,26 @@ def test_the_loss_is_never_below_the_energy_and_the_excess_has_its_mean(quick):
         part = result[case]
         assert np.all(part["loss"] >= part["energy"])
         assert np.median(np.abs(part["excess"] - part["law"]) / part["error"]) < 3
+
+
+@pytest.mark.claim("error-reach")
+@pytest.mark.road("empirical")
+def test_errors_of_real_inference_end_at_the_number_of_steps_and_fall_factorially(quick):
+    part = quick("error_reach")["0.5"]
+    for steps in (4, 8):
+        errors = part[steps]["errors"]
+        assert np.all(errors[1 : steps + 1] > 0)
+        assert not np.any(errors[steps + 1 :])
+        assert not np.any(part[steps]["gradients"][steps + 1 :])
+        assert np.all(np.diff(np.log(errors[1 : steps + 1])) < -1)
+
+
+def test_longer_inference_comes_closer_to_the_equilibrium(quick):
+    result = quick("inference_budget")
+    for method in ("euler", "heun"):
+        gaps = result[method]["gap"]
+        assert np.all(gaps[:, 1] < gaps[:, 0])
+        assert np.all(gaps > -1e-8)
 
 
 @pytest.mark.claim("limit-to-backprop")

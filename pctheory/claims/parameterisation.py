@@ -18,7 +18,7 @@ CLAIMS = (
         _MU + " (measurements); this work (exact statements)",
         ("numerical",),
         "pctheory.inference",
-        ("conditioning-init", "conditioning-training"),
+        ("conditioning-init",),
     ),
     Claim(
         "coordinates-resolve-tradeoff",

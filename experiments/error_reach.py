@@ -1,0 +1,131 @@
+r"""How many layers does the error reach, and does a network need the others?
+
+Residual Depth-muP networks at the settings published for them (Innocenti et al. 2025, arXiv:2505.13124): batch 64, activity
+learning rate .5 on the batch-mean energy, T = H steps. Errors and weight gradients against the distance from the output; and
+test accuracy after training with the input-side layers frozen. Real inference and training in torch. Claim: error-reach.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+
+from experiments._progress import Progress
+from pctheory import load_dataset
+from pctheory.nn import PCN, InferenceSettings, TrainingSettings, infer, train
+
+
+@dataclass(frozen=True)
+class Config:
+    """Published batch, activity rate, optimiser and activation; depth and data are ours."""
+
+    dataset: str = field(default="mnist", metadata={"label": "data"})
+    width: int = field(default=128, metadata={"label": "width N"})
+    hidden: int = field(default=128, metadata={"label": "hidden layers H of the profiles"})
+    times: tuple[int, ...] = field(default=(8, 32, 128), metadata={"label": "inference steps T"})
+    rates: tuple[float, ...] = field(default=(0.5, 5.0, 25.0), metadata={"label": "activity rates"})
+    trained_hidden: int = field(default=30, metadata={"label": "hidden layers H in training"})
+    trainable: tuple[int, ...] = field(default=(1, 2, 3, 5, 10, 31), metadata={"label": "trained layers"})
+    steps: int = field(default=900, metadata={"label": "iterations"})
+    batch: int = 64
+    weight_rate: float = 0.1
+    seeds: int = field(default=3, metadata={"label": "seeds"})
+    seed: int = 0
+
+
+PROFILES = {
+    "quick": Config(
+        dataset="digits",
+        width=8,
+        hidden=10,
+        times=(4, 8),
+        rates=(0.5,),
+        trained_hidden=3,
+        trainable=(1, 4),
+        steps=3,
+        batch=16,
+        seeds=1,
+    ),
+    "cpu": Config(
+        dataset="digits", width=64, trained_hidden=15, trainable=(1, 2, 3, 5, 16), steps=300, seeds=2
+    ),
+    "full": Config(),
+}
+
+
+def profile(config: Config, num_steps: int, rate: float) -> dict[str, Any]:
+    """Root mean square errors and norms of weight gradients, from the output, float64 so that tiny errors are seen."""
+    torch.set_num_threads(1)
+    data = load_dataset(config.dataset, limit=config.batch)
+    widths = [data.x.shape[1], *[config.width] * config.hidden, data.y.shape[1]]
+    rng = np.random.default_rng([config.seed, 1])
+    model = PCN(widths, activation="relu", parameterisation="mupc", skips=True, rng=rng, dtype=torch.float64)
+    result = infer(model, data.x, data.y, step=rate, num_steps=num_steps, convention="batch-mean")
+    z = result.activities
+    with torch.no_grad():
+        errors = [
+            float(torch.sqrt(torch.mean((z[l] - model.prediction(l, z[l - 1])) ** 2)))
+            for l in range(1, len(z))
+        ]
+    gradients = [float(torch.linalg.norm(g)) for g in model.local_gradient(z)]
+    return {"errors": np.array(errors[::-1]), "gradients": np.array(gradients[::-1])}
+
+
+def frozen(config: Config, rule: str, trainable: int, seed: int) -> dict[str, Any]:
+    """Test accuracy when only the last `trainable` layers learn."""
+    torch.set_num_threads(1)
+    data, test = load_dataset(config.dataset), load_dataset(config.dataset, "test")
+    widths = [data.x.shape[1], *[config.width] * config.trained_hidden, data.y.shape[1]]
+    depth = len(widths) - 1
+    rng = np.random.default_rng([config.seed, 2, seed])
+    model = PCN(widths, activation="relu", parameterisation="mupc", skips=True, rng=rng, dtype=torch.float32)
+    settings = TrainingSettings(
+        rule=rule,
+        inference=InferenceSettings(step=0.5, num_steps=config.trained_hidden, convention="batch-mean"),
+        learning_rate=config.weight_rate,
+        learning_rate_scaling="table",
+        batch_size=config.batch,
+        steps=config.steps,
+        seed=seed,
+        frozen=tuple(range(1, depth - trainable + 1)),
+    )
+    found = train(model, data, settings, test=test)
+    return {
+        "accuracy": float(found.evaluations["accuracy"][-1]),
+        "change": found.metrics["weight_change"][-1][::-1].copy(),
+    }
+
+
+def run(config: Config, progress: Progress) -> dict[str, Any]:
+    """Profiles (layers from the output) by rate and time, accuracies (seeds, trained layers) by rule."""
+    reach = [{"num_steps": t, "rate": r} for r in config.rates for t in config.times]
+    profiles = progress.cells(profile, reach)
+    learn = [
+        {"rule": rule, "trainable": k, "seed": s}
+        for rule in ("pc", "bp")
+        for s in range(config.seeds)
+        for k in config.trainable
+    ]
+    trained = progress.cells(frozen, learn)
+    result: dict[str, Any] = {
+        "times": np.array(config.times),
+        "rates": np.array(config.rates),
+        "trainable": np.array(config.trainable),
+        "dataset": config.dataset,
+    }
+    for cell, found in zip(reach, profiles, strict=True):
+        result[f"{cell['rate']:g}/{cell['num_steps']}"] = found
+    shape = (config.seeds, len(config.trainable))
+    for rule in ("pc", "bp"):
+        mine = [f for c, f in zip(learn, trained, strict=True) if c["rule"] == rule]
+        result[f"accuracy {rule}"] = np.array([f["accuracy"] for f in mine]).reshape(shape)
+        whole = [
+            f["change"]
+            for c, f in zip(learn, trained, strict=True)
+            if c["rule"] == rule and c["trainable"] == max(config.trainable)
+        ]
+        result[f"change {rule}"] = np.array(whole)
+    return result
