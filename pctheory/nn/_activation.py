@@ -92,14 +92,13 @@ def _autograd_pullback(function: Callable[[Tensor], Tensor]) -> Callable[[Tensor
 
 def _autograd_curvature(function: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
     def curvature(z: Tensor) -> Tensor:
-        result: Tensor | None
         with torch.enable_grad():
             leaf = z.detach().requires_grad_()
             (slope,) = torch.autograd.grad(function(leaf).sum(), leaf, create_graph=True)
             if not slope.requires_grad:
                 return torch.zeros_like(z)
-            (result,) = torch.autograd.grad(slope.sum(), leaf, allow_unused=True)
-        return torch.zeros_like(z) if result is None else result
+            (result,) = torch.autograd.grad(slope.sum(), leaf, allow_unused=True, materialize_grads=True)
+        return result
 
     return curvature
 

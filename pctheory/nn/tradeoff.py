@@ -74,9 +74,16 @@ class AutoencoderClassifier(nn.Module):
         code = self.encoder(x)
         return self.decoder(code), self.head(code)
 
-    def errors(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        r""":math:`\langle |x - \hat x|^2 \rangle` and :math:`\langle |y - \hat y|^2 \rangle`, scalars."""
-        image, scores = self(x)
+    def errors(self, x: Tensor, y: Tensor, source: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        r""":math:`\langle |x - \hat x|^2 \rangle` and :math:`\langle |y - \hat y|^2 \rangle`, scalars.
+
+        Parameters
+        ----------
+        source : None or (B, n_0)
+            What is encoded, if not x itself: for example x whitened, which a linear encoder cannot tell from x but which
+            conditions its training.
+        """
+        image, scores = self(x if source is None else source)
         return torch.sum((x - image) ** 2) / len(x), torch.sum((y - scores) ** 2) / len(x)
 
 
@@ -99,6 +106,7 @@ def train_autoencoder(
     y: Tensor,
     weight: float,
     *,
+    source: Tensor | None = None,
     max_iterations: int = 500,
     steps: int = 0,
     batch_size: int = 256,
@@ -112,43 +120,51 @@ def train_autoencoder(
     x, y : (B, n_0), (B, n_L)
     weight : float in [0, 1]
         :math:`\lambda`.
+    source : see `AutoencoderClassifier.errors`
     max_iterations : int
-        Of full-batch L-BFGS, after
+        Of full-batch L-BFGS, restarted where its line search gives up, after
     steps : int
         of Adam on batches.
     """
     level = _weight(weight)
     generator = _check.generator(rng)
 
-    def loss(rows: Tensor, targets: Tensor) -> Tensor:
-        image, label = model.errors(rows, targets)
+    encoded = x if source is None else source
+
+    def loss(rows: Tensor | slice) -> Tensor:
+        image, label = model.errors(x[rows], y[rows], encoded[rows])
         return level * image + (1 - level) * label
 
     adam = torch.optim.Adam(model.parameters(), lr=learning_rate)
     for _ in range(_check.count(steps, "steps")):
         picked = torch.as_tensor(generator.choice(len(x), min(batch_size, len(x)), replace=False))
         adam.zero_grad()
-        loss(x[picked], y[picked]).backward()  # type: ignore[no-untyped-call]
+        loss(picked).backward()  # type: ignore[no-untyped-call]
         adam.step()
-    if max_iterations:
+    left, everything = _check.count(max_iterations, "max_iterations"), slice(None)
+    while left > 0:
         lbfgs = torch.optim.LBFGS(
             model.parameters(),
-            max_iter=max_iterations,
-            history_size=30,
-            tolerance_grad=1e-9,
+            max_iter=left,
+            history_size=50,
+            tolerance_grad=1e-10,
             tolerance_change=0.0,
             line_search_fn="strong_wolfe",
         )
 
-        def closure() -> Tensor:
-            lbfgs.zero_grad()
-            value = loss(x, y)
+        def closure(optimiser: torch.optim.LBFGS = lbfgs) -> Tensor:
+            optimiser.zero_grad()
+            value = loss(everything)
             value.backward()  # type: ignore[no-untyped-call]
             return value.detach()
 
         lbfgs.step(closure)  # type: ignore[no-untyped-call]
+        state = lbfgs.state[next(model.parameters())]
+        left -= max(int(state["n_iter"]), 1)
+        if int(state["n_iter"]) <= 1:  # a fresh start that cannot move: stationary
+            break
     with torch.no_grad():
-        return float(loss(x, y))
+        return float(loss(everything))
 
 
 class GenerativeClassifier(nn.Module):
