@@ -1,0 +1,127 @@
+r"""All critical points that a search finds, of F* and of the loss, and the counterexample to strictness without correlation.
+
+Sees: no critical point of F* that is neither a global minimum nor a strict saddle, under the hypotheses of the theorem; flat
+saddles of the loss; the degenerate point for S_xy = 0 turns strict or disappears as soon as S_xy is not 0.
+"""
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from experiments import critical_points
+from experiments._result import Result
+from experiments._store import Meta
+from pctheory import plotting
+
+EXPERIMENT = critical_points
+TITLE = "Critical points"
+SOURCE = "new"
+SIZE = (5.5, 4.4)
+_FAMILIES = {"realisable": plotting.COLOURS["pc"], "bottleneck": "#832db6", "noisy": "#e76300"}
+
+
+def draw(fig: Figure, result: Result) -> None:
+    """Top: value against smallest curvature for F* and L, and the certificates. Bottom: the counterexample."""
+    axes = fig.subplots(2, 3)
+    for ax, objective, title in ((axes[0, 0], "energy", "$F^*$"), (axes[0, 1], "loss", r"$\mathcal{L}$")):
+        _cloud(ax, result[objective])
+        ax.set_title(f"critical points of {title}")
+        ax.set_ylabel("value above infimum")
+    _certificates(axes[0, 2], result["energy"])
+    _plane(axes[1, 0], result["counterexample"], 0)
+    _plane(axes[1, 1], result["counterexample"], -1)
+    _line(axes[1, 2], result["counterexample"])
+    plotting.letter(axes)
+
+
+def _family(setting: str) -> str:
+    return next(name for name in ("noisy", "bottleneck", "realisable") if name in setting)
+
+
+def _cloud(ax, found) -> None:
+    labelled = set()
+    for setting, points in found.items():
+        name = _family(setting)
+        above = np.maximum(points["value"] - points["infimum"], 0)
+        ax.plot(
+            points["smallest"], above, "o", ms=3, color=_FAMILIES[name], alpha=0.6, markeredgewidth=0,
+            label=None if name in labelled else name,
+        )  # fmt: skip
+        labelled.add(name)
+    ax.axvline(0, color=plotting.COLOURS["ink"], lw=0.5)
+    ax.set_xscale("symlog", linthresh=1e-3)
+    ax.set_xticks([-10, -0.1, 0], ["$-10$", "$-0.1$", "0"])
+    ax.set_xlabel(r"$\lambda_\mathrm{min}$ of the Hessian")
+    ax.legend(fontsize=7, loc="best", handlelength=0.8)
+
+
+def _certificates(ax, found) -> None:
+    """Curvature of the certificate's unit direction against the smallest eigenvalue, by case."""
+    cases = ("i", "ii", "iii", "eigenvector")
+    for code, name in enumerate(cases):
+        chosen = [
+            (p["smallest"][p["case"] == code], p["certificate"][p["case"] == code]) for p in found.values()
+        ]
+        smallest, certificate = (np.concatenate(part) for part in zip(*chosen, strict=True))
+        if len(smallest):
+            ax.loglog(-smallest, -certificate, "o", ms=3, alpha=0.7, markeredgewidth=0, label=f"case {name}")
+    low, high = ax.get_xlim()
+    plotting.theory(ax, [low, high], [low, high], label=None, linewidth=0.6)
+    ax.set_xlim(low, high)
+    ax.set(xlabel=r"$-\lambda_\mathrm{min}$", ylabel="minus certified curvature", title="certificates")
+    ax.legend(fontsize=7, loc="lower right", handlelength=0.8)
+
+
+def _plane(ax, found, which) -> None:
+    plotting.contour(ax, found["first"], found["last"], found["values"][which])
+    ax.plot(1, 0, "o", ms=4, markerfacecolor="white", markeredgecolor=plotting.COLOURS["highlight"])
+    if which == 0:
+        d = found["distance"]
+        ax.plot(1 - d, np.sqrt(d), color=plotting.COLOURS["highlight"], lw=1.2)
+    ax.set(xlabel="$w_1$", ylabel="$w_2$", title=rf"$F^*$, $S_{{xy}} = {found['correlations'][which]:g}$")
+
+
+def _line(ax, found) -> None:
+    for curvature, correlation, color in zip(
+        found["smallest"], found["correlations"], plotting.shades(len(found["correlations"])), strict=True
+    ):
+        ax.plot(found["first"], curvature, color=color, label=f"$S_{{xy}} = {correlation:g}$")
+    ax.axhline(0, color=plotting.COLOURS["ink"], lw=0.5)
+    ax.set(xlabel="$w_1$", ylabel=r"$\lambda_\mathrm{min}$ at $w_2 = 0$", title="curvature")
+    ax.legend(fontsize=7, loc="lower right", handlelength=1.2)
+
+
+def _counts(result: Result, objective: str) -> dict[str, int]:
+    kinds = np.concatenate([np.asarray(p["kind"]) for p in result[objective].values()])
+    return {kind: int(np.sum(kinds == code)) for code, kind in enumerate(result["kinds"])}
+
+
+def caption(result: Result, meta: Meta) -> str:
+    """What was found, what agrees."""
+    energy, loss = _counts(result, "energy"), _counts(result, "loss")
+    cases = np.concatenate([np.asarray(p["case"]) for p in result["energy"].values()])
+    used = ", ".join(
+        f"{int(np.sum(cases == code))} by case {name}"
+        for code, name in enumerate(result["cases"])
+        if np.any(cases == code)
+    )
+    example = result["counterexample"]
+    return (
+        rf"(a, b) Distinct critical points of $F^*$ and of $\mathcal{{L}}$ on {len(result['energy'])} networks of at most 21 weights, from "
+        rf"{meta.config['starts']} starts each: $F^*$ has {sum(energy.values())}, of which {energy['global minimum']} are global minima, "
+        rf"{energy['strict saddle']} strict saddles and {energy['degenerate'] + energy['local minimum']} anything else ({result['violations']} violate the theorem); the loss has {sum(loss.values())}, of which "
+        rf"{loss['global minimum']} are global minima, {loss['strict saddle']} strict saddles and {loss['degenerate'] + loss['local minimum']} have no negative curvature although they are no minima "
+        rf"or are local only. (c) Each strict saddle's escape direction has the curvature shown, verified by a Hessian-vector product ({used}); it is no lower than $\lambda_\mathrm{{min}}$. "
+        rf"(d) The counterexample, one hidden unit with $S_{{xy}} = 0$: gradient norm {example['saddle_gradient']:.1g} and largest entry of the Hessian {np.abs(example['saddle_hessian']).max():.1g} at the "
+        r"marked point, from which the energy falls along the red curve $(1 - d, \sqrt{d})$. (e, f) With correlation the line $w_2 = 0$ is no longer critical but at 0, and has "
+        rf"negative curvature everywhere. ({meta.setting}.)"
+    )
+
+
+def numbers(result: Result) -> dict[str, float]:
+    """How many points, and how many violate the theorem."""
+    energy, loss = _counts(result, "energy"), _counts(result, "loss")
+    return {
+        "points": float(sum(energy.values())),
+        "violations": float(result["violations"]),
+        "flat-of-loss": float(loss["degenerate"]),
+    }
