@@ -21,6 +21,7 @@ CLAIMS = (
         "this work",
         _ALL,
         "pctheory.flow",
+        ("balance-law",),
     ),
     Claim(
         "critical-points",
@@ -32,6 +33,7 @@ CLAIMS = (
         "this work",
         _ALL,
         "pctheory.saddles",
+        ("critical-points",),
     ),
     Claim(
         "strict-saddles",
@@ -46,6 +48,7 @@ CLAIMS = (
         + ". (c) also stands in a public Lean 4 formalisation (MeTTapedia)",
         _ALL,
         "pctheory.saddles",
+        ("critical-points",),
     ),
     Claim(
         "origin-hessian-loss",
@@ -107,6 +110,7 @@ CLAIMS = (
         "this work",
         _ALL,
         "pctheory.saddles",
+        ("no-minimiser",),
     ),
     Claim(
         "cascade",
@@ -118,6 +122,7 @@ CLAIMS = (
         "this work (measured)",
         ("numerical", "empirical"),
         "pctheory.flow",
+        ("cascade",),
     ),
     Claim(
         "init-scale-reversal",
@@ -128,6 +133,7 @@ CLAIMS = (
         "this work (measured)",
         ("numerical", "empirical"),
         "pctheory.flow",
+        ("cascade",),
     ),
     Claim(
         "matched-scale",
