@@ -9,7 +9,7 @@ from pctheory.nn import PCN, TrainingSettings, infer, train
 
 
 def losses(model: PCN, data: Data, settings: TrainingSettings, every: int) -> np.ndarray:
-    """Loss of the training batch before every `every`-th step; NaN from where the run diverged."""
+    """Loss on a batch of the training data (rows in order) before every `every`-th step; NaN from where the run diverged."""
     found: list[float] = []
     total = settings.steps or 0
     size, rows = settings.batch_size, data.num_samples

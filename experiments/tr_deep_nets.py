@@ -44,7 +44,7 @@ PROFILES = {
         dataset="digits", depth=4, width=8, activations=("linear", "relu"), learning_rates=(0.3,), iterations=10, seeds=1, window=2
     ),
     "cpu": Config(
-        width=32, learning_rates=(0.3, 1.0, 3.0), iterations=400, every=4, seeds=1, tolerance=1e-2, inference_steps=8, window=10
+        width=32, learning_rates=(0.3, 1.0, 3.0), iterations=250, every=4, seeds=1, tolerance=1e-2, inference_steps=8, window=10
     ),
     "full": Config(),
 }  # fmt: skip

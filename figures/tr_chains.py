@@ -37,7 +37,7 @@ def draw(fig: Figure, result: Result) -> None:
                 label=rf"{label} ($\eta = {rate:g}$)",
             )  # fmt: skip
         ax.set(title={"relu": "ReLU"}.get(name, name), xlabel="iteration", ylim=(0, None))
-        ax.legend(fontsize=7, loc="center right" if name == "relu" else "upper right")
+        ax.legend(fontsize=7, loc="upper right")
     axes[0].set_ylabel(r"loss $\mathcal{L}$")
     plotting.letter(list(axes))
 
@@ -55,6 +55,7 @@ def caption(result: Result, meta: Meta) -> str:
         for name in _activations(result)
     )
     dead = {rule: result["relu"][rule]["dead"] for rule in _NAMES}
+    gaps = ", ".join(f"{name} {result[name]['gap']:.0e}" for name in _activations(result))
     gain = {name: area(result, name, "bp") / area(result, name, "pc") for name in _activations(result)}
     symmetric = [gain[n] for n in gain if n != "relu"]
     agrees = min(symmetric) > 1.1 and gain["relu"] < 1.1
@@ -63,8 +64,8 @@ def caption(result: Result, meta: Meta) -> str:
         rf"uniform on $[0, 1]$, {c['seeds']} seeds (thin; mean thick), each rule with the best of the learning rates "
         rf"{', '.join(f'{r:g}' for r in c['learning_rates'])}. Loss averaged over training, BP and PC: {shares}. With ReLU {dead['bp']} (BP) and "
         rf"{dead['pc']} (PC) of {c['seeds']} chains end dead, with no gradient left. The published outcome, PC faster with sign-symmetric activations and no gain with ReLU, "
-        rf"{'is confirmed' if agrees else 'is not fully confirmed'}. PC's inference was run to equilibrium: the activity gradient fell to at most "
-        rf"{result['gap']:.0e} of its start at the last weights. ({meta.setting}.)"
+        rf"{'is confirmed' if agrees else 'is not fully confirmed'}. PC's inference was run to equilibrium by Newton-Krylov steps: at the first and (where the chain is not fitted) the "
+        rf"last weights the activity gradient fell to at most this fraction of its start: {gaps}. ({meta.setting}.)"
     )
 
 

@@ -76,7 +76,7 @@ def caption(result: Result, meta: Meta) -> str:
     gaps = ", ".join(f"{name} {result[name]['pc']['gap']:.0e}" for name in _activations(result))
     seeds = "one seed" if c["seeds"] == 1 else f"{c['seeds']} seeds"
     return (
-        rf"Networks of {c['depth']} layers and width {c['width']} on {result['dataset']}: loss of the training batch (thin) and its running "
+        rf"Networks of {c['depth']} layers and width {c['width']} on {result['dataset']}: loss on batches of the training data (thin) and its running "
         rf"mean (thick), stochastic gradient descent from PyTorch's default initial weights, {seeds}, each rule with the best of the learning "
         rf"rates {', '.join(f'{r:g}' for r in c['learning_rates'])} at one scale. Loss at the end, BP and PC: {ends}. BP needs, to the "
         rf"level that both reach, this many times the iterations of PC: {leads}. {_verdict(result)} PC learns where Newton-Krylov inference "
