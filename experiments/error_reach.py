@@ -65,12 +65,22 @@ def profile(config: Config, num_steps: int, rate: float) -> dict[str, Any]:
     model = PCN(widths, activation="relu", parameterisation="mupc", skips=True, rng=rng, dtype=torch.float64)
     result = infer(model, data.x, data.y, step=rate, num_steps=num_steps, convention="batch-mean")
     z = result.activities
+    start = infer(model, data.x, data.y, num_steps=0).activities
     with torch.no_grad():
-        errors = [
-            float(torch.sqrt(torch.mean((z[l] - model.prediction(l, z[l - 1])) ** 2)))
+        # as differences to the start, where only the output has an error: layers that did not move have exactly none
+        moved = [
+            (z[l] - start[l]) - (model.prediction(l, z[l - 1]) - model.prediction(l, start[l - 1]))
             for l in range(1, len(z))
         ]
-    gradients = [float(torch.linalg.norm(g)) for g in model.local_gradient(z)]
+        moved[-1] = z[-1] - model.prediction(len(z) - 1, z[-2])
+        errors = [float(torch.sqrt(torch.mean(e**2))) for e in moved]
+    at_start = [
+        *model.local_gradient(start)[:-1],
+        0.0,
+    ]  # of hidden layers rounding alone, the same where nothing moved
+    gradients = [
+        float(torch.linalg.norm(g - h)) for g, h in zip(model.local_gradient(z), at_start, strict=True)
+    ]
     return {"errors": np.array(errors[::-1]), "gradients": np.array(gradients[::-1])}
 
 

@@ -113,7 +113,7 @@ def test_errors_of_real_inference_end_at_the_number_of_steps_and_fall_factoriall
         assert np.all(errors[1 : steps + 1] > 0)
         assert not np.any(errors[steps + 1 :])
         assert not np.any(part[steps]["gradients"][steps + 1 :])
-        assert np.all(np.diff(np.log(errors[1 : steps + 1])) < -1)
+        assert np.all(np.diff(np.log(errors[1 : steps + 1])) < -1)  # each layer loses more than a factor e
 
 
 def test_longer_inference_comes_closer_to_the_equilibrium(quick):
