@@ -70,7 +70,7 @@ def train(config: Config, activation: str, rule: str, rate: float) -> dict[str, 
             rows["measured"].append([float(trace(d)) for d in now])
             rows["predicted"].append([float(torch.trace(p)) for p in predicted])
             rows["loss"].append(float(model.loss(data.x, data.y).detach()))
-            rows["neurons"].append(np.array(torch.diagonal(now[0]) if matrices else now[0]))
+            rows["neurons"].append((torch.diagonal(now[0]) if matrices else now[0]).numpy().copy())
         if rule == "bp":
             gradients = model.loss_gradient(data.x, data.y)
         else:

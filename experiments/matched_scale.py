@@ -107,13 +107,21 @@ def times_to(flow: Flow, start: Vector, longest: float) -> dict[str, Any]:
     events = [crossing(level) for level in levels]
     events[-1].terminal = True  # type: ignore[attr-defined]
     solution = solve_ivp(
-        lambda _, v: -flow(v)[0], (0.0, longest), start, method="DOP853", events=events, rtol=1e-6, atol=1e-9
+        lambda _, v: -flow(v)[0],
+        (0.0, longest),
+        start,
+        method="DOP853",
+        events=events,
+        rtol=1e-6,
+        atol=1e-9,
+        dense_output=True,
     )
-    chosen = np.unique(np.linspace(0, len(solution.t) - 1, 200).astype(int))
+    times = np.logspace(-1.5, 0, 200) * solution.t[-1]
+    curve = solution.sol(times)
     return {
         "times": np.array([float(t[0]) if len(t) else np.inf for t in solution.t_events]),
-        "curve_time": solution.t[chosen],
-        "curve_loss": np.array([flow(solution.y[:, i])[1] for i in chosen]),
+        "curve_time": times,
+        "curve_loss": np.array([flow(column)[1] for column in curve.T]),
     }
 
 

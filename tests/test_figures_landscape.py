@@ -1,0 +1,246 @@
+"""The figures of the landscape, on the data of their quick profiles."""
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+
+from experiments import (
+    balance_law,
+    cascade,
+    critical_points,
+    matched_scale,
+    no_minimiser,
+    origin_hessians,
+    origin_hessians_data,
+    origin_saddle_toy,
+    zero_rank_hessians,
+)
+from experiments._progress import Progress
+from experiments._result import Result
+from pctheory.plotting import style
+
+EMPIRICAL = pytest.mark.road("empirical")
+
+
+def quick(experiment):
+    config = experiment.PROFILES["quick"]
+    return Result(experiment.run(config, Progress(config)))
+
+
+def drawn(name, result):
+    """The figure, drawn without a warning."""
+    module = __import__(f"figures.{name}", fromlist=["draw"])
+    with style():
+        fig = Figure(figsize=module.SIZE, layout="constrained")
+        module.draw(fig, result)
+        fig.draw_without_rendering()
+    assert fig.findobj(lambda artist: hasattr(artist, "get_xlim"))
+    # short runs of the quick profile may not reach what is timed: then the number is infinite
+    assert all(isinstance(value, float) for value in module.numbers(result).values())
+    return fig
+
+
+@pytest.fixture(scope="module")
+def toy():
+    return quick(origin_saddle_toy)
+
+
+@pytest.fixture(scope="module")
+def origin():
+    return quick(origin_hessians)
+
+
+@EMPIRICAL
+@pytest.mark.claim("origin-hessian-energy")
+def test_with_two_hidden_units_the_loss_is_flat_at_the_origin_and_the_energy_is_not(toy):
+    landscape = toy["landscapes"]["chain H=2"]
+    axis = landscape["axis"]
+    centre = len(axis) // 2
+    loss, energy = landscape["loss"]["values"], landscape["energy"]["values"]
+    np.testing.assert_allclose(
+        loss[:, centre], loss[centre, centre], rtol=1e-14
+    )  # along w_3 the product stays 0
+    assert np.all(np.diff(energy[centre:, centre]) < 0)
+    assert np.all(landscape["energy"]["values"] <= loss * (1 + 1e-14))
+    drawn("origin_saddle_toy", toy)
+
+
+@EMPIRICAL
+@pytest.mark.claim("cascade")
+def test_pc_leaves_the_origin_of_the_chain_before_backprop(toy):
+    curves = toy["curves"]["chain H=2"]
+    assert np.all(curves["pc"]["half_time"] < curves["bp"]["half_time"])
+
+
+@EMPIRICAL
+@pytest.mark.claim("origin-hessian-energy")
+def test_hessians_at_the_origin_measured_through_inference_are_the_closed_form(origin):
+    config = origin_hessians.PROFILES["quick"]
+    # every activity relaxes by 1 - dt a step there, and the energy is quadratic in what is left
+    left = (1 - config.step) ** (2 * config.num_steps)
+    for group in (origin["shapes"], origin["chains"]):
+        for found in group.values():
+            exact, numeric = found["exact"]["energy"], found["numeric"]["energy"]
+            np.testing.assert_allclose(numeric, exact, atol=(1.01 * left + 1e-12) * np.abs(exact).max())
+    drawn("origin_hessians", origin)
+
+
+@EMPIRICAL
+@pytest.mark.claim("origin-hessian-loss")
+def test_the_measured_hessian_of_the_loss_is_zero_with_two_hidden_layers(origin):
+    assert np.all(origin["shapes"]["[2, 2]"]["numeric"]["loss"] == 0)
+    one = origin["shapes"]["[1, 3]"]
+    np.testing.assert_allclose(one["numeric"]["loss"], one["exact"]["loss"], rtol=1e-12, atol=1e-14)
+
+
+@EMPIRICAL
+@pytest.mark.claim("origin-hessian-energy")
+def test_on_one_hot_labels_the_spectrum_holds_the_class_frequencies():
+    result = quick(origin_hessians_data)
+    config = origin_hessians_data.PROFILES["quick"]
+    left = (1 - config.step) ** (2 * config.num_steps)
+    found = result["networks"]["digits 2:2"]
+    frequencies = np.sort(np.repeat(-np.asarray(found["frequencies"]), found["width"]))
+    np.testing.assert_allclose(
+        found["energy"][: len(frequencies)], frequencies, rtol=0, atol=(1.01 * left + 1e-12)
+    )
+    for each in result["networks"].values():
+        np.testing.assert_allclose(each["energy"], each["exact"], atol=2 * left * np.abs(each["exact"]).max())
+    drawn("origin_hessians_data", result)
+
+
+@EMPIRICAL
+@pytest.mark.claim("zero-rank-saddles")
+def test_zero_rank_saddles_are_deeper_than_the_origin():
+    result = quick(zero_rank_hessians)
+    for found in result["networks"].values():
+        assert found["gradient_norm"] == 0
+        assert found["exact"][0] <= found["block"][0] + 1e-12 * abs(found["block"][0])
+        assert found["block"][0] < found["origin_smallest"]
+        # what inference leaves in its slowest mode
+        assert found["largest_difference"] < 0.05
+        np.testing.assert_allclose(found["energy"], found["exact"], atol=0.05 * np.abs(found["exact"]).max())
+    deep = result["networks"]["digits 3:2"]
+    np.testing.assert_allclose(deep["exact"][: len(deep["block"])], deep["block"], rtol=1e-9, atol=1e-12)
+    drawn("zero_rank_hessians", result)
+
+
+@EMPIRICAL
+@pytest.mark.claim("balance-law")
+def test_the_balance_law_holds_along_training_to_first_order_in_the_learning_rate():
+    result = quick(balance_law)
+    for runs in result["runs"].values():
+        for rule in ("bp", "pc"):
+            coarse, fine = runs[rule]["deviations"]
+            assert 1.5 < coarse / fine < 3  # the learning rates are 2 : 1
+        assert np.all(np.diff(runs["pc"]["predicted"], axis=0) >= 0)
+        # PC's drift is far larger than the deviation; backprop's is nothing but deviation
+        assert runs["pc"]["scales"][-1] > 3 * runs["pc"]["deviations"][-1]
+        np.testing.assert_array_equal(runs["bp"]["scales"], runs["bp"]["deviations"])
+    drawn("balance_law", result)
+
+
+@pytest.fixture(scope="module")
+def cascades():
+    return quick(cascade)
+
+
+@pytest.mark.claim("cascade")
+def test_the_energy_halves_at_a_time_that_does_not_depend_on_depth_and_the_loss_later(cascades):
+    three, four = list(cascades["depths"]).index(3), list(cascades["depths"]).index(4)
+    pc, bp = cascades["by_depth"]["pc"], cascades["by_depth"]["bp"]
+    assert pc["half_energy"][four] == pytest.approx(pc["half_energy"][three], rel=0.02)
+    assert pc["half_loss"][four] > 4 * pc["half_loss"][three]
+    assert bp["half_loss"][four] > 20 * pc["half_loss"][four]
+    drawn("cascade", cascades)
+
+
+@pytest.mark.claim("cascade")
+def test_along_the_first_stage_the_last_weight_and_the_one_below_follow_their_integrals(cascades):
+    path = cascades["path"]["pc"]
+    last, below = path["layers"][:, -1], path["layers"][:, -2]
+    init = cascade.PROFILES["quick"].init
+    early = below < 4 * init  # what is neglected is of the order of the squares of the other weights
+    clock = np.log(last) + last**2 + last**4 / 4
+    tolerance = 20 * (4 * init) ** 2
+    np.testing.assert_allclose(
+        (clock - clock[0])[early], path["times"][early], rtol=tolerance, atol=tolerance
+    )
+    growth = np.exp((last**2 - last[0] ** 2) / 2)
+    np.testing.assert_allclose(below[early] / below[0], growth[early], rtol=tolerance)
+
+
+@pytest.mark.claim("init-scale-reversal")
+def test_pc_is_faster_from_small_and_slower_from_large_weights(cascades):
+    bp, pc = cascades["wide"]["bp"]["hundredth_loss"], cascades["wide"]["pc"]["hundredth_loss"]
+    assert np.all(bp[0] > pc[0])
+    assert np.all(bp[-1] < pc[-1])
+
+
+@pytest.mark.claim("no-minimiser-with-noise")
+def test_on_noisy_data_the_last_weights_grow_without_end_and_the_remedies_stop_them():
+    result = quick(no_minimiser)
+    for name, found in result["columns"].items():
+        plain, decay = found["curves"]["plain"], found["curves"]["decay"]
+        late = plain["times"] >= 10
+        assert np.all(np.diff(plain["last"][late]) > 0), name
+        assert plain["last"][-1] > decay["last"][-1]
+        assert np.all(np.diff(plain["energy"]) < 0)
+    chain = result["columns"]["N=2"]["curves"]
+    assert chain["likelihood"]["last"][-1] == pytest.approx(1.0, abs=1e-6)  # sqrt(N - 1)
+    inflated = chain["plain"]
+    assert inflated["last"][-1] == pytest.approx((4 * 2 * inflated["times"][-1]) ** 0.25, rel=0.05)
+    inverted = result["columns"]["N=0.5"]["curves"]["likelihood"]
+    assert inverted["last"][-1] < inverted["first"][-1]  # less noise than the model assumes
+    drawn("no_minimiser", result)
+
+
+@pytest.mark.claim("matched-scale")
+def test_the_published_scales_multiply_the_speed_up_of_pc_by_half_the_batch_times_the_outputs():
+    result = quick(matched_scale)
+    factors = {name: found["factor"] for name, found in result["problems"].items()}
+    assert factors == {"chain H=2": 32, "wide toy": 96, "matrix completion": 50}
+    for name in ("chain H=2", "wide toy"):
+        found = result["problems"][name]
+        assert np.all(found["bp"]["times"][:, 0] > found["pc"]["times"][:, 0])
+    drawn("matched_scale", result)
+
+
+@pytest.mark.claim("matched-scale")
+def test_completing_a_fully_observed_matrix_is_a_linear_network_on_the_unit_vectors():
+    rng = np.random.default_rng(0)
+    widths = (3, 4, 4, 2)
+    net = matched_scale.LinearPCN.random(widths, init=0.7, rng=rng)
+    target = rng.standard_normal((2, 3))
+    data = matched_scale.Data(np.eye(3), target.T)
+    shapes = [w.shape for w in net.weights]
+    for rule in matched_scale.RULES:
+        flow = matched_scale.completion(shapes, target, np.ones((2, 3)), rule)
+        gradient, loss = flow(net.flatten())
+        expected, value = matched_scale.closed_form(net, data, rule)(net.flatten())
+        np.testing.assert_allclose(gradient, expected, rtol=1e-10, atol=1e-12)
+        assert loss == pytest.approx(value, rel=1e-12)
+
+
+@pytest.mark.claim("matched-scale")
+def test_hidden_entries_have_no_influence_on_matrix_completion():
+    rng = np.random.default_rng(1)
+    widths = (3, 4, 3)
+    net = matched_scale.LinearPCN.random(widths, init=0.7, rng=rng)
+    observed = np.array([[1, 1, 0], [1, 0, 1], [0, 1, 1.0]])
+    target = rng.standard_normal((3, 3))
+    shapes = [w.shape for w in net.weights]
+    for rule in matched_scale.RULES:
+        one = matched_scale.completion(shapes, target, observed, rule)(net.flatten())
+        two = matched_scale.completion(shapes, target + 5 * (1 - observed), observed, rule)(net.flatten())
+        np.testing.assert_array_equal(one[0], two[0])
+
+
+@pytest.mark.claim("strict-saddles")
+def test_the_figure_of_critical_points_shows_no_violation():
+    result = quick(critical_points)
+    assert result["violations"] == 0
+    for points in result["energy"].values():
+        certified = points["case"] >= 0
+        assert np.all(points["certificate"][certified] < 0)
+    drawn("critical_points", result)
