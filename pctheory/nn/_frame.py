@@ -9,74 +9,13 @@ Two gradients occur. *Per sample* means B times the gradient of the energy F: no
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 
 from ._activation import Activation
+from ._stacks import Gradient, Stack, State, stacks_of, weight_by
 
-__all__ = ["Frame", "Gradient", "Stack", "State", "stacks_of"]
-
-
-@dataclass(frozen=True)
-class Stack:
-    """Activity layers first..last, all of one width."""
-
-    first: int
-    last: int
-    width: int
-
-    @property
-    def size(self) -> int:
-        """Number of activity layers."""
-        return self.last - self.first + 1
-
-
-def stacks_of(widths: Sequence[int]) -> tuple[Stack, ...]:
-    """Hidden layers 1..L-1 cut into runs of equal width."""
-    stacks: list[Stack] = []
-    for layer in range(1, len(widths) - 1):
-        if stacks and stacks[-1].width == widths[layer]:
-            stacks[-1] = Stack(stacks[-1].first, layer, widths[layer])
-        else:
-            stacks.append(Stack(layer, layer, widths[layer]))
-    return tuple(stacks)
-
-
-@dataclass
-class State:
-    """Activities during inference: z_0 (B, n_0), hidden stacks (k, B, N), z_L (B, n_L). Changed in place."""
-
-    x: Tensor
-    hidden: list[Tensor]
-    y: Tensor
-
-    def clone(self) -> State:
-        """A copy that shares nothing."""
-        return State(self.x.clone(), [z.clone() for z in self.hidden], self.y.clone())
-
-    def layers(self) -> tuple[Tensor, ...]:
-        """Activities (z_0, ..., z_L), each (B, n_l), as views."""
-        return (self.x, *(row for stack in self.hidden for row in stack.unbind(0)), self.y)
-
-
-@dataclass
-class Gradient:
-    """Per-sample gradient in the activities, with the weighted errors it was made from.
-
-    Rows of layers below `lowest` are not defined: their errors and their gradients are zero.
-    """
-
-    lowest: int
-    hidden: list[Tensor]
-    errors: list[Tensor]
-    weighted: list[Tensor]
-    output_weighted: Tensor
-    prediction: Tensor
-    input: Tensor | None
-    output: Tensor | None
+__all__ = ["Frame", "Gradient", "Stack", "State", "stacks_of", "weight_by"]
 
 
 class Frame:
@@ -442,25 +381,6 @@ class Frame:
         if self.skip[layer - 1]:
             result.add_(value, alpha=self.skip[layer - 1])
         return result
-
-
-def weight_by(precision: float | Tensor, rows: Tensor, start: int = 0) -> Tensor:
-    r"""Rows :math:`v \mapsto \Pi v`; `rows` itself when the precision is 1.
-
-    With a stack the precision is a float, (k, 1, 1), (k, 1, N) or (k, N, N), and rows below `start` are left undefined.
-    """
-    if isinstance(precision, float):
-        return rows if precision == 1.0 else precision * rows
-    if precision.ndim == 1:
-        return rows * precision
-    if precision.ndim == 2:
-        return rows @ precision
-    result = torch.empty_like(rows)
-    if precision.shape[1] == 1:
-        torch.mul(rows[start:], precision[start:], out=result[start:])
-    else:
-        torch.bmm(rows[start:], precision[start:], out=result[start:])
-    return result
 
 
 def _scaled(weight: Tensor, multiplier: float) -> Tensor:

@@ -14,15 +14,13 @@ when the interval no longer contains zero. The gradient that decides about conve
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from ._frame import Frame, State, weight_by
-
-if TYPE_CHECKING:
-    from .inference import InferenceSettings, Problem, Trace
+from ._problem import Problem, Trace, require_standard
+from ._settings import InferenceSettings
 
 __all__ = ["newton_krylov"]
 
@@ -41,8 +39,6 @@ ARMIJO = 1e-4
 
 def newton_krylov(problem: Problem, settings: InferenceSettings, trace: Trace) -> None:
     """Relax the hidden activities to a stationary point of the energy; input and output are clamped."""
-    from .inference import require_standard
-
     require_standard(problem, settings.method)
     frame, state = problem.frame, problem.state
     limit = MAX_STEPS if settings.num_steps is None else settings.num_steps

@@ -2,7 +2,6 @@ r"""The predictive coding network as a torch module: any activation, skips, para
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import Any, cast
@@ -16,6 +15,8 @@ from ..network import LinearPCN
 from ..precision import Precision
 from ._activation import Activation, activation
 from ._frame import Frame, State, stacks_of
+from ._rows import checked_rows, one_hot, require_probabilities, summary
+from ._stacks import gathered
 
 __all__ = ["OUTPUTS", "PCN"]
 
@@ -140,7 +141,10 @@ class PCN(nn.Module):
             net.skips,
             activation,
             output,
-            [_host(precision) for precision in net.precisions],
+            [
+                p.value if isinstance(p.value, float) else _check.to_numpy(p.value, "precisions")
+                for p in net.precisions
+            ],
             torch.float64 if dtype is None else dtype,
             device,
         )
@@ -369,17 +373,7 @@ class PCN(nn.Module):
         """
         stack = self._stacks[index]
         parameters = [self.weights[layer - 1] for layer in range(stack.first + 1, stack.last + 1)]
-        storage = self._storages[index]
-        if storage is not None:
-            start, stride = storage.data_ptr(), storage.stride(0) * storage.element_size()
-            if all(
-                p.data_ptr() == start + i * stride and p.is_contiguous() for i, p in enumerate(parameters)
-            ):
-                return storage
-        storage = torch.stack([p.detach() for p in parameters])
-        for parameter, row in zip(parameters, storage, strict=True):
-            parameter.data = row
-        self._storages[index] = storage
+        storage = self._storages[index] = gathered(parameters, self._storages[index])
         return storage
 
     def inputs(self, x: Any) -> Tensor:
@@ -389,26 +383,14 @@ class PCN(nn.Module):
     def targets(self, y: Any, batch: int) -> Tensor:
         """`y` as a checked tensor (B, n_L); class labels become one-hot rows with a cross-entropy output."""
         if self.output == "cross-entropy":
-            labels = torch.as_tensor(np.asarray(y) if not isinstance(y, Tensor) else y)
-            if labels.ndim == 1 and not labels.is_floating_point():
-                if labels.numel() and not 0 <= int(labels.min()) <= int(labels.max()) < self.widths[-1]:
-                    raise ValueError(
-                        f"`y` must hold class labels 0..{self.widths[-1] - 1}. "
-                        f"Got {int(labels.min())}..{int(labels.max())}."
-                    )
-                y = nn.functional.one_hot(labels.long(), self.widths[-1])
+            y = one_hot(y, self.widths[-1])
         rows = self._rows(y, "y", self.depth)
         if rows.shape[0] != batch:
             raise ValueError(
                 f"`x` and `y` must have one row per sample each. Got {batch} rows of x and {rows.shape[0]} of y."
             )
         if self.output == "cross-entropy":
-            off = float((rows.sum(-1) - 1).abs().max())
-            if off > 1e-5 or float(rows.min()) < 0:
-                raise ValueError(
-                    "`y` must hold class labels or rows of probabilities with a cross-entropy output. "
-                    f"Got rows that miss a sum of 1 by up to {off:.1e}."
-                )
+            require_probabilities(rows)
         return rows
 
     def activities(self, activities: Sequence[Any]) -> tuple[Tensor, ...]:
@@ -433,49 +415,13 @@ class PCN(nn.Module):
         return State(z[0].detach().clone(), hidden, z[-1].detach().clone())
 
     def _rows(self, value: Any, name: str, layer: int) -> Tensor:
-        if not isinstance(value, Tensor):
-            value = torch.as_tensor(_check.to_numpy(value, name))
-        rows = value.to(dtype=self.dtype, device=self.device)
-        if rows.ndim != 2 or 0 in rows.shape:
-            raise ValueError(
-                f"`{name}` must be a two-dimensional array with at least one row and one column. "
-                f"Got shape {tuple(rows.shape)}."
-            )
-        if rows.shape[1] != self.widths[layer]:
-            raise ValueError(
-                f"`{name}` must have {self.widths[layer]} columns, the width of layer {layer}. Got {rows.shape[1]}."
-            )
-        if not bool(torch.isfinite(rows).all()):
-            count = int((~torch.isfinite(rows)).sum())
-            raise ValueError(
-                f"`{name}` must be finite. Got {count} NaN or infinite entries of {math.prod(rows.shape)}: "
-                "clean the input or lower the scale."
-            )
-        return rows
+        return checked_rows(value, name, layer, self.widths[layer], self.weights[0].detach())
 
     def __repr__(self) -> str:
-        widths = self.widths if self.depth <= 8 else (*self.widths[:3], "...", *self.widths[-2:])
-        parts = [
-            " -> ".join(str(n) for n in widths),
-            self.activation.name,
-            self.output,
-            f"{self.num_weights} weights",
-        ]
-        if any(self.skips):
-            listed = [layer for layer, skip in enumerate(self.skips, 1) if skip]
-            parts.append(
-                f"skips on layers {listed[0]}..{listed[-1]}"
-                if len(listed) > 3 and listed == list(range(listed[0], listed[-1] + 1))
-                else "skips on layers " + ", ".join(map(str, listed))
-            )
-        if any(not isinstance(p, float) or p != 1.0 for p in self.precisions):
-            parts.append("precisions")
-        return f"PCN({', '.join(parts)})"
+        weighted = any(not isinstance(p, float) or p != 1.0 for p in self.precisions)
+        return summary(
+            self.widths, self.activation.name, self.output, self.skips, self.num_weights, weighted=weighted
+        )
 
 
 _parameterisation = parameterisation  # the argument of that name hides the module in `__init__`
-
-
-def _host(precision: Precision) -> Any:
-    value = precision.value
-    return value if isinstance(value, float) else _check.to_numpy(value, "precisions")
