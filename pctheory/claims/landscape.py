@@ -142,7 +142,8 @@ CLAIMS = (
         r"larger by $B n_L / 2$ at equal learning rates.",
         "The scales of the public code of " + _SAD + ".",
         "this work",
-        ("empirical",),
+        ("numerical", "empirical"),
         "pctheory.objectives",
+        ("matched-scale",),
     ),
 )
