@@ -90,7 +90,7 @@ def _verdict(result: Result) -> str:
     words = []
     if lead(result, "linear") > 1.2:
         words.append(
-            f"With linear units PC is ahead as published, by {lead(result, 'linear'):.1f} instead of about 3."
+            f"With linear units PC is ahead as published, by a factor of {lead(result, 'linear'):.1f} (published: about 3)."
         )
     else:
         words.append("With linear units PC's published lead does not appear.")
