@@ -16,7 +16,7 @@ from ..precision import Precision
 from ._activation import Activation, activation
 from ._frame import Frame, State, stacks_of
 from ._rows import checked_rows, one_hot, require_probabilities, summary
-from ._stacks import gathered
+from ._stacks import gathered, weight_by
 
 __all__ = ["OUTPUTS", "PCN"]
 
@@ -280,10 +280,7 @@ class PCN(nn.Module):
                 total = total - precision * (z[layer] * torch.log_softmax(prediction, -1)).sum()
                 continue
             error = z[layer] - prediction
-            if isinstance(precision, Tensor) and precision.ndim == 2:
-                total = total + 0.5 * ((error @ precision) * error).sum()
-            else:
-                total = total + 0.5 * (precision * error**2).sum()
+            total = total + 0.5 * (error * weight_by(precision, error)).sum()
         return total / z[0].shape[0]
 
     def loss(self, x: Any, y: Any) -> Tensor:
@@ -297,9 +294,7 @@ class PCN(nn.Module):
         if self.output == "cross-entropy":
             return -precision * (targets * torch.log_softmax(prediction, -1)).sum() / inputs.shape[0]
         error = targets - prediction
-        if isinstance(precision, Tensor) and precision.ndim == 2:
-            return 0.5 * ((error @ precision) * error).sum() / inputs.shape[0]
-        return 0.5 * (precision * error**2).sum() / inputs.shape[0]
+        return 0.5 * (error * weight_by(precision, error)).sum() / inputs.shape[0]
 
     # -- analytic gradients, in stacks -----------------------------------------------------------------------------
 
@@ -373,8 +368,8 @@ class PCN(nn.Module):
         """
         stack = self._stacks[index]
         parameters = [self.weights[layer - 1] for layer in range(stack.first + 1, stack.last + 1)]
-        storage = self._storages[index] = gathered(parameters, self._storages[index])
-        return storage
+        result = self._storages[index] = gathered(parameters, self._storages[index])
+        return result
 
     def inputs(self, x: Any) -> Tensor:
         """`x` as a checked tensor (B, n_0) of the model's dtype and device."""
