@@ -38,7 +38,7 @@ PROFILES = {
     "quick": Config(
         width=12, hidden=(3, 6), kappa_hidden=(2, 4), inputs=4, outputs=2, batch=3, max_products=2000
     ),
-    "cpu": Config(width=64, batch=4, max_products=20_000),
+    "cpu": Config(width=64, batch=4, max_products=3000, adam_rates=(0.1, 0.03, 0.01)),
     "full": Config(),
 }
 

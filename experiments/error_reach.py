@@ -125,6 +125,7 @@ def run(config: Config, progress: Progress) -> dict[str, Any]:
         "rates": np.array(config.rates),
         "trainable": np.array(config.trainable),
         "dataset": config.dataset,
+        "batch": config.batch,
     }
     for cell, found in zip(reach, profiles, strict=True):
         result[f"{cell['rate']:g}/{cell['num_steps']}"] = found

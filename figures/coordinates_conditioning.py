@@ -45,10 +45,14 @@ def draw(fig: Figure, result: Result) -> None:
     for ax, h in zip(axes.flat[1:], result["hidden"], strict=False):
         for method, (label, colour) in SOLVERS.items():
             trace = result[int(h)][method]
-            kept = np.isfinite(trace["products"]) & (trace["gaps"] > 0)
+            kept = np.isfinite(trace["products"])
             line = "--" if method.startswith("error") else "-"
             ax.plot(
-                np.maximum(trace["products"][kept], 0.5), trace["gaps"][kept], line, color=colour, label=label
+                np.maximum(trace["products"][kept], 0.5),
+                np.maximum(trace["gaps"][kept], 1e-16),
+                line,
+                color=colour,
+                label=label,
             )
         work = result[int(h)]["exact"]["products"]
         ax.axvline(float(np.nanmax(work)), color="black", linewidth=0.9, label="closed form")

@@ -25,7 +25,6 @@ def draw(fig: Figure, result: Result) -> None:
     axes = fig.subplots(2, 2)
     times, rates = [int(t) for t in result["times"]], [float(r) for r in result["rates"]]
     first, longest = f"{rates[0]:g}", times[-1]
-    batch = 64
     for t, colour in zip(times, plotting.shades(len(times)), strict=True):
         values = result[first][t]["errors"]
         distance = np.arange(len(values))
@@ -39,7 +38,9 @@ def draw(fig: Figure, result: Result) -> None:
             markersize=2.2,
             linewidth=0.8,
         )
-        law = np.array([math.exp(k * math.log(rates[0] / batch * t) - math.lgamma(k + 1)) for k in distance])
+        law = np.array(
+            [math.exp(k * math.log(rates[0] / result["batch"] * t) - math.lgamma(k + 1)) for k in distance]
+        )
         plotting.theory(axes[0, 0], distance, values[0] * law, label=None, linestyle=":")
     for rate, colour in zip(rates, plotting.shades(len(rates)), strict=True):
         values = result[f"{rate:g}"][longest]["gradients"]
@@ -55,11 +56,11 @@ def draw(fig: Figure, result: Result) -> None:
         )
     axes[0, 0].set(
         yscale="log",
-        ylim=(1e-30, 10),
+        ylim=(1e-20, 10),
         ylabel=r"root mean square of $\epsilon_l$",
         title=rf"errors, $\eta = {first}$",
     )
-    axes[0, 1].set(yscale="log", ylim=(1e-30, 10), ylabel=r"$\Vert \partial F / \partial W_l \Vert$")
+    axes[0, 1].set(yscale="log", ylim=(1e-20, 10), ylabel=r"$\Vert \partial F / \partial W_l \Vert$")
     axes[0, 1].set_title(f"weight gradients, $T = {longest}$")
     for rule in ("bp", "pc"):
         change = np.maximum(result[f"change {rule}"], 1e-12)
