@@ -32,7 +32,6 @@ def drawn(name):
 
 
 @pytest.mark.claim("tr-toy")
-@pytest.mark.road("empirical")
 def test_the_toys_paths_end_where_they_were_published_to_end():
     result = quick("tr_landscapes")
     for rule, published in (("bp", (-0.95, 1.05)), ("pc", (-0.68, 1.46))):
@@ -57,7 +56,6 @@ def test_the_landscape_falls_from_the_loss_to_the_equilibrated_energy_as_torch_i
 
 
 @pytest.mark.claim("tr-alignment")
-@pytest.mark.road("empirical")
 def test_the_alignment_has_the_published_order_from_the_published_start():
     published = quick("tr_alignment")["published"]
     newton, pc, gd = (np.asarray(published[rule]) for rule in ("trust-region", "pc", "bp"))
@@ -72,7 +70,6 @@ def test_the_alignment_has_the_published_order_from_the_published_start():
 
 
 @pytest.mark.claim("flat-minima")
-@pytest.mark.road("empirical")
 def test_weight_noise_raises_the_objectives_by_their_hessians():
     result = quick("tr_weight_noise")
     for where in ("bp", "pc"):
@@ -88,7 +85,6 @@ def test_weight_noise_raises_the_objectives_by_their_hessians():
 
 
 @pytest.mark.claim("tr-weights")
-@pytest.mark.road("empirical")
 def test_near_the_saddle_the_residual_term_leads_and_the_heuristic_holds_while_the_rescaling_is_small():
     result = quick("update_decomposition")
     norm = result["norm"]
