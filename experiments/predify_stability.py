@@ -29,7 +29,7 @@ class Config:
 
 
 PROFILES = {
-    "quick": Config(grid=13, waves=181, chain=300, steps=20, widths=(3, 4, 5)),
+    "quick": Config(grid=13, waves=181, chain=300, steps=20, widths=(6, 8, 8, 12)),
     "cpu": Config(),
     "full": Config(),
 }

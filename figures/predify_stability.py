@@ -61,7 +61,7 @@ def _bumps(ax, result: Result) -> None:
     ax.legend(
         title=r"$\alpha, \beta, \lambda$",
         fontsize=5.8,
-        title_fontsize=6.5,
+        title_fontsize=7,
         loc="upper left",
         handlelength=0.6,
     )
@@ -96,7 +96,7 @@ def _spectra(ax, result: Result) -> None:
     )
     ax.set(xlabel="Re", ylabel="Im", xlim=(-1.1, 1.1), ylim=(-1.1, 1.1), aspect="equal")
     ax.set_title("eigenvalues of $A$")
-    ax.legend(fontsize=6.5, loc="upper center", bbox_to_anchor=(0.5, 0.9), handlelength=0.6)
+    ax.legend(fontsize=7, loc="upper center", bbox_to_anchor=(0.5, 0.9), handlelength=0.6)
 
 
 def caption(result: Result, meta: Meta) -> str:

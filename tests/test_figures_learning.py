@@ -4,12 +4,23 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from experiments import error_arrival, finite_time_inference, gradient_comparison, predify_stability
+from experiments import (
+    cre_tradeoff,
+    error_arrival,
+    finite_time_inference,
+    gradient_comparison,
+    inference_by_rule,
+    pcn_tradeoff,
+    predify_stability,
+)
 from experiments._progress import Progress
 from experiments._result import Result
+from figures import cre_tradeoff as cre_figure
 from figures import error_arrival as arrival_figure
 from figures import finite_time_inference as finite_time_figure
 from figures import gradient_comparison as gradient_figure
+from figures import inference_by_rule as rule_figure
+from figures import pcn_tradeoff as pcn_figure
 from figures import predify_stability as predify_figure
 from pctheory.plotting import style
 
@@ -91,3 +102,43 @@ def test_the_stability_map_ends_where_the_formula_says():
     np.testing.assert_allclose(result["speeds_measured"], result["speeds"], atol=1e-6)
     assert result["pc_imaginary"] < 1e-12 < result["full_imaginary"]
     assert drawn(predify_figure, result).axes
+
+
+@pytest.mark.claim("cre-tradeoff")
+def test_trained_linear_networks_reach_the_front_and_never_pass_it():
+    result = quick(cre_tradeoff)
+    gaps = np.asarray(result["trained_loss"]) / np.asarray(result["trained_expected"]) - 1
+    assert gaps.min() > -1e-9
+    assert gaps.max() < 1e-2
+    entry = cre_figure._sets(result)[0]
+    for k in entry["reconstruction"].keys():  # noqa: SIM118
+        assert np.all(np.diff(entry["reconstruction"][k]) <= 1e-9)
+        assert np.all(np.diff(entry["classification"][k]) >= -1e-9)
+        assert np.all(np.asarray(entry["classification"][k]) >= entry["floor"] - 1e-9)
+    assert drawn(cre_figure, result).axes
+
+
+@pytest.mark.claim("pcn-tradeoff")
+def test_accuracy_and_reconstruction_are_traded_along_lambda():
+    result = quick(pcn_tradeoff)
+    error = np.asarray(result["through_reconstruction"]).mean(1)
+    accuracy = np.asarray(result["through_accuracy"]).mean(1)
+    assert error[0] > error[-1]  # lambda = 0 gives up the images
+    assert accuracy[0] > accuracy[-1]  # lambda = 1 gives up the labels
+    half = result["images"].shape[1] // 2
+    np.testing.assert_array_equal(result["filled"][:, :half], result["images"][:, :half])
+    assert drawn(pcn_figure, result).axes
+
+
+def test_the_rules_start_alike_and_exact_pc_ends_at_a_lower_energy_than_backprop():
+    result = quick(inference_by_rule)
+    for rule in inference_by_rule.RULES:
+        np.testing.assert_array_equal(result[rule]["energy"][:, 0], result["pc"]["energy"][:, 0])
+        energy, reached, loss = (np.asarray(result[rule][key]) for key in ("energy", "reached", "loss"))
+        assert np.all(energy <= reached * (1 + 1e-12))  # F* <= F(z_T) <= loss at a stable step
+        assert np.all(reached <= loss * (1 + 1e-12))
+        gaps = np.asarray(result[rule]["last_gaps"])
+        assert np.all(np.diff(gaps, axis=1) <= 1e-12)
+    ends = {rule: np.asarray(result[rule]["energy"])[:, -1].mean() for rule in inference_by_rule.RULES}
+    assert ends["pc"] < ends["bp"]  # who descends on the energy gets further down
+    assert drawn(rule_figure, result).axes

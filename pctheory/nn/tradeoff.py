@@ -74,16 +74,9 @@ class AutoencoderClassifier(nn.Module):
         code = self.encoder(x)
         return self.decoder(code), self.head(code)
 
-    def errors(self, x: Tensor, y: Tensor, source: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        r""":math:`\langle |x - \hat x|^2 \rangle` and :math:`\langle |y - \hat y|^2 \rangle`, scalars.
-
-        Parameters
-        ----------
-        source : None or (B, n_0)
-            What is encoded, if not x itself: for example x whitened, which a linear encoder cannot tell from x but which
-            conditions its training.
-        """
-        image, scores = self(x if source is None else source)
+    def errors(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        r""":math:`\langle |x - \hat x|^2 \rangle` and :math:`\langle |y - \hat y|^2 \rangle`, scalars."""
+        image, scores = self(x)
         return torch.sum((x - image) ** 2) / len(x), torch.sum((y - scores) ** 2) / len(x)
 
 
@@ -106,7 +99,6 @@ def train_autoencoder(
     y: Tensor,
     weight: float,
     *,
-    source: Tensor | None = None,
     max_iterations: int = 500,
     steps: int = 0,
     batch_size: int = 256,
@@ -120,19 +112,16 @@ def train_autoencoder(
     x, y : (B, n_0), (B, n_L)
     weight : float in [0, 1]
         :math:`\lambda`.
-    source : see `AutoencoderClassifier.errors`
     max_iterations : int
         Of full-batch L-BFGS, restarted where its line search gives up, after
     steps : int
-        of Adam on batches.
+        of Adam on batches: L-BFGS alone can linger at the strict saddles of the problem.
     """
     level = _weight(weight)
     generator = _check.generator(rng)
 
-    encoded = x if source is None else source
-
     def loss(rows: Tensor | slice) -> Tensor:
-        image, label = model.errors(x[rows], y[rows], encoded[rows])
+        image, label = model.errors(x[rows], y[rows])
         return level * image + (1 - level) * label
 
     adam = torch.optim.Adam(model.parameters(), lr=learning_rate)

@@ -1,0 +1,123 @@
+r"""What classification and reconstruction cost each other in a shared code: closed form and trained networks.
+
+Sees: the closed form's front, reached by trained linear networks at every lambda and k; a bend that moves to the origin as k grows; ReLU
+networks at or below the linear front.
+"""
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from experiments import cre_tradeoff
+from experiments._result import Result
+from experiments._store import Meta
+from pctheory import plotting
+
+EXPERIMENT = cre_tradeoff
+TITLE = "The classification-reconstruction trade-off of a shared code"
+SOURCE = "CRE"
+SIZE = (5.5, 4.3)
+
+
+def _sets(result: Result) -> list[Result]:
+    return [entry for _, entry in result.items() if hasattr(entry, "keys") and "dataset" in entry]
+
+
+def draw(fig: Figure, result: Result) -> None:
+    """Fronts of two data sets, errors against lambda, gaps of trained networks; images along lambda."""
+    top, bottom = fig.subfigures(2, 1, height_ratios=(1.25, 1))
+    sets = _sets(result)
+    axes = np.atleast_1d(top.subplots(1, len(sets) + 1))
+    for ax, entry in zip(axes, sets, strict=False):
+        _front(ax, entry)
+    _trained(axes[0], result)
+    axes[0].set_ylabel("classification error")
+    axes[0].legend(fontsize=7, loc="lower right", handlelength=0.9)
+    _gaps(axes[-1], result)
+    _images(bottom, sets[0])
+    plotting.letter(axes)
+
+
+def _front(ax, entry: Result) -> None:
+    codes = list(entry["reconstruction"].keys())
+    for k, color in zip(codes, plotting.shades(len(codes)), strict=True):
+        plotting.theory(
+            ax, entry["reconstruction"][k], entry["classification"][k], label=None, color=color, linewidth=1.1
+        )
+    ax.axhline(entry["floor"], color=plotting.COLOURS["quiet"], lw=0.7, ls=":")
+    ax.set(xlabel="reconstruction error", title=entry["dataset"], xlim=(0, 1), ylim=(0.1, 1.02))
+
+
+def _trained(ax, result: Result) -> None:
+    weights = np.asarray(result["trained"])
+    inner = (weights > 0) & (weights < 1)  # at the ends one of the decoders is not trained
+    for kind, options in (
+        ("trained", {"marker": "o", "ms": 3.2, "color": "white", "mec": "black", "label": "trained, linear"}),
+        ("relu", {"marker": "^", "ms": 4, "color": plotting.COLOURS["highlight"], "label": "trained, ReLU"}),
+    ):
+        x, y = (
+            np.asarray(result[f"{kind}_{key}"])[..., inner].ravel()
+            for key in ("reconstruction", "classification")
+        )
+        ax.plot(x, y, ls="none", zorder=4, **options)
+
+
+def _gaps(ax, result: Result) -> None:
+    gaps = np.asarray(result["trained_loss"]) / np.asarray(result["trained_expected"]) - 1
+    codes = list(_sets(result)[0]["reconstruction"].keys())
+    weights = np.asarray(result["trained"])
+    places = np.arange(len(weights))
+    for row, k, color in zip(gaps, codes, plotting.shades(len(codes)), strict=True):
+        ax.plot(places, np.maximum(row, 1e-13), "o-", ms=3, lw=0.7, color=color, label=f"$k={k}$")
+    ax.set_xticks(places, [f"{w:g}" for w in weights])
+    ax.set(
+        yscale="log",
+        xlabel=r"weight $\lambda$",
+        title="gap of trained linear",
+        ylabel="loss / closed form - 1",
+    )
+    ax.legend(fontsize=7, loc="upper left", handlelength=0.9)
+
+
+def _images(fig, entry: Result) -> None:
+    pictures, side = np.asarray(entry["pictures"]), int(entry["side"])
+    rows = [np.asarray(entry["images"]), *pictures]
+    names = ["image", *(rf"$\lambda = {level:g}$" for level in entry["levels"])]
+    axes = fig.subplots(1, len(rows))
+    bound = np.percentile(np.abs(rows[0]), 99.5)
+    for ax, row, name in zip(axes, rows, names, strict=True):
+        tiles = row.reshape(-1, side, side)
+        half = (len(tiles) + 1) // 2
+        tiles = np.concatenate([tiles, np.full((2 * half - len(tiles), side, side), np.nan)])
+        sheet = np.block([[tiles[2 * i], tiles[2 * i + 1]] for i in range(half)])
+        ax.imshow(sheet, cmap="gray", vmin=0, vmax=bound, rasterized=True)
+        ax.set(title=name, xticks=[], yticks=[])
+        for spine in ax.spines.values():
+            spine.set_visible(False)
+
+
+def caption(result: Result, meta: Meta) -> str:
+    """What was run, what agrees."""
+    first = _sets(result)[0]
+    gaps = np.asarray(result["trained_loss"]) / np.asarray(result["trained_expected"]) - 1
+    sets = " and ".join(entry["dataset"] for entry in _sets(result))
+    codes = list(first["reconstruction"].keys())
+    k = codes[-1]
+    reconstruction, classification = first["reconstruction"][k], first["classification"][k]
+    accuracy = first["accuracy"][k]
+    return (
+        rf"Shared codes of dimension $k$ on {sets} (images centred; training errors as shares of the second moment). (a, b) Fronts of the "
+        r"closed form over $\lambda$, colours as in (c); dotted: the error of regression without a code. Circles: linear encoder, code, decoder and "
+        rf"head trained by Adam and L-BFGS from random weights on {first['dataset']}; triangles: ReLU networks with {meta.config['relu_hidden']} hidden "
+        rf"and {meta.config['relu_code']} code units. (c) Trained linear networks exceed the closed form by at most {gaps.max():.1e} "
+        rf"(relative) and never go below it. "
+        rf"With $k = {k}$ the ends are reconstruction {reconstruction[-1]:.3f} and classification {classification[-1]:.3f} (principal "
+        rf"components; accuracy {accuracy[-1]:.3f}) against {reconstruction[0]:.3f} and {classification[0]:.3f} (canonical regression; "
+        rf"{accuracy[0]:.3f}). The front bends sharply: the price of either is small until close to its end. Below: images of {first['dataset']} "
+        rf"reconstructed from $k = {k}$ along $\lambda$. ({meta.setting}.)"
+    )
+
+
+def numbers(result: Result) -> dict[str, float]:
+    """Worst gap."""
+    gaps = np.asarray(result["trained_loss"]) / np.asarray(result["trained_expected"]) - 1
+    return {"worst-gap": float(f"{gaps.max():.1e}")}

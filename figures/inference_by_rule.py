@@ -1,0 +1,99 @@
+r"""Inference in networks that were trained by different rules from the same weights on the same data.
+
+Sees: the energy falls alike under all rules that see it, and the loss does not; the rules leave different spectra behind, and the two that
+use T steps leave less of the excess energy after T steps than exact PC, at a larger condition number.
+"""
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from experiments import inference_by_rule
+from experiments._result import Result
+from experiments._store import Meta
+from pctheory import plotting
+
+EXPERIMENT = inference_by_rule
+TITLE = "Inference after learning by the local rule and through inference"
+SOURCE = "INI 1"
+SIZE = (5.5, 3.9)
+_RULES = {
+    "local": (r"local rule at $z_T$", plotting.COLOURS["highlight"]),
+    "through": ("through inference", plotting.COLOURS["newton"]),
+    "pc": ("exact PC", plotting.COLOURS["pc"]),
+    "bp": ("BP", plotting.COLOURS["bp"]),
+}
+
+
+def draw(fig: Figure, result: Result) -> None:
+    """Energy and loss; condition; half-life; spectra; layer energies; trajectories."""
+    axes = fig.subplots(2, 3)
+    energy, condition, half = axes[0]
+    spectrum, layers, path = axes[1]
+    time = np.maximum(np.asarray(result["iterations"]), 0.7)
+    for ax in (energy, condition, half):
+        ax.set(xscale="log", xlabel="training iteration")
+    energy.set_yscale("log")
+    condition.set_yscale("log")
+    spectrum.set_yscale("log")
+    layers.set_yscale("log")
+    path.set_yscale("log")
+    first = np.asarray(result["local"]["first_eigenvalues"]).mean(0)
+    rank = np.linspace(0, 1, first.size)
+    spectrum.plot(rank, first, color="black", lw=0.8, ls=":", label="before")
+    t = np.arange(np.asarray(result["local"]["first_gaps"]).shape[1])
+    path.plot(t, np.asarray(result["local"]["first_gaps"]).mean(0), color="black", lw=0.8, ls=":")
+    for rule, (label, color) in _RULES.items():
+        entry = result[rule]
+        plotting.spread(energy, time, entry["energy"], color, label)
+        energy.plot(time, np.asarray(entry["loss"]).mean(0), color=color, lw=0.8, ls="--")
+        plotting.spread(condition, time, entry["condition"], color)
+        plotting.spread(half, time, entry["half_life"], color)
+        spectrum.plot(rank, np.asarray(entry["last_eigenvalues"]).mean(0), color=color, lw=1.0)
+        last = np.asarray(entry["settled_layers"])[:, -1]
+        index = np.arange(1, last.shape[1] + 1)
+        plotting.spread(layers, index, last, color)
+        layers.plot(index, last.mean(0), "o", ms=2.8, color=color)
+        plotting.spread(path, t, entry["last_gaps"], color)
+    energy.set_ylabel(r"$F^*$ (solid), $\mathcal{L}$ (dashed)")
+    condition.set_ylabel(r"condition number $\kappa(H)$")
+    half.set_ylabel("half-life, steps")
+    spectrum.set(xlabel="rank, relative", ylabel="eigenvalues of $H$")
+    spectrum.legend(fontsize=7, loc="upper left")
+    layers.set(xlabel="layer $l$", ylabel="energy at equilibrium", xticks=index)
+    path.set(xlabel="inference step $t$", ylabel=r"$(F(z_t) - F^*)\,/\,(\mathcal{L} - F^*)$")
+    path.axvline(result["num_steps"], color=plotting.COLOURS["quiet"], lw=0.7)
+    plotting.legend_outside(fig, [energy], "bottom")
+    plotting.letter(axes)
+
+
+def _ends(result: Result) -> dict[str, float]:
+    """Means over seeds at the end of training."""
+    found = {}
+    for rule in _RULES:
+        entry = result[rule]
+        for key in ("loss", "energy", "condition", "half_life"):
+            found[f"{rule}-{key.replace('_', '-')}"] = float(np.asarray(entry[key])[:, -1].mean())
+        found[f"{rule}-left"] = float(np.asarray(entry["last_gaps"])[:, int(result["num_steps"])].mean())
+    return found
+
+
+def caption(result: Result, meta: Meta) -> str:
+    """What was run, what is seen."""
+    e = _ends(result)
+    first = float(np.asarray(result["local"]["condition"])[:, 0].mean())
+    return (
+        rf"Linear networks ({meta.config['hidden']} hidden layers of {meta.config['width']}) on {result['dataset']}, {meta.config['seeds']} seeds, the same weights, "
+        rf"data, learning rate and inference ($g = {meta.config['step']:g}$, $T = {meta.config['num_steps']}$) for all rules. (a) Equilibrated energy (solid) and loss (dashed): "
+        rf"the rules that learn from the energy bring it to {e['local-energy']:.3f}, {e['through-energy']:.3f} and {e['pc-energy']:.3f} (local, through inference, exact PC), "
+        rf"while their losses end at {e['local-loss']:.2f}, {e['through-loss']:.2f} and {e['pc-loss']:.2f}; BP's are {e['bp-energy']:.3f} and {e['bp-loss']:.2f}. "
+        rf"On data that no linear map fits, the energy pays for large weights (claim no-minimiser-with-noise). (b) Condition number of inference, {first:.1f} at "
+        rf"the start: {e['local-condition']:.1f} after the local rule, {e['through-condition']:.1f} through inference, {e['pc-condition']:.1f} exact PC, {e['bp-condition']:.1f} BP. "
+        rf"(c) Half-life of the slowest mode: {e['local-half-life']:.1f}, {e['through-half-life']:.1f}, {e['pc-half-life']:.1f} and {e['bp-half-life']:.1f} steps. (d) Spectra of $H$ at the end. "
+        rf"(e) Energy of each layer at equilibrium. (f) Excess energy along inference; after $T$ steps (line) "
+        rf"{100 * e['local-left']:.2g}\,%, {100 * e['through-left']:.2g}\,%, {100 * e['pc-left']:.2g}\,% and {100 * e['bp-left']:.2g}\,% of it are left. ({meta.setting}.)"
+    )
+
+
+def numbers(result: Result) -> dict[str, float]:
+    """The same for the text."""
+    return {key: float(f"{value:.3g}") for key, value in _ends(result).items()}
