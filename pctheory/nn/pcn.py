@@ -194,8 +194,6 @@ class PCN(nn.Module):
                 "cross-entropy. Got an array."
             )
 
-    # -- facts ---------------------------------------------------------------------------------------------------
-
     @property
     def depth(self) -> int:
         """Number of weight layers L."""
@@ -338,8 +336,6 @@ class PCN(nn.Module):
             backward = frame.empty_like_hidden(inputs.shape[0])
             frame.pull_back(error, frame.slopes(state), backward)
             return tuple(frame.weight_gradients(state, backward, error, self.multipliers))
-
-    # -- inside ------------------------------------------------------------------------------------------------------
 
     def frame(self) -> Frame:
         """The effective maps in stacks, as they are now (the weights without copies where multipliers are 1)."""
