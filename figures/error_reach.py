@@ -56,11 +56,11 @@ def draw(fig: Figure, result: Result) -> None:
         )
     axes[0, 0].set(
         yscale="log",
-        ylim=(1e-20, 10),
+        ylim=(1e-17, 10),
         ylabel=r"root mean square of $\epsilon_l$",
         title=rf"errors, $\eta = {first}$",
     )
-    axes[0, 1].set(yscale="log", ylim=(1e-20, 10), ylabel=r"$\Vert \partial F / \partial W_l \Vert$")
+    axes[0, 1].set(yscale="log", ylim=(1e-17, 10), ylabel=r"$\Vert \partial F / \partial W_l \Vert$")
     axes[0, 1].set_title(f"weight gradients, $T = {longest}$")
     for rule in ("bp", "pc"):
         change = np.maximum(result[f"change {rule}"], 1e-12)
@@ -77,6 +77,7 @@ def draw(fig: Figure, result: Result) -> None:
             linestyle="-",
             linewidth=0.8,
         )
+    axes[0, 0].set_xlim(-0.5, min(25, len(values)))
     axes[1, 0].set(ylabel=r"$\Vert \Delta W_l \Vert / \Vert W_l \Vert$", title="after training")
     axes[1, 1].set(
         xlabel="layers that learn, from the output",
@@ -108,6 +109,7 @@ def caption(result: Result, meta: Meta) -> str:
     """What was run and what it shows."""
     n, c = numbers(result), meta.config
     few, every = int(result["trainable"][min(2, len(result["trainable"]) - 1)]), int(result["trainable"][-1])
+    most = int(result["trainable"][-2])
     reach = ", ".join(rf"{n[f'reach-{r:g}']} at $\eta = {r:g}$" for r in result["rates"])
     return (
         rf"Residual mupc networks (ReLU, width {c['width']}) on {result['dataset']}, batch {c['batch']}, activity rate $\eta$ on the "
@@ -116,6 +118,7 @@ def caption(result: Result, meta: Meta) -> str:
         rf"exceeds a percent of the output's number {reach}; beyond T layers it is exactly zero (not drawn), and in "
         rf"float64 so are errors too small to change an activity. (c) Relative change of "
         rf"the weights after {c['steps']} iterations of Adam with $T = H = {c['trained_hidden']}$, $\eta = 0.5$. (d) Test accuracy when "
-        rf"only the last layers learn, {c['seeds']} seeds: with {few} layers PC {n[f'pc-{few}']} and BP {n[f'bp-{few}']}, with all "
-        rf"{every} PC {n[f'pc-{every}']} and BP {n[f'bp-{every}']}. ({meta.setting}.)"
+        rf"only the last layers learn, {c['seeds']} seeds: with {few} layers PC {n[f'pc-{few}']} and BP {n[f'bp-{few}']}; with "
+        rf"{most} PC {n[f'pc-{most}']} and BP {n[f'bp-{most}']}; with all {every} PC {n[f'pc-{every}']} and BP {n[f'bp-{every}']}: what "
+        rf"the error does not reach PC does not use. ({meta.setting}.)"
     )
