@@ -132,7 +132,7 @@ class Derivation:
     def lambdify(self, *symbols: sp.Symbol) -> Callable[..., Any]:
         """The result as a numpy function of the given symbols (all of its symbols by name, when none is given)."""
         arguments = symbols or tuple(sorted(self.result.free_symbols, key=str))
-        return sp.lambdify(arguments, self.result, modules="numpy")  # type: ignore[no-any-return]
+        return sp.lambdify(arguments, self.result, modules="numpy")
 
     def to_latex(self) -> str:
         r"""The derivation as a LaTeX fragment: a heading and an enumeration of displayed formulas."""
