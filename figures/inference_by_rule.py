@@ -90,7 +90,7 @@ def caption(result: Result, meta: Meta) -> str:
         rf"the start: {e['local-condition']:.1f} after the local rule, {e['through-condition']:.1f} through inference, {e['pc-condition']:.1f} exact PC, {e['bp-condition']:.1f} BP. "
         rf"(c) Half-life of the slowest mode: {e['local-half-life']:.1f}, {e['through-half-life']:.1f}, {e['pc-half-life']:.1f} and {e['bp-half-life']:.1f} steps. (d) Spectra of $H$ at the end. "
         rf"(e) Energy of each layer at equilibrium. (f) Excess energy along inference; after $T$ steps (line) "
-        rf"{100 * e['local-left']:.2g}\,%, {100 * e['through-left']:.2g}\,%, {100 * e['pc-left']:.2g}\,% and {100 * e['bp-left']:.2g}\,% of it are left. ({meta.setting}.)"
+        rf"{100 * e['local-left']:.2g} %, {100 * e['through-left']:.2g} %, {100 * e['pc-left']:.2g} % and {100 * e['bp-left']:.2g} % of it are left. ({meta.setting}.)"
     )
 
 
