@@ -14,7 +14,7 @@ from pctheory import plotting
 EXPERIMENT = matched_scale
 TITLE = "Published and matched scales"
 SOURCE = "new"
-SIZE = (5.5, 2.5)
+SIZE = (5.5, 2.9)
 
 
 def draw(fig: Figure, result: Result) -> None:
@@ -29,7 +29,7 @@ def draw(fig: Figure, result: Result) -> None:
                 color=plotting.COLOURS[rule], label=f"{'BP' if rule == 'bp' else 'PC'}, {name}",
             )  # fmt: skip
     axes[0].set(xlabel="time of the flow", ylabel=r"$\mathcal{L} / \mathcal{L}(0)$")
-    axes[0].legend(fontsize=6.5, loc="lower left", handlelength=1.8)
+    plotting.legend_outside(fig, axes[0], "bottom", ncols=3)
     ax, place = axes[1], np.arange(len(problems))
     for offset, (level, color) in enumerate(
         zip(result["levels"], plotting.shades(len(result["levels"])), strict=True)
