@@ -36,7 +36,7 @@ class Config:
 
 PROFILES = {
     "quick": Config(dataset="digits", widths=(2, 16), depths=(2, 4), times=(0, 3), samples=8),
-    "cpu": Config(dataset="digits", trained_width=128),
+    "cpu": Config(dataset="digits", trained_width=256),
     "full": Config(),
 }
 

@@ -59,12 +59,23 @@ def caption(result: Result, meta: Meta) -> str:
     )
     gaps = ", ".join(rf"{m.capitalize()} {max(result[m]['gap'][-1, -1], 0):.1g}" for m in LINES)
     acc = result["decay"]["accuracy"]
+    wide = [
+        str(h)
+        for h, row in zip(result["hidden"], result["euler"]["gap"], strict=True)
+        if row[-1] > 0.1 * row[0]
+    ]
+    unstable = (
+        rf"Euler's gap does not fall for H = {', '.join(wide)}: training raises the largest eigenvalue of H until the step lies "
+        r"beyond the stability bound and the activities oscillate; accuracy survives that."
+        if wide
+        else ""
+    )
     return (
         rf"Networks with tanh units, width {c['width']}, trained by predictive coding on {result['dataset']} ({c['iterations']} "
         rf"iterations of Adam, {c['learning_rate']:g}, batch {c['batch']}, torch's initialisation, one seed). Top: test accuracy, and "
         rf"the energy gap where inference stops relative to that of the feedforward pass, against the length of inference (time for "
         rf"Euler with step {c['step']:g} and Heun with adaptive steps, number of steps for Adam with rate {c['adam_step']:g}). At "
-        rf"$H = {deep}$ the accuracy goes from the shortest to the longest inference: {ends}; gaps at the end: {gaps}. Bottom: Euler "
+        rf"$H = {deep}$ the accuracy goes from the shortest to the longest inference: {ends}; gaps at the end: {gaps}. {unstable} Bottom: Euler "
         rf"at $T = {c['decay_time']}$, $H = {c['decay_hidden']}$ with a decay of the activities: accuracy from {acc[0]:.2f} at decay "
         rf"{result['decays'][0]:g} to {acc[-1]:.2f} without; the gap is that of the energy without decay. ({meta.setting}.)"
     )
