@@ -49,7 +49,7 @@ def draw(fig: Figure, result: Result) -> None:
     layers.legend(fontsize=7, loc="lower right", handlelength=1)
     values.legend(fontsize=7, loc="upper right", handlelength=1.4)
     layers.set(ylabel="weights", title=f"chain, $L = {depth}$")
-    values.set(ylabel="loss and energy", title="loss and energy")
+    values.set(ylabel="loss and energy", title="loss and energy", ylim=(None, 0.78))
     rescaling.set(ylabel="rescaling $s$", title="rescaling")
     for ax in axes[0]:
         ax.set_xlabel("time $t$")
