@@ -1,0 +1,145 @@
+r"""muPC on residual networks of growing depth beside backpropagation, and which of their layers learn.
+
+Published: muPC and BP with Depth-muP together at every H, standard PC falling behind with H or diverging. Here, with the
+activity step .5 on the batch mean only the layers next to the output learn, and muPC lags behind BP; with .5 on each sample it
+keeps up with BP for a while in the shallowest network and then deteriorates, the sooner the deeper.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from experiments import mupc_depth, mupc_reach
+from experiments._result import Result
+from experiments._store import Meta
+from pctheory import plotting
+
+EXPERIMENTS = (mupc_depth, mupc_reach)
+TITLE = r"Deep residual networks under $\mu$PC"
+SOURCE = "MU 1 right"
+SIZE = (5.5, 3.9)
+LABELS = {"bp": r"BP, Depth-$\mu$P", "mupc": r"$\mu$PC", "sp": "PC, sp"}
+REACH = r"$\mu$PC, step B times as large"
+MOVED = 0.01
+"""Relative change of a layer's weights above which it counts as having learned."""
+
+
+def _colour(method: str) -> str:
+    return plotting.COLOURS["bp"] if method == "bp" else plotting.COLOURS["pc"]
+
+
+def draw(fig: Figure, results: Mapping[str, Result]) -> None:
+    """Top: test accuracy against iteration, one panel per depth. Bottom: relative change of each layer's weights."""
+    result, reach = results["mupc_depth"], results["mupc_reach"]
+    depths = list(result["accuracy"])
+    axes = fig.subplots(2, len(depths), squeeze=False, sharey="row")
+    plotting.letter(axes.ravel().tolist())
+    for column, hidden in enumerate(depths):
+        top, bottom = axes[:, column]
+        for method, label in LABELS.items():
+            style = {"ls": "--"} if method == "sp" else {}
+            accuracies = 100 * np.asarray(result["accuracy"][hidden][method])
+            plotting.spread(top, result["steps"][method], accuracies, _colour(method), label, **style)
+        if hidden in reach["accuracy"]:
+            accuracies = 100 * np.asarray(reach["accuracy"][hidden])
+            plotting.spread(top, reach["steps"], accuracies, plotting.COLOURS["pc"], REACH, ls=":")
+        top.set(title=f"H = {hidden}", xlabel="iteration", ylim=(0, 100))
+        bottom.set_yscale("log")
+        layers = np.arange(1, int(hidden) + 2)
+        for method in ("bp", "mupc"):
+            changes = np.asarray(result["change"][hidden][method])
+            moving = np.where(changes > 0, changes, np.nan)
+            for row in moving:
+                bottom.plot(layers, row, marker=".", ms=4, lw=0.6, color=_colour(method))
+        if hidden in reach["change"]:
+            for row in np.asarray(reach["change"][hidden]):
+                bottom.plot(layers, row, marker=".", ms=4, lw=0.6, ls=":", color=plotting.COLOURS["pc"])
+        bottom.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+        bottom.set_xlabel("layer $l$")
+    axes[0, 0].set_ylabel("test accuracy (%)")
+    axes[1, 0].set_ylabel(r"$\Vert \Delta W_l \Vert / \Vert W_l(0) \Vert$")
+    plotting.legend_outside(fig, axes[0], "bottom")
+
+
+def _percent(values: np.ndarray) -> str:
+    finite = values[np.isfinite(values)]
+    lost = "" if len(finite) == len(values) else f" ({len(values) - len(finite)} of {len(values)} diverged)"
+    if len(finite) == 0:
+        return "diverged"
+    low, high = f"{100 * finite.min():.1f}", f"{100 * finite.max():.1f}"
+    return (low if low == high else f"{low}-{high}") + lost
+
+
+def _moved(change: np.ndarray) -> str:
+    counts = np.unique(np.sum(change > MOVED, axis=1))
+    return "-".join(str(c) for c in sorted({counts[0], counts[-1]}))
+
+
+def _gap(result: Result, hidden: str) -> float:
+    """Mean test accuracy of BP minus that of muPC, in points."""
+    bp, pc = (100 * float(np.mean(np.asarray(result["final"][hidden][m]))) for m in ("bp", "mupc"))
+    return bp - pc
+
+
+def _peak(reach: Result, hidden: str) -> str:
+    """Highest accuracy along training, per cent of the images tested there."""
+    return _percent(np.max(np.asarray(reach["accuracy"][hidden]), axis=1))
+
+
+def caption(results: Mapping[str, Result], metas: Mapping[str, Meta]) -> str:
+    """Final accuracies, layers that learned, and what differs."""
+    result, meta = results["mupc_depth"], metas["mupc_depth"]
+    reach, other = results["mupc_reach"], metas["mupc_reach"]
+    depths = list(result["accuracy"])
+    scores = "; ".join(
+        f"H = {h}: "
+        + ", ".join(
+            f"{_percent(np.asarray(result['final'][h][m]))} ({LABELS[m]})" for m in ("mupc", "bp", "sp")
+        )
+        for h in depths
+    )
+    moved = "; ".join(
+        f"{_moved(np.asarray(result['change'][h]['mupc']))} of {int(h) + 1} ({_moved(np.asarray(result['change'][h]['bp']))} under BP)"
+        for h in depths
+    )
+    further = "; ".join(
+        f"H = {h}: {_peak(reach, h)} at best, {_percent(np.asarray(values))} at the end, {_moved(np.asarray(reach['change'][h]))} layers"
+        for h, values in reach["final"].items()
+    )
+    steps = {m: int(result["steps"][m][-1]) for m in LABELS}
+    data = "MNIST" if result["dataset"] == "mnist" else result["dataset"]
+    gaps = [_gap(result, h) for h in depths]
+    outcome = (
+        "They are here."
+        if max(gaps) < 1
+        else rf"Here $\mu$PC is {min(gaps):.0f} to {max(gaps):.0f} points behind BP at this activity step."
+    )
+    return (
+        rf"ReLU residual networks on {data}, T = H steps of inference. Top: test accuracy along training "
+        rf"(first {meta.config['test_images']} test images); after {steps['mupc']} iterations ({steps['sp']} of standard PC, with its own learning rate "
+        rf"{meta.config['sp_learning_rate']:g}), per cent of the whole test set: {scores}. Bottom: relative change of each layer's weights at the end; layers "
+        rf"that changed by more than {100 * MOVED:g}% under $\mu$PC, in the order of H: {moved}; below, rounding of float32 moves them. "
+        rf"Published: $\mu$PC and BP together at every depth, standard PC failing as H grows. {outcome} "
+        rf"Dotted: $\mu$PC with the activity step {meta.config['activity_lr']:g} on each sample's energy instead of on the batch mean, "
+        rf"{other.config['seeds']} seed{'s' if other.config['seeds'] > 1 else ''}: {further}. "
+        rf"({meta.setting}; {meta.config['seeds']} seeds.)"
+    )
+
+
+def numbers(results: Mapping[str, Result]) -> dict[str, str | float]:
+    """Accuracies in per cent, and layers that learned, at the largest depth."""
+    result, reach = results["mupc_depth"], results["mupc_reach"]
+    hidden = list(result["accuracy"])[-1]
+    change = result["change"][hidden]
+    found: dict[str, str | float] = {
+        "depth": float(hidden),
+        **{f"accuracy-{m}": _percent(np.asarray(result["final"][hidden][m])) for m in LABELS},
+        **{f"moved-{m}": _moved(np.asarray(change[m])) for m in ("mupc", "bp")},
+    }
+    if hidden in reach["final"]:
+        found["accuracy-reach"] = _percent(np.asarray(reach["final"][hidden]))
+        found["peak-reach"] = _peak(reach, hidden)
+        found["moved-reach"] = _moved(np.asarray(reach["change"][hidden]))
+    return found

@@ -1,0 +1,156 @@
+"""The figures of real training, on the data of their quick profiles."""
+
+import numpy as np
+import pytest
+import torch
+from matplotlib.figure import Figure
+from tolerances import assert_close
+
+from experiments import matrix_completion, mupc_depth, mupc_reach, saddle_escape
+from experiments._progress import Progress
+from experiments._result import Result
+from figures import matrix_completion as completion_figure
+from figures import mupc_depth as mupc_figure
+from figures import saddle_escape as escape_figure
+from pctheory.nn import PCN, infer
+from pctheory.plotting import style
+
+pytestmark = pytest.mark.road("empirical")
+
+
+def quick(experiment):
+    config = experiment.PROFILES["quick"]
+    return Result(experiment.run(config, Progress(config)))
+
+
+def drawn(figure, result):
+    with style():
+        fig = Figure(figsize=figure.SIZE, layout="constrained")
+        figure.draw(fig, result)
+        fig.canvas.draw()
+    return fig
+
+
+def test_mupc_learns_with_backprop_and_only_standard_pc_stays_behind():
+    result = quick(mupc_depth)
+    for hidden, accuracies in result["accuracy"].items():
+        for method in mupc_depth.METHODS:
+            assert np.asarray(accuracies[method]).shape == (2, len(result["steps"][method]))
+        assert np.all(np.asarray(result["final"][hidden]["bp"]) > 0.2)
+        assert np.all(np.asarray(result["final"][hidden]["sp"]) < np.asarray(result["final"][hidden]["mupc"]))
+    changes = np.asarray(result["change"]["6"]["mupc"])
+    assert np.all(np.diff(changes[:, :4]) > 0)  # learning fades with the distance from the output
+    assert np.all(changes[:, 0] < 1e-4 * np.asarray(result["change"]["6"]["bp"])[:, 0])
+    reach = quick(mupc_reach)
+    assert np.all(np.asarray(reach["change"]["6"]) > 0.01)  # with the larger step every layer learns
+    assert np.all(reach["final"]["6"][0] > np.asarray(result["final"]["6"]["mupc"]))
+    assert drawn(mupc_figure, {"mupc_depth": result, "mupc_reach": reach}).axes
+
+
+def test_a_run_that_diverges_is_kept_as_diverged():
+    config = mupc_depth.Config(
+        dataset="digits", width=8, batch_size=16, iterations=4, sp_iterations=4, every=1, activity_lr=1e30
+    )
+    found = mupc_depth.trial(config, 3, "sp", 0)
+    assert np.isfinite(found["accuracy"][0])
+    assert np.isnan(found["accuracy"][1:]).any()
+    assert np.isnan(found["final"])
+
+
+def case(activation, seed=3):
+    rng = np.random.default_rng(seed)
+    weights = [0.5 * rng.standard_normal((n, m)) for m, n in ((4, 6), (6, 6), (6, 5), (5, 4))]
+    observed = (rng.random((4, 4)) < 0.8).astype(float)
+    assert 0 < observed.sum() < observed.size
+    return weights, rng.standard_normal((4, 4)), observed
+
+
+@pytest.mark.parametrize("activation", ["linear", "tanh", "relu"])
+def test_the_gradient_of_the_masked_loss_is_autograds(activation):
+    weights, y, observed = case(activation)
+    value, gradient = matrix_completion.bp_gradient(weights, activation, y, observed)
+    matrices = [torch.tensor(w, requires_grad=True) for w in weights]
+    act = {"linear": lambda z: z, "tanh": torch.tanh, "relu": torch.relu}[activation]
+    output = matrices[0].T
+    for matrix in matrices[1:]:
+        output = act(output) @ matrix.T
+    loss = (torch.tensor(observed) * (torch.tensor(y) - output)).square().sum() / 8
+    loss.backward()
+    assert value == pytest.approx(loss.item(), rel=1e-13)
+    for ours, matrix in zip(gradient, matrices, strict=True):
+        assert_close(ours, matrix.grad.numpy(), size=6)
+
+
+@pytest.mark.parametrize("activation", ["linear", "tanh", "relu"])
+def test_inference_and_local_gradient_of_the_masked_energy_are_autograds(activation):
+    weights, y, observed = case(activation)
+    dt, steps = 0.1, 7
+    value, gradient = matrix_completion.pc_gradient(weights, activation, y, observed, steps, dt)
+    matrices = [torch.tensor(w, requires_grad=True) for w in weights]
+    act = {"linear": lambda z: z, "tanh": torch.tanh, "relu": torch.relu}[activation]
+    z = [torch.tensor(a) for a in matrix_completion.feedforward(weights, activation)[:-1]]
+
+    def energy(z):
+        total = (z[0] - matrices[0].T).square().sum()
+        for before, after, matrix in zip(z, z[1:], matrices[1:], strict=False):
+            total = total + (after - act(before) @ matrix.T).square().sum()
+        error = torch.tensor(observed) * (torch.tensor(y) - act(z[-1]) @ matrices[-1].T)
+        return (total + error.square().sum()) / 2
+
+    for _ in range(steps):
+        z = [a.detach().requires_grad_() for a in z]
+        z = [a - dt * g for a, g in zip(z, torch.autograd.grad(energy(z), z), strict=True)]
+    final = energy([a.detach() for a in z]) / 4
+    final.backward()
+    assert value == pytest.approx(final.item(), rel=1e-12)
+    rounding = float(np.abs(y).max())  # errors are differences of activities of this size
+    for ours, matrix in zip(gradient, matrices, strict=True):
+        assert_close(ours, matrix.grad.numpy(), size=6, scale=rounding)
+
+
+def test_with_every_entry_observed_it_is_the_network_of_the_torch_layer():
+    weights, y, _ = case("tanh")
+    model = PCN.from_weights(weights, activation="tanh")
+    found = infer(model, np.eye(4), y, step=0.1, num_steps=7)
+    value, gradient = matrix_completion.pc_gradient(weights, "tanh", y, np.ones((4, 4)), 7, 0.1)
+    assert value == pytest.approx(found.energy, rel=1e-12)
+    rounding = float(np.abs(y).max())  # errors are differences of activities of this size
+    for ours, theirs in zip(gradient, model.local_gradient(found.activities), strict=True):
+        assert_close(ours, theirs.detach().numpy(), size=6, scale=rounding)
+
+
+@pytest.mark.claim("matched-scale")
+def test_matrix_completion_passes_the_saddle_of_rank_one_and_pc_leaves_the_origin_sooner():
+    result = quick(matrix_completion)
+    one = result["ranks"][0][1]
+    for activation, curves in result["curves"].items():
+        plateau = np.asarray(curves["bp"]["error"][0])
+        assert np.min(np.abs(plateau - one)) < 0.01 * one, activation
+        halves = {run: completion_figure.iterations_to(curves[run], 0.5)[0] for run in matrix_completion.RUNS}
+        assert halves["pc"] < halves["bp"]
+        assert halves["pc-published"] < halves["bp-published"] / 10
+    assert drawn(completion_figure, result).axes
+
+
+def test_the_fit_of_full_rank_is_exact_and_a_seen_matrix_has_eckart_young_errors():
+    config = matrix_completion.PROFILES["quick"]
+    y, observed = matrix_completion.problem(config, 0)
+    assert matrix_completion.lowest_loss(y, observed, config.rank, 500) < 1e-12
+    values = np.linalg.svd(y)[1]
+    for rank in range(config.rank + 1):
+        seen = matrix_completion.lowest_loss(y, np.ones_like(y), rank, 3)
+        assert_close(seen, np.sum(values[rank:] ** 2) / y.size, size=len(y), scale=float(np.mean(y**2)))
+
+
+@pytest.mark.claim("matched-scale")
+def test_near_the_origin_pc_has_the_larger_gradient_and_backprop_at_its_published_scale_stays():
+    result = quick(saddle_escape)
+    for runs in result["curves"].values():
+        assert runs["pc"]["norm"][0][0] > 3 * runs["bp"]["norm"][0][0]
+        losses = {method: np.asarray(runs[method]["loss"])[0] for method in saddle_escape.RUNS}
+        assert losses["bp"][0] == losses["pc"][0] == losses["bp-published"][0]
+        assert losses["pc"][-1] < 0.99 * losses["pc"][0]
+        assert losses["bp-published"][-1] > 0.999 * losses["bp-published"][0]
+        assert escape_figure.escape(runs["pc"])[0] <= runs["pc"]["step"][-1]
+        assert np.isnan(escape_figure.escape(runs["bp-published"])).all()
+    assert drawn(escape_figure, result).axes
