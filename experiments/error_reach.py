@@ -96,7 +96,7 @@ def frozen(config: Config, rule: str, trainable: int, seed: int) -> dict[str, An
         rule=rule,
         inference=InferenceSettings(step=0.5, num_steps=config.trained_hidden, convention="batch-mean"),
         learning_rate=config.weight_rate,
-        learning_rate_scaling="table",
+        learning_rate_scaling="none",
         batch_size=config.batch,
         steps=config.steps,
         seed=seed,

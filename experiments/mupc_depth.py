@@ -1,11 +1,12 @@
 r"""Does predictive coding train residual networks of any depth under muPC, and which of their layers learn?
 
 ReLU residual networks on MNIST, one epoch, batches of 64, T = H steps of inference on the batch-mean energy, Adam. muPC and
-backpropagation with Depth-muP use the same parameterisation and the same learning rate, scaled by ``learning_rate_scale``;
-standard PC ("sp") has no multipliers and a learning rate of its own. Innocenti et al. 2025 (arXiv:2505.13124), figure 1 right.
-Besides the test accuracy, the relative change of each layer's weights tells where learning took place: with T = H and a step
-that small on each sample (activity_lr / batch_size), errors hardly leave the output (claims ``first-arrival``,
-``error-reach``).
+backpropagation with Depth-muP use the same parameterisation and the same learning rate; standard PC ("sp") has no
+multipliers and a learning rate of its own. Innocenti et al. 2025 (arXiv:2505.13124), figure 1 right. The published rate 0.1
+is Adam's own: read as a base rate that is still to be multiplied by (N L)^-1/2, it leaves muPC far behind, which
+``mupc_scaled_rate`` measures. Besides the test accuracy, the relative change of each layer's weights tells where learning
+took place: with T = H and a step that small on each sample (activity_lr / batch_size), errors are slow to leave the output
+(claims ``first-arrival``, ``error-reach``).
 """
 
 from dataclasses import dataclass, field
@@ -34,6 +35,7 @@ class Config:
     iterations: int = 900
     sp_iterations: int = field(default=900, metadata={"label": "iterations of standard PC"})
     learning_rate: float = 0.1
+    learning_rate_scaling: str = field(default="none", metadata={"label": "scaling of the learning rate"})
     sp_learning_rate: float = 1e-3
     activity_lr: float = 0.5
     every: int = field(default=50, metadata={"label": "iterations between tests"})
@@ -78,7 +80,7 @@ def trial(config: Config, hidden: int, method: str, seed: int) -> dict[str, Any]
         rule="bp" if method == "bp" else "pc",
         inference=InferenceSettings(step=config.activity_lr, num_steps=hidden, convention="batch-mean"),
         learning_rate=config.sp_learning_rate if method == "sp" else config.learning_rate,
-        learning_rate_scaling="table",
+        learning_rate_scaling=config.learning_rate_scaling,
         batch_size=config.batch_size,
         steps=steps,
         seed=seed,

@@ -1,8 +1,7 @@
 r"""muPC on residual networks of growing depth beside backpropagation, and which of their layers learn.
 
-Published: muPC and BP with Depth-muP together at every H, standard PC falling behind with H or diverging. Here, with the
-activity step .5 on the batch mean only the layers next to the output learn, and muPC lags behind BP; with .5 on each sample it
-keeps up with BP for a while in the shallowest network and then deteriorates, the sooner the deeper.
+Published: muPC and BP with Depth-muP together at every H, standard PC falling behind with H or diverging. Here too, when the
+published rate is Adam's own; with the rate scaled by (N L)^-1/2 (dotted) muPC learns in the layers next to the output only.
 """
 
 from collections.abc import Mapping
@@ -11,18 +10,18 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from experiments import mupc_depth, mupc_reach
+from experiments import mupc_depth, mupc_scaled_rate
 from experiments._result import Result
 from experiments._store import Meta
 from pctheory import plotting
 
-EXPERIMENTS = (mupc_depth, mupc_reach)
+EXPERIMENTS = (mupc_depth, mupc_scaled_rate)
 TITLE = r"Deep residual networks under $\mu$PC"
 SOURCE = "MU 1 right"
 SIZE = (5.5, 3.9)
 LABELS = {"bp": r"BP, Depth-$\mu$P", "mupc": r"$\mu$PC", "sp": "PC, sp"}
-REACH = r"$\mu$PC, step B times as large"
-MOVED = 0.01
+SCALED = r"$\mu$PC, rate $\times (NL)^{-1/2}$"
+MOVED = 0.1
 """Relative change of a layer's weights above which it counts as having learned."""
 
 
@@ -32,7 +31,7 @@ def _colour(method: str) -> str:
 
 def draw(fig: Figure, results: Mapping[str, Result]) -> None:
     """Top: test accuracy against iteration, one panel per depth. Bottom: relative change of each layer's weights."""
-    result, reach = results["mupc_depth"], results["mupc_reach"]
+    result, scaled = results["mupc_depth"], results["mupc_scaled_rate"]
     depths = list(result["accuracy"])
     axes = fig.subplots(2, len(depths), squeeze=False, sharey="row")
     plotting.letter(axes.ravel().tolist())
@@ -42,9 +41,9 @@ def draw(fig: Figure, results: Mapping[str, Result]) -> None:
             style = {"ls": "--"} if method == "sp" else {}
             accuracies = 100 * np.asarray(result["accuracy"][hidden][method])
             plotting.spread(top, result["steps"][method], accuracies, _colour(method), label, **style)
-        if hidden in reach["accuracy"]:
-            accuracies = 100 * np.asarray(reach["accuracy"][hidden])
-            plotting.spread(top, reach["steps"], accuracies, plotting.COLOURS["pc"], REACH, ls=":")
+        if hidden in scaled["accuracy"]:
+            accuracies = 100 * np.asarray(scaled["accuracy"][hidden])
+            plotting.spread(top, scaled["steps"], accuracies, plotting.COLOURS["pc"], SCALED, ls=":")
         top.set(title=f"H = {hidden}", xlabel="iteration", ylim=(0, 100))
         bottom.set_yscale("log")
         layers = np.arange(1, int(hidden) + 2)
@@ -53,8 +52,8 @@ def draw(fig: Figure, results: Mapping[str, Result]) -> None:
             moving = np.where(changes > 0, changes, np.nan)
             for row in moving:
                 bottom.plot(layers, row, marker=".", ms=4, lw=0.6, color=_colour(method))
-        if hidden in reach["change"]:
-            for row in np.asarray(reach["change"][hidden]):
+        if hidden in scaled["change"]:
+            for row in np.asarray(scaled["change"][hidden]):
                 bottom.plot(layers, row, marker=".", ms=4, lw=0.6, ls=":", color=plotting.COLOURS["pc"])
         bottom.xaxis.set_major_locator(MaxNLocator(5, integer=True))
         bottom.set_xlabel("layer $l$")
@@ -83,15 +82,10 @@ def _gap(result: Result, hidden: str) -> float:
     return bp - pc
 
 
-def _peak(reach: Result, hidden: str) -> str:
-    """Highest accuracy along training, per cent of the images tested there."""
-    return _percent(np.max(np.asarray(reach["accuracy"][hidden]), axis=1))
-
-
 def caption(results: Mapping[str, Result], metas: Mapping[str, Meta]) -> str:
     """Final accuracies, layers that learned, and what differs."""
     result, meta = results["mupc_depth"], metas["mupc_depth"]
-    reach, other = results["mupc_reach"], metas["mupc_reach"]
+    scaled, other = results["mupc_scaled_rate"], metas["mupc_scaled_rate"]
     depths = list(result["accuracy"])
     scores = "; ".join(
         f"H = {h}: "
@@ -105,32 +99,30 @@ def caption(results: Mapping[str, Result], metas: Mapping[str, Meta]) -> str:
         for h in depths
     )
     further = "; ".join(
-        f"H = {h}: {_peak(reach, h)} at best, {_percent(np.asarray(values))} at the end, {_moved(np.asarray(reach['change'][h]))} layers"
-        for h, values in reach["final"].items()
+        f"H = {h}: {_percent(np.asarray(values))}, {_moved(np.asarray(scaled['change'][h]))} layers "
+        f"(BP {_percent(np.asarray(scaled['final_bp'][h]))})"
+        for h, values in scaled["final"].items()
     )
     steps = {m: int(result["steps"][m][-1]) for m in LABELS}
     data = "MNIST" if result["dataset"] == "mnist" else result["dataset"]
     gaps = [_gap(result, h) for h in depths]
-    outcome = (
-        "They are here."
-        if max(gaps) < 1
-        else rf"Here $\mu$PC is {min(gaps):.0f} to {max(gaps):.0f} points behind BP at this activity step."
-    )
+    outcome = rf"Here BP is ahead of $\mu$PC by {min(gaps):.1f} to {max(gaps):.1f} points, and standard PC fails as published."
     return (
         rf"ReLU residual networks on {data}, T = H steps of inference. Top: test accuracy along training "
         rf"(first {meta.config['test_images']} test images); after {steps['mupc']} iterations ({steps['sp']} of standard PC, with its own learning rate "
         rf"{meta.config['sp_learning_rate']:g}), per cent of the whole test set: {scores}. Bottom: relative change of each layer's weights at the end; layers "
         rf"that changed by more than {100 * MOVED:g}% under $\mu$PC, in the order of H: {moved}; below, rounding of float32 moves them. "
         rf"Published: $\mu$PC and BP together at every depth, standard PC failing as H grows. {outcome} "
-        rf"Dotted: $\mu$PC with the activity step {meta.config['activity_lr']:g} on each sample's energy instead of on the batch mean, "
-        rf"{other.config['seeds']} seed{'s' if other.config['seeds'] > 1 else ''}: {further}. "
+        rf"Dotted: $\mu$PC with Adam's rate multiplied by $(NL)^{{-1/2}}$, "
+        rf"{other.config['seeds']} seed{'s' if other.config['seeds'] > 1 else ''}: {further}; the published accuracies need the "
+        rf"rate {meta.config['learning_rate']:g} as it is. "
         rf"({meta.setting}; {meta.config['seeds']} seeds.)"
     )
 
 
 def numbers(results: Mapping[str, Result]) -> dict[str, str | float]:
     """Accuracies in per cent, and layers that learned, at the largest depth."""
-    result, reach = results["mupc_depth"], results["mupc_reach"]
+    result, scaled = results["mupc_depth"], results["mupc_scaled_rate"]
     hidden = list(result["accuracy"])[-1]
     change = result["change"][hidden]
     found: dict[str, str | float] = {
@@ -138,8 +130,8 @@ def numbers(results: Mapping[str, Result]) -> dict[str, str | float]:
         **{f"accuracy-{m}": _percent(np.asarray(result["final"][hidden][m])) for m in LABELS},
         **{f"moved-{m}": _moved(np.asarray(change[m])) for m in ("mupc", "bp")},
     }
-    if hidden in reach["final"]:
-        found["accuracy-reach"] = _percent(np.asarray(reach["final"][hidden]))
-        found["peak-reach"] = _peak(reach, hidden)
-        found["moved-reach"] = _moved(np.asarray(reach["change"][hidden]))
+    if hidden in scaled["final"]:
+        found["accuracy-scaled"] = _percent(np.asarray(scaled["final"][hidden]))
+        found["accuracy-scaled-bp"] = _percent(np.asarray(scaled["final_bp"][hidden]))
+        found["moved-scaled"] = _moved(np.asarray(scaled["change"][hidden]))
     return found

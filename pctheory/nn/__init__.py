@@ -3,17 +3,33 @@ r"""Real inference and training of predictive coding networks in torch: the empi
 Nothing here imports a closed form: this package measures what the rest of `pctheory` predicts.
 """
 
+from .credit import Clamps, ThroughInference, settle
 from .inference import InferenceResult, InferenceSettings, infer
 from .pcn import PCN
+from .tradeoff import (
+    AutoencoderClassifier,
+    GenerativeClassifier,
+    TradeoffSettings,
+    train_autoencoder,
+    train_tradeoff,
+)
 from .training import TrainingResult, TrainingSettings, accuracy, train
 
 __all__ = [
     "PCN",
+    "AutoencoderClassifier",
+    "Clamps",
+    "GenerativeClassifier",
     "InferenceResult",
     "InferenceSettings",
+    "ThroughInference",
+    "TradeoffSettings",
     "TrainingResult",
     "TrainingSettings",
     "accuracy",
     "infer",
+    "settle",
     "train",
+    "train_autoencoder",
+    "train_tradeoff",
 ]
