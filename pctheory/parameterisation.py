@@ -204,6 +204,11 @@ def learning_rate_scale(
     Parameters
     ----------
     optimiser : "sgd" or "adam"
+
+    Notes
+    -----
+    Some published rates are already those of the optimiser: the 0.1 of muPC with Adam is to be used as it is
+    (figure ``mupc-depth`` shows both readings).
     """
     sizes = _check.widths(widths)
     powers = PARAMETERISATIONS[_check.choice(parameterisation, "parameterisation", PARAMETERISATIONS)]

@@ -6,31 +6,18 @@ Medians over interleaved repetitions on one thread; 784 inputs, 10 outputs, batc
 the shape where that is quoted). The dense solve is timed only where H fits in a few gigabytes.
 """
 
-import statistics
 import time
 from collections.abc import Callable
 
 import numpy as np
 import torch
 
+from experiments.benchmarks._timing import medians
 from pctheory import Data, LinearPCN, activity_hessian, equilibrium
 from pctheory.energy import activity_linear_term
 
 SHAPES = ((128, 32), (512, 16), (1024, 16))
 BATCH, INPUTS, OUTPUTS = 64, 784, 10
-
-
-def seconds(functions: dict[str, Callable[[], object]], repetitions: int) -> dict[str, float]:
-    """Median wall time of each function, the calls interleaved so that a drift of the machine hits all alike."""
-    times: dict[str, list[float]] = {name: [] for name in functions}
-    for function in functions.values():
-        function()
-    for _ in range(repetitions):
-        for name, function in functions.items():
-            start = time.perf_counter()
-            function()
-            times[name].append(time.perf_counter() - start)
-    return {name: statistics.median(values) for name, values in times.items()}
 
 
 def backprop(net: LinearPCN, data: Data) -> Callable[[], object]:
@@ -69,7 +56,7 @@ def main() -> None:
                 rng.standard_normal((BATCH, INPUTS)).astype(dtype),
                 rng.standard_normal((BATCH, OUTPUTS)).astype(dtype),
             )
-            times = seconds({"ours": lambda n=net, d=data: equilibrium(n, d), "bp": backprop(net, data)}, 15)
+            times = medians({"ours": lambda n=net, d=data: equilibrium(n, d), "bp": backprop(net, data)}, 15)
             line = f"{width:4d}  {depth:2d}  {dtype.__name__}  {1e3 * times['ours']:8.1f} ms {1e3 * times['bp']:6.1f} ms"
             line += f"  {times['ours'] / times['bp']:5.2f}"
             if width * (depth - 1) <= 8000:

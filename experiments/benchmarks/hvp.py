@@ -7,13 +7,12 @@ what a user would write without an analytic product.
 """
 
 import argparse
-import statistics
-import time
 from collections.abc import Callable
 
 import numpy as np
 import torch
 
+from experiments.benchmarks._timing import medians
 from pctheory import Data, EquilibratedEnergy, LinearPCN, MSELoss
 from pctheory.equilibrium import equilibrium
 
@@ -23,18 +22,6 @@ SHAPES = {
     "64 x 8 layers - 10": (64, *[64] * 8, 10),
     "4-4-4-4": (4, 4, 4, 4),
 }
-
-
-def medians(functions: dict[str, Callable[[], object]], repetitions: int) -> dict[str, float]:
-    times: dict[str, list[float]] = {name: [] for name in functions}
-    for function in functions.values():
-        function()
-    for _ in range(repetitions):
-        for name, function in functions.items():
-            start = time.perf_counter()
-            function()
-            times[name].append(time.perf_counter() - start)
-    return {name: statistics.median(values) for name, values in times.items()}
 
 
 def measure(widths: tuple[int, ...], samples: int) -> dict[str, float]:
