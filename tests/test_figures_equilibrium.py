@@ -2,28 +2,13 @@
 
 import numpy as np
 import pytest
-from matplotlib.figure import Figure
+from figure_checks import drawn, quick
 
 from experiments import equilibrium_energy, inference_landscape
-from experiments._progress import Progress
-from experiments._result import Result
 from figures import equilibrium_energy as equilibrium_figure
 from figures import inference_landscape as landscape_figure
-from pctheory.plotting import style
 
 pytestmark = pytest.mark.road("empirical")
-
-
-def quick(experiment):
-    config = experiment.PROFILES["quick"]
-    return Result(experiment.run(config, Progress(config)))
-
-
-def drawn(figure, result):
-    with style():
-        fig = Figure(figsize=figure.SIZE, layout="constrained")
-        figure.draw(fig, result)
-    return fig
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from figure_checks import quick
 from matplotlib.figure import Figure
 
 from experiments import (
@@ -15,16 +16,9 @@ from experiments import (
     origin_saddle_toy,
     zero_rank_hessians,
 )
-from experiments._progress import Progress
-from experiments._result import Result
 from pctheory.plotting import style
 
 EMPIRICAL = pytest.mark.road("empirical")
-
-
-def quick(experiment):
-    config = experiment.PROFILES["quick"]
-    return Result(experiment.run(config, Progress(config)))
 
 
 def drawn(name, result):

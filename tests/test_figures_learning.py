@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from matplotlib.figure import Figure
+from figure_checks import drawn, quick
 
 from experiments import (
     cre_tradeoff,
@@ -13,8 +13,6 @@ from experiments import (
     pcn_tradeoff,
     predify_stability,
 )
-from experiments._progress import Progress
-from experiments._result import Result
 from figures import cre_tradeoff as cre_figure
 from figures import error_arrival as arrival_figure
 from figures import finite_time_inference as finite_time_figure
@@ -22,22 +20,8 @@ from figures import gradient_comparison as gradient_figure
 from figures import inference_by_rule as rule_figure
 from figures import pcn_tradeoff as pcn_figure
 from figures import predify_stability as predify_figure
-from pctheory.plotting import style
 
 pytestmark = pytest.mark.road("empirical")
-
-
-def quick(experiment):
-    config = experiment.PROFILES["quick"]
-    return Result(experiment.run(config, Progress(config)))
-
-
-def drawn(figure, result):
-    with style():
-        fig = Figure(figsize=figure.SIZE, layout="constrained")
-        figure.draw(fig, result)
-        fig.canvas.draw()
-    return fig
 
 
 @pytest.mark.claim("finite-time-energy")

@@ -3,32 +3,16 @@
 import numpy as np
 import pytest
 import torch
-from matplotlib.figure import Figure
+from figure_checks import drawn, quick
 from tolerances import assert_close
 
 from experiments import matrix_completion, mupc_depth, mupc_scaled_rate, saddle_escape
-from experiments._progress import Progress
-from experiments._result import Result
 from figures import matrix_completion as completion_figure
 from figures import mupc_depth as mupc_figure
 from figures import saddle_escape as escape_figure
 from pctheory.nn import PCN, infer
-from pctheory.plotting import style
 
 pytestmark = pytest.mark.road("empirical")
-
-
-def quick(experiment):
-    config = experiment.PROFILES["quick"]
-    return Result(experiment.run(config, Progress(config)))
-
-
-def drawn(figure, result):
-    with style():
-        fig = Figure(figsize=figure.SIZE, layout="constrained")
-        figure.draw(fig, result)
-        fig.canvas.draw()
-    return fig
 
 
 def test_mupc_learns_with_backprop_and_only_standard_pc_stays_behind():
