@@ -119,6 +119,63 @@ def test_a_small_output_precision_makes_the_local_rule_backprops():
     assert gaps[1] == pytest.approx(gaps[0] / 100, rel=0.05)  # the error is of first order in the ratio
 
 
+def at_rest(model, data):
+    """Where exact inference ends: mean squares of the errors of all layers, local gradients, energy."""
+    found = infer(model, data.x, data.y, method="gauss-newton", num_steps=50, tolerance=1e-12)
+    assert found.gradient_norms[-1] < 1e-9
+    z = found.activities
+    with torch.no_grad():
+        errors = [
+            float((z[l] - model.prediction(l, z[l - 1])).square().sum(1).mean()) for l in range(1, len(z))
+        ]
+    return errors, [g.detach() for g in model.local_gradient(z)], found.energy
+
+
+@pytest.mark.claim("balance-law")
+@pytest.mark.road("empirical")
+@pytest.mark.parametrize("seed", [0, 3])
+def test_no_hidden_error_is_left_where_the_training_of_a_relu_network_ends(seed):
+    """Two hidden units in front of four outputs: the loss stays, so that the errors need not all vanish with it.
+
+    By the balance law <|eps_l|^2> = tr(G_l W_l^T - W_{l+1}^T G_{l+1}): a hidden error is at most what gradients leave of it.
+    """
+    rng = np.random.default_rng(seed)
+    data = Data(rng.standard_normal((6, 6)), rng.standard_normal((6, 4)))
+    model = PCN((6, 12, 2, 4), activation="relu", init=0.4, rng=rng, dtype=torch.float64)
+    settings = TrainingSettings(
+        inference=InferenceSettings(method="gauss-newton", num_steps=50, tolerance=1e-12),
+        optimiser="SGD",
+        optimiser_options={"momentum": 0.9},
+        learning_rate=0.3,
+        batch_size=6,
+        steps=300,
+    )
+
+    def law(gradients):
+        w = [weight.detach() for weight in model.weights]
+        return [float((gradients[l] * w[l]).sum() - (gradients[l + 1] * w[l + 1]).sum()) for l in range(2)]
+
+    errors, gradients, energy = at_rest(model, data)
+    assert (
+        min(errors[:2]) > 0.01 * errors[2]
+    )  # before training hidden errors are there, as large as the law says
+    assert errors[:2] == pytest.approx(law(gradients), rel=1e-8)
+    assert energy < 0.99 * float(model.loss(data.x, data.y).detach())
+
+    train(model, data, settings)
+    errors, gradients, energy = at_rest(model, data)
+    size = max(float(w.detach().norm()) for w in model.weights)
+    slope = max(float(g.norm()) for g in gradients)
+    assert slope < 1e-7
+    assert max(errors[:2]) <= 2 * size * slope
+    assert max(errors[:2]) < 1e-14 * errors[2]
+    assert energy == pytest.approx(float(model.loss(data.x, data.y).detach()), rel=1e-13)
+    assert energy > 0.1
+    assert (
+        max(float(g.norm()) for g in model.loss_gradient(data.x, data.y)) < 1e-5
+    )  # the loss is critical, too
+
+
 class Killed(Exception):
     pass
 
