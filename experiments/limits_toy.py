@@ -2,7 +2,8 @@ r"""Does predictive coding become backpropagation as the width grows, also durin
 
 Innocenti et al. 2026 (arXiv:2602.07697), figures 2 and A.17-19: 40 Gaussian inputs, 20 samples with labels +1 and -1, four
 hidden layers, gradient descent with base rate .025 (times N for Depth-muP), 100 iterations; Depth-muP with and without skips
-and the standard parameterisation. Claims: limit-to-backprop, scalar-gradient-split.
+and the standard parameterisation; beside Depth-muP the mean field of its infinitely wide network. Claims: limit-to-backprop,
+scalar-gradient-split, mean-field-training.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import numpy as np
 
 from experiments._limits_toy import toy_data, toy_run
 from experiments._progress import Progress
-from pctheory import expected_rescaling
+from pctheory import expected_rescaling, mean_field_training
 
 CASES: dict[str, dict[str, Any]] = {
     "mupc + skips": {"parameterisation": "mupc", "skips": True},
@@ -52,8 +53,23 @@ def cell(config: Config, case: str, width: int, seed: int, rule: str) -> dict[st
     return toy_run(data, widths, CASES[case], rule, config.rate, config.steps, rng, details=rule == "pc")
 
 
+def mean_field(config: Config, case: str) -> dict[str, Any]:
+    """Loss and N (s - 1) of the infinitely wide network; sp has no such limit at a fixed learning rate."""
+    if CASES[case].get("parameterisation") != "mupc":
+        return {k: np.full(config.steps + 1, np.nan) for k in ("loss", "excess")}
+    data = toy_data(config.inputs, config.samples, config.seed)
+    field = mean_field_training(
+        data,
+        config.hidden,
+        learning_rate=config.rate,
+        steps=config.steps,
+        skips=CASES[case].get("skips", False),
+    )
+    return {"loss": field.losses, "excess": field.excess[:, 0, 0]}
+
+
 def run(config: Config, progress: Progress) -> dict[str, Any]:
-    """Curves (seeds, iterations) by case, width and rule; the law of s - 1."""
+    """Curves (seeds, iterations) by case, width and rule; the law of s - 1; the mean field."""
     cells = [
         {"case": case, "width": n, "seed": s, "rule": rule}
         for case in CASES
@@ -62,17 +78,19 @@ def run(config: Config, progress: Progress) -> dict[str, Any]:
         for rule in ("pc", "bp")
     ]
     found = progress.cells(cell, cells)
+    fields = progress.cells(mean_field, [{"case": case} for case in CASES])
     result: dict[str, Any] = {"widths": np.array(config.widths), "steps": np.arange(config.steps + 1)}
-    for case, options in CASES.items():
+    for (case, options), field_of in zip(CASES.items(), fields, strict=True):
         name = options.get("parameterisation", "sp")
         rest = {k: v for k, v in options.items() if k != "parameterisation"}
         result[case] = {
+            "mean field": field_of,
             "law": np.array(
                 [
                     expected_rescaling([config.inputs, *[n] * config.hidden, 1], name, **rest)[0, 0] - 1
                     for n in config.widths
                 ]
-            )
+            ),
         }
         for n in config.widths:
             runs = {

@@ -2,7 +2,7 @@ r"""Do rich networks stay close to backpropagation?
 
 Innocenti et al. 2026 (arXiv:2602.07697), figures A.3 and A.22: the toy problem of the limits at one large width, with the
 output divided by gamma and the learning rate multiplied by its square. At initialisation s - 1 falls as the inverse square of
-gamma; what does training do to it? Claim: rich-drift.
+gamma; what does training do to it, and does the mean field of infinite width predict it? Claims: rich-drift, mean-field-training.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 
 from experiments._limits_toy import toy_data, toy_run
 from experiments._progress import Progress
-from pctheory import expected_rescaling
+from pctheory import expected_rescaling, mean_field_training
 
 
 @dataclass(frozen=True)
@@ -48,10 +48,20 @@ def cell(config: Config, gamma: float, seed: int) -> dict[str, Any]:
     return toy_run(data, widths, options, "pc", config.rate, config.steps, rng)
 
 
+def mean_field(config: Config, gamma: float) -> dict[str, Any]:
+    """Loss of the infinitely wide network, and s - 1 to first order in 1/N."""
+    data = toy_data(config.inputs, config.samples, config.seed)
+    field = mean_field_training(
+        data, config.hidden, learning_rate=config.rate, steps=config.steps, skips=True, gamma=gamma
+    )
+    return {"loss": field.losses, "excess": field.excess[:, 0, 0] / config.width}
+
+
 def run(config: Config, progress: Progress) -> dict[str, Any]:
-    """Curves (gammas, seeds, iterations)."""
+    """Curves (gammas, seeds, iterations), and those of the mean field (gammas, iterations)."""
     cells = [{"gamma": g, "seed": s} for g in config.gammas for s in range(config.seeds)]
     found = progress.cells(cell, cells)
+    fields = progress.cells(mean_field, [{"gamma": g} for g in config.gammas])
     shape = (len(config.gammas), config.seeds, -1)
     widths = [config.inputs, *[config.width] * config.hidden, 1]
     laws = [expected_rescaling(widths, "mupc", skips=True, gamma=g)[0, 0] - 1 for g in config.gammas]
@@ -59,6 +69,7 @@ def run(config: Config, progress: Progress) -> dict[str, Any]:
         "gammas": np.array(config.gammas),
         "steps": np.arange(config.steps + 1),
         "law": np.array(laws),
+        "mean field": {k: np.array([f[k] for f in fields]) for k in ("loss", "excess")},
         **{
             k: np.array([f[k] for f in found]).reshape(shape)
             for k in ("loss", "energy", "excess", "rescaled", "extra", "cosine")

@@ -37,11 +37,15 @@ def draw(fig: Figure, result: Result) -> None:
             )
             plotting.spread(column[1], steps, part["excess"], colour, linewidth=1.0)
             column[1].plot(
+                steps, result[case]["mean field"]["excess"] / n, "-.", color="black", linewidth=0.7
+            )
+            column[1].plot(
                 0, result[case]["law"][k], "_", color="black", markersize=7, zorder=5, clip_on=False
             )
             column[2].plot(steps, np.nanmean(part["rescaled"], axis=0), color=colour, linewidth=1.0)
             column[2].plot(steps, np.nanmean(part["extra"], axis=0), ":", color=colour, linewidth=1.0)
             plotting.spread(column[3], steps, part["cosine"], colour, linewidth=1.0)
+        column[0].plot(steps, result[case]["mean field"]["loss"], "-.", color="black", linewidth=1.0)
         column[0].set_title(case)
         column[-1].set_xlabel("iteration")
     for ax, name in zip(axes[:, 0], ROWS, strict=True):
@@ -49,6 +53,7 @@ def draw(fig: Figure, result: Result) -> None:
     axes[3, 0].set_ylim(top=1.02)
     axes[0, -1].plot([], [], ":", color="black", label="energy")
     axes[0, -1].plot([], [], "--", color=plotting.COLOURS["bp"], label="BP loss")
+    axes[0, -1].plot([], [], "-.", color="black", label=r"loss, $N = \infty$")
     axes[0, -1].plot([], [], "_", color="black", label=r"exact mean of $s - 1$")
     plotting.legend_outside(fig, axes[0, ::-1], "bottom", ncols=5)
 
@@ -67,6 +72,9 @@ def numbers(result: Result) -> dict[str, str | float]:
                 part["bp loss"][:, 0]
             )
             found[f"{key}-{name}-gap"] = f"{np.nanmax(gap):.2g}"
+            far = np.abs(np.nanmean(part["loss"], axis=0) - result[case]["mean field"]["loss"])
+            if np.isfinite(far).any():
+                found[f"{key}-{name}-field"] = f"{np.nanmax(far) / result[case]['mean field']['loss'][0]:.2g}"
     return found
 
 
@@ -77,12 +85,15 @@ def caption(result: Result, meta: Meta) -> str:
         rf"Toy problem: {meta.config['inputs']} Gaussian inputs, {meta.config['samples']} samples with labels $\pm 1$, "
         rf"{meta.config['hidden']} hidden layers, full-batch gradient descent with base rate {meta.config['rate']:g}; mean and "
         rf"deviation over {meta.config['seeds']} seeds. Rows: loss of PC (solid), its energy (dotted) and the loss of BP (grey, "
-        r"dashed); $s - 1$ with its exact mean at initialisation (black dashes); norms of the rescaled loss gradient (solid) and "
+        r"dashed), and of the infinitely wide network (black); $s - 1$ with its exact mean at initialisation (black dashes) and the "
+        r"mean field's prediction to first order in $1/N$ (dash-dotted); norms of the rescaled loss gradient (solid) and "
         rf"of the extra energy gradient (dotted); cosine of the gradients of $F^*$ and of the loss. At $N = {widths[-1]}$, mupc "
         rf"with skips: $s - 1$ goes from {n['mupc-skips-wide-start']} to {n['mupc-skips-wide-end']}, the losses of PC and BP "
         rf"differ by at most {n['mupc-skips-wide-gap']} of the first, smallest cosine {n['mupc-skips-wide-cosine']}; without skips "
         rf"{n['mupc-wide-start']} to {n['mupc-wide-end']}, {n['mupc-wide-gap']}, {n['mupc-wide-cosine']}; at $N = {widths[0]}$ with "
         rf"skips the smallest cosine is {n['mupc-skips-narrow-cosine']}. sp has no such limit: $s - 1$ starts at "
-        rf"about {n['sp-wide-start']} at every width and grows to {n['sp-wide-end']} at the largest. Agrees with the published outcome; the published mean-field line of the "
-        rf"infinitely wide network is not drawn. ({meta.setting}.)"
+        rf"about {n['sp-wide-start']} at every width and grows to {n['sp-wide-end']} at the largest. The mean over seeds of "
+        rf"PC's loss keeps within {n['mupc-wide-field']} of the first loss from the mean field of the infinitely wide network without "
+        rf"skips at $N = {widths[-1]}$, and {n['mupc-narrow-field']} at $N = {widths[0]}$; with skips {n['mupc-skips-wide-field']} and "
+        rf"{n['mupc-skips-narrow-field']}. Agrees with the published outcome. ({meta.setting}.)"
     )

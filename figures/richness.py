@@ -1,6 +1,6 @@
 r"""The excess s - 1 over training at several degrees of richness.
 
-Sees: at initialisation it falls as the inverse square of gamma; training drives it up with gamma.
+Sees: at initialisation it falls as the inverse square of gamma; training drives it up with gamma, as the mean field predicts.
 """
 
 import numpy as np
@@ -29,12 +29,15 @@ def draw(fig: Figure, result: Result) -> None:
         )
         axes[0].plot(steps, np.nanmean(result["energy"][k], axis=0), ":", color=colour, linewidth=1.0)
         plotting.spread(axes[1], steps, result["excess"][k], colour, linewidth=1.0)
+        for ax, name in zip(axes, ("loss", "excess"), strict=False):
+            ax.plot(steps, result["mean field"][name][k], "-.", color="black", linewidth=0.7)
     axes[2].set_xscale("log")
     plotting.measured(axes[2], gammas, result["excess"][:, :, 0].T, label="start")
     end = result["excess"][:, :, -1].T
     kept = np.isfinite(end).all(axis=0)
     plotting.measured(axes[2], gammas[kept], end[:, kept], label="end", color=plotting.COLOURS["highlight"])
     plotting.theory(axes[2], gammas, result["law"], label="exact mean")
+    axes[2].plot(gammas, result["mean field"]["excess"][:, -1], "-.", color="black", label="mean field")
     axes[0].set(xlabel="iteration", ylabel="loss, energy (dotted)")
     axes[1].set(xlabel="iteration", ylabel="$s - 1$")
     axes[2].set(xlabel=r"richness $\gamma$", ylabel="$s - 1$")
@@ -49,6 +52,10 @@ def numbers(result: Result) -> dict[str, str | float]:
     found: dict[str, str | float] = {
         f"growth-{g:g}": f"{e / s:.3g}" for g, s, e in zip(result["gammas"], start, end, strict=True)
     }
+    field = result["mean field"]["excess"]
+    for g, row, e in zip(result["gammas"], field, end, strict=True):
+        found[f"field-growth-{g:g}"] = f"{row[-1] / row[0]:.3g}"
+        found[f"field-ratio-{g:g}"] = f"{e / row[-1]:.2f}"
     exponent = np.polyfit(np.log(result["gammas"]), np.log(start), 1)[0] if len(start) > 1 else np.nan
     found["exponent"] = round(float(exponent), 2)
     best = np.nanargmin(np.where(np.isfinite(end), end, np.nan))
@@ -60,11 +67,12 @@ def caption(result: Result, meta: Meta) -> str:
     """What was run, what agrees, what does not."""
     n = numbers(result)
     growth = ", ".join(f"{n[f'growth-{g:g}']} ({g:g})" for g in result["gammas"])
+    field = ", ".join(f"{n[f'field-growth-{g:g}']} ({g:g})" for g in result["gammas"])
     return (
         rf"Toy problem of the limits at $N = {meta.config['width']}$ with the output divided by $\gamma$, residual mupc, predictive "
         rf"coding at the exact equilibrium, mean and deviation over {meta.config['seeds']} seeds. At initialisation $s - 1$ falls "
         rf"as $\gamma^{{{n['exponent']}}}$ (law: $-2$); over {meta.config['steps']} iterations it grows by the factors {growth} "
-        r"($\gamma$ in brackets): the richer the network the larger the drift, so that the networks with $\gamma \geq 1$ end at nearly "
+        rf"($\gamma$ in brackets), in the mean field (dash-dotted) by {field}: the richer the network the larger the drift, so that the networks with $\gamma \geq 1$ end at nearly "
         r"one distance from backpropagation. At the end the network nearest to "
         rf"backpropagation has $\gamma = {n['nearest']}$. ({meta.setting}.)"
     )

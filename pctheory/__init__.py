@@ -17,6 +17,7 @@ from .flow import gradient_descent, gradient_flow, imbalance
 from .inference import condition_number, finite_time_energy, inference_rate, relax
 from .landscape import extreme_eigenvalues, landscape_slice, origin_hessian
 from .limits import expected_rescaling
+from .mean_field import mean_field_training
 from .network import LinearPCN
 from .objectives import EquilibratedEnergy, MSELoss, NegativeLogLikelihood, WeightDecay
 from .saddles import classify_critical_point, escape_direction, find_critical_points
@@ -56,6 +57,7 @@ __all__ = [
     "landscape_slice",
     "load_dataset",
     "loss",
+    "mean_field_training",
     "nearest_solution",
     "origin_hessian",
     "relax",

@@ -51,6 +51,7 @@ ALLOWED = {
     "arrival": {"data", "energy", "inference", "network"},
     "solvers": {"data", "energy", "equilibrium", "error_coordinates", "inference", "network"},
     "limits": {"data", "energy", "equilibrium", "network", "parameterisation", "precision"},
+    "mean_field": {"data", "parameterisation", "precision"},
     "random_matrix": {"limits", "parameterisation"},
     "clamping": {"block_tridiagonal", "energy", "network", "precision"},
     "credit": {

@@ -82,6 +82,20 @@ CLAIMS = (
         ("limits-toy",),
     ),
     Claim(
+        "mean-field-training",
+        "Infinitely wide networks, trained: the mean field is causal",
+        r"As $N \to \infty$ at a fixed step of gradient descent with the rate $\eta_0\gamma^2 N$, activities $h_l(t)$ and backward "
+        r"vectors $g_l(t)$ of `mupc`, with or without skips, become Gaussian processes, one per layer. Their responses to noise at "
+        r"the present and in the future vanish, so their kernels, the map $f(t)$ and the loss follow exactly from one march "
+        r"through time. Predictive coding and backprop share this limit, and $N(S - \Sigma_L) \to \gamma^{-2} \sum_l "
+        r"\mathbb E[g_l(t) g_l(t)^\top]$.",
+        "Linear network, equal hidden widths, weights N(0, 1), full batch, H, T and the data fixed as N grows.",
+        "Bordelon & Pehlevan 2022; Bordelon et al. 2023 (skips); this work (exact march of linear networks)",
+        ("numerical", "empirical"),
+        "pctheory.mean_field",
+        ("limits-toy", "richness"),
+    ),
+    Claim(
         "rich-drift",
         "Rich networks drift away from backprop",
         r"$s - 1$ is of order $1/N$ along training but grows, the more the larger $\gamma$: at initialisation it is proportional to "
