@@ -6,8 +6,15 @@ import torch
 from figure_checks import drawn, quick
 from tolerances import assert_close
 
-from experiments import matrix_completion, mupc_depth, mupc_scaled_rate, saddle_escape
+from experiments import (
+    matrix_completion,
+    mupc_128,
+    mupc_depth,
+    mupc_scaled_rate,
+    saddle_escape,
+)
 from figures import matrix_completion as completion_figure
+from figures import mupc_128 as deep_figure
 from figures import mupc_depth as mupc_figure
 from figures import saddle_escape as escape_figure
 from pctheory.nn import PCN, infer
@@ -40,6 +47,24 @@ def test_a_run_that_diverges_is_kept_as_diverged():
     assert np.isfinite(found["accuracy"][0])
     assert np.isnan(found["accuracy"][1:]).any()
     assert np.isnan(found["final"])
+
+
+def test_deep_networks_learn_with_both_output_energies_and_a_finished_run_is_not_trained_again(tmp_path):
+    result = quick(mupc_128)
+    for runs in result["runs"].values():
+        for rule in mupc_128.RULES:
+            assert np.all(np.asarray(runs[rule]["final"]) > 0.3)
+        pc, bp = (np.asarray(runs[rule]["change"]) for rule in ("pc", "bp"))
+        assert np.all(pc[:, 0] < 0.01 * bp[:, 0])  # the error does not reach the input side
+        assert np.all(pc[:, -1] > 0.1)
+    assert drawn(deep_figure, result).axes
+    config, path = mupc_128.PROFILES["quick"], tmp_path / "run.pt"
+    first = mupc_128.trial(config, 0, "pc", 0, str(path))
+    assert path.exists()
+    again = mupc_128.trial(config, 0, "pc", 0, str(path))
+    assert again["seconds"] == first["seconds"]
+    assert again["final"] == first["final"] == result["runs"]["0"]["pc"]["final"][0]
+    assert np.array_equal(again["accuracy"], first["accuracy"])
 
 
 def case(activation, seed=3):
