@@ -23,6 +23,7 @@ NAMES = (
     "limits_toy",
     "richness",
     "saddle_regime",
+    "limits_nonlinear",
     "error_reach",
     "inference_budget",
 )
@@ -129,6 +130,20 @@ def test_wide_networks_have_parallel_gradients(quick):
     result = quick("pc_bp_cosine")
     assert np.all(result["cosine"][-1] > result["cosine"][0])
     assert np.all(result["cosine"][-1] > 0.97)
+
+
+@pytest.mark.claim("limit-to-backprop")
+def test_wide_nonlinear_networks_have_parallel_gradients_at_the_equilibrium(quick):
+    result = quick("limits_nonlinear")
+    for part in (result["runs"]["table"], result["runs"]["none"]):
+        assert np.all(part["cosine"][1] > 0.97)
+        assert np.all(part["cosine"][0] < 0.8)
+        assert np.all(part["layers"][1] > part["layers"][0])
+        assert np.all(part["energy"] < part["loss"])
+        assert np.all(part["residual"] <= 1e-6)  # inference has ended
+        np.testing.assert_array_equal(part["cosine"][:, 0], part["between"][:, 0])  # the same weights at first
+    assert np.all(result["agreement"]["converged"])
+    assert np.all(result["agreement"]["distance"] < 1e-6)
 
 
 @pytest.mark.claim("scalar-gradient-split")

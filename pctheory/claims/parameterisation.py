@@ -68,7 +68,7 @@ CLAIMS = (
         _MU + "; " + _LIM + "; this work (exact mean)",
         ("symbolic", "numerical"),
         "pctheory.limits",
-        ("energy-loss-ratio", "pc-bp-cosine"),
+        ("energy-loss-ratio", "pc-bp-cosine", "limits-nonlinear"),
     ),
     Claim(
         "scalar-gradient-split",

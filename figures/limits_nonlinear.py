@@ -1,0 +1,123 @@
+r"""Gradients of predictive coding and of backpropagation in residual tanh networks with a cross-entropy output.
+
+Sees: parallel gradients for N well above the depth, as in linear networks, with inference at its equilibrium.
+"""
+
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from experiments import limits_nonlinear
+from experiments._result import Result
+from experiments._store import Meta
+from pctheory import plotting
+
+EXPERIMENT = limits_nonlinear
+TITLE = "Predictive coding and backpropagation in nonlinear networks"
+SOURCE = "LIM 4a"
+SIZE = (5.5, 3.6)
+RATES = {"table": r"$10^{-3} (NL)^{-1/2}$", "none": r"$10^{-3}$"}
+SAME = 1e-5
+"""Relative distance below which two descents count as having ended at the same point."""
+
+
+def draw(fig: Figure, result: Result) -> None:
+    """Rows: readings of the learning rate. Columns: cosine along training, cosine by layer, energy gap, losses."""
+    runs, widths = result["runs"], [int(n) for n in result["widths"]]
+    axes = fig.subplots(len(list(runs)), 4, squeeze=False, sharex="col", sharey="col")
+    shades = plotting.shades(len(widths))
+    for row, (scaling, part) in zip(axes, runs.items(), strict=True):
+        steps = np.arange(part["cosine"].shape[1])
+        layers = np.arange(1, part["layers"].shape[2] + 1)
+        for k, (n, colour) in enumerate(zip(widths, shades, strict=True)):
+            row[0].plot(steps, part["cosine"][k], color=colour, lw=1.0, label=f"$N = {n}$")
+            row[0].plot(steps, part["between"][k], ":", color=colour, lw=1.0)
+            row[1].plot(layers, part["layers"][k, 0], ":", color=colour, lw=1.0)
+            row[1].plot(layers, part["layers"][k, -1], color=colour, lw=1.0)
+            row[2].plot(steps, 1 - part["energy"][k] / part["loss"][k], color=colour, lw=1.0)
+            row[3].plot(steps, part["loss"][k], color=colour, lw=1.0)
+            row[3].plot(steps, part["energy"][k], ":", color=colour, lw=1.0)
+            row[3].plot(steps, part["bp_loss"][k], "--", color=plotting.COLOURS["bp"], lw=0.6)
+        row[2].set_yscale("log")
+        row[0].set_ylabel(f"Adam, {RATES[scaling]}")
+    for ax, title in zip(
+        axes[0],
+        ("cosine", "cosine by layer", r"$1 - F^* / \mathcal{L}$", r"$\mathcal{L}$ and $F^*$"),
+        strict=True,
+    ):
+        ax.set_title(title)
+    for ax, label in zip(axes[-1], ("iteration", "layer $l$", "iteration", "iteration"), strict=True):
+        ax.set_xlabel(label)
+    axes[0, 0].plot([], [], ":", color="black", label="other (caption)")
+    axes[0, 0].plot([], [], "--", color=plotting.COLOURS["bp"], label="BP loss")
+    plotting.letter(axes.ravel().tolist())
+    plotting.legend_outside(fig, axes[0, :1], "bottom", ncols=5)
+
+
+def _ends(result: Result) -> list[tuple[str, int]]:
+    widths = [int(n) for n in result["widths"]]
+    return [("narrow", 0), ("middle", len(widths) // 2), ("wide", len(widths) - 1)]
+
+
+def numbers(result: Result) -> dict[str, str | float]:
+    """Cosines, gaps and losses at the ends and in the middle of the widths; the worst residual of inference."""
+    found: dict[str, str | float] = {}
+    for scaling, part in result["runs"].items():
+        gap = 1 - part["energy"] / part["loss"]
+        for name, k in _ends(result):
+            key = f"{scaling}-{name}"
+            found[f"{key}-cosine-start"] = f"{part['cosine'][k, 0]:.3f}"
+            found[f"{key}-cosine-end"] = f"{part['cosine'][k, -1]:.3f}"
+            found[f"{key}-between-end"] = f"{part['between'][k, -1]:.3f}"
+            found[f"{key}-gap-start"] = f"{gap[k, 0]:.3f}"
+            found[f"{key}-gap-end"] = f"{gap[k, -1]:.3f}"
+            found[f"{key}-loss-end"] = f"{part['loss'][k, -1]:.3f}"
+        found[f"{scaling}-fall"] = f"{100 * np.max(1 - part['loss'][:, -1] / part['loss'][:, 0]):.1f}"
+    found["residual"] = max(float(np.max(part["residual"])) for _, part in result["runs"].items())
+    same, widths = result["agreement"], result["widths"]
+    apart = [str(n) for n, d in zip(widths, same["distance"], strict=True) if d > SAME]
+    found["apart"] = ", ".join(apart) or "none"
+    return found
+
+
+def _listed(result: Result, part: Any, name: str, index: int) -> str:
+    return ", ".join(
+        f"{part[name][k, index]:.3f} ($N = {int(result['widths'][k])}$)" for _, k in _ends(result)
+    )
+
+
+def _power(value: float) -> str:
+    mantissa, exponent = f"{value:.1e}".split("e")
+    return rf"${mantissa} \times 10^{{{int(exponent)}}}$"
+
+
+def caption(result: Result, meta: Meta) -> str:
+    """What was run, what agrees, what does not."""
+    n, config = numbers(result), meta.config
+    data = "CIFAR-10" if result["dataset"] == "cifar10" else result["dataset"]
+    rows = " ".join(
+        rf"At the rate {RATES[scaling]}: {_listed(result, part, 'cosine', 0)} at first and "
+        rf"{_listed(result, part, 'cosine', -1)} after {config['iterations']} iterations, in which the loss falls by up to "
+        rf"{n[f'{scaling}-fall']}%."
+        for scaling, part in result["runs"].items()
+    )
+    energies, widths = result["agreement"]["energies"], [int(w) for w in result["widths"]]
+    apart = [k for k, d in enumerate(result["agreement"]["distance"]) if d > SAME]
+    where = (
+        "Descent in the errors and Newton steps end at the same point at every width"
+        if not apart
+        else "Descent in the errors and Newton steps end at the same point but for "
+        + ", ".join(
+            f"$N = {widths[k]}$ ($F^* = {energies[k, 0]:.4f}$ and ${energies[k, 1]:.4f}$)" for k in apart
+        )
+        + ", where the equilibrium is not unique"
+    )
+    return (
+        rf"Residual {config['activation']} networks, H = {config['hidden']}, mupc, cross-entropy, {config['samples']} images of "
+        rf"{data}, full-batch Adam, one seed; inference to a relative gradient norm of at most {_power(float(n['residual']))}. Left to right: cosine of "
+        r"the gradients of $F^*$ and of the loss at the weights of predictive coding (dotted: with the gradient of a network trained by "
+        r"backpropagation from the same weights, as in the published code); the same layer by layer at the end (dotted: at first); the energy below the "
+        rf"loss; loss (solid), $F^*$ (dotted) and the loss of BP (grey, dashed). Cosines: {rows} {where}. Published: convergence to "
+        rf"backpropagation with the width. So here. The published rate is scaled, and hardly learns in this time (top). ({meta.setting}.)"
+    )
