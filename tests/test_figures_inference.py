@@ -1,5 +1,6 @@
 """Figures of inference and of the limits: their data, from the quick profile, and that they draw."""
 
+import dataclasses
 import importlib
 
 import numpy as np
@@ -26,6 +27,7 @@ NAMES = (
     "limits_nonlinear",
     "error_reach",
     "inference_budget",
+    "conditioning_training",
 )
 
 
@@ -67,6 +69,20 @@ def test_orthogonal_networks_lie_on_the_law_and_errors_are_better_coordinates(qu
         np.testing.assert_allclose(result["activities"]["orthogonal"][:, :, k], law, rtol=1e-9)
         np.testing.assert_allclose(result["errors"]["orthogonal"][:, :, k], h + 1, rtol=1e-9)
     assert np.all(result["errors"]["mupc + skips"] < result["activities"]["mupc + skips"])
+
+
+@pytest.mark.claim("conditioning")
+@pytest.mark.road("empirical")
+def test_learning_makes_inference_ill_conditioned():
+    module = importlib.import_module("experiments.conditioning_training")
+    config = dataclasses.replace(
+        module.PROFILES["quick"], num_steps=60, learning_rate=3e-3, iterations=200, every=100
+    )
+    found = module.trial(config, "gd", 4, 2.0, 0)
+    assert found["accuracy"][-1] > 0.8
+    assert np.all(np.diff(found["kappa"]) > 0.5)
+    assert found["largest"][-1] > 1.3 * found["largest"][0]
+    assert np.all((found["gap"] > 0) & (found["gap"] < 0.01))
 
 
 @pytest.mark.claim("hessian-spectra")

@@ -13,12 +13,13 @@ CLAIMS = (
         r"Under perfect isometry with a narrow output $\kappa(H) = \cos^2\frac{\pi}{2L} / \sin^2\frac{\pi}{2(2L-1)} "
         r"\sim 4(2L-1)^2/\pi^2$. At initialisation $\kappa$ of `mupc` with skips grows like the square of the depth, nearly "
         r"independently of the width; of `sp` with skips exponentially; of `sp` with torch's variance and no skips it stays "
-        r"bounded, because the signal dies. In the coordinates of the errors $\kappa = \lambda_{\max}(S)$.",
+        r"bounded, because the signal dies. In the coordinates of the errors $\kappa = \lambda_{\max}(S)$. Learning raises "
+        r"$\kappa(H)$ (measured).",
         _INIT,
         _MU + " (measurements); this work (exact statements)",
-        ("numerical",),
+        ("numerical", "empirical"),
         "pctheory.inference",
-        ("conditioning-init",),
+        ("conditioning-init", "conditioning-training"),
     ),
     Claim(
         "coordinates-resolve-tradeoff",
