@@ -13,6 +13,12 @@ mupc      D^-1/2           N^-1/2, with skips (N L)^-1/2            N^-1        
 
 D is the input width and N the fan-in of the layer. Sources: Innocenti et al. 2025 (arXiv:2505.13124), who call
 Depth-muP applied to predictive coding muPC; Yang et al. 2023 (arXiv:2310.02244).
+
+Convolutions. The unit of channel i at position p predicts :math:`a \sum_{c,q} w_{icq} \phi_{c,p+q}`, a sum over the
+:math:`f = C k^2` weights of C channels below and a kernel of side k, which are independent at first. The variance of the
+sum is what the table sets, so that D and N are f there, as in the dense case they are the width below. Positions share
+weights, which correlates units, not the terms of one sum. Near a border with padding some terms are zero, and the variance
+is smaller.
 """
 
 from __future__ import annotations
@@ -106,6 +112,7 @@ def multipliers(
     *,
     skips: bool | Iterable[bool] = False,
     gamma: float = 1.0,
+    fan_ins: Iterable[int] | None = None,
 ) -> tuple[float, ...]:
     r"""The multipliers :math:`a_1, \dots, a_L` of a parameterisation.
 
@@ -119,6 +126,8 @@ def multipliers(
         Whether the hidden layers are residual: then they carry the factor :math:`L^{-1/2}` of Depth-muP.
     gamma : float
         Richness: :math:`a_L` is divided by it.
+    fan_ins : one per layer, optional
+        Fan-in of the layers; (n_0, ..., n_{L-1}) when None, what it is without convolutions.
 
     Examples
     --------
@@ -129,11 +138,12 @@ def multipliers(
     powers = PARAMETERISATIONS[_check.choice(parameterisation, "parameterisation", PARAMETERISATIONS)]
     richness = _check.positive(gamma, "gamma")
     pattern = skip_pattern(sizes, skips)
+    fans = _fan_ins(sizes, fan_ins)
     depth = len(sizes) - 1
     result = []
     for layer in range(1, depth + 1):
         power = powers.first if layer == 1 else powers.last if layer == depth else powers.hidden
-        factor = float(sizes[layer - 1]) ** power
+        factor = float(fans[layer - 1]) ** power
         if 1 < layer < depth and any(pattern):
             factor *= float(depth) ** powers.depth
         if layer == depth:
@@ -195,18 +205,29 @@ def learning_rate_scale(
     *,
     skips: bool | Iterable[bool] = False,
     gamma: float = 1.0,
+    fan_ins: Iterable[int] | None = None,
 ) -> float:
     r"""The factor that turns a base learning rate :math:`\eta_0` into the learning rate of the weights.
 
     For "mupc": :math:`\gamma^2 N` under gradient descent; :math:`(N L)^{-1/2}` with skips and :math:`N^{-1/2}` without
-    under Adam. N is the widest hidden layer (of a network of one layer, the input). "sp" is not scaled.
+    under Adam. N is the widest hidden layer (of a network of one layer, the input), with `fan_ins` the largest fan-in above
+    the first layer, which without convolutions is the same number. "sp" is not scaled.
 
     Parameters
     ----------
     optimiser : "sgd" or "adam"
+    fan_ins : see `multipliers`
 
     Notes
     -----
+    Convolutions. Under Adam every weight moves by about :math:`\eta`, and a unit, which sums f of them times
+    :math:`a = f^{-1/2}`, by at most :math:`f^{1/2}\eta`: with the largest fan-in for N no layer moves by more than
+    :math:`\eta_0`. Under gradient descent the readout, :math:`a_L = 1/(\gamma f_L)`, sends a gradient of size
+    :math:`1/(\gamma f_L)` to each unit, which the step on its f weights moves by :math:`\eta a^2 f = \eta` times that. With
+    :math:`N = f_L` this is of size :math:`\gamma \eta_0`, as in the dense case, but once for every position that shares the
+    weights, as far as their gradients agree. The number of positions does not grow with the channels: :math:`\eta_0` carries
+    over from few channels to many, not from dense layers to convolutions.
+
     Some published rates are already those of the optimiser: the 0.1 of muPC with Adam is to be used as it is
     (figure ``mupc-depth`` shows both readings).
     """
@@ -215,8 +236,19 @@ def learning_rate_scale(
     _check.choice(optimiser, "optimiser", ("sgd", "adam"))
     richness = _check.positive(gamma, "gamma")
     pattern = skip_pattern(sizes, skips)
-    width = float(max(sizes[1:-1], default=sizes[0]))
+    fans = _fan_ins(sizes, fan_ins)
+    width = float(max(fans[1:], default=fans[0]))
     if optimiser == "sgd":
         return width**powers.sgd_width * richness**powers.sgd_gamma
     depth = float(len(sizes) - 1) ** powers.adam_depth if any(pattern) else 1.0
     return math.prod((width**powers.adam_width, depth))
+
+
+def _fan_ins(sizes: tuple[int, ...], fan_ins: Iterable[int] | None) -> tuple[int, ...]:
+    """One per layer 1..L."""
+    if fan_ins is None:
+        return sizes[:-1]
+    fans = tuple(_check.count(fan_in, "fan_ins", 1) for fan_in in fan_ins)
+    if len(fans) != len(sizes) - 1:
+        raise ValueError(f"`fan_ins` must be one per layer, {len(sizes) - 1} of them. Got {len(fans)}.")
+    return fans

@@ -3,6 +3,7 @@ r"""Real inference and training of predictive coding networks in torch: the empi
 Nothing here imports a closed form: this package measures what the rest of `pctheory` predicts.
 """
 
+from ._maps import Convolution, Image
 from .credit import Clamps, ThroughInference, settle
 from .inference import InferenceResult, InferenceSettings, infer
 from .pcn import PCN
@@ -19,7 +20,9 @@ __all__ = [
     "PCN",
     "AutoencoderClassifier",
     "Clamps",
+    "Convolution",
     "GenerativeClassifier",
+    "Image",
     "InferenceResult",
     "InferenceSettings",
     "ThroughInference",

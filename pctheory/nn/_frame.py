@@ -1,8 +1,9 @@
 r"""The network at one moment: effective maps in stacks, and the sweeps that inference and learning are made of.
 
 Hidden layers of equal width that follow each other form a *stack*: their activities are one tensor (k, B, N), the maps
-between them one tensor (k-1, N, N), so that errors and gradients of all of them are a few batched products. Sweeps that
-must go layer by layer (the forward pass, the backward pass) loop over `maps`.
+between them one tensor (k-1, N, N), so that errors and gradients of all of them are a few batched products. Any other map,
+a convolution too, is the *entry* of a stack. Sweeps that must go layer by layer (the forward and the backward pass) loop over
+all maps.
 
 Two gradients occur. *Per sample* means B times the gradient of the energy F: no factor 1/B.
 """
@@ -13,9 +14,10 @@ import torch
 from torch import Tensor
 
 from ._activation import Activation
-from ._stacks import Gradient, Stack, State, stacks_of, weight_by
+from ._maps import Operator
+from ._stacks import Gradient, Stack, State, stacked_precision, weight_by
 
-__all__ = ["Frame", "Gradient", "Stack", "State", "stacks_of", "weight_by"]
+__all__ = ["Frame", "Gradient", "Stack", "State", "weight_by"]
 
 
 class Frame:
@@ -23,13 +25,14 @@ class Frame:
 
     Parameters
     ----------
-    widths, activation, stacks : the model's
-    weights : per stack the entry map (N, n) and the inner maps (k-1, N, N), and the output map, all without multiplier
+    widths, operators, activation, stacks : the model's
+    weights : per stack the entry's weights and the inner maps (k-1, N, N), and the output's weights, without multipliers
     """
 
     def __init__(
         self,
         widths: tuple[int, ...],
+        operators: tuple[Operator, ...],
         activation: Activation,
         stacks: tuple[Stack, ...],
         weights: tuple[list[Tensor], list[Tensor | None], Tensor],
@@ -39,10 +42,9 @@ class Frame:
         output: str,
     ) -> None:
         self.widths, self.activation, self.stacks, self.output = widths, activation, stacks, output
-        self.depth = len(widths) - 1
+        self.operators, self.depth = operators, len(widths) - 1
         self.precisions = precisions
         entries, inners, last = weights
-        self.entries = [_scaled(w, multipliers[s.first - 1]) for w, s in zip(entries, stacks, strict=True)]
         self.inners: list[Tensor | None] = []
         self.taus: list[float | Tensor] = []
         for stack, inner in zip(stacks, inners, strict=True):
@@ -62,26 +64,39 @@ class Frame:
                 taus = [0.0]
             self.inners.append(inner)
             self.taus.append(taus[0] if len(set(taus)) == 1 else inner.new_tensor(taus)[:, None, None])
-        self.last = _scaled(last, multipliers[-1])
         self.maps: list[Tensor] = []
         self.skip: list[float] = []
-        for entry, inner, tau, stack in zip(self.entries, self.inners, self.taus, stacks, strict=True):
-            self.maps.append(entry)
-            self.skip.append(0.0)
+        for entry, inner, tau, stack in zip(entries, self.inners, self.taus, stacks, strict=True):
+            self.maps.append(_scaled(entry, multipliers[stack.first - 1]))
+            self.skip.append(float(skips[stack.first - 1]))
             if inner is not None:
                 self.maps.extend(inner.unbind(0))
                 flat = [tau] * (stack.size - 1) if isinstance(tau, float) else tau.flatten().tolist()
                 self.skip.extend(flat)
-        self.maps.append(self.last)
+        self.maps.append(_scaled(last, multipliers[-1]))
         self.skip.append(0.0)
-        self.stack_precisions = [_stacked_precision(precisions, s, last) for s in stacks]
+        self.stack_precisions = [stacked_precision(precisions, s, last) for s in stacks]
         self._buffers: tuple[list[Tensor], list[Tensor], list[Tensor]] | None = None
+
+    # -- maps ----------------------------------------------------------------------------------------------------
+
+    def mapped(self, layer: int, rows: Tensor) -> Tensor:
+        r""":math:`M_l v` of the layer l = `layer`."""
+        return self.operators[layer - 1].push(self.maps[layer - 1], rows)
+
+    def pulled(self, layer: int, rows: Tensor, out: Tensor | None = None) -> Tensor:
+        r""":math:`M_l^T v` of the layer l = `layer`."""
+        return self.operators[layer - 1].pull(self.maps[layer - 1], rows, out)
+
+    def residual(self, layer: int, target: Tensor, rows: Tensor, out: Tensor) -> Tensor:
+        r"""`target` minus :math:`M_l v`, into `out`."""
+        return self.operators[layer - 1].residual(self.maps[layer - 1], target, rows, out)
 
     # -- state ---------------------------------------------------------------------------------------------------
 
     def empty_like_hidden(self, batch: int) -> list[Tensor]:
         """Uninitialised hidden stacks."""
-        return [self.last.new_empty(s.size, batch, s.width) for s in self.stacks]
+        return [self.maps[-1].new_empty(s.size, batch, s.width) for s in self.stacks]
 
     def feedforward(self, x: Tensor) -> State:
         """Activities without prediction errors; y is the prediction."""
@@ -107,7 +122,7 @@ class Frame:
     def _predict(self, before: Tensor, layer: int) -> Tensor:
         """Prediction of layer `layer + 1` from the activity of layer `layer`."""
         value = self.activation.value(before) if layer else before
-        prediction = value @ self.maps[layer].mT
+        prediction = self.mapped(layer + 1, value)
         return prediction + self.skip[layer] * before if self.skip[layer] else prediction
 
     def output_error(self, prediction: Tensor, y: Tensor) -> Tensor:
@@ -188,13 +203,15 @@ class Frame:
             if stack.first + j0 == lowest and (lowest > 1 or settled_below):
                 error[j0] = 0
             else:  # then j0 is 0
-                torch.addmm(z[0], before_phi, self.entries[s].mT, alpha=-1, out=error[0])
+                self.residual(stack.first, z[0], before_phi, error[0])
+                if self.skip[stack.first - 1]:
+                    error[0].sub_(state.hidden[s - 1][-1])
             weighted.append(weight_by(self.stack_precisions[s], error, j0))
             before_phi = pre[-1]
-        prediction = before_phi @ self.last.mT
+        prediction = self.mapped(self.depth, before_phi)
         output_weighted = self.output_error(prediction, state.y)
         gradients: list[Tensor] = [None] * len(self.stacks)  # type: ignore[list-item]
-        above_weighted, above_map = output_weighted, self.last
+        upper, above_weighted = self.depth, output_weighted
         for s in reversed(range(len(self.stacks))):
             stack, back = self.stacks[s], backs[s]
             gradients[s] = back
@@ -202,7 +219,7 @@ class Frame:
                 continue
             j0 = max(lowest - stack.first, 0)
             g, inner, tau = weighted[s], self.inners[s], self.taus[s]
-            torch.mm(above_weighted, above_map, out=back[-1])
+            self.pulled(upper, above_weighted, back[-1])
             if inner is not None and j0 + 1 < stack.size:
                 torch.bmm(g[j0 + 1 :], inner[j0:], out=back[j0:-1])
             active = back[j0:]
@@ -215,7 +232,9 @@ class Frame:
                 back[j0:-1].sub_(tau[j0:] * g[j0 + 1 :])
             elif tau and j0 + 1 < stack.size:
                 back[j0:-1].sub_(g[j0 + 1 :])
-            above_weighted, above_map = g[0], self.entries[s]
+            if self.skip[upper - 1]:
+                back[-1].sub_(above_weighted)
+            upper, above_weighted = stack.first, g[0]
         return Gradient(
             lowest,
             gradients,
@@ -223,7 +242,7 @@ class Frame:
             weighted,
             output_weighted,
             prediction,
-            -(above_weighted @ above_map) if ends[0] else None,
+            -self.pulled(upper, above_weighted) if ends[0] else None,
             output_weighted if ends[1] else None,
         )
 
@@ -283,24 +302,29 @@ class Frame:
             if inner is not None:
                 change[1:].sub_(self.taus[s] * v[:-1]).baddbmm_(moved[s][:-1], inner.mT, alpha=-1)
             if s:
-                change[0].addmm_(moved[s - 1][-1], self.entries[s].mT, alpha=-1)
+                first = self.stacks[s].first
+                self.residual(first, change[0], moved[s - 1][-1], change[0])
+                if self.skip[first - 1]:
+                    change[0].sub_(vectors[s - 1][-1])
             weighted.append(weight_by(self.stack_precisions[s], change))
-        above = -torch.einsum("bij,bj->bi", curvature, moved[-1][-1] @ self.last.mT)
-        above_map = self.last
+        upper = self.depth
+        above_weighted = -torch.einsum("bij,bj->bi", curvature, self.mapped(upper, moved[-1][-1]))
         result: list[Tensor] = [None] * len(vectors)  # type: ignore[list-item]
         for s in reversed(range(len(vectors))):
             g, inner = weighted[s], self.inners[s]
             back = torch.empty_like(g)
-            torch.mm(above, above_map, out=back[-1])
+            self.pulled(upper, above_weighted, back[-1])
             if inner is not None:
                 torch.bmm(g[1:], inner, out=back[:-1])
             back.mul_(slopes[s]).neg_().add_(g)
             if inner is not None:
                 back[:-1].sub_(self.taus[s] * g[1:])
+            if self.skip[upper - 1]:
+                back[-1].sub_(above_weighted)
             if diagonal is not None:
                 back.addcmul_(diagonal[s], vectors[s])
             result[s] = back
-            above, above_map = g[0], self.entries[s]
+            upper, above_weighted = self.stacks[s].first, g[0]
         return result
 
     def weight_gradients(
@@ -322,9 +346,10 @@ class Frame:
             z, g = state.hidden[s], weighted[s]
             j0 = max(lowest - stack.first, 0)
             if j0 == 0:
-                result.append((-multipliers[stack.first - 1] / batch) * (g[0].mT @ before))
+                gradient = self.operators[stack.first - 1].gradient(g[0], before)
+                result.append((-multipliers[stack.first - 1] / batch) * gradient)
             else:
-                result.append(torch.zeros_like(self.entries[s]))
+                result.append(torch.zeros_like(self.maps[stack.first - 1]))
             if stack.size > 1:
                 scales = multipliers[stack.first : stack.last]
                 inner = z.new_zeros(stack.size - 1, stack.width, stack.width)
@@ -337,7 +362,7 @@ class Frame:
                     inner.mul_(inner.new_tensor([-a / batch for a in scales])[:, None, None])
                 result.extend(inner.unbind(0))
             before = self.activation.value(z[-1])
-        result.append((-multipliers[-1] / batch) * (output_weighted.mT @ before))
+        result.append((-multipliers[-1] / batch) * self.operators[-1].gradient(output_weighted, before))
         return result
 
     def _workspace(self, batch: int) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
@@ -370,14 +395,14 @@ class Frame:
 
     def transport(self, value: Tensor, layer: int, slope: Tensor) -> Tensor:
         r""":math:`J_l^T v = \phi'(z_{l-1}) \circ (M_l^T v) + \tau_l v` for the layer l = `layer` > 1."""
-        result = (value @ self.maps[layer - 1]).mul_(slope)
+        result = self.pulled(layer, value).mul_(slope)
         if self.skip[layer - 1]:
             result.add_(value, alpha=self.skip[layer - 1])
         return result
 
     def push(self, value: Tensor, layer: int, slope: Tensor) -> Tensor:
         r""":math:`J_l v = M_l (\phi'(z_{l-1}) \circ v) + \tau_l v` for the layer l = `layer` > 1."""
-        result = (slope * value) @ self.maps[layer - 1].mT
+        result = self.mapped(layer, slope * value)
         if self.skip[layer - 1]:
             result.add_(value, alpha=self.skip[layer - 1])
         return result
@@ -385,18 +410,3 @@ class Frame:
 
 def _scaled(weight: Tensor, multiplier: float) -> Tensor:
     return weight if multiplier == 1.0 else multiplier * weight
-
-
-def _stacked_precision(precisions: tuple[float | Tensor, ...], stack: Stack, like: Tensor) -> float | Tensor:
-    """The precisions of a stack's layers as one float, (k, 1, 1), (k, 1, N) or (k, N, N)."""
-    values = precisions[stack.first - 1 : stack.last]
-    if all(isinstance(v, float) for v in values):
-        if len(set(values)) == 1:
-            return values[0]
-        return like.new_tensor(values)[:, None, None]
-    rank = max(0 if isinstance(v, float) else v.ndim for v in values)
-    ones = torch.ones(stack.width, dtype=like.dtype, device=like.device)
-    vectors = [v * ones if isinstance(v, float) else v for v in values]
-    if rank == 1:
-        return torch.stack(vectors)[:, None, :]
-    return torch.stack([torch.diag(v) if v.ndim == 1 else v for v in vectors])

@@ -90,6 +90,8 @@ class _Local:
             own = full.weighted[s].clone()
             if frame.inners[s] is not None:
                 own[:-1].sub_(frame.taus[s] * full.weighted[s][1:])
+            if frame.skip[frame.stacks[s].last]:  # of the map to the next stack
+                own[-1].sub_(full.weighted[s + 1][0])
             pull = own - full.hidden[s]
             slope = act.slope(z, act.value(z))
             if act.kink is not None and self.free is not None and self.side is not None:
@@ -367,7 +369,7 @@ def _roll(local: _Local, old: list[Tensor], changes: list[Tensor], length: Tenso
             z = z0[row] + length[:, None] * changes[s][row]
             if before is not None:
                 now, was = before
-                z = z + (phi(now) - phi(was)) @ frame.maps[layer].mT
+                z = z + frame.mapped(layer + 1, phi(now) - phi(was))
                 if frame.skip[layer]:
                     z = z.add_(now - was, alpha=frame.skip[layer])
             state.hidden[s][row] = z

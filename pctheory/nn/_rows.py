@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,8 +11,16 @@ import torch
 from torch import Tensor, nn
 
 from .. import _check
+from ..precision import Precision
 
-__all__ = ["checked_rows", "one_hot", "require_probabilities", "summary"]
+__all__ = [
+    "checked_activities",
+    "checked_precisions",
+    "checked_rows",
+    "one_hot",
+    "require_probabilities",
+    "summary",
+]
 
 
 def checked_rows(value: Any, name: str, layer: int, width: int, like: Tensor) -> Tensor:
@@ -37,8 +46,43 @@ def checked_rows(value: Any, name: str, layer: int, width: int, like: Tensor) ->
     return rows
 
 
+def checked_activities(value: Any, widths: Sequence[int], like: Tensor) -> tuple[Tensor, ...]:
+    """`value` as tensors (z_0, ..., z_L) with one number of rows."""
+    depth = len(widths) - 1
+    if not isinstance(value, list | tuple) or len(value) != depth + 1:
+        came = len(value) if isinstance(value, list | tuple) else type(value).__name__
+        raise ValueError(f"`activities` must be a tuple (z_0, ..., z_{depth}), one per layer. Got {came}.")
+    z = [checked_rows(a, f"z_{layer}", layer, widths[layer], like) for layer, a in enumerate(value)]
+    for layer, rows in enumerate(z):
+        if rows.shape[0] != z[0].shape[0]:
+            raise ValueError(
+                f"`z_{layer}` must have shape ({z[0].shape[0]}, {widths[layer]}). Got {tuple(rows.shape)}."
+            )
+    return tuple(z)
+
+
+def checked_precisions(
+    value: Sequence[Any] | None, widths: Sequence[int], output: str, like: Tensor
+) -> list[float | Tensor]:
+    """`value` as the precisions of layers 1..L: numbers, vectors and matrices."""
+    depth = len(widths) - 1
+    values = [None] * depth if value is None else list(value)
+    if len(values) != depth:
+        raise ValueError(f"`precisions` must be one per layer, {depth} of them. Got {len(values)}.")
+    result: list[float | Tensor] = [
+        Precision.of(1.0 if v is None else v, widths[layer], like, f"precisions[{layer - 1}]").value
+        for layer, v in enumerate(values, start=1)
+    ]
+    if output == "cross-entropy" and not isinstance(result[-1], float):
+        raise ValueError(
+            f"`precisions[{depth - 1}]` must be a number with a cross-entropy output: it scales the cross-entropy. "
+            "Got an array."
+        )
+    return result
+
+
 def summary(
-    widths: tuple[int, ...],
+    layers: Sequence[object],
     activation: str,
     output: str,
     skips: tuple[bool, ...],
@@ -47,7 +91,7 @@ def summary(
     weighted: bool,
 ) -> str:
     """The one-line description of a network."""
-    shown = widths if len(widths) <= 9 else (*widths[:3], "...", *widths[-2:])
+    shown = layers if len(layers) <= 9 else (*layers[:3], "...", *layers[-2:])
     parts = [
         " -> ".join(str(n) for n in shown),
         activation,

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-__all__ = ["Gradient", "Stack", "State", "gathered", "stacks_of", "weight_by"]
+from ._maps import Dense, Operator
+
+__all__ = ["Gradient", "Stack", "State", "gathered", "stacked_precision", "stacks_of", "weight_by"]
 
 
 @dataclass(frozen=True)
@@ -25,11 +27,11 @@ class Stack:
         return self.last - self.first + 1
 
 
-def stacks_of(widths: Sequence[int]) -> tuple[Stack, ...]:
-    """Hidden layers 1..L-1 cut into runs of equal width."""
+def stacks_of(widths: Sequence[int], operators: Sequence[Operator]) -> tuple[Stack, ...]:
+    """Hidden layers 1..L-1 cut into runs of equal width with matrices between them; a convolution starts a run of its own."""
     stacks: list[Stack] = []
     for layer in range(1, len(widths) - 1):
-        if stacks and stacks[-1].width == widths[layer]:
+        if stacks and stacks[-1].width == widths[layer] and isinstance(operators[layer - 1], Dense):
             stacks[-1] = Stack(stacks[-1].first, layer, widths[layer])
         else:
             stacks.append(Stack(layer, layer, widths[layer]))
@@ -87,6 +89,21 @@ def weight_by(precision: float | Tensor, rows: Tensor, start: int = 0) -> Tensor
     else:
         torch.bmm(rows[start:], precision[start:], out=result[start:])
     return result
+
+
+def stacked_precision(precisions: tuple[float | Tensor, ...], stack: Stack, like: Tensor) -> float | Tensor:
+    """The precisions of a stack's layers as one float, (k, 1, 1), (k, 1, N) or (k, N, N)."""
+    values = precisions[stack.first - 1 : stack.last]
+    if all(isinstance(v, float) for v in values):
+        if len(set(values)) == 1:
+            return values[0]
+        return like.new_tensor(values)[:, None, None]
+    rank = max(0 if isinstance(v, float) else v.ndim for v in values)
+    ones = torch.ones(stack.width, dtype=like.dtype, device=like.device)
+    vectors = [v * ones if isinstance(v, float) else v for v in values]
+    if rank == 1:
+        return torch.stack(vectors)[:, None, :]
+    return torch.stack([torch.diag(v) if v.ndim == 1 else v for v in vectors])
 
 
 def gathered(parameters: Sequence[Tensor], storage: Tensor | None) -> Tensor:

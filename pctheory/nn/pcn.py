@@ -3,7 +3,6 @@ r"""The predictive coding network as a torch module: any activation, skips, para
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from itertools import pairwise
 from typing import Any, cast
 
 import numpy as np
@@ -12,11 +11,18 @@ from torch import Tensor, nn
 
 from .. import _check, parameterisation
 from ..network import LinearPCN
-from ..precision import Precision
 from ._activation import Activation, activation
-from ._frame import Frame, State, stacks_of
-from ._rows import checked_rows, one_hot, require_probabilities, summary
-from ._stacks import gathered, weight_by
+from ._frame import Frame, State
+from ._maps import Convolution, Image, Operator, initial_weights, operators_of, require_same_images, widths_of
+from ._rows import (
+    checked_activities,
+    checked_precisions,
+    checked_rows,
+    one_hot,
+    require_probabilities,
+    summary,
+)
+from ._stacks import gathered, stacks_of, weight_by
 
 __all__ = ["OUTPUTS", "PCN"]
 
@@ -37,6 +43,8 @@ class PCN(nn.Module):
     Parameters
     ----------
     widths : (n_0, ..., n_L)
+        For n_0 also an `Image`, and for a layer above an image a `Convolution`. Its parameter is the kernel, and
+        :math:`W_l` above is its matrix. Activities stay rows (B, n_l): images are flattened, channel first.
     activation : str
         "linear", "tanh", "relu", "gelu" or any elementwise function of `torch.nn.functional`.
     parameterisation, skips, gamma, init : see `pctheory.LinearPCN.random`
@@ -61,13 +69,15 @@ class PCN(nn.Module):
     PCN(4 -> 8 -> 8 -> 2, relu, mse, 112 weights, skips on layers 2)
     >>> [tuple(z.shape) for z in model.feedforward(torch.ones(3, 4))]
     [(3, 4), (3, 8), (3, 8), (3, 2)]
+    >>> PCN((Image(3, 32, 32), Convolution(16, stride=2), Convolution(32, stride=2), 10), activation="relu", rng=0)
+    PCN(3x32x32 -> 16x16x16 -> 32x8x8 -> 10, relu, mse, 25520 weights)
     """
 
     weights: nn.ParameterList
 
     def __init__(
         self,
-        widths: Iterable[int],
+        widths: Iterable[int | Image | Convolution],
         *,
         activation: str = "linear",
         parameterisation: str = "sp",
@@ -80,11 +90,14 @@ class PCN(nn.Module):
         dtype: torch.dtype | None = None,
         device: torch.device | str | None = None,
     ) -> None:
-        sizes = _check.widths(widths)
+        operators = operators_of(widths)
+        sizes, fan_ins = widths_of(operators), [o.fan_in for o in operators]
         pattern = _parameterisation.skip_pattern(sizes, skips)
-        multipliers = _parameterisation.multipliers(sizes, parameterisation, skips=pattern, gamma=gamma)
-        matrices = _parameterisation.initial_weights(sizes, parameterisation, init=init, rng=rng)
-        self._build(matrices, multipliers, pattern, activation, output, precisions, dtype, device)
+        multipliers = _parameterisation.multipliers(
+            sizes, parameterisation, skips=pattern, gamma=gamma, fan_ins=fan_ins
+        )
+        weights = initial_weights(operators, parameterisation, init, rng)
+        self._build(operators, weights, multipliers, pattern, activation, output, precisions, dtype, device)
         self.parameterisation: str | None = parameterisation
         self.gamma: float | None = float(gamma)
 
@@ -136,6 +149,7 @@ class PCN(nn.Module):
             raise TypeError(f"`net` must be a pctheory.LinearPCN. Got {type(net).__name__}.")
         model = cls.__new__(cls)
         model._build(
+            operators_of(net.widths),
             [_check.to_numpy(w, f"W_{layer}") for layer, w in enumerate(net.weights, start=1)],
             net.multipliers,
             net.skips,
@@ -154,7 +168,8 @@ class PCN(nn.Module):
 
     def _build(
         self,
-        matrices: Sequence[np.ndarray],
+        operators: tuple[Operator, ...],
+        weights: Sequence[np.ndarray],
         multipliers: Sequence[float],
         skips: Sequence[bool],
         name: str | Activation,
@@ -168,31 +183,23 @@ class PCN(nn.Module):
         self.output = _check.choice(output, "output", OUTPUTS)
         self.multipliers = tuple(float(a) for a in multipliers)
         self.skips = tuple(bool(s) for s in skips)
-        self.widths = (int(matrices[0].shape[1]), *(int(m.shape[0]) for m in matrices))
-        self._stacks = stacks_of(self.widths)
+        self.operators, self.widths = operators, widths_of(operators)
+        require_same_images(operators, self.skips)
+        self._stacks = stacks_of(self.widths, operators)
         like = torch.empty(0, dtype=dtype, device=device)
         if not like.is_floating_point():
             raise TypeError(f"`dtype` must be a real floating dtype of torch. Got {like.dtype}.")
         self.weights = nn.ParameterList(
-            nn.Parameter(torch.tensor(m, dtype=like.dtype, device=like.device)) for m in matrices
+            nn.Parameter(torch.tensor(m, dtype=like.dtype, device=like.device)) for m in weights
         )
         self._storages: list[Tensor | None] = [None] * len(self._stacks)
-        values = [None] * self.depth if precisions is None else list(precisions)
-        if len(values) != self.depth:
-            raise ValueError(f"`precisions` must be one per layer, {self.depth} of them. Got {len(values)}.")
         self._precision_numbers: list[float | None] = []
-        for layer, value in enumerate(values, start=1):
-            checked = Precision.of(
-                1.0 if value is None else value, self.widths[layer], like, f"precisions[{layer - 1}]"
-            ).value
-            self._precision_numbers.append(checked if isinstance(checked, float) else None)
-            if not isinstance(checked, float):
-                self.register_buffer(f"precision_{layer}", checked)
-        if self.output == "cross-entropy" and self._precision_numbers[-1] is None:
-            raise ValueError(
-                f"`precisions[{self.depth - 1}]` must be a number with a cross-entropy output: it scales the "
-                "cross-entropy. Got an array."
-            )
+        for layer, value in enumerate(
+            checked_precisions(precisions, self.widths, self.output, like), start=1
+        ):
+            self._precision_numbers.append(value if isinstance(value, float) else None)
+            if not isinstance(value, float):
+                self.register_buffer(f"precision_{layer}", value)
 
     @property
     def depth(self) -> int:
@@ -202,7 +209,7 @@ class PCN(nn.Module):
     @property
     def num_weights(self) -> int:
         """Number of scalar weights."""
-        return sum(out * into for into, out in pairwise(self.widths))
+        return sum(w.numel() for w in self.weights)
 
     @property
     def dtype(self) -> torch.dtype:
@@ -222,8 +229,12 @@ class PCN(nn.Module):
             for layer, number in enumerate(self._precision_numbers, start=1)
         )
 
+    def matrices(self) -> tuple[Tensor, ...]:
+        """The maps of layers 1..L as matrices (n_l, n_{l-1}), without multipliers: the weights, and a convolution written out."""
+        return tuple(o.matrix(w.detach()) for o, w in zip(self.operators, self.weights, strict=True))
+
     def linear_parameters(self) -> dict[str, Any]:
-        """Arguments of the same `pctheory.LinearPCN`, as float64 numpy arrays.
+        """Arguments of the same `pctheory.LinearPCN`, as float64 numpy arrays; convolutions as dense matrices.
 
         Raises
         ------
@@ -240,7 +251,7 @@ class PCN(nn.Module):
                 f"`output` must be 'mse' for a LinearPCN: its energy is quadratic. Got {self.output!r}."
             )
         return {
-            "weights": [_check.to_numpy(w, "weights") for w in self.weights],
+            "weights": [_check.to_numpy(w, "weights") for w in self.matrices()],
             "multipliers": self.multipliers,
             "skips": self.skips,
             "precisions": [
@@ -253,7 +264,7 @@ class PCN(nn.Module):
     def prediction(self, layer: int, before: Tensor) -> Tensor:
         r"""The prediction :math:`a_l W_l \phi(z_{l-1}) + \tau_l z_{l-1}` of layer l = `layer`, (B, n_l)."""
         value = before if layer == 1 else self.activation.value(before)
-        result = self.multipliers[layer - 1] * (value @ self.weights[layer - 1].mT)
+        result = self.multipliers[layer - 1] * self.operators[layer - 1].push(self.weights[layer - 1], value)
         return result + before if self.skips[layer - 1] else result
 
     def feedforward(self, x: Any) -> list[Tensor]:
@@ -348,6 +359,7 @@ class PCN(nn.Module):
             weights = (entries, inners, self.weights[-1].detach())
             return Frame(
                 self.widths,
+                self.operators,
                 self.activation,
                 self._stacks,
                 weights,
@@ -386,18 +398,7 @@ class PCN(nn.Module):
 
     def activities(self, activities: Sequence[Any]) -> tuple[Tensor, ...]:
         """`activities` as checked tensors (z_0, ..., z_L)."""
-        if not isinstance(activities, list | tuple) or len(activities) != self.depth + 1:
-            came = len(activities) if isinstance(activities, list | tuple) else type(activities).__name__
-            raise ValueError(
-                f"`activities` must be a tuple (z_0, ..., z_{self.depth}), one per layer. Got {came}."
-            )
-        z = [self._rows(a, f"z_{layer}", layer) for layer, a in enumerate(activities)]
-        for layer, rows in enumerate(z):
-            if rows.shape[0] != z[0].shape[0]:
-                raise ValueError(
-                    f"`z_{layer}` must have shape ({z[0].shape[0]}, {self.widths[layer]}). Got {tuple(rows.shape)}."
-                )
-        return tuple(z)
+        return checked_activities(activities, self.widths, self.weights[0].detach())
 
     def state(self, activities: Sequence[Any]) -> State:
         """Checked activities in stacks (copies)."""
@@ -410,8 +411,9 @@ class PCN(nn.Module):
 
     def __repr__(self) -> str:
         weighted = any(not isinstance(p, float) or p != 1.0 for p in self.precisions)
+        shapes = (self.operators[0].before, *(o.after for o in self.operators))
         return summary(
-            self.widths, self.activation.name, self.output, self.skips, self.num_weights, weighted=weighted
+            shapes, self.activation.name, self.output, self.skips, self.num_weights, weighted=weighted
         )
 
 

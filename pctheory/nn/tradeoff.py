@@ -294,7 +294,7 @@ class GenerativeClassifier(nn.Module):
                 if model is not None:
                     norms = [
                         abs(a) * float(torch.linalg.matrix_norm(w, 2))
-                        for a, w in zip(model.multipliers, model.weights, strict=True)
+                        for a, w in zip(model.multipliers, model.matrices(), strict=True)
                     ]
                     top += scale * (1 + max(norms)) ** 2
         return 1 / top

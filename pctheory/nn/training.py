@@ -17,6 +17,7 @@ from torch import Tensor
 from .. import _check, parameterisation
 from ..data import Data
 from ._frame import State
+from ._maps import Convolutional
 from ._training_settings import RULES, SCALINGS, TrainingResult, TrainingSettings
 from .inference import relax
 from .pcn import PCN
@@ -280,6 +281,7 @@ class _Run:
         digest = hashlib.sha256(repr(self.settings).encode())
         digest.update(repr((self.model.widths, self.model.activation.name, self.model.output)).encode())
         digest.update(repr((self.model.multipliers, self.model.skips)).encode())
+        digest.update("".join(repr(o) for o in self.model.operators if isinstance(o, Convolutional)).encode())
         for rows in (self.x, self.y, *self.initial):
             digest.update(repr(tuple(rows.shape)).encode())
             digest.update(rows.detach().cpu().contiguous().numpy().tobytes())
@@ -339,7 +341,12 @@ def _optimiser(model: PCN, settings: TrainingSettings) -> torch.optim.Optimizer:
             )
         kind = "sgd" if settings.optimiser == "SGD" else "adam"
         rate *= parameterisation.learning_rate_scale(
-            model.widths, model.parameterisation, kind, skips=model.skips, gamma=model.gamma
+            model.widths,
+            model.parameterisation,
+            kind,
+            skips=model.skips,
+            gamma=model.gamma,
+            fan_ins=[o.fan_in for o in model.operators],
         )
     cls = getattr(torch.optim, settings.optimiser)
     options = dict(settings.optimiser_options)
