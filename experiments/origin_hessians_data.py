@@ -11,15 +11,16 @@ from typing import Any
 
 import numpy as np
 
+from experiments._hessians import HessianSettings, measured, over_networks
 from experiments._progress import Progress
-from experiments._saddles import batch_of, energy_after_inference, loss, measured_hessian
+from experiments._saddles import batch_of
 from pctheory import EquilibratedEnergy, LinearPCN
 from pctheory.landscape import origin_hessian
 
 
 @dataclass(frozen=True)
-class Config:
-    """Published settings: "data set H:n"."""
+class Config(HessianSettings):
+    """Published settings."""
 
     networks: tuple[str, ...] = field(
         default=(
@@ -28,10 +29,6 @@ class Config:
         ),
         metadata={"label": "networks"},
     )  # fmt: skip
-    batch_size: int = 64
-    num_steps: int = field(default=50, metadata={"label": "inference steps T"})
-    step: float = field(default=0.1, metadata={"label": "dt"})
-    seed: int = 0
 
 
 PROFILES = {
@@ -51,28 +48,17 @@ def spectra(config: Config, dataset: str, hidden: int, width: int) -> dict[str, 
     used, data = batch_of(dataset, config.batch_size, config.seed)
     widths = (data.x.shape[1], *[width] * hidden, data.y.shape[1])
     zeros = LinearPCN.zeros(widths).weights
-    energy = measured_hessian(
-        energy_after_inference, zeros, data, num_steps=config.num_steps, step=config.step
-    )
     exact = origin_hessian(EquilibratedEnergy(data), widths)
     return {
         "dataset": used,
         "hidden": hidden,
         "width": width,
-        "loss": np.linalg.eigvalsh(measured_hessian(loss, zeros, data)),
-        "energy": np.linalg.eigvalsh(energy),
         "exact": exact.eigenvalues(),
         "frequencies": np.diag(data.yy),
-        "largest_difference": np.abs(energy - exact.to_dense()).max() / np.abs(exact.to_dense()).max(),
+        **measured(config, zeros, data, exact.to_dense()),
     }
 
 
 def run(config: Config, progress: Progress) -> dict[str, Any]:
     """All networks."""
-    cells = []
-    for name in config.networks:
-        dataset, _, shape = name.partition(" ")
-        hidden, width = map(int, shape.split(":"))
-        cells.append({"dataset": dataset, "hidden": hidden, "width": width})
-    results = progress.cells(spectra, cells)
-    return {"networks": {name: dict(r) for name, r in zip(config.networks, results, strict=True)}}
+    return over_networks(config, progress, spectra)

@@ -11,15 +11,16 @@ from typing import Any
 
 import numpy as np
 
+from experiments._hessians import HessianSettings, measured, over_networks
 from experiments._progress import Progress
-from experiments._saddles import batch_of, energy_after_inference, loss, measured_hessian
+from experiments._saddles import batch_of
 from pctheory import Data, EquilibratedEnergy, LinearPCN
 from pctheory.landscape import origin_hessian, zero_rank_hessian
 
 
 @dataclass(frozen=True)
-class Config:
-    """Published settings: "data set (or toy) H:n"."""
+class Config(HessianSettings):
+    """Published settings; "toy" is a data set, too."""
 
     networks: tuple[str, ...] = field(
         default=(
@@ -30,10 +31,6 @@ class Config:
         metadata={"label": "networks"},
     )  # fmt: skip
     size: int = field(default=3, metadata={"label": "toy inputs"})
-    batch_size: int = 64
-    num_steps: int = field(default=50, metadata={"label": "inference steps T"})
-    step: float = field(default=0.1, metadata={"label": "dt"})
-    seed: int = 0
 
 
 PROFILES = {
@@ -60,30 +57,19 @@ def spectra(config: Config, dataset: str, hidden: int, width: int) -> dict[str, 
     weights = [np.zeros_like(w) for w in drawn.weights]
     weights[-2] = drawn.weights[-2]
     net, objective = drawn.replace(weights=weights), EquilibratedEnergy(data)
-    energy = measured_hessian(
-        energy_after_inference, weights, data, num_steps=config.num_steps, step=config.step
-    )
     exact = objective.hessian(net)
     return {
         "dataset": used,
         "hidden": hidden,
         "width": width,
-        "loss": np.linalg.eigvalsh(measured_hessian(loss, weights, data)),
-        "energy": np.linalg.eigvalsh(energy),
         "exact": np.linalg.eigvalsh(exact),
         "block": np.linalg.eigvalsh(zero_rank_hessian(objective, net)),
         "origin_smallest": origin_hessian(objective, widths).eigenvalues()[0],
         "gradient_norm": np.sqrt(sum(float(np.sum(g**2)) for g in objective.gradient(net))),
-        "largest_difference": np.abs(energy - exact).max() / np.abs(exact).max(),
+        **measured(config, weights, data, exact),
     }
 
 
 def run(config: Config, progress: Progress) -> dict[str, Any]:
     """All networks."""
-    cells = []
-    for name in config.networks:
-        dataset, _, shape = name.partition(" ")
-        hidden, width = map(int, shape.split(":"))
-        cells.append({"dataset": dataset, "hidden": hidden, "width": width})
-    results = progress.cells(spectra, cells)
-    return {"networks": {name: dict(r) for name, r in zip(config.networks, results, strict=True)}}
+    return over_networks(config, progress, spectra)

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from experiments import origin_hessians_data
 from experiments._result import Result
 from experiments._store import Meta
+from figures._panels import by_dataset
 from pctheory import plotting
 
 EXPERIMENT = origin_hessians_data
@@ -20,19 +21,7 @@ _SHOWN = 130  # eigenvalues drawn, from the smallest
 
 def draw(fig: Figure, result: Result) -> None:
     """One panel per network, one row per data set."""
-    networks = result["networks"]
-    rows = list(dict.fromkeys(name.split()[0] for name in networks))
-    columns = max(sum(name.startswith(row + " ") for name in networks) for row in rows)
-    axes = fig.subplots(len(rows), columns, squeeze=False)
-    for row, asked in enumerate(rows):
-        own = [found for name, found in networks.items() if name.startswith(asked + " ")]
-        for ax, found in zip(axes[row], own, strict=False):
-            _panel(ax, found)
-        axes[row, 0].set_ylabel("eigenvalue")
-    for ax in axes[-1]:
-        ax.set_xlabel("rank")
-    plotting.legend_outside(fig, axes[0, 0], "bottom")
-    plotting.letter(axes)
+    by_dataset(fig, result["networks"], _panel)
 
 
 def _panel(ax, found) -> None:
@@ -43,7 +32,6 @@ def _panel(ax, found) -> None:
     ax.plot(rank, found["loss"][:shown], ".", ms=3, color=plotting.COLOURS["bp"], label=r"$\mathcal{L}$ measured")  # fmt: skip
     ax.plot(rank, found["energy"][:shown], ".", ms=4, color=plotting.COLOURS["pc"], label="$F$ measured")
     plotting.theory(ax, rank, found["exact"][:shown], label="$F^*$ exact", linewidth=0.8)
-    ax.set_title(rf"{found['dataset']}, $H = {found['hidden']}$, $n = {found['width']}$", fontsize=8)
     ax.set_ylim(1.15 * min(found["energy"][0], found["loss"][0]), None)
 
 

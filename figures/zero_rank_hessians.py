@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from experiments import zero_rank_hessians
 from experiments._result import Result
 from experiments._store import Meta
+from figures._panels import by_dataset
 from pctheory import plotting
 
 EXPERIMENT = zero_rank_hessians
@@ -19,21 +20,7 @@ SIZE = (5.5, 4.9)
 
 def draw(fig: Figure, result: Result) -> None:
     """One panel per network, one row per data set."""
-    networks = result["networks"]
-    rows = list(dict.fromkeys(name.split()[0] for name in networks))
-    columns = max(sum(name.startswith(row + " ") for name in networks) for row in rows)
-    axes = fig.subplots(len(rows), columns, squeeze=False)
-    for row, asked in enumerate(rows):
-        own = [found for name, found in networks.items() if name.startswith(asked + " ")]
-        for ax, found in zip(axes[row], own, strict=False):
-            _panel(ax, found)
-        for ax in axes[row, len(own) :]:
-            ax.set_visible(False)
-        axes[row, 0].set_ylabel("eigenvalue")
-    for ax in axes[-1]:
-        ax.set_xlabel("rank")
-    plotting.legend_outside(fig, axes[0, 0], "bottom")
-    plotting.letter(ax for ax in axes.flat if ax.get_visible())
+    by_dataset(fig, result["networks"], _panel)
 
 
 def _panel(ax, found) -> None:
@@ -47,7 +34,6 @@ def _panel(ax, found) -> None:
     ax.plot(rank, found["energy"][:shown], ".", ms=5, color=plotting.COLOURS["pc"], label="$F$ measured")
     block = np.arange(1, len(found["block"]) + 1)
     plotting.theory(ax, block, found["block"], label=r"$-\mathrm{eig}(S_{yy} \otimes M)$", linewidth=0.8)
-    ax.set_title(rf"{found['dataset']}, $H = {found['hidden']}$, $n = {found['width']}$", fontsize=8)
 
 
 def _worst(result: Result, key: str) -> float:

@@ -1,0 +1,28 @@
+"""A panel for each network, in rows by data set: the layout of the figures of spectra at saddles."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from pctheory import plotting
+
+
+def by_dataset(fig: Figure, networks: Mapping[str, Any], panel: Callable[[Axes, Any], None]) -> None:
+    """Draw networks named "data set H:n", one row per data set, with letters and one legend."""
+    rows = list(dict.fromkeys(name.split()[0] for name in networks))
+    columns = max(sum(name.startswith(row + " ") for name in networks) for row in rows)
+    axes = fig.subplots(len(rows), columns, squeeze=False)
+    for row, asked in enumerate(rows):
+        own = [found for name, found in networks.items() if name.startswith(asked + " ")]
+        for ax, found in zip(axes[row], own, strict=False):
+            panel(ax, found)
+            ax.set_title(rf"{found['dataset']}, $H = {found['hidden']}$, $n = {found['width']}$", fontsize=8)
+        for ax in axes[row, len(own) :]:
+            ax.set_visible(False)
+        axes[row, 0].set_ylabel("eigenvalue")
+    for ax in axes[-1]:
+        ax.set_xlabel("rank")
+    plotting.legend_outside(fig, axes[0, 0], "bottom")
+    plotting.letter(ax for ax in axes.flat if ax.get_visible())
