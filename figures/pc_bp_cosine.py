@@ -1,6 +1,6 @@
 r"""Cosine of the gradients of predictive coding and backpropagation over width and depth, and the excess of S.
 
-Sees: 1.0 for wide or shallow networks; .2 to .4 in the narrow deep corner.
+Published: 1.0 for wide or shallow networks; .2 to .4 in the narrow deep corner. The last map is not: Adam's rate unscaled.
 """
 
 import numpy as np
@@ -18,57 +18,89 @@ SIZE = (5.5, 3.7)
 
 
 def draw(fig: Figure, result: Result) -> None:
-    """Top: heatmaps of the cosine at each time. Bottom: excess of S against width, with the law."""
+    """Top: heatmaps of the cosine at each time, and at the last with the unscaled rate. Bottom: excess of S, with the law."""
     top, bottom = fig.subfigures(2, 1, height_ratios=(1, 1.15))
     times, widths, depths = result["times"], result["widths"], result["depths"]
-    axes = top.subplots(1, len(times), squeeze=False)[0]
+    maps = [(rf"$t = {t}$", result["table"]["cosine"][:, :, k]) for k, t in enumerate(times)]
+    maps.append((rf"$t = {times[-1]}$, unscaled", result["none"]["cosine"][:, :, -1]))
+    axes = top.subplots(1, len(maps), squeeze=False, sharey=True)[0]
     image = None
-    for k, ax in enumerate(axes):
-        values = np.ma.masked_invalid(result["cosine"][:, :, k]).T
-        image = ax.imshow(values, origin="lower", vmin=0, vmax=1, cmap=plotting.SEQUENCE, aspect="auto")
+    for ax, (title, values) in zip(axes, maps, strict=True):
+        shown = np.ma.masked_invalid(values).T
+        image = ax.imshow(shown, origin="lower", vmin=0, vmax=1, cmap=plotting.SEQUENCE, aspect="auto")
         ax.set_facecolor("#e6e6e6")
-        ax.set_xticks(range(0, len(widths), 2), [str(w) for w in widths[::2]], fontsize=6.5)
+        ax.set_xticks(range(0, len(widths), 3), [str(w) for w in widths[::3]], fontsize=7)
         ax.set_yticks(range(len(depths)), [str(d) for d in depths], fontsize=7)
-        ax.set(title=f"$t = {times[k]}$", xlabel="width $N$")
+        ax.set_title(title, fontsize=8)
+        ax.set_xlabel("width $N$")
     axes[0].set_ylabel("depth $L$")
     top.colorbar(image, ax=list(axes), label="cosine")
-    panels = bottom.subplots(1, 2)
-    for k, ax in zip((0, len(times) - 1), panels, strict=True):
-        ax.set(xscale="log", yscale="log", xlabel="width $N$", title=f"$t = {times[k]}$")
-        for d, colour in zip(range(len(depths)), plotting.shades(len(depths)), strict=True):
-            plotting.measured(ax, widths, result["excess"][:, d, k], color=colour, label=f"$L = {depths[d]}$")
+    panels = bottom.subplots(1, 3, sharey=True)
+    curves = [
+        (rf"$t = {times[0]}$", result["table"]["excess"][:, :, 0]),
+        (rf"$t = {times[-1]}$", result["table"]["excess"][:, :, -1]),
+        (rf"$t = {times[-1]}$, unscaled", result["none"]["excess"][:, :, -1]),
+    ]
+    for ax, (title, excess) in zip(panels, curves, strict=True):
+        ax.set(xscale="log", yscale="log", xlabel="width $N$")
+        ax.set_title(title, fontsize=8)
+        for d, colour in enumerate(plotting.shades(len(depths))):
+            plotting.measured(ax, widths, excess[:, d], color=colour, label=f"$L = {depths[d]}$")
             plotting.theory(ax, widths, result["law"][:, d], label=None)
         plotting.log2_axis(ax, "x")
-        ax.tick_params(axis="x", labelsize=6.5)
+        ax.tick_params(axis="x", labelsize=7)
     panels[0].set_ylabel(r"$\mathrm{tr}\,S / n_L - 1$")
-    panels[0].legend(fontsize=7, ncols=2)
+    plotting.legend_outside(bottom, panels, "bottom")
+
+
+def _text(value: float, digits: int = 4) -> str:
+    return f"{value:.{digits}f}" if np.isfinite(value) else "not trained"
 
 
 def numbers(result: Result) -> dict[str, str | float]:
-    """Cosines at initialisation in the deepest networks, and at the last time where trained."""
+    """Cosines of the deepest networks at initialisation and at the last time, at both rates, and the smallest."""
     found: dict[str, str | float] = {}
     deepest = int(result["depths"][-1])
     for i, n in enumerate(result["widths"]):
-        found[f"{n}-{deepest}"] = f"{result['cosine'][i, -1, 0]:.4f}"
-        last = result["cosine"][i, -1, -1]
-        found[f"{n}-{deepest}-end"] = f"{last:.4f}" if np.isfinite(last) else "not trained"
-    finite = result["cosine"][np.isfinite(result["cosine"])]
-    found["smallest"] = f"{finite.min():.2f}"
+        found[f"{n}-{deepest}"] = _text(result["table"]["cosine"][i, -1, 0])
+        found[f"{n}-{deepest}-end"] = _text(result["table"]["cosine"][i, -1, -1])
+        found[f"{n}-{deepest}-unscaled"] = _text(result["none"]["cosine"][i, -1, -1])
+    for name in ("table", "none"):
+        values = result[name]["cosine"]
+        i, d, k = (int(v) for v in np.unravel_index(np.nanargmin(values), values.shape))
+        found[f"smallest-{name}"] = f"{values[i, d, k]:.2f}"
+        place = f"$N = {result['widths'][i]}$, $L = {result['depths'][d]}$, $t = {result['times'][k]}$"
+        found[f"smallest-{name}-at"] = place
     return found
 
 
 def caption(result: Result, meta: Meta) -> str:
     """What was run, what agrees, what does not."""
     n, widths, deepest = numbers(result), [int(w) for w in result["widths"]], int(result["depths"][-1])
-    trained = min(meta.config["trained_width"], widths[-1])
+    largest = {k: min(meta.config[f"{k}_width"], widths[-1]) for k in ("trained", "unscaled")}
     shown = [w for w in (8, 128, 512, 2048) if w in widths] or widths
     listed = ", ".join(f"{n[f'{w}-{deepest}']} ($N = {w}$)" for w in shown)
-    end = ", ".join(f"{n[f'{w}-{deepest}-end']} ($N = {w}$)" for w in shown if w <= trained)
-    grey = "" if trained == widths[-1] else f"; networks wider than {trained} were not trained (grey)"
+    end = ", ".join(f"{n[f'{w}-{deepest}-end']} ($N = {w}$)" for w in shown if w <= largest["trained"])
+    other = ", ".join(
+        f"{n[f'{w}-{deepest}-unscaled']} ($N = {w}$)" for w in shown if w <= largest["unscaled"]
+    )
+    wide = result["table"]["cosine"][np.array(widths) >= 512]
+    wide = wide[np.isfinite(wide)]
+    least = (
+        f"; from $N = 512$ on it is at least {wide.min():.3f} at every depth and time" if wide.size else ""
+    )
+    grey = [
+        f"wider than {largest[k]} not trained at the {name} rate"
+        for k, name in (("trained", "scaled"), ("unscaled", "unscaled"))
+        if largest[k] < widths[-1]
+    ]
     return (
         rf"Cosine of the gradients of $F^*$ and of the loss, linear residual mupc networks trained by predictive coding at the "
-        rf"exact equilibrium on {meta.config['samples']} samples of {result['dataset']} (Adam, {meta.config['rate']:g}), one seed"
-        rf"{grey}. At $L = {deepest}$ and $t = 0$: {listed}; at $t = {result['times'][-1]}$: {end}; the smallest of all is "
-        rf"{n['smallest']}. Bottom: excess of S over the identity with the exact mean at initialisation (black). The published "
-        rf"map has .2 to .4 in the narrow deep corner and 1.0 from $N = 512$ on or in shallow networks. ({meta.setting}.)"
+        rf"exact equilibrium on {meta.config['samples']} samples of {result['dataset']} (Adam, {meta.config['rate']:g} times "
+        rf"$(NL)^{{-1/2}}$), one seed{''.join(f'; grey: {g}' for g in grey)}. At $L = {deepest}$ and $t = 0$: {listed}; at "
+        rf"$t = {result['times'][-1]}$: {end}; the smallest of all is {n['smallest-table']} ({n['smallest-table-at']}){least}. "
+        rf"Right: Adam's rate as it is, at which the weights move: {other}, the smallest {n['smallest-none']} "
+        rf"({n['smallest-none-at']}). Bottom: excess of S over the identity with the exact mean at initialisation (black). The "
+        rf"published map has .2 to .4 in the narrow deep corner and 1.0 from $N = 512$ on or in shallow networks; its gradient "
+        rf"of the loss is that of a second network, trained by backpropagation. ({meta.setting}.)"
     )
