@@ -294,6 +294,47 @@ def test_the_local_rule_at_equilibrium_is_the_gradient_of_the_equilibrated_energ
     assert_same(torch.autograd.grad(energy, kernels), local, roundings=1e4)
 
 
+@pytest.mark.claim("origin-hessian-energy")
+def test_at_the_origin_the_energy_of_kernels_curves_down_along_the_last_layer_and_nowhere_else():
+    model = network("linear", (Image(1, 3, 3), Convolution(2), Convolution(2, stride=2), 2), False)
+    x, y = samples(model)
+    sizes = [w.numel() for w in model.weights]
+
+    def energy(flat):
+        parts = torch.split(flat, sizes)
+        matrices = [
+            o.matrix(p.reshape(w.shape))
+            for o, w, p in zip(model.operators, model.weights, parts, strict=True)
+        ]
+        return pctheory.equilibrium(LinearPCN(matrices, multipliers=model.multipliers), Data(x, y)).energy
+
+    origin = torch.zeros(sum(sizes), dtype=torch.float64)
+    hessian = torch.autograd.functional.hessian(energy, origin)
+    expected = torch.zeros_like(hessian)
+    moment = y.T @ y / len(y)
+    last = -(model.multipliers[-1] ** 2) * torch.kron(
+        moment, torch.eye(model.widths[-2], dtype=torch.float64)
+    )
+    expected[-sizes[-1] :, -sizes[-1] :] = last
+    assert_same([hessian], [expected])
+
+
+@pytest.mark.claim("balance-law")
+@pytest.mark.parametrize("activation", ["linear", "relu", "leaky_relu"])
+def test_kernels_of_neighbouring_layers_balance_up_to_the_hidden_error(activation):
+    """<W_l, dF/dW_l> - <W_{l+1}, dF/dW_{l+1}> is the mean of the squared error between them, at any stationary point."""
+    precisions = [None, 2.0, np.linspace(0.5, 2, 8), None, 0.5, None]
+    model = network(activation, skips=False, precisions=precisions)
+    x, y = samples(model)
+    z = infer(model, x, y, method="gauss-newton", tolerance=1e-13).activities
+    pairs = zip(model.weights, model.local_gradient(z), strict=True)
+    inner = [float((w.detach() * g).sum()) for w, g in pairs]
+    for l, (below, above) in enumerate(pairwise(inner), start=1):
+        error = z[l] - model.prediction(l, z[l - 1]).detach()
+        size = float(quadratic(model.precisions[l - 1], error)) / len(x)
+        assert below - above == pytest.approx(size, rel=1e-9, abs=1e-12)
+
+
 @pytest.mark.claim("activity-hessian")
 def test_the_gradient_of_inference_is_affine_with_the_hessian_of_the_theory():
     model = network(
