@@ -9,6 +9,8 @@ import pctheory
 from pctheory import Data, LinearPCN
 from pctheory.nn import PCN, InferenceSettings, infer
 from pctheory.nn._frame import State
+from pctheory.nn._kinks import box_program
+from pctheory.nn._linearised import Linearised
 from pctheory.nn.inference import Problem, Trace, descend
 
 EPS = float(np.finfo(np.float64).eps)
@@ -319,6 +321,87 @@ def test_units_rest_at_the_kink_of_a_relu_where_gd_chatters():
     chatter = infer(model, [[0.5]], [[2.0]], step=0.1, num_steps=1000, tolerance=1e-3)
     assert chatter.converged is False
     assert 0 < abs(float(chatter.activities[1])) < 0.2
+
+
+@pytest.mark.parametrize("precisions", [None, "vectors"])
+def test_rows_and_solutions_of_the_linearised_network_are_those_of_its_dense_hessian(precisions):
+    rng = np.random.default_rng(3)
+    widths = (3, 5, 5, 4, 6, 2)
+    if precisions == "vectors":
+        precisions = [rng.uniform(0.5, 2.0, n) for n in widths[1:]]
+    skips = [False, True, False, False, False]
+    model = PCN(widths, activation="relu", skips=skips, precisions=precisions, rng=0, dtype=torch.float64)
+    x, y = rng.standard_normal((2, 3)), rng.standard_normal((2, 2))
+    problem = Problem(
+        model.frame(), model.frame().feedforward(model.inputs(x)), frozenset((0, 5)), front=False
+    )
+    frame, state = problem.frame, problem.state
+    state.y = model.targets(y, 2)
+    with torch.no_grad():
+        lin = Linearised(frame, state, Trace(InferenceSettings(), problem), dense=True)
+        slopes, curvature = frame.slopes(state), frame.output_curvature(state.y)
+        lin.move(slopes, curvature)
+        wanted = [torch.zeros_like(z, dtype=torch.bool) for z in state.hidden]
+        wanted[0][1, 0, 3] = wanted[-1][0, 0, 2] = wanted[0][0, 1, 1] = (
+            True  # two of the first sample, one of the second
+        )
+        lin.add(wanted)
+        forces = [torch.tensor(rng.standard_normal(z.shape)) for z in state.hidden]
+        changes = lin.solve(forces)
+        step = lin.forward(changes)
+        assert all(
+            torch.allclose(a, b, atol=1e-12)
+            for a, b in zip(frame.hessian_product(step, slopes, curvature, None), forces, strict=True)
+        )
+        assert torch.allclose(lin.measure(changes)[:, 2:], lin.gather(step), atol=1e-12)
+        # forces on the units with rows move these units by the response
+        loads = lin.gather([torch.ones_like(z) for z in state.hidden]) * 0.7
+        pressed = [torch.zeros_like(z) for z in state.hidden]
+        lin.press(pressed, loads)
+        moved = lin.forward(pressed)
+        assert torch.allclose((lin.response() @ loads[..., None])[..., 0], lin.gather(moved), atol=1e-12)
+        assert all(
+            torch.allclose(a, b, atol=1e-12)
+            for a, b in zip(
+                frame.hessian_product(moved, slopes, curvature, None), lin.scatter(loads), strict=True
+            )
+        )
+
+
+def test_the_box_program_ends_where_no_force_within_its_bounds_does_better():
+    rng = np.random.default_rng(5)
+    root = torch.tensor(rng.standard_normal((40, 9, 9)))
+    matrix, vector = root @ root.mT + 0.01 * torch.eye(9), torch.tensor(rng.standard_normal((40, 9)))
+    upper = torch.tensor(rng.uniform(0, 1, (40, 9)))
+    x = box_program(matrix, vector, upper)
+    slope = (matrix @ x[..., None])[..., 0] + vector
+    low, high = x == 0, x == upper
+    assert bool(((x >= 0) & (x <= upper)).all())
+    assert bool((slope[low & ~high] >= 0).all())
+    assert bool((slope[high & ~low] <= 0).all())
+    assert float(slope[~low & ~high].abs().max()) <= 1e4 * EPS
+    assert min(int(low.sum()), int(high.sum()), int((~low & ~high).sum())) > 20
+
+
+@pytest.mark.parametrize("hidden, most", [(8, 30), (32, 90)])
+def test_newton_steps_find_the_units_that_rest_in_few_passes_where_descents_do_not_converge(hidden, most):
+    model = PCN(
+        (8, *(32,) * hidden, 4),
+        activation="relu",
+        parameterisation="mupc",
+        skips=True,
+        rng=0,
+        dtype=torch.float64,
+    )
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((8, 8)), np.eye(4)[rng.integers(0, 4, 8)]
+    result = infer(model, x, y, method="gauss-newton", tolerance=1e-10)
+    assert result.converged
+    assert result.num_passes <= most
+    assert sum(int((z == 0).sum()) for z in result.activities[1:-1]) > hidden
+    for method, step in (("gd", 0.3), ("adam", 0.01), ("error", 0.3)):
+        descent = infer(model, x, y, method=method, step=step, num_steps=10 * most, tolerance=1e-2)
+        assert not descent.converged
 
 
 def test_wide_outputs_leave_the_rank_to_conjugate_gradients():
