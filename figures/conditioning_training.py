@@ -1,11 +1,11 @@
 r"""Test accuracy, condition number of inference and the energy gap left by T steps, along the training of deep linear networks.
 
-Published: the condition number grows and spikes during training, the more the deeper, under Adam as under gradient descent on
-the activities; orthogonal weights help at the start only.
+Published: the condition number grows and spikes during training, under Adam as under gradient descent on the activities.
 """
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullLocator
 
 from experiments import conditioning_training
 from experiments._result import Result
@@ -37,6 +37,10 @@ def draw(fig: Figure, result: Result) -> None:
                     plotting.spread(ax, result["steps"], values[h, r], colour, ls=line, lw=1.0)
         axes[0, column].set(title=title, ylim=(0, 100))
         axes[-1, column].set(xlabel="iteration")
+    kappas = axes[1, 0].yaxis  # less than two decades: labels within
+    kappas.set_major_locator(LogLocator(subs=(1.0, 3.0)))
+    kappas.set_major_formatter("{x:g}")
+    kappas.set_minor_locator(NullLocator())
     axes[0, 0].set_ylabel("test accuracy (%)")
     axes[1, 0].set_ylabel(r"condition number $\kappa(H)$")
     axes[2, 0].set_ylabel("relative energy gap")
@@ -66,14 +70,13 @@ def _final(result: Result, case: str, measure: str) -> np.ndarray:
     return np.asarray(np.mean(result[case][measure][..., -1], axis=-1))
 
 
-def _best(result: Result, case: str, h: int) -> tuple[float, float, float]:
-    """Activity rate of the best final accuracy, that accuracy and the highest along this training, in per cent."""
+def _best(result: Result, case: str, h: int) -> tuple[float, float]:
+    """Activity rate of the best final accuracy, and that accuracy in per cent; NaN when all diverged."""
     final = 100 * _final(result, case, "accuracy")[h]
     if not np.isfinite(final).any():
-        return float("nan"), float("nan"), float("nan")
+        return float("nan"), float("nan")
     k = int(np.nanargmax(final))
-    along = 100 * np.mean(result[case]["accuracy"][h, k], axis=0)
-    return float(result["rates"][k]), float(final[k]), float(along.max())
+    return float(result["rates"][k]), float(final[k])
 
 
 def numbers(result: Result) -> dict[str, str | float]:
@@ -86,31 +89,27 @@ def numbers(result: Result) -> dict[str, str | float]:
         for h, depth in enumerate(result["hidden"]):
             found[f"growth-{case}-{depth}"] = _range(growth[h])
             found[f"start-{case}-{depth}"] = f"{np.mean(result[case]['kappa'][h, :, :, 0]):.0f}"
-            rate, final, highest = _best(result, case, h)
+            rate, final = _best(result, case, h)
             found[f"rate-{case}-{depth}"] = f"{rate:g}"
             found[f"accuracy-{case}-{depth}"] = f"{final:.1f}"
-            found[f"highest-{case}-{depth}"] = f"{highest:.1f}"
     return found
 
 
 def caption(result: Result, meta: Meta) -> str:
-    """What was run, what agrees, what does not."""
+    """What was run and measured, what agrees, what does not."""
     n, c = numbers(result), meta.config
     data = "MNIST" if result["dataset"] == "mnist" else result["dataset"]
     depths = [int(h) for h in result["hidden"]]
     names = {"gd": "gradient descent", "adam": "Adam", "orthogonal": "orthogonal weights"}
     growth = "; ".join(
         f"{name}: "
-        + ", ".join(
-            f"from {n[f'start-{k}-{h}']} by factors of {n[f'growth-{k}-{h}']} at $H = {h}$" for h in depths
-        )
+        + ", ".join(f"{n[f'growth-{k}-{h}']} from {n[f'start-{k}-{h}']} ($H = {h}$)" for h in depths)
         for k, name in names.items()
     )
     scores = "; ".join(
         f"{name}: "
         + ", ".join(
-            f"{n[f'accuracy-{k}-{h}']} at $H = {h}$ (activity rate {n[f'rate-{k}-{h}']}, highest on the way {n[f'highest-{k}-{h}']})"
-            for h in depths
+            f"{n[f'accuracy-{k}-{h}']} ($H = {h}$, activity rate {n[f'rate-{k}-{h}']})" for h in depths
         )
         for k, name in names.items()
     )
@@ -118,27 +117,34 @@ def caption(result: Result, meta: Meta) -> str:
     return (
         rf"Deep linear networks in the standard parameterisation (torch's initialisation or orthogonal weights, no skips, width "
         rf"{c['width']}) on {data}, Adam {c['learning_rate']:g}, batch {c['batch']}, $T = {c['num_steps']}$ steps of inference by "
-        rf"gradient descent or Adam on the batch-mean energy. Top: test accuracy. Middle: condition number of the activity "
-        rf"Hessian; it grows over {int(result['steps'][-1])} iterations, {growth}. Bottom: what T steps leave of the energy gap "
-        rf"between the feedforward pass and the equilibrium, on one batch; at the end {gaps}; above 1 the energy is higher than "
-        rf"before inference. Best final accuracy in per cent, {scores}. {_verdict(result)} ({meta.setting}; seeds: {c['seeds']}.)"
+        rf"gradient descent or Adam on the batch-mean energy. Top: test accuracy; the best at the end in per cent, {scores}. Middle: "
+        rf"condition number of the activity Hessian; in {int(result['steps'][-1])} iterations it grows by factors of {growth}. "
+        rf"Bottom: what T steps leave of the energy gap between the feedforward pass and the equilibrium, on one batch; at the "
+        rf"end {gaps}; above 1 the energy is higher than before inference. {_verdict(result)} ({meta.setting}.)"
     )
 
 
 def _verdict(result: Result) -> str:
     """What agrees with the published outcome and what does not, from the measured values."""
-    shrinking = sum(int(np.sum(_growth(result, case) < 1)) for case in TITLES)
-    total = sum(_growth(result, case).size for case in TITLES)
-    grows = f"the condition number grows in {total - shrinking} of {total} runs"
-    deeper = [_growth(result, case)[-1].mean() > _growth(result, case)[0].mean() for case in TITLES]
-    more = "more in the deeper network" if all(deeper) else "not always more in the deeper network"
-    slow, fast = (_final(result, "gd", "kappa")[-1, k] for k in (-1, 0))
-    rate = (
-        "Not explained by conditioning alone: the smaller the activity rate, the larger it becomes"
-        if slow > fast
-        else ""
-    )
+    growths = {case: _growth(result, case) for case in TITLES}
+    total, grown = sum(g.size for g in growths.values()), sum(int(np.sum(g > 1)) for g in growths.values())
+    deeper = [case for case, g in growths.items() if g[-1].mean() > g[0].mean()]
+    names = {"gd": "gradient descent", "adam": "Adam", "orthogonal": "orthogonal weights"}
+    more = " and ".join(names[case] for case in deeper)
+    lost = ", ".join(f"{_drop(result, case):.0f} ({name})" for case, name in names.items())
+    ends = result["gd"]["gap"][..., -1] < result["gd"]["gap"][..., 0]
     return (
-        rf"Published: inference grows ever worse conditioned with learning, with spikes, under either optimiser, and orthogonal "
-        rf"weights do not prevent it. Here {grows}, {more}. {rate}"
+        rf"Published: the condition number grows and spikes in training, under either optimiser. Here it ends higher in {grown} "
+        rf"of {total} runs, with more growth in the deeper network for {more or 'no case'}. Accuracies end up to {lost} points below their highest. But a large "
+        rf"condition number need not mean slow inference: under gradient descent from torch's weights the gap that T steps "
+        rf"leave is smaller at the end than at the start in {int(ends.sum())} of {ends.size} runs, since learning speeds up the "
+        rf"modes that the error excites. The source's best activity rates for gradient descent, after its whole epoch, are .5 at "
+        rf"$H = 8$ and .05 at 16 and 32."
     )
+
+
+def _drop(result: Result, case: str) -> float:
+    """Largest fall of the accuracy from its highest value in a run to its end, in points; NaN if all diverged."""
+    accuracies = 100 * np.asarray(result[case]["accuracy"])
+    falls = np.nanmax(accuracies, axis=-1) - accuracies[..., -1]
+    return float(np.max(falls[np.isfinite(falls)], initial=0.0))
