@@ -74,6 +74,11 @@ class Convolution:
     stride : int
     padding : int, optional
         Rows and columns of zeros on each side; None: kernel // 2, which keeps the image's size at stride 1 and odd kernel.
+
+    Notes
+    -----
+    On a CUDA device torch multiplies float32 convolutions in TF32, with 10 bits of mantissa, unless
+    ``torch.backends.cudnn.allow_tf32`` is False: inference to a small tolerance needs False, or float64.
     """
 
     channels: int

@@ -108,7 +108,7 @@ class TrainingResult:
         :math:`|W_l - W_l(0)| / |W_l(0)|`. Rows are measured before their step, the last one after the last step.
     evaluations : dict of numpy arrays
         "step", "loss", "accuracy" on the test data.
-    weights : tuple of (n_l, n_{l-1}) numpy arrays, at the end
+    weights : tuple of (n_l, n_{l-1}) numpy arrays, of convolutions their kernels, at the end
     seconds : float, over all the pieces of a resumed run
     """
 
