@@ -595,7 +595,7 @@ def test_bad_blocks_and_rows_are_refused_with_the_rule(make, error, message):
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.parametrize("layers, skips", [(LAYERS, SKIPS), ((6, 8, 8, 8, 3), True)])
 def test_inference_and_training_on_a_cuda_device_are_those_on_the_cpu(layers, skips, tmp_path):
-    host, model = (network("relu", layers, skips, device=d) for d in ("cpu", "cuda"))
+    host, model = (network("tanh", layers, skips, device=d) for d in ("cpu", "cuda"))
     x, y = samples(host, 64)
     for method, options in METHODS.items():
         expected, result = (infer(m, x, y, method=method, **options) for m in (host, model))
@@ -604,7 +604,7 @@ def test_inference_and_training_on_a_cuda_device_are_those_on_the_cpu(layers, sk
             assert float((a - b.cpu()).abs().max()) <= 1e-6
     for rule in ("pc", "ipc", "bp"):
         run = dataclasses.replace(SETTINGS, rule=rule, epochs=3)
-        pair = [network("relu", layers, skips, device=d) for d in ("cpu", "cuda")]
+        pair = [network("tanh", layers, skips, device=d) for d in ("cpu", "cuda")]
         path = tmp_path / f"{rule}.pt"
         data = Data(x.numpy(), y.numpy())
         losses = [
@@ -613,7 +613,7 @@ def test_inference_and_training_on_a_cuda_device_are_those_on_the_cpu(layers, sk
         ]
         assert losses[1] == pytest.approx(losses[0], rel=1e-5)
         again = train(
-            network("relu", layers, skips, device="cuda"),
+            network("tanh", layers, skips, device="cuda"),
             data,
             run,
             test=data,
