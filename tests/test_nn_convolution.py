@@ -16,7 +16,17 @@ from torch.nn.functional import conv2d, gelu, log_softmax
 
 import pctheory
 from pctheory import Data, LinearPCN, parameterisation
-from pctheory.nn import PCN, Convolution, Image, InferenceSettings, TrainingSettings, accuracy, infer, train
+from pctheory.nn import (
+    PCN,
+    Convolution,
+    GenerativeClassifier,
+    Image,
+    InferenceSettings,
+    TrainingSettings,
+    accuracy,
+    infer,
+    train,
+)
 from pctheory.nn.credit import Clamps, unrolled_gradient
 
 EPS = float(np.finfo(np.float64).eps)
@@ -520,6 +530,18 @@ def test_differentiating_through_inference_and_at_the_energy_gives_the_local_rul
         model, rest, lambda m, z: m.energy(z), Clamps.of(model), step=0.05, num_steps=2, start=rest
     )
     assert_same(result.gradient, model.local_gradient(rest), roundings=1e5)
+
+
+@pytest.mark.parametrize("activation", ["linear", "tanh"])
+def test_a_bidirectional_network_sees_images_by_convolutions(activation):
+    up = network(activation, (Image(1, 4, 4), Convolution(2, stride=2), 3), False)
+    down = network(activation, (3, 8, 16), False)
+    images, labels = torch.flip(samples(down)[1], [0]), samples(up)[1]
+    found, expected = (
+        GenerativeClassifier(down, discriminative).settle(images, labels)
+        for discriminative in (up, dense_twin(up))
+    )
+    assert_same(found, expected, roundings=1e4)
 
 
 def test_copies_casts_and_saved_states_keep_the_kernels():
