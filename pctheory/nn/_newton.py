@@ -67,7 +67,7 @@ def newton_krylov(problem: Problem, settings: InferenceSettings, trace: Trace) -
         held: list[Tensor] | None = None
         if frame.activation.kink is None:
             lin.move(local.slopes, local.curvature)
-            forcing = min(0.3, math.sqrt(norm / trace.reference)) if trace.reference else 0.3
+            forcing = min(0.5, math.sqrt(norm / trace.reference)) if trace.reference else 0.5
             direction = _conjugate_gradients(local, lin, forcing)
             changes, fall = _error_changes(frame, local, direction), _dot(local.gradient, direction)
         else:
@@ -117,7 +117,7 @@ class _Local:
 def _conjugate_gradients(local: _Local, lin: Linearised, forcing: float) -> list[Tensor]:
     """Preconditioned conjugate gradients on the Newton equations, each sample with its own coefficients.
 
-    A sample that meets negative curvature keeps what it has (at first, the Gauss-Newton step).
+    A sample that meets negative curvature goes as far along it as if it were positive, which leads away from saddles, and ends.
     """
     solution = [torch.zeros_like(g) for g in local.gradient]
     residual = [-g for g in local.gradient]
@@ -126,12 +126,13 @@ def _conjugate_gradients(local: _Local, lin: Linearised, forcing: float) -> list
     search = [s.clone() for s in scaled]
     product = _dot(residual, scaled)
     active = product > 0
-    for iteration in range(MAX_KRYLOV):
+    for _ in range(MAX_KRYLOV):
         image = local.hessian(search)
         lin.trace.num_passes += 1
         bend = _dot(search, image)
-        if iteration == 0:
-            _add(solution, search, (active & (bend <= 0)).to(product))
+        _add(
+            solution, search, torch.where(active & (bend < 0), -product / torch.where(bend < 0, bend, -1), 0)
+        )
         active = active & (bend > 0)
         length = torch.where(active, product / torch.where(active, bend, 1), 0)
         _add(solution, search, length)

@@ -30,7 +30,8 @@ class InferenceSettings:
         "gd": :math:`z \leftarrow z - g\,\nabla`. "momentum": heavy ball. "adam". "euler": the same map as "gd", read as
         the activity ODE :math:`\dot z = -\nabla` with dt = `step`. "heun": that ODE to time `t_max`, with adaptive steps.
         "error": gradient descent on the prediction errors (ePC), each step a forward and a backward pass.
-        "gauss-newton": Newton-Krylov steps, preconditioned by the exact Gauss-Newton step in error coordinates.
+        "gauss-newton": Newton-Krylov steps, preconditioned by the exact Gauss-Newton step in error coordinates; with ReLU exact
+        steps of a model in which units come to rest at their kinks.
     step : float
         Step g of the descents, learning rate of "adam", first dt of "heun". Not used by "gauss-newton".
     num_steps : int, optional
