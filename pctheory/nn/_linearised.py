@@ -116,7 +116,7 @@ class Linearised:
                 work += active
             if starts[layer]:
                 new = self.gram.new_zeros(starts[layer], frame.widths[layer])
-                new[torch.arange(starts[layer]), units[active : active + starts[layer]]] = 1
+                new.scatter_(1, units[active : active + starts[layer], None], 1)
                 value = torch.cat((value, new)) if active else new
                 active += starts[layer]
             if active and position is not None:
