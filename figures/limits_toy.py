@@ -53,7 +53,7 @@ def draw(fig: Figure, result: Result) -> None:
     axes[3, 0].set_ylim(top=1.02)
     axes[0, -1].plot([], [], ":", color="black", label="energy")
     axes[0, -1].plot([], [], "--", color=plotting.COLOURS["bp"], label="BP loss")
-    axes[0, -1].plot([], [], "-.", color="black", label=r"loss, $N = \infty$")
+    axes[0, -1].plot([], [], "-.", color="black", label=r"mean field, $N = \infty$")
     axes[0, -1].plot([], [], "_", color="black", label=r"exact mean of $s - 1$")
     plotting.legend_outside(fig, axes[0, ::-1], "bottom", ncols=5)
 
@@ -85,7 +85,7 @@ def caption(result: Result, meta: Meta) -> str:
         rf"Toy problem: {meta.config['inputs']} Gaussian inputs, {meta.config['samples']} samples with labels $\pm 1$, "
         rf"{meta.config['hidden']} hidden layers, full-batch gradient descent with base rate {meta.config['rate']:g}; mean and "
         rf"deviation over {meta.config['seeds']} seeds. Rows: loss of PC (solid), its energy (dotted) and the loss of BP (grey, "
-        r"dashed), and of the infinitely wide network (black); $s - 1$ with its exact mean at initialisation (black dashes) and the "
+        r"dashed), and of the infinitely wide network (black, dash-dotted); $s - 1$ with its exact mean at initialisation (black dashes) and the "
         r"mean field's prediction to first order in $1/N$ (dash-dotted); norms of the rescaled loss gradient (solid) and "
         rf"of the extra energy gradient (dotted); cosine of the gradients of $F^*$ and of the loss. At $N = {widths[-1]}$, mupc "
         rf"with skips: $s - 1$ goes from {n['mupc-skips-wide-start']} to {n['mupc-skips-wide-end']}, the losses of PC and BP "
