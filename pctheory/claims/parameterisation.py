@@ -100,7 +100,8 @@ CLAIMS = (
         "rich-drift",
         "Rich networks drift away from backprop",
         r"$s - 1$ is of order $1/N$ along training but grows, the more the larger $\gamma$: at initialisation it is proportional to "
-        r"$\gamma^{-2}$, so the network that starts nearest to backprop is the one that drifts farthest.",
+        r"$\gamma^{-2}$, so the network that starts nearest to backprop is the one that drifts farthest, by the factor "
+        r"that the mean field gives (`mean-field-training`).",
         "Linear residual `mupc` network, one output, gradient descent at the scaled learning rates; toy data.",
         "this work (measured, after the setting of " + _LIM + ")",
         ("empirical",),
