@@ -1,97 +1,166 @@
-r"""Images from near the origin: BP stays on the plateau of the zero output, PC leaves it.
+r"""Images from near the origin and from near a zero-rank saddle: BP stays on the plateau of the zero output, PC leaves it.
 
-Sees: at the published scales BP flat at a mean squared error of 0.1 while PC leaves; at the matched scale PC still leaves first.
+Sees: at the published scales BP flat at a mean squared error of 0.1 while PC leaves within hundreds of iterations and passes a
+second plateau near 0.09, the best linear map of rank one; at the matched scale PC still leaves first.
 """
 
 from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from experiments import saddle_escape
 from experiments._result import Result
 from experiments._store import Meta
+from figures._escapes import NAMES, each, iterations_to, rounded, span
 from pctheory import plotting
 
 EXPERIMENT = saddle_escape
-TITLE = "Escape from the origin saddle"
+TITLE = "Escape from the origin and from a zero-rank saddle"
 SOURCE = "SAD 5, 11, 12"
-SIZE = (5.5, 3.9)
+SIZE = (5.5, 6.8)
 LABELS = {"bp": "BP, matched scale", "pc": "PC", "bp-published": "BP, published scale"}
+STARTS = {"origin": "near the origin", "zero-rank": "near a zero-rank saddle"}
+DATASETS = {"mnist": "MNIST", "fashion-mnist": "Fashion-MNIST"}
 SHARES = (0.95, 0.8)
 """Shares of the first loss: past the first plateau, past the second."""
-CLASSES = 10
-NAMES = {"linear": "linear", "tanh": "tanh", "relu": "ReLU"}
+MEAN = 2 / 10
+"""What the mean over batch and outputs is of the loss."""
 
 
 def draw(fig: Figure, result: Result) -> None:
-    """Rows: loss and gradient norm. Columns: activations. Mean and deviation over seeds."""
+    """Rows: loss and gradient norm from both starts. Columns: activations. The first data set dark, the second light."""
     curves = result["curves"]
-    axes = fig.subplots(2, len(curves), squeeze=False, sharex=True, sharey="row")
+    first = next(iter(curves.values()))
+    starts = list(first)
+    activations = list(first[starts[0]])
+    axes = fig.subplots(2 * len(starts), len(activations), squeeze=False, sharex=True, sharey="row")
     plotting.letter(axes.ravel().tolist())
-    for column, (activation, runs) in enumerate(curves.items()):
-        top, bottom = axes[:, column]
-        top.set_xscale("log")
-        bottom.set(xscale="log", yscale="log")
-        for method, label in LABELS.items():
-            run = runs[method]
-            line = {"ls": "--"} if method.endswith("published") else {}
-            steps = np.asarray(run["step"])[1:]
-            for ax, key in ((top, "loss"), (bottom, "norm")):
-                values = np.asarray(run[key])[:, 1:]
-                plotting.spread(ax, steps, values, plotting.COLOURS[method[:2]], label, **line)
-        top.set_title(NAMES.get(activation, activation))
-        top.set_ylim(bottom=0)
-        bottom.set_xlabel("iteration")
-    axes[0, 0].set_ylabel(r"loss $\mathcal{L}$")
-    axes[1, 0].set_ylabel("gradient norm")
+    for ax in axes.ravel():
+        ax.set_xscale("log")
+    for ax in axes[1::2].ravel():
+        ax.set_yscale("log")
+    for number, (name, by_start) in enumerate(curves.items()):
+        shown = {"alpha": 1.0 if number == 0 else 0.45}
+        for row, start in enumerate(starts):
+            for column, activation in enumerate(activations):
+                top, bottom = axes[2 * row : 2 * row + 2, column]
+                _lines(top, bottom, by_start[start][activation], _data(result, name), number, shown)
+                for rank, loss in enumerate(result["plateaus"][name]):
+                    label = "best linear maps of rank 0, 1, 2" if number == rank == 0 else None
+                    top.axhline(loss, color=plotting.COLOURS["theory"], lw=0.7, ls=":", label=label, **shown)
+    for ax, activation in zip(axes[0], activations, strict=True):
+        ax.set_title(NAMES.get(activation, activation))
+    for row, start in enumerate(starts):
+        axes[2 * row, 0].set_ylabel(f"{STARTS[start]}\nloss $\\mathcal{{L}}$")
+        axes[2 * row, 0].set_ylim(bottom=0)
+        axes[2 * row + 1, 0].set_ylabel("gradient norm")
+    for ax in axes[-1]:
+        ax.set_xlabel("iteration")
     plotting.legend_outside(fig, axes[0, 0], "bottom", ncols=3)
 
 
+def _lines(top: Axes, bottom: Axes, runs: Any, data: str, number: int, shown: dict[str, Any]) -> None:
+    for method, label in LABELS.items():
+        run = runs[method]
+        steps = np.asarray(run["step"])[1:]
+        line = {**shown, "ls": "--" if method.endswith("published") else "-"}
+        named = label if number == 0 else f"PC, {data}" if method == "pc" else None
+        for ax, key in ((top, "loss"), (bottom, "norm")):
+            values = np.asarray(run[key])[:, 1:]
+            plotting.spread(ax, steps, values, plotting.COLOURS[method[:2]], named, **line)
+
+
+def _data(result: Result, name: str) -> str:
+    used = result["datasets"][name]
+    return DATASETS.get(used, used)
+
+
 def escape(run: Any, share: float = SHARES[0]) -> np.ndarray:
-    """First recorded iteration with a loss of at most this share of the first one, per seed; NaN: never."""
-    losses, steps = np.asarray(run["loss"]), np.asarray(run["step"], dtype=float)
-    below = losses <= share * losses[:, :1]
-    return np.where(below.any(axis=1), steps[below.argmax(axis=1)], np.nan)
+    """Iterations to a loss of at most this share of the first one, per seed; NaN: never."""
+    return iterations_to(run["step"], run["loss"], share)
 
 
-def _span(values: np.ndarray, last: float) -> str:
-    finite = values[np.isfinite(values)]
-    if len(finite) == 0:
-        return f"more than {last:g}"
-    low, high = f"{finite.min():.0f}", f"{finite.max():.0f}"
-    text = low if low == high else f"{low}-{high}"
-    return text if len(finite) == len(values) else f"{text} ({len(values) - len(finite)} not)"
+def plateau(run: Any) -> np.ndarray:
+    """Loss where it changes least from record to record between the two shares, per seed; NaN: none recorded there."""
+    found = []
+    for row in np.asarray(run["loss"], dtype=float):
+        inside = (row > SHARES[1] * row[0]) & (row < SHARES[0] * row[0])
+        pairs = np.flatnonzero(inside[:-1] & inside[1:])
+        if len(pairs) == 0:
+            found.append(np.nan)
+            continue
+        flattest = pairs[np.argmin(np.abs(np.diff(row))[pairs])]
+        found.append(row[flattest : flattest + 2].mean())
+    return np.array(found)
 
 
-def _escapes(runs: Any, share: float) -> dict[str, str]:
-    return {m: _span(escape(runs[m], share), float(runs[m]["step"][-1])) for m in LABELS}
+def _time(run: Any, share: float = SHARES[0]) -> str:
+    return span(escape(run, share), f"more than {rounded(float(run['step'][-1]))}")
+
+
+def speed_up(runs: Any, method: str, share: float = SHARES[0]) -> np.ndarray:
+    """Iterations of a run of BP over those of PC, per seed; infinite where BP does not arrive."""
+    slow, quick = escape(runs[method], share), escape(runs["pc"], share)
+    return np.where(np.isnan(slow), np.inf, slow) / quick
+
+
+def _over(by_activation: Any, method: str, share: float) -> str:
+    ratios = [speed_up(runs, method, share) for runs in by_activation.values()]
+    least = min(
+        float(runs[method]["step"][-1]) / float(np.nanmax(escape(runs["pc"], share)))
+        for runs in by_activation.values()
+    )
+    return span(ratios, f"more than {rounded(least)}")
 
 
 def caption(result: Result, meta: Meta) -> str:
-    """Times of escape, and what was left out."""
+    """Times of escape from both starts, speed-ups at both scales, plateaus."""
     parts = []
-    for activation, runs in result["curves"].items():
-        first, second = (_escapes(runs, share) for share in SHARES)
-        parts.append(
-            f"{NAMES.get(activation, activation)} {first['pc']}, {first['bp']}, {first['bp-published']}, and {second['pc']}, {second['bp']}, {second['bp-published']}"
-        )
-    start = 2 / CLASSES * float(np.mean([runs["bp"]["loss"][:, 0] for runs in result["curves"].values()]))
-    data = "MNIST" if result["dataset"] == "mnist" else result["dataset"]
+    for name, by_start in result["curves"].items():
+        for start, runs in by_start.items():
+
+            def times(activation: str, runs: Any = runs) -> str:
+                own = runs[activation]
+                return f"{_time(own['pc'])} and {_time(own['bp'])} ({_time(own['pc'], SHARES[1])} and {_time(own['bp'], SHARES[1])})"
+
+            parts.append(
+                f"{_data(result, name)}, {STARTS[start]}: {each(runs, times)}; BP over PC {_over(runs, 'bp', SHARES[0])}, "
+                f"at the published scales {_over(runs, 'bp-published', SHARES[0])}"
+            )
+    found = numbers(result)
     seeds = meta.config["seeds"]
+    ratio = meta.config["batch_size"] / MEAN
     return (
-        rf"Networks with H = {meta.config['hidden_layers']} on {data} from $\sigma$ = {meta.config['init']:g}, T = {meta.config['inference_steps']} steps of inference; loss on one batch of "
-        rf"{meta.config['batch_size']} and norm of the gradient of what is descended. PC steps by B times the nominal learning rate {meta.config['learning_rate']:g} on F, BP by the "
-        rf"same on the loss (solid) or by that of the public code (dashed). First recorded iterations with a loss below {SHARES[0]:g} and {SHARES[1]:g} of the first one, PC, BP, BP at the published scale: {'; '.join(parts)}. "
-        rf"The first plateau is a mean squared error of {start:.3g}, as published; the second plateau published is near 0.09. "
-        rf"The zero-rank saddle, Fashion-MNIST and CIFAR-10 are not run. ({meta.setting}; {seeds} seed{'s' if seeds > 1 else ''}.)"
+        rf"Networks with H = {meta.config['hidden_layers']} from Gaussian weights with $\sigma$ = {meta.config['init']:g}; near a zero-rank saddle the last hidden matrix "
+        rf"has torch's usual initialisation instead. T = {meta.config['inference_steps']} steps of inference; loss on one batch of "
+        rf"{meta.config['batch_size']} and norm of the gradient of what is descended; light: {_data(result, list(result['curves'])[-1])}. PC steps by B times the nominal learning rate "
+        rf"{meta.config['learning_rate']:g} on F, BP by the same on the loss (solid) or by the step of the public code (dashed), {ratio:g} times smaller. "
+        rf"Iterations of PC and of BP at the matched scale to {SHARES[0]:g} of the first loss (in brackets: to {SHARES[1]:g}). {'. '.join(parts)}. "
+        rf"The first plateau is a mean squared error of {found['plateau-first']} (published: 0.1). The second, where the loss changes least, is at {found['plateau-pc']} (PC) and "
+        rf"{found['plateau-bp']} (BP, matched); published: near 0.09; dotted, the best linear map of rank one: {found['plateau-rank-1']}. "
+        rf"CIFAR-10 is not run. ({meta.setting}; {seeds} seed{'s' if seeds > 1 else ''}.)"
     )
 
 
 def numbers(result: Result) -> dict[str, str | float]:
-    """Times of escape."""
-    return {
-        f"{activation}-{method}": value
-        for activation, runs in result["curves"].items()
-        for method, value in _escapes(runs, SHARES[0]).items()
+    """Times of escape, speed-ups over activations and data sets, plateaus as mean squared errors."""
+    curves = result["curves"]
+    found: dict[str, str | float] = {
+        f"{name}-{start}-{activation}-{method}": _time(run)
+        for name, by_start in curves.items()
+        for start, by_activation in by_start.items()
+        for activation, runs in by_activation.items()
+        for method, run in runs.items()
     }
+    for start in next(iter(curves.values())):
+        for method in ("bp", "bp-published"):
+            own = {(n, a): runs for n, by_start in curves.items() for a, runs in by_start[start].items()}
+            found[f"speed-up-{start}-{method}"] = _over(own, method, SHARES[0])
+    every = [runs for by_start in curves.values() for kinds in by_start.values() for runs in kinds.values()]
+    for method in ("pc", "bp"):
+        found[f"plateau-{method}"] = span([MEAN * plateau(runs[method]) for runs in every], digits=3)
+    found["plateau-first"] = span([MEAN * runs["bp"]["loss"][:, 0] for runs in every], digits=2)
+    found["plateau-rank-1"] = span([MEAN * lines[1] for lines in result["plateaus"].values()], digits=3)
+    return found

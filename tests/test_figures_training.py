@@ -1,5 +1,7 @@
 """The figures of real training, on the data of their quick profiles."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -153,14 +155,46 @@ def test_the_fit_of_full_rank_is_exact_and_a_seen_matrix_has_eckart_young_errors
 
 
 @pytest.mark.claim("matched-scale")
-def test_near_the_origin_pc_has_the_larger_gradient_and_backprop_at_its_published_scale_stays():
+def test_pc_leaves_both_saddles_and_backprop_at_its_published_scale_stays():
     result = quick(saddle_escape)
-    for runs in result["curves"].values():
-        assert runs["pc"]["norm"][0][0] > 3 * runs["bp"]["norm"][0][0]
-        losses = {method: np.asarray(runs[method]["loss"])[0] for method in saddle_escape.RUNS}
-        assert losses["bp"][0] == losses["pc"][0] == losses["bp-published"][0]
-        assert losses["pc"][-1] < 0.99 * losses["pc"][0]
-        assert losses["bp-published"][-1] > 0.999 * losses["bp-published"][0]
-        assert escape_figure.escape(runs["pc"])[0] <= runs["pc"]["step"][-1]
-        assert np.isnan(escape_figure.escape(runs["bp-published"])).all()
+    for by_start in result["curves"].values():
+        near, far = (by_start[start]["linear"] for start in ("origin", "zero-rank"))
+        assert near["pc"]["norm"][0][0] > 3 * near["bp"]["norm"][0][0]
+        for runs in (near, far):
+            losses = {method: np.asarray(runs[method]["loss"])[0] for method in saddle_escape.RUNS}
+            assert losses["bp"][0] == losses["pc"][0] == losses["bp-published"][0]
+            assert losses["bp-published"][-1] > 0.999 * losses["bp-published"][0]
+            assert escape_figure.escape(runs["pc"])[0] <= runs["pc"]["step"][-1]
+            assert np.isnan(escape_figure.escape(runs["bp-published"])).all()
+            assert np.isinf(escape_figure.speed_up(runs, "bp-published")).all()
+        for method in ("pc", "bp"):  # the zero-rank saddle of these networks is left sooner
+            assert escape_figure.escape(far[method])[0] < escape_figure.escape(near[method])[0]
     assert drawn(escape_figure, result).axes
+
+
+@pytest.mark.claim("zero-rank-saddles")
+def test_the_start_near_a_zero_rank_saddle_is_the_origins_but_for_the_last_hidden_matrix():
+    config = saddle_escape.PROFILES["quick"]
+    widths = config.widths(64, 10)
+    origin, zero = (
+        saddle_escape.network(config, widths, "tanh", start, 0).weights for start in ("origin", "zero-rank")
+    )
+    same = [torch.equal(a, b) for a, b in zip(origin, zero, strict=True)]
+    assert same == [True, True, False, True]
+    bound = config.width**-0.5
+    assert 0.9 * bound < float(zero[-2].detach().abs().max()) <= bound
+    assert float(origin[-2].detach().std()) == pytest.approx(config.init, rel=0.2)
+
+
+def test_the_plateaus_of_linear_maps_are_those_of_reduced_rank_regression():
+    config = saddle_escape.PROFILES["quick"]
+    whole = dataclasses.replace(config, batch_size=config.images)
+    losses = saddle_escape.linear_plateaus(whole, "digits")["losses"]
+    data, used = saddle_escape.images_of(config, "digits")
+    assert used == "digits"
+    x, y = np.asarray(data.x), np.asarray(data.y)
+    assert losses[0] == pytest.approx(float(np.mean(np.sum(y**2, axis=1)) / 2), rel=1e-12)
+    left, values, _ = np.linalg.svd(x, full_matrices=False)
+    left = left[:, values > 1e-10 * values[0]]
+    gains = np.linalg.svd(left.T @ y)[1] ** 2 / (2 * len(y))
+    assert_close(losses, losses[0] - np.cumsum([0.0, *gains[:2]]), size=x.shape[1], scale=float(losses[0]))
