@@ -1,7 +1,7 @@
-r"""Matrix completion from the origin: plateaus at the errors of the best fits of lower rank.
+r"""Matrix completion from the origin and from the saddles of BP: plateaus at the errors of the best fits of lower rank.
 
 Sees: BP at the published scale flat for a long time at each plateau, PC at its own scale out much sooner; at the matched scale
-PC reaches half of the loss about ten times sooner.
+PC reaches half of the loss about ten times sooner, and leaves BP's saddles of rank one and two sooner, too.
 """
 
 from typing import Any
@@ -12,116 +12,162 @@ from matplotlib.figure import Figure
 from experiments import matrix_completion
 from experiments._result import Result
 from experiments._store import Meta
+from figures._escapes import NAMES, iterations_to, span
 from pctheory import plotting
 
 EXPERIMENT = matrix_completion
 TITLE = "Matrix completion"
 SOURCE = "SAD 6"
-SIZE = (5.5, 3.9)
+SIZE = (5.5, 5.6)
 LABELS = {
     "bp": "BP",
     "pc": "PC",
     "bp-published": "BP, published scale",
     "pc-published": "PC, published scale",
 }
+RATED = (0.9, 0.6)
+"""Shares of the ratings' first error: the origin is left, the saddle of rank one is left."""
 
 
 def draw(fig: Figure, result: Result) -> None:
-    """Rows: error and gradient norm. Columns: activations. The first draw; lines: best fits of each rank."""
-    curves = result["curves"]
-    axes = fig.subplots(2, len(curves), squeeze=False, sharex=True, sharey="row")
+    """Rows: error and gradient norm of the matrices, by activation; the ratings. The first draw; lines: best fits of each rank."""
+    axes = fig.subplots(3, 3)
     plotting.letter(axes.ravel().tolist())
+    for ax in axes.ravel():
+        ax.set(xscale="log", yscale="log")
+    curves = result["curves"]
     for column, (activation, runs) in enumerate(curves.items()):
-        top, bottom = axes[:, column]
+        top, bottom = axes[:2, column]
+        top.sharey(axes[0, 0])
+        bottom.sharey(axes[1, 0])
+        top.sharex(bottom)
         for ax in (top, bottom):
-            ax.set(xscale="log", yscale="log")
+            ax.label_outer()
         for rank, value in enumerate(result["ranks"][0]):
-            top.axhline(value, color=plotting.COLOURS["theory"], lw=0.7, ls=":", label="best fits of lower rank" if rank == 0 else None)  # fmt: skip
+            label = "best fits of lower rank" if rank == 0 else None
+            top.axhline(value, color=plotting.COLOURS["theory"], lw=0.7, ls=":", label=label)
         for method, label in LABELS.items():
-            run = runs[method]
-            color = plotting.COLOURS[method[:2]]
+            run, color = runs[method], plotting.COLOURS[method[:2]]
             line = {"ls": "--"} if method.endswith("published") else {}
-            seen = np.asarray(run["step"]) > 0
-            steps = np.asarray(run["step"])[seen]
-            top.plot(steps, np.asarray(run["error"][0])[seen], color=color, label=label, **line)
-            bottom.plot(steps, np.asarray(run["norm"][0])[seen], color=color, **line)
-        top.set_title("ReLU" if activation == "relu" else activation)
+            steps = np.asarray(run["step"])[1:]
+            top.plot(steps, run["error"][0][1:], color=color, label=label, **line)
+            bottom.plot(steps, run["norm"][0][1:], color=color, **line)
+        for number, run in enumerate(runs["bp"]["saddles"].values()):
+            steps = run["from"][0] + np.asarray(run["step"])
+            style = {"color": plotting.COLOURS["highlight"], "marker": "o", "ms": 2.5, "markevery": [0]}
+            label = "PC from a saddle of BP" if number == 0 else None
+            top.plot(steps, run["error"][0], label=label, **style)
+            bottom.plot(steps, run["norm"][0], **style)
+        top.set_title(NAMES[activation])
         bottom.set_xlabel("iteration")
+    for ax in axes[:2, len(curves) :].ravel():
+        ax.set_axis_off()
     axes[0, 0].set_ylim(1e-3 * result["ranks"][0][0], 3 * result["ranks"][0][0])
     axes[0, 0].set_ylabel("mean squared error")
     axes[1, 0].set_ylabel("gradient norm")
+    _ratings(axes[2], result["ratings"])
     plotting.legend_outside(fig, axes[0, 0], "bottom", ncols=3)
 
 
-def iterations_to(run: Any, fraction: float) -> np.ndarray:
-    """First iteration at which the error is at most this fraction of the first one, per seed; NaN: not reached."""
-    steps, errors = np.asarray(run["step"], dtype=float), np.asarray(run["error"])
-    found = []
-    for row in errors:
-        below = np.flatnonzero(row <= fraction * row[0])
-        if len(below) == 0:
-            found.append(np.nan)
-        elif below[0] == 0:
-            found.append(0.0)
-        else:  # between two records the error is interpolated
-            k = below[0]
-            part = (row[k - 1] - fraction * row[0]) / (row[k - 1] - row[k])
-            found.append(steps[k - 1] + part * (steps[k] - steps[k - 1]))
-    return np.array(found)
+def _ratings(axes: np.ndarray, ratings: Any) -> None:
+    seen, hidden, norm = axes
+    for value in ratings["ranks"]:
+        seen.axhline(value / ratings["observed"], color=plotting.COLOURS["theory"], lw=0.7, ls=":")
+    for method, run in ratings["runs"].items():
+        steps, color = np.asarray(run["step"])[1:], plotting.COLOURS[method]
+        seen.plot(steps, run["error"][0][1:] / ratings["observed"], color=color)
+        hidden.plot(steps, run["hidden_error"][0][1:] / ratings["hidden"], color=color)
+        norm.plot(steps, run["norm"][0][1:], color=color)
+    seen.set(title="MovieLens, observed", yscale="linear", ylim=(0, None), ylabel="squared error, stars$^2$")
+    hidden.set(title="MovieLens, hidden", yscale="linear")
+    norm.set(title="MovieLens", ylabel="gradient norm")
+    for ax in axes:
+        ax.set_xlabel("iteration")
 
 
-def _span(values: np.ndarray) -> str:
-    finite = values[np.isfinite(values)]
-    if len(finite) == 0:
-        return "not reached"
-    low, high = f"{finite.min():.2g}", f"{finite.max():.2g}"
-    text = "-".join(_plain(v) for v in ([low] if low == high else [low, high]))
-    return text if len(finite) == len(values) else f"{text} ({len(values) - len(finite)} not)"
+def to(run: Any, fraction: float) -> np.ndarray:
+    """Iterations to this fraction of the first error, per draw."""
+    return iterations_to(run["step"], run["error"], fraction)
 
 
-def _plain(text: str) -> str:
-    return (
-        f"{float(text):g}"
-        if float(text) >= 1e5 or float(text) < 1e-3
-        else f"{float(text):,.10g}".replace(",", "")
-    )
+def from_saddle(runs: Any, number: int) -> dict[str, np.ndarray]:
+    """The error at a saddle of BP and the iterations in which BP and PC halve it from there, per draw; NaN: not reached."""
+    bp, pc = runs["bp"], runs["bp"]["saddles"][str(number)]
+    steps, found = np.asarray(bp["step"], dtype=float), []
+    for start, errors in zip(pc["from"], bp["error"], strict=True):
+        later = steps >= start
+        found.append(
+            iterations_to(steps[later] - start, errors[None, later], 0.5)[0] if later.any() else np.nan
+        )
+    return {"error": np.asarray(pc["error"])[:, 0], "bp": np.array(found), "pc": to(pc, 0.5)}
+
+
+def _saddles(runs: Any) -> str:
+    parts = []
+    for number in runs["bp"]["saddles"]:
+        at = from_saddle(runs, int(number))
+        if np.isfinite(at["error"]).any():
+            parts.append(
+                f"{span(at['bp'])} and {span(at['pc'])} from {span(at['error'], digits=3)}{_ratio(at['bp'] / at['pc'])}"
+            )
+    return "; ".join(parts)
 
 
 def _ratio(values: np.ndarray) -> str:
-    return f", ratio {_span(values)}" if np.isfinite(values).any() else ""
+    return f", ratio {span(values)}" if np.isfinite(values).any() else ""
 
 
 def caption(result: Result, meta: Meta) -> str:
-    """Plateaus, iterations to a half and to 3% of the error, ratios."""
+    """Plateaus, iterations to a half and to 3% of the error and out of BP's saddles, ratios, the ratings."""
+    config = meta.config
     ranks = ", ".join(f"{v:.4g}" for v in result["ranks"][0])
     parts = []
     for activation, runs in result["curves"].items():
-        half = {m: iterations_to(runs[m], 0.5) for m in LABELS}
-        last = {m: iterations_to(runs[m], 0.03) for m in LABELS}
-        name = "ReLU" if activation == "relu" else activation
+        half = {m: to(runs[m], 0.5) for m in LABELS}
+        last = {m: to(runs[m], 0.03) for m in LABELS}
         parts.append(
-            f"{name}: {_span(half['bp'])} (BP) and {_span(half['pc'])} (PC) at the matched scale{_ratio(half['bp'] / half['pc'])}; "
-            f"{_span(half['bp-published'])} and {_span(half['pc-published'])} at the published one{_ratio(half['bp-published'] / half['pc-published'])}; "
-            f"to 3%, past the last saddles, matched: {_span(last['bp'])} and {_span(last['pc'])}"
+            f"{NAMES[activation]}: {span(half['bp'])} (BP) and {span(half['pc'])} (PC) at the matched scale{_ratio(half['bp'] / half['pc'])}; "
+            f"{span(half['bp-published'])} and {span(half['pc-published'])} at the published one{_ratio(half['bp-published'] / half['pc-published'])}; "
+            f"to 3%, past the last saddles, matched: {span(last['bp'])} and {span(last['pc'])}; "
+            f"to half of the error at a saddle of BP, matched: {_saddles(runs)}"
         )
+    n = numbers(result)
     return (
-        rf"A {meta.config['size']} x {meta.config['size']} matrix of rank {meta.config['rank']}, {100 * meta.config['hidden_share']:g}% of it hidden, "
-        rf"H = {meta.config['hidden_layers']}, full batch, from $\sigma$ = {meta.config['init']:g}, T = {meta.config['inference_steps']} steps of inference. Mean squared "
+        rf"A {config['size']} x {config['size']} matrix of rank {config['rank']}, {100 * config['hidden_share']:g}% of it hidden, "
+        rf"H = {config['hidden_layers']}, full batch, from $\sigma$ = {config['init']:g}, T = {config['inference_steps']} steps of inference. Mean squared "
         rf"error over all entries (hidden ones count as 0) and norm of the gradient of what is descended, for one draw; dotted: errors of the best fits of lower rank "
-        rf"of this matrix, {ranks} (the published plateaus of another matrix: 3.446, 1.096, 0.1255). Solid: both rules with 1/(2B) in front; dashed: at the scales of the public code. "
+        rf"of this matrix, {ranks} (the published plateaus of another matrix: 3.446, 1.096, 0.1255). Solid: both rules with 1/(2B) in front; dashed: at the scales of the public code; "
+        rf"red: PC at the matched scale from the weights at which BP's gradient is smallest between two falls of the error, drawn from that iteration on. "
         rf"Iterations to half of the error: {'. '.join(parts)}. Published at the matched scale: about 10000 against 1000. "
-        rf"Runs end after {meta.config['bp_iterations']} iterations of BP and {meta.config['pc_iterations']} of PC at the matched scale. "
-        rf"The saddles of BP are not used as starting points of PC here. ({meta.setting}; {meta.config['seeds']} draw{'s' if meta.config['seeds'] > 1 else ''}.)"
+        rf"Runs end after {config['bp_iterations']} iterations of BP and {config['pc_iterations']} of PC at the matched scale. "
+        rf"Last row: the ratings of the {config['films']} most rated films by {config['films']} users, {n['ratings-known']}% of them known and a fifth of these hidden, minus their mean, linear network, matched scale: "
+        rf"{n['ratings-bp']} (BP) and {n['ratings-pc']} (PC) iterations to {RATED[0]:g} of the observed error, {n['ratings-two-bp']} and {n['ratings-two-pc']} to {RATED[1]:g}, past the best fit of rank one; "
+        rf"lowest root mean squared error on hidden ratings {n['ratings-hidden-bp']} and {n['ratings-hidden-pc']} stars ({n['ratings-hidden-first']} at the start). "
+        rf"({meta.setting}; {config['seeds']} draw{'s' if config['seeds'] > 1 else ''}.)"
     )
 
 
 def numbers(result: Result) -> dict[str, str | float]:
-    """Iterations to half of the error and their ratios, linear network."""
-    runs = result["curves"]["linear"]
-    half = {m: iterations_to(runs[m], 0.5) for m in LABELS}
-    return {
-        **{f"half-{m}": _span(half[m]) for m in LABELS},
-        "ratio": _span(half["bp"] / half["pc"]),
-        "ratio-published": _span(half["bp-published"] / half["pc-published"]),
+    """Iterations to half of the error, linear network, and out of BP's saddles, with their ratios; the ratings."""
+    runs, ratings = result["curves"]["linear"], result["ratings"]
+    half = {m: to(runs[m], 0.5) for m in LABELS}
+    found: dict[str, str | float] = {
+        **{f"half-{m}": span(half[m]) for m in LABELS},
+        "ratio": span(half["bp"] / half["pc"]),
+        "ratio-published": span(half["bp-published"] / half["pc-published"]),
         **{f"rank-{k}": float(f"{v:.4g}") for k, v in enumerate(result["ranks"][0])},
+        "ratings-known": span(100 * (ratings["observed"] + ratings["hidden"])),
+        "ratings-hidden-first": span(np.sqrt(ratings["first_hidden_error"] / ratings["hidden"]), digits=3),
     }
+    for activation, own in result["curves"].items():
+        for number in own["bp"]["saddles"]:
+            at = from_saddle(own, int(number))
+            name = f"saddle-{number}-{activation}"
+            found |= {f"{name}-{rule}": span(at[rule]) for rule in ("bp", "pc")}
+            found[f"{name}-ratio"] = span(at["bp"] / at["pc"])
+    for rule, run in ratings["runs"].items():
+        found[f"ratings-{rule}"], found[f"ratings-two-{rule}"] = (span(to(run, share)) for share in RATED)
+        lowest = float(np.nanmin(run["hidden_error"])) / ratings["hidden"]
+        found[f"ratings-hidden-{rule}"] = span(np.sqrt(lowest), digits=3)
+    found["ratings-ratio"] = span(to(ratings["runs"]["bp"], RATED[0]) / to(ratings["runs"]["pc"], RATED[0]))
+    return found

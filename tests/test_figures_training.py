@@ -19,6 +19,7 @@ from figures import matrix_completion as completion_figure
 from figures import mupc_128 as deep_figure
 from figures import mupc_depth as mupc_figure
 from figures import saddle_escape as escape_figure
+from pctheory.datasets import load_movielens
 from pctheory.nn import PCN, infer
 
 pytestmark = pytest.mark.road("empirical")
@@ -132,21 +133,60 @@ def test_with_every_entry_observed_it_is_the_network_of_the_torch_layer():
 
 
 @pytest.mark.claim("matched-scale")
-def test_matrix_completion_passes_the_saddle_of_rank_one_and_pc_leaves_the_origin_sooner():
+def test_matrix_completion_passes_the_saddle_of_rank_one_and_pc_leaves_it_and_the_origin_sooner():
     result = quick(matrix_completion)
     one = result["ranks"][0][1]
     for activation, curves in result["curves"].items():
         plateau = np.asarray(curves["bp"]["error"][0])
         assert np.min(np.abs(plateau - one)) < 0.01 * one, activation
-        halves = {run: completion_figure.iterations_to(curves[run], 0.5)[0] for run in matrix_completion.RUNS}
+        halves = {run: completion_figure.to(curves[run], 0.5)[0] for run in matrix_completion.RUNS}
         assert halves["pc"] < halves["bp"]
         assert halves["pc-published"] < halves["bp-published"] / 10
+        saddle = completion_figure.from_saddle(curves, 1)
+        assert abs(saddle["error"][0] - one) < 0.01 * one
+        assert saddle["pc"][0] < saddle["bp"][0]
+        start, steps = curves["bp"]["saddles"]["1"]["from"][0], np.asarray(curves["bp"]["step"])
+        assert curves["bp"]["norm"][0][steps == start] < 0.1 * np.max(curves["bp"]["norm"][0][steps > start])
+    ratings = result["ratings"]
+    assert ratings["runs"]["bp"]["error"][0][0] == pytest.approx(ratings["ranks"][0], rel=1e-3)
+    assert ratings["runs"]["bp"]["hidden_error"][0][0] == pytest.approx(
+        ratings["first_hidden_error"], rel=1e-3
+    )
+    left = {rule: completion_figure.to(run, 0.9)[0] for rule, run in ratings["runs"].items()}
+    assert left["pc"] < left["bp"]
     assert drawn(completion_figure, result).axes
+
+
+def test_a_run_that_visits_no_saddle_has_none_to_start_from():
+    config = dataclasses.replace(matrix_completion.PROFILES["quick"], bp_iterations=20, pc_iterations=4)
+    found = matrix_completion.trial(config, "linear", "bp", 0)["saddles"]["1"]
+    assert np.isnan(found["from"])
+    assert np.isnan(found["error"]).all()
+    rise = np.array([1.0, 10.0, 2.0, 10.0, 8.0, 10.0, 1.0])
+    assert matrix_completion.visited(rise).tolist() == [
+        2
+    ]  # the other dip is not half as deep as what is beside it
+
+
+def test_the_ratings_that_are_hidden_are_known_and_not_observed():
+    config = matrix_completion.PROFILES["quick"]
+    y, observed, tested = matrix_completion.ratings(config)
+    films = load_movielens()[1]
+    assert y.shape == (config.films, config.films)
+    assert not np.any(observed * tested)
+    share = np.sum(tested) / np.sum(observed + tested)
+    assert share == pytest.approx(config.hidden_share, abs=0.5 / y.size)
+    assert np.sum(observed * y) == pytest.approx(0.0, abs=1e-9)
+    centred = y[observed + tested > 0]
+    assert set(np.round(2 * (centred - centred.min()), 6)) <= set(range(10))  # half stars
+    most = np.sort(np.bincount(films))[-config.films :]
+    assert np.sum(observed + tested) <= most.sum()
 
 
 def test_the_fit_of_full_rank_is_exact_and_a_seen_matrix_has_eckart_young_errors():
     config = matrix_completion.PROFILES["quick"]
-    y, observed = matrix_completion.problem(config, 0)
+    y, observed, hidden = matrix_completion.problem(config, 0)
+    assert np.array_equal(observed + hidden, np.ones_like(y))
     assert matrix_completion.lowest_loss(y, observed, config.rank, 500) < 1e-12
     values = np.linalg.svd(y)[1]
     for rank in range(config.rank + 1):
