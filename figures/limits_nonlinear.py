@@ -49,7 +49,7 @@ def draw(fig: Figure, result: Result) -> None:
         ax.set_title(title)
     for ax, label in zip(axes[-1], ("iteration", "layer $l$", "iteration", "iteration"), strict=True):
         ax.set_xlabel(label)
-    axes[0, 0].plot([], [], ":", color="black", label="other (caption)")
+    axes[0, 0].plot([], [], ":", color="black", label="dotted: see caption")
     axes[0, 0].plot([], [], "--", color=plotting.COLOURS["bp"], label="BP loss")
     plotting.letter(axes.ravel().tolist())
     plotting.legend_outside(fig, axes[0, :1], "bottom", ncols=5)
@@ -75,9 +75,6 @@ def numbers(result: Result) -> dict[str, str | float]:
             found[f"{key}-loss-end"] = f"{part['loss'][k, -1]:.3f}"
         found[f"{scaling}-fall"] = f"{100 * np.max(1 - part['loss'][:, -1] / part['loss'][:, 0]):.1f}"
     found["residual"] = max(float(np.max(part["residual"])) for _, part in result["runs"].items())
-    same, widths = result["agreement"], result["widths"]
-    apart = [str(n) for n, d in zip(widths, same["distance"], strict=True) if d > SAME]
-    found["apart"] = ", ".join(apart) or "none"
     return found
 
 
@@ -85,6 +82,19 @@ def _listed(result: Result, part: Any, name: str, index: int) -> str:
     return ", ".join(
         f"{part[name][k, index]:.3f} ($N = {int(result['widths'][k])}$)" for _, k in _ends(result)
     )
+
+
+def _uniqueness(result: Result) -> str:
+    """Whether two methods of inference end at one point."""
+    same = result["agreement"]
+    apart = []
+    for n, distance, converged in zip(result["widths"], same["distance"], same["converged"], strict=True):
+        if not np.all(converged):
+            apart.append(f"at $N = {n}$, where the former has not converged")
+        elif distance > SAME:
+            apart.append(f"at $N = {n}$, where there are two, {100 * distance:.1f}% apart")
+    found = "At initialisation descent in the errors and Newton steps end at the same equilibrium"
+    return found + (", but not " + " and ".join(apart) if apart else "") + "."
 
 
 def _power(value: float) -> str:
@@ -97,27 +107,17 @@ def caption(result: Result, meta: Meta) -> str:
     n, config = numbers(result), meta.config
     data = "CIFAR-10" if result["dataset"] == "cifar10" else result["dataset"]
     rows = " ".join(
-        rf"At the rate {RATES[scaling]}: {_listed(result, part, 'cosine', 0)} at first and "
+        rf"Cosine at the rate {RATES[scaling]}: {_listed(result, part, 'cosine', 0)} at first and "
         rf"{_listed(result, part, 'cosine', -1)} after {config['iterations']} iterations, in which the loss falls by up to "
         rf"{n[f'{scaling}-fall']}%."
         for scaling, part in result["runs"].items()
-    )
-    energies, widths = result["agreement"]["energies"], [int(w) for w in result["widths"]]
-    apart = [k for k, d in enumerate(result["agreement"]["distance"]) if d > SAME]
-    where = (
-        "Descent in the errors and Newton steps end at the same point at every width"
-        if not apart
-        else "Descent in the errors and Newton steps end at the same point but for "
-        + ", ".join(
-            f"$N = {widths[k]}$ ($F^* = {energies[k, 0]:.4f}$ and ${energies[k, 1]:.4f}$)" for k in apart
-        )
-        + ", where the equilibrium is not unique"
     )
     return (
         rf"Residual {config['activation']} networks, H = {config['hidden']}, mupc, cross-entropy, {config['samples']} images of "
         rf"{data}, full-batch Adam, one seed; inference to a relative gradient norm of at most {_power(float(n['residual']))}. Left to right: cosine of "
         r"the gradients of $F^*$ and of the loss at the weights of predictive coding (dotted: with the gradient of a network trained by "
         r"backpropagation from the same weights, as in the published code); the same layer by layer at the end (dotted: at first); the energy below the "
-        rf"loss; loss (solid), $F^*$ (dotted) and the loss of BP (grey, dashed). Cosines: {rows} {where}. Published: convergence to "
-        rf"backpropagation with the width. So here. The published rate is scaled, and hardly learns in this time (top). ({meta.setting}.)"
+        rf"loss; loss (solid), $F^*$ (dotted) and the loss of BP (grey, dashed). {rows} Published: convergence to backpropagation with "
+        rf"the width; so here, at every iteration. The published rate is the scaled one, at which networks hardly learn in this time (top). "
+        rf"{_uniqueness(result)} ({meta.setting}.)"
     )
