@@ -84,7 +84,7 @@ class Kinks:
         for _ in range(MAX_ROUNDS):
             if any(bool(w.any()) for w in wanted):
                 lin.add([w & (slot < 0) for w, slot in zip(wanted, lin.slot, strict=True)])
-            if lin.gram.shape[1] > lin.outputs:
+            if int(lin.count.max()) > lin.outputs:
                 changes, held = self._minimum(free)
             step = lin.forward(changes)
             wanted = self._crossing(step)

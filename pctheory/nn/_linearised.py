@@ -31,8 +31,9 @@ class Linearised:
     ----------
     slopes : like the hidden stacks
         The activation's slopes that the rows belong to.
-    rows : per stack (k, B, R, N)
-        The first n_L rows are the outputs'; a sample's further rows are its units' in the order in which they were asked for.
+    rows : per stack (B, R, k, N)
+        The first n_L rows are the outputs'; a sample's further rows are its units' in the order in which they were asked for,
+        and zero where it has fewer than others.
     slot : per stack (k, B, N)
         The row of each unit, -1 where there is none.
     gram : (B, R, R)
@@ -45,7 +46,7 @@ class Linearised:
         self.outputs = state.y.shape[1] if dense else 0
         self.variances = [_inverse(p) for p in frame.stack_precisions]
         self.slopes: list[Tensor] = []
-        self.rows = [z.new_zeros(z.shape[0], self.batch, self.outputs, z.shape[2]) for z in state.hidden]
+        self.rows = [z.new_zeros(self.batch, self.outputs, z.shape[0], z.shape[2]) for z in state.hidden]
         self.slot = [torch.full_like(z, -1, dtype=torch.long) for z in state.hidden]
         self.count = torch.full((self.batch,), self.outputs, device=state.y.device)
         self.gram = state.y.new_zeros(self.batch, self.outputs, self.outputs)
@@ -60,7 +61,7 @@ class Linearised:
         self.slopes = [s.clone() for s in slopes]
         for slot, rows in zip(self.slot, self.rows, strict=True):
             slot[:, changed] = -1
-            rows[:, changed] = 0
+            rows[changed] = 0
         self.count[changed] = self.outputs
         self._shape(int(self.count.max()))
         if self.outputs:
@@ -96,11 +97,11 @@ class Linearised:
         self._multiply(torch.nonzero(fresh, as_tuple=True)[0])
 
     def _shape(self, size: int) -> None:
-        """Room for so many rows of each sample."""
+        """Room for so many rows of each sample, and at most twice as much."""
         change = size - self.gram.shape[1]
-        if change:
+        if change > 0 or 2 * size < self.gram.shape[1]:
             pad = torch.nn.functional.pad
-            self.rows = [pad(r, (0, 0, 0, change)) for r in self.rows]
+            self.rows = [pad(r, (0, 0, 0, 0, 0, change)) for r in self.rows]
             self.gram = pad(self.gram, (0, change, 0, change))
 
     def _sweep(self, samples: Tensor, layers: Tensor, units: Tensor, slots: Tensor) -> None:
@@ -121,17 +122,16 @@ class Linearised:
                 active += starts[layer]
             if active and position is not None:
                 s, row = position
-                self.rows[s][row, samples[:active], slots[:active]] = value
+                self.rows[s][samples[:active], slots[:active], row] = value
         self.trace.num_passes += work / (2 * self.batch * max(frame.depth - 1, 1))
 
     def _multiply(self, samples: Tensor) -> None:
         """Products of the rows of these samples."""
-        gram = self.gram[samples].zero_()
+        everything = len(samples) == self.batch
+        gram = torch.zeros_like(self.gram if everything else self.gram[samples])
         for variance, rows in zip(self.variances, self.rows, strict=True):
-            for row in range(rows.shape[0]):
-                mine = rows[row, samples]
-                weight = variance if isinstance(variance, float) else _layer(variance, row)
-                gram.baddbmm_(weight_by(weight, mine), mine.mT)
+            mine = rows if everything else rows[samples]
+            gram.baddbmm_(_weighted(variance, mine).flatten(2), mine.flatten(2).mT)
         self.gram[samples] = gram
 
     def _position(self, layer: int) -> tuple[int, int] | None:
@@ -185,11 +185,10 @@ class Linearised:
 
     def measure(self, changes: list[Tensor]) -> Tensor:
         """By how much changes of the errors move the outputs and units of the rows, (B, R)."""
-        # batched matrix-vector products read the big stack of rows in place, where einsum would copy it
-        total = torch.zeros_like(self.gram[:, 0])
+        total = torch.zeros_like(self.gram[:, :, :1])
         for rows, change in zip(self.rows, changes, strict=True):
-            total += (rows @ change[..., None]).sum(0)[..., 0]
-        return total
+            total.baddbmm_(rows.flatten(2), change.transpose(0, 1).flatten(1)[:, :, None])
+        return total[:, :, 0]
 
     def response(self) -> Tensor:
         """How the rows of units move under forces on these units, (B, R - n_L, R - n_L)."""
@@ -206,7 +205,8 @@ class Linearised:
         """Add the changes of the errors that forces on the rows (B, at most R) make."""
         size = forces.shape[1]
         for rows, variance, change in zip(self.rows, self.variances, changes, strict=True):
-            change.add_(weight_by(variance, (rows[:, :, :size].mT @ forces[..., None])[..., 0]))
+            pressed = (forces[:, None, :] @ rows[:, :size].flatten(2)).reshape(-1, *rows.shape[2:])
+            change.add_(weight_by(variance, pressed.transpose(0, 1)))
 
     def _feedback(self, moved: Tensor) -> Tensor:
         """The force with which the outputs answer their change, (B, n_L)."""
@@ -238,5 +238,10 @@ def _inverse(precision: float | Tensor) -> float | Tensor:
     return torch.linalg.inv(precision)
 
 
-def _layer(variance: Tensor, row: int) -> Tensor:
-    return variance[row, 0] if variance.shape[1] == 1 else variance[row]
+def _weighted(variance: float | Tensor, rows: Tensor) -> Tensor:
+    """A stack's Sigma times rows (B, R, k, N)."""
+    if isinstance(variance, float):
+        return weight_by(variance, rows)
+    if variance.shape[1] == 1:
+        return rows * variance[:, 0]
+    return torch.einsum("brkn,knm->brkm", rows, variance)
