@@ -140,7 +140,7 @@ def caption(result: Result, meta: Meta) -> str:
         rf"Iterations of PC and of BP at the matched scale to {SHARES[0]:g} of the first loss (in brackets: to {SHARES[1]:g}). {'. '.join(parts)}. "
         rf"The first plateau is a mean squared error of {found['plateau-first']} (published: 0.1). The second, where the loss changes least, is at {found['plateau-pc']} (PC) and "
         rf"{found['plateau-bp']} (BP, matched); published: near 0.09; dotted, the best linear map of rank one: {found['plateau-rank-1']}. "
-        rf"CIFAR-10 is not run. ({meta.setting}; {seeds} seed{'s' if seeds > 1 else ''}.)"
+        rf"CIFAR-10 is in the figure of the convolutional network. ({meta.setting}; {seeds} seed{'s' if seeds > 1 else ''}.)"
     )
 
 
