@@ -1,10 +1,11 @@
 r"""How long do backpropagation and predictive coding stay near the origin in a convolutional network on colour images?
 
 Four convolutions with stride 2 in place of pooling, which is not linear, and a dense readout; Gaussian weights near 0, batches,
-SGD, T steps of inference with dt on each sample's energy. The settings are those of Innocenti et al. 2024 (arXiv:2408.11979) for
-fully connected networks (figure ``saddle-escape``); the architecture is this work's. Both rules take steps of B times the nominal `learning_rate`, BP on the loss and PC on F: the matched scale. Loss and
-gradient norm are measured on one fixed batch, the change of the weights over the run. Claims ``strict-saddles`` and
-``origin-hessian-energy``, whose block of the last layer is the same for kernels below it.
+SGD, T steps of inference with dt on each sample's energy. The settings are those of Innocenti et al. 2024 (arXiv:2408.11979)
+for fully connected networks (figure ``saddle-escape``); the architecture is this work's. Both rules take steps of B times the
+nominal `learning_rate`, BP on the loss and PC on F: the matched scale. Loss and gradient norm are measured on one fixed batch,
+the change of the weights over the run. Claim ``origin-hessian-energy``: below a dense last layer, kernels leave its block of
+the Hessian at the origin as it is.
 """
 
 from dataclasses import dataclass, field
