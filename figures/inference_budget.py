@@ -1,6 +1,7 @@
-r"""Test accuracy and energy gap against the length of inference, for three solvers and three depths; decay of activities.
+r"""Test accuracy, energy gap and largest curvature against the length of inference, by solver and depth; decay of activities.
 
-Sees: deeper networks need longer inference; decay trades the equilibrium for speed.
+Sees: deeper networks need longer inference; decay trades the equilibrium for speed. Euler's coarse step becomes unstable where
+training has raised the largest eigenvalue of H to the bound.
 """
 
 import numpy as np
@@ -14,26 +15,33 @@ from pctheory import plotting
 EXPERIMENT = inference_budget
 TITLE = "The budget of inference"
 SOURCE = "MU; JPC library experiment 1"
-SIZE = (5.5, 4.0)
+SIZE = (5.5, 3.9)
 
-LINES = {"euler": "-", "heun": "--", "adam": ":"}
+LINES = {"euler": "-", "coarse": "-.", "heun": "--", "adam": ":"}
+MEASURES = ("accuracy", "gap", "largest")
 
 
 def draw(fig: Figure, result: Result) -> None:
-    """Accuracy and gap against T; the same against the decay."""
-    axes = fig.subplots(2, 2)
+    """Accuracy, gap and largest eigenvalue against T; the same against the decay."""
+    axes = fig.subplots(2, 3)
     times, hidden, decays = result["times"], result["hidden"], result["decays"]
-    for method, line in LINES.items():
-        for k, colour in enumerate(plotting.shades(len(hidden))):
-            part = result[method]
-            label = f"$H = {hidden[k]}$" if method == "euler" else None
-            axes[0, 0].plot(times, part["accuracy"][k], line, marker="o", color=colour, label=label)
-            axes[0, 1].plot(times, np.maximum(part["gap"][k], 1e-12), line, marker="o", color=colour)
-    for method, line in LINES.items():
-        axes[0, 0].plot([], [], line, color="black", label=method.capitalize())
     x = np.arange(len(decays))
-    plotting.measured(axes[1, 0], x, result["decay"]["accuracy"], linestyle="-", linewidth=0.8)
-    plotting.measured(axes[1, 1], x, np.maximum(result["decay"]["gap"], 1e-12), linestyle="-", linewidth=0.8)
+    for column, measure in enumerate(MEASURES):
+        floor = 1e-12 if measure == "gap" else 0.0  # a gap below rounding may be negative
+        for method, line in LINES.items():
+            for k, colour in enumerate(plotting.shades(len(hidden))):
+                values = np.maximum(result[method][measure][k], floor)
+                axes[0, column].plot(times, values, line, marker="o", ms=3, lw=0.9, color=colour)
+        values = np.maximum(result["decay"][measure], floor)
+        plotting.measured(axes[1, column], x, values, linestyle="-", linewidth=0.8)
+    for k, colour in enumerate(plotting.shades(len(hidden))):
+        axes[0, 0].plot([], [], color=colour, label=f"$H = {hidden[k]}$")
+    for method, line in LINES.items():
+        step = {"euler": "step", "coarse": "coarse_step"}.get(method)
+        label = f"Euler, step {result[step]:g}" if step else method.capitalize()
+        axes[0, 0].plot([], [], line, color="black", lw=0.9, label=label)
+    plotting.theory(axes[0, 2], times, np.full(len(times), 2 / result["coarse_step"]), label=None)
+    plotting.note(axes[0, 2], rf"black: $2 / {result['coarse_step']:g}$", "upper right")
     for ax in axes[0]:
         ax.set(xlabel="inference time $T$")
         ax.set_xscale("log")
@@ -42,40 +50,72 @@ def draw(fig: Figure, result: Result) -> None:
     for ax in axes[1]:
         ax.set(xlabel="decay of the activities")
         ax.set_xticks(x, [f"{d:g}" for d in decays])
+    plotting.log2_axis(axes[0, 2], "y")
     for ax in axes[:, 0]:
         ax.set(ylabel="test accuracy", ylim=(0, 1))
     for ax in axes[:, 1]:
         ax.set(ylabel="relative energy gap", yscale="log")
-    plotting.legend_outside(fig, axes[0, 0], "bottom")
+    for ax in axes[:, 2]:
+        ax.set(ylabel=r"$\lambda_{\max}(H)$")
+    plotting.legend_outside(fig, axes[0, 0], "bottom", ncols=4)
     plotting.letter(axes)
+
+
+def _gap(value: float) -> str:
+    return f"{value:.1g}" if value > 1e-12 else "below 1e-12"
+
+
+def _unstable(result: Result) -> str:
+    """Where the coarse step ends beyond its bound, and how the fine one fares there."""
+    bound = 2 / result["coarse_step"]
+    wide = [k for k, row in enumerate(result["coarse"]["gap"]) if row[-1] > 0.1 * row[0]]
+    if not wide:
+        return rf"Both steps of Euler's method stay stable ($\lambda_{{\max}}$ below {bound:g})."
+    depths = " and ".join(str(result["hidden"][k]) for k in wide)
+    high = ", ".join(f"{result['coarse']['largest'][k, -1]:.2f}" for k in wide)
+    free = ", ".join(f"{result['euler']['largest'][k, -1]:.2f}" for k in wide)
+    gaps = ", ".join(f"{result['coarse']['gap'][k, -1]:.2g}" for k in wide)
+    fine = ", ".join(_gap(result["euler"]["gap"][k, -1]) for k in wide)
+    scores = ", ".join(
+        f"{result['coarse']['accuracy'][k, -1]:.2f} against {result['euler']['accuracy'][k, -1]:.2f}"
+        for k in wide
+    )
+    return (
+        rf"At H = {depths} the step {result['coarse_step']:g} is unstable: it converges while $\lambda_{{\max}}(H) < {bound:g}$. "
+        rf"Training raises the eigenvalue up to this bound; beyond it the activities oscillate, and after long inference it is "
+        rf"found there ({high}; with the step {result['step']:g}, stable below {2 / result['step']:g}, it rises to {free}), with "
+        rf"gaps of {gaps} ({fine}). Accuracy, coarse against fine: {scores}."
+    )
 
 
 def caption(result: Result, meta: Meta) -> str:
     """What was run and what it shows."""
     c, deep = meta.config, int(result["hidden"][-1])
+    names = {"euler": "Euler", "heun": "Heun", "adam": "Adam"}
     ends = ", ".join(
-        rf"{m.capitalize()} {result[m]['accuracy'][-1, 0]:.2f} to {result[m]['accuracy'][-1, -1]:.2f}"
-        for m in LINES
+        rf"{name} {result[m]['accuracy'][-1, 0]:.2f} to {result[m]['accuracy'][-1, -1]:.2f}"
+        for m, name in names.items()
     )
-    gaps = ", ".join(rf"{m.capitalize()} {max(result[m]['gap'][-1, -1], 0):.1g}" for m in LINES)
-    acc = result["decay"]["accuracy"]
-    wide = [
-        str(h)
-        for h, row in zip(result["hidden"], result["euler"]["gap"], strict=True)
-        if row[-1] > 0.1 * row[0]
-    ]
-    unstable = (
-        rf"Euler's gap does not fall for H = {', '.join(wide)}: training raises the largest eigenvalue of H until the step lies "
-        r"beyond the stability bound and the activities oscillate; accuracy survives that."
-        if wide
-        else ""
-    )
+    gaps = ", ".join(f"{name} {_gap(result[m]['gap'][-1, -1])}" for m, name in names.items())
+    decay = result["decay"]
     return (
         rf"Networks with tanh units, width {c['width']}, trained by predictive coding on {result['dataset']} ({c['iterations']} "
-        rf"iterations of Adam, {c['learning_rate']:g}, batch {c['batch']}, torch's initialisation, one seed). Top: test accuracy, and "
-        rf"the energy gap where inference stops relative to that of the feedforward pass, against the length of inference (time for "
-        rf"Euler with step {c['step']:g} and Heun with adaptive steps, number of steps for Adam with rate {c['adam_step']:g}). At "
-        rf"$H = {deep}$ the accuracy goes from the shortest to the longest inference: {ends}; gaps at the end: {gaps}. {unstable} Bottom: Euler "
-        rf"at $T = {c['decay_time']}$, $H = {c['decay_hidden']}$ with a decay of the activities: accuracy from {acc[0]:.2f} at decay "
-        rf"{result['decays'][0]:g} to {acc[-1]:.2f} without; the gap is that of the energy without decay. ({meta.setting}.)"
+        rf"iterations of Adam, {c['learning_rate']:g}, batch {c['batch']}, torch's initialisation, one seed). Top: test accuracy, "
+        rf"the energy gap where inference stops relative to that of the feedforward pass, and the largest eigenvalue of the "
+        rf"activity Hessian, after training, against the length of inference (time for Euler and for Heun with adaptive steps of "
+        rf"tolerance 1e-3, number of steps for Adam with rate {c['adam_step']:g}). At $H = {deep}$ the accuracy goes from the shortest to the "
+        rf"longest inference: {ends}; gaps at the end: {gaps}. {_unstable(result)} Bottom: Euler with step {c['step']:g} at "
+        rf"$T = {c['decay_time']}$, $H = {c['decay_hidden']}$ with a decay of the activities: accuracy from "
+        rf"{decay['accuracy'][0]:.2f} at decay {result['decays'][0]:g} to {decay['accuracy'][-1]:.2f} without; gap and eigenvalue "
+        rf"are those of the energy without decay. ({meta.setting}.)"
     )
+
+
+def numbers(result: Result) -> dict[str, str | float]:
+    """The deepest network after the longest inference, with the fine and the coarse step of Euler's method."""
+    return {
+        **{f"largest-{m}": f"{result[m]['largest'][-1, -1]:.2f}" for m in ("euler", "coarse")},
+        "gap-coarse": _gap(result["coarse"]["gap"][-1, -1]),
+        "bound": f"{2 / result['coarse_step']:g}",
+        "hidden": int(result["hidden"][-1]),
+    }

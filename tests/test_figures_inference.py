@@ -5,13 +5,15 @@ import importlib
 
 import numpy as np
 import pytest
+import torch
 from matplotlib.figure import Figure
 
 from experiments._progress import Progress
 from experiments._result import Result
 from experiments._store import Meta
-from pctheory import plotting
+from pctheory import LinearPCN, inference_rate, plotting
 from pctheory.limits import isometric_condition_number
+from pctheory.nn import PCN, infer
 from pctheory.random_matrix import marchenko_pastur
 
 NAMES = (
@@ -135,10 +137,19 @@ def test_errors_of_real_inference_end_at_the_number_of_steps_and_fall_factoriall
 
 def test_longer_inference_comes_closer_to_the_equilibrium(quick):
     result = quick("inference_budget")
-    for method in ("euler", "heun"):
+    for method in ("euler", "coarse", "heun"):
         gaps = result[method]["gap"]
         assert np.all(gaps[:, 1] < gaps[:, 0])
         assert np.all(gaps > -1e-8)
+
+
+@pytest.mark.claim("inference-rate")
+def test_the_largest_curvature_of_a_linear_network_is_that_of_the_theory():
+    module = importlib.import_module("experiments.inference_budget")
+    model = PCN((6, 30, 20, 4), init="torch", rng=0, dtype=torch.float64)
+    x, y = np.random.default_rng(1).standard_normal((3, 6)), np.zeros((3, 4))
+    found = module.largest_curvature(model, infer(model, x, y, num_steps=2).activities)
+    assert found == pytest.approx(inference_rate(LinearPCN(**model.linear_parameters())).largest, rel=1e-8)
 
 
 @pytest.mark.claim("limit-to-backprop")
@@ -159,7 +170,9 @@ def test_wide_nonlinear_networks_have_parallel_gradients_at_the_equilibrium(quic
         assert np.all(part["layers"][1] > part["layers"][0])
         assert np.all(part["energy"] < part["loss"])
         assert np.all(part["residual"] <= 1e-6)  # inference has ended
-        np.testing.assert_array_equal(part["cosine"][:, 0], part["between"][:, 0])  # the same weights at first
+        np.testing.assert_array_equal(
+            part["cosine"][:, 0], part["between"][:, 0]
+        )  # the same weights at first
     assert np.all(result["agreement"]["converged"])
     assert np.all(result["agreement"]["distance"] < 1e-6)
 

@@ -18,7 +18,7 @@ CLAIMS = (
         "classical",
         ("symbolic", "numerical", "empirical"),
         "pctheory.inference",
-        ("inference-landscape", "coordinates-conditioning"),
+        ("inference-landscape", "coordinates-conditioning", "inference-budget"),
     ),
     Claim(
         "finite-time-energy",
