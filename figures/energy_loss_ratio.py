@@ -1,7 +1,7 @@
 r"""Ratio of the loss to the equilibrated energy over widths and depths, at initialisation and along training.
 
-Sees: mupc: ratio 1 wherever the width exceeds the depth, also after training; sp: a ratio that grows with depth and does not
-fall with width.
+Published: mupc: ratio 1 wherever the width exceeds the depth, also after training; sp: a ratio that grows with depth and does
+not fall with width. The middle row has the rate of mupc scaled with width and depth, which the published one is not.
 """
 
 import numpy as np
@@ -16,7 +16,9 @@ from pctheory import plotting
 EXPERIMENT = energy_loss_ratio
 TITLE = "Loss over equilibrated energy"
 SOURCE = "MU 6"
-SIZE = (5.5, 4.4)
+SIZE = (5.5, 5.4)
+
+CASES = {"mupc": "mupc", "scaled": "mupc, scaled rate", "sp": "sp"}
 
 
 def _ratio(result: Result, case: str) -> np.ndarray:
@@ -24,28 +26,30 @@ def _ratio(result: Result, case: str) -> np.ndarray:
 
 
 def draw(fig: Figure, result: Result) -> None:
-    """Rows mupc and sp: heatmaps at up to four iterations; bottom: the excess of S at initialisation against its mean."""
-    top, bottom = fig.subfigures(2, 1, height_ratios=(2, 1.25))
+    """Rows of heatmaps at up to four iterations; bottom: the excess of S at initialisation against its mean."""
+    top, bottom = fig.subfigures(2, 1, height_ratios=(3, 1.3))
     times = list(result["times"])
     shown = sorted(
         {0, len(times) - 1, *np.linspace(0, len(times) - 1, min(4, len(times))).astype(int).tolist()}
     )
-    axes = top.subplots(2, len(shown), squeeze=False)
+    axes = top.subplots(len(CASES), len(shown), squeeze=False)
     widths, hidden = result["widths"], result["hidden"]
     image = None
-    for row, case in zip(axes, ("mupc", "sp"), strict=True):
+    for row, (case, label) in zip(axes, CASES.items(), strict=True):
         values = _ratio(result, case)
         for ax, k in zip(row, shown, strict=True):
             image = ax.imshow(
-                np.clip(values[:, :, k], 1, 1e3).T,
+                np.ma.masked_invalid(np.clip(values[:, :, k], 1, 1e3)).T,
                 origin="lower",
                 norm=LogNorm(1, 1e3),
                 cmap=plotting.SEQUENCE,
             )
+            ax.set_facecolor("#e6e6e6")  # where training diverged
             ax.set_xticks(range(0, len(widths), 2), [str(w) for w in widths[::2]], fontsize=7)
             ax.set_yticks(range(0, len(hidden), 2), [str(h) for h in hidden[::2]], fontsize=7)
-            ax.set_title(f"{case}, iteration {times[k]}" if k else f"{case}, initialisation", fontsize=7.5)
-        row[0].set_ylabel("hidden layers $H$")
+            if case == "mupc":
+                ax.set_title(f"iteration {times[k]}" if k else "initialisation", fontsize=8)
+        row[0].set_ylabel(f"{label}\n" + "hidden layers $H$", fontsize=8)
     for ax in axes[-1]:
         ax.set_xlabel("width $N$")
     top.colorbar(image, ax=axes, label=r"$\mathcal{L} / F^*$", shrink=0.8, extend="max")
@@ -81,15 +85,18 @@ def numbers(result: Result) -> dict[str, str | float]:
     )
     z = z if z.size else np.array([np.nan])
     far = result["widths"][:, None] >= 16 * result["hidden"]
-    mupc, sp = _ratio(result, "mupc"), _ratio(result, "sp")
+    mupc, scaled, sp = (_ratio(result, case) for case in CASES)
     return {
         "z-max": round(float(z.max()), 1),
         "z-median": round(float(np.median(z)), 2),
         "mupc-wide": f"{mupc[-1, 0, 0]:.3g}",
-        "mupc-wide-end": f"{mupc[-1, 0, -1]:.3g}",
+        "mupc-wide-end": f"{mupc[-1, 0, -1]:.4g}",
         "mupc-square": f"{mupc[-1, -1, 0]:.3g}",
-        "mupc-square-end": f"{mupc[-1, -1, -1]:.3g}",
+        "mupc-square-end": f"{mupc[-1, -1, -1]:.0f}",
         "mupc-far-end": f"{mupc[:, :, -1][far].max():.3g}" if far.any() else "nan",
+        "mupc-diverged": int(np.sum(~np.isfinite(mupc[:, :, -1]))),
+        "scaled-square-end": f"{scaled[-1, -1, -1]:.3g}",
+        "scaled-far-end": f"{scaled[:, :, -1][far].max():.3g}" if far.any() else "nan",
         "mupc-narrow": f"{mupc[0, -1, 0]:.3g}",
         "sp-square": f"{sp[-1, -1, 0]:.3g}",
         "sp-square-end": f"{sp[-1, -1, -1]:.3g}",
@@ -100,17 +107,20 @@ def caption(result: Result, meta: Meta) -> str:
     """What was run, what agrees, what does not."""
     n = numbers(result)
     widths, hidden = result["widths"], result["hidden"]
+    lost = f" ({n['mupc-diverged']} diverged, grey)" if n["mupc-diverged"] else ""
     return (
         rf"Ratio of the loss to the equilibrated energy (top) of linear residual networks trained by predictive coding at the "
-        rf"exact equilibrium on {result['dataset']} (Adam, batch {meta.config['batch']}; base learning rate "
-        rf"{meta.config['mupc_rate']:g} for mupc, {meta.config['sp_rate']:g} for sp with torch's variance). mupc: at $N = {widths[-1]}$ "
-        rf"the ratio is {n['mupc-wide']} for one hidden layer and {n['mupc-square']} for {hidden[-1]} at initialisation, "
-        rf"{n['mupc-wide-end']} and {n['mupc-square-end']} after training; at $N = {widths[0]}$, $H = {hidden[-1]}$ it starts at "
-        rf"{n['mupc-narrow']}; where $N \geq 16 H$ it never exceeds {n['mupc-far-end']} after training. sp: {n['sp-square']} at "
-        rf"$N = {widths[-1]}$, $H = {hidden[-1]}$ and {n['sp-square-end']} after training; the colours end at 1000. Bottom: "
-        rf"$S - 1$ at initialisation, mean and standard error over {meta.config['init_seeds']} networks, against its exact "
-        rf"expectation (black): for $N \geq H$, $N \geq 4$ the median deviation is {n['z-median']} standard errors, the largest "
-        rf"{n['z-max']}; in narrower networks rare draws carry the expectation and sample means fall short of it. Agrees with the "
-        rf"published map in that mupc tends to 1 with the width and sp does not; but where N is not much larger than H the ratio "
-        rf"of mupc grows along training. ({meta.setting}.)"
+        rf"exact equilibrium on {result['dataset']} (Adam, batch {meta.config['batch']}; learning rate {meta.config['mupc_rate']:g} "
+        rf"for mupc, as published and (second row) times $(NL)^{{-1/2}}$; {meta.config['sp_rate']:g} for sp with torch's variance). "
+        rf"mupc: at $N = {widths[-1]}$ the ratio is {n['mupc-wide']} for one hidden layer and {n['mupc-square']} for {hidden[-1]} at "
+        rf"initialisation, {n['mupc-wide-end']} and {n['mupc-square-end']} after {result['times'][-1]} iterations{lost}; at "
+        rf"$N = {widths[0]}$, $H = {hidden[-1]}$ it starts at {n['mupc-narrow']}; where $N \geq 16 H$ it ends at "
+        rf"{n['mupc-far-end']} at most. At the scaled rate the square network ends at {n['scaled-square-end']}, those with "
+        rf"$N \geq 16 H$ at {n['scaled-far-end']} at most. sp: {n['sp-square']} at $N = {widths[-1]}$, $H = {hidden[-1]}$ and "
+        rf"{n['sp-square-end']} after training; the colours end at 1000. Bottom: $S - 1$ at initialisation, mean and standard "
+        rf"error over {meta.config['init_seeds']} networks, against its exact expectation (black): for $N \geq H$, $N \geq 4$ the "
+        rf"median deviation is {n['z-median']} standard errors, the largest {n['z-max']}; in narrower networks rare draws carry "
+        rf"the expectation and sample means fall short of it. Agrees with the published map in that mupc tends to 1 with the "
+        rf"width and sp does not. But unless N is far larger than H the ratio of mupc grows along training, where the hidden layers "
+        rf"are wider than the output, and more so at the published rate than at the scaled one. ({meta.setting}.)"
     )
