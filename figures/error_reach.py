@@ -8,6 +8,7 @@ import math
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from experiments import error_reach
 from experiments._result import Result
@@ -18,6 +19,13 @@ EXPERIMENT = error_reach
 TITLE = "How far the error reaches"
 SOURCE = "new"
 SIZE = (5.5, 4.2)
+RULES = {
+    "bp": ("BP", plotting.COLOURS["bp"]),
+    "equilibrium": ("PC, error coordinates", plotting.COLOURS["newton"]),
+    "pc": ("PC, $T = H$", plotting.COLOURS["pc"]),
+}
+MOVED = 0.1
+"""Relative change of a layer's weights above which it counts as having learned."""
 
 
 def draw(fig: Figure, result: Result) -> None:
@@ -62,28 +70,26 @@ def draw(fig: Figure, result: Result) -> None:
     )
     axes[0, 1].set(yscale="log", ylim=(1e-17, 10), ylabel=r"$\Vert \partial F / \partial W_l \Vert$")
     axes[0, 1].set_title(f"weight gradients, $T = {longest}$")
-    for rule in ("bp", "pc"):
+    for rule, (label, colour) in RULES.items():
         change = np.maximum(result[f"change {rule}"], 1e-12)
         axes[1, 0].set_yscale("log")
-        plotting.spread(
-            axes[1, 0], np.arange(change.shape[1]), change, plotting.COLOURS[rule], rule.upper(), marker="o"
-        )
+        plotting.spread(axes[1, 0], np.arange(change.shape[1]), change, colour, label, marker="o", ms=2.2)
         plotting.measured(
             axes[1, 1],
-            result["trainable"],
-            result[f"accuracy {rule}"],
-            label=rule.upper(),
-            color=plotting.COLOURS[rule],
+            result["trainable"][rule],
+            100 * result[f"accuracy {rule}"],
+            label=label,
+            color=colour,
             linestyle="-",
             linewidth=0.8,
         )
     axes[0, 0].set_xlim(-0.5, min(25, len(values)))
+    axes[1, 0].xaxis.set_major_locator(MaxNLocator(6, integer=True))
     axes[1, 0].set(ylabel=r"$\Vert \Delta W_l \Vert / \Vert W_l \Vert$", title="after training")
     axes[1, 1].set(
         xlabel="layers that learn, from the output",
-        ylabel="test accuracy",
+        ylabel="test accuracy (%)",
         title="input side frozen",
-        ylim=(0, 1),
     )
     plotting.log2_axis(axes[1, 1], "x")
     for ax in (*axes[0], axes[1, 0]):
@@ -93,32 +99,61 @@ def draw(fig: Figure, result: Result) -> None:
     plotting.letter(axes)
 
 
+def _moved(result: Result, rule: str) -> int:
+    """Layers whose weights changed by more than `MOVED`, in the run that trains all, on average over the seeds."""
+    return round(float(np.mean(np.sum(result[f"change {rule}"] > MOVED, axis=1))))
+
+
+def _learned(result: Result) -> int:
+    """The smallest number of trained layers that holds all those which PC moved at the published settings."""
+    few = [int(k) for k in result["trainable"]["equilibrium"] if k >= _moved(result, "pc")]
+    return few[0]
+
+
 def numbers(result: Result) -> dict[str, str | float]:
     """Layers whose error exceeds a percent of the output's, and accuracies."""
     found: dict[str, str | float] = {}
     for rate in result["rates"]:
         values = result[f"{rate:g}"][int(result["times"][-1])]["errors"]
         found[f"reach-{rate:g}"] = int(np.sum(values[1:] > 0.01 * values[0]))
-    for rule in ("pc", "bp"):
-        for k, value in zip(result["trainable"], result[f"accuracy {rule}"].mean(axis=0), strict=True):
-            found[f"{rule}-{k}"] = f"{value:.3f}"
+    for rule in RULES:
+        for k, value in zip(result["trainable"][rule], result[f"accuracy {rule}"].mean(axis=0), strict=True):
+            found[f"{rule}-{k}"] = f"{100 * value:.1f}"
+        found[f"{rule}-moved"] = _moved(result, rule)
+    learned = _learned(result)
+    for rule in RULES:
+        found[f"{rule}-frozen"] = found[f"{rule}-{learned}"]
+        found[f"{rule}-all"] = found[f"{rule}-{result['trainable'][rule][-1]}"]
+    found["layers"] = int(result["trainable"]["pc"][-1])
+    found["learned"] = learned
+    for key, column in (("start", 0), ("end", 1)):
+        found[f"distance-{key}"] = f"{100 * float(np.max(result['distance'][:, column])):.0f}"
     return found
 
 
 def caption(result: Result, meta: Meta) -> str:
     """What was run and what it shows."""
     n, c = numbers(result), meta.config
-    few, every = int(result["trainable"][min(2, len(result["trainable"]) - 1)]), int(result["trainable"][-1])
-    most = int(result["trainable"][-2])
     reach = ", ".join(rf"{n[f'reach-{r:g}']} at $\eta = {r:g}$" for r in result["rates"])
+    moved, scores = (
+        ", ".join(f"{n[f'{rule}-{key}']} ({label})" for rule, (label, _) in RULES.items())
+        for key in ("moved", "all")
+    )
+    kept = ", ".join(f"{n[f'{rule}-frozen']} ({label})" for rule, (label, _) in RULES.items())
+    first = result["trainable"]["pc"][0]
+    output = f"{n[f'bp-{first}']} (BP), {n[f'pc-{first}']} ({RULES['pc'][0]})"
+    data = "MNIST" if result["dataset"] == "mnist" else result["dataset"]
     return (
-        rf"Residual mupc networks (ReLU, width {c['width']}) on {result['dataset']}, batch {c['batch']}, activity rate $\eta$ on the "
+        rf"Residual mupc networks (ReLU, width {c['width']}) on {data}, batch {c['batch']}, activity rate $\eta$ on the "
         rf"batch-mean energy. (a, b) At initialisation, {c['hidden']} hidden layers: errors and weight gradients against the "
         rf"distance from the output; dotted $(\eta T / B)^k / k!$. After T = {result['times'][-1]} steps the layers whose error "
         rf"exceeds a percent of the output's number {reach}; beyond T layers it is exactly zero (not drawn), and in "
-        rf"float64 so are errors too small to change an activity. (c) Relative change of "
-        rf"the weights after {c['steps']} iterations of Adam with $T = H = {c['trained_hidden']}$, $\eta = 0.5$. (d) Test accuracy when "
-        rf"only the last layers learn, {c['seeds']} seeds: with {few} layers PC {n[f'pc-{few}']} and BP {n[f'bp-{few}']}; with "
-        rf"{most} PC {n[f'pc-{most}']} and BP {n[f'bp-{most}']}; with all {every} PC {n[f'pc-{every}']} and BP {n[f'bp-{every}']}: what "
-        rf"the error does not reach PC does not use. ({meta.setting}.)"
+        rf"float64 so are errors too small to change an activity. (c) Relative change of the weights after {c['steps']} "
+        rf"iterations of Adam at {c['weight_rate']:g} with {c['trained_hidden']} hidden layers: at the published settings "
+        rf"($T = H$, $\eta = 0.5$), with {c['equilibrium_steps']} steps in error coordinates (weight gradients within {n['distance-start']}% of those "
+        rf"after ten times as many at the start, but only within {n['distance-end']}% after training: training carries the network away from "
+        rf"where this inference reaches equilibrium) and under BP. Layers that changed by more than "
+        rf"{100 * MOVED:g}%: {moved}. (d) Test accuracy when only the last layers learn, per cent: with all {n['layers']} layers "
+        rf"{scores}; with the last {n['learned']}, those that PC moved at the published settings, {kept}; with the output layer "
+        rf"alone {output}. ({meta.setting}; {c['seeds']} seed{'s' if c['seeds'] > 1 else ''}.)"
     )

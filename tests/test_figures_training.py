@@ -9,16 +9,19 @@ from figure_checks import drawn, quick
 from tolerances import assert_close
 
 from experiments import (
+    error_reach,
     matrix_completion,
     mupc_128,
     mupc_depth,
     mupc_scaled_rate,
     saddle_escape,
 )
+from figures import error_reach as reach_figure
 from figures import matrix_completion as completion_figure
 from figures import mupc_128 as deep_figure
 from figures import mupc_depth as mupc_figure
 from figures import saddle_escape as escape_figure
+from pctheory import load_dataset
 from pctheory.datasets import load_movielens
 from pctheory.nn import PCN, infer
 
@@ -68,6 +71,44 @@ def test_deep_networks_learn_with_both_output_energies_and_a_finished_run_is_not
     assert again["seconds"] == first["seconds"]
     assert again["final"] == first["final"] == result["runs"]["0"]["pc"]["final"][0]
     assert np.array_equal(again["accuracy"], first["accuracy"])
+
+
+@pytest.mark.claim("error-reach")
+def test_inference_near_equilibrium_gives_every_layer_its_gradient_and_the_published_one_the_last_alone():
+    config = error_reach.Config(dataset="digits", width=16, trained_hidden=12, batch=32)
+    data = load_dataset("digits", limit=config.batch)
+    model = PCN(
+        (64, *[config.width] * config.trained_hidden, 10),
+        activation="relu",
+        parameterisation="mupc",
+        skips=True,
+        rng=0,
+        dtype=torch.float64,
+    )
+    solved = infer(model, data.x, data.y, method="gauss-newton", num_steps=40)
+    exact = model.local_gradient(solved.activities)
+    ratios = {}
+    for rule in ("pc", "equilibrium"):
+        found = infer(model, data.x, data.y, settings=error_reach.inference(config, rule))
+        pairs = zip(model.local_gradient(found.activities), exact, strict=True)
+        ratios[rule] = [
+            (float(torch.linalg.norm(a - b) / torch.linalg.norm(b)), float((a * b).sum() / (b * b).sum()))
+            for a, b in pairs
+        ]
+    assert max(distance for distance, _ in ratios["equilibrium"]) < 0.1
+    assert max(abs(along) for _, along in ratios["pc"][:-4]) < 0.01
+    assert ratios["pc"][-1][1] > 1  # the output's error has not been shared out
+    assert error_reach.distance(model, data, error_reach.inference(config, "equilibrium")) < 0.1
+
+
+@pytest.mark.claim("error-reach")
+def test_frozen_layers_do_not_move_under_any_rule():
+    config = error_reach.PROFILES["quick"]
+    for rule in error_reach.RULES:
+        change = error_reach.frozen(config, rule, 2, 0)["change"]
+        assert np.all(change[:2] > 0)
+        assert not np.any(change[2:])
+    assert drawn(reach_figure, quick(error_reach)).axes
 
 
 def case(activation, seed=3):
