@@ -10,13 +10,16 @@ from tolerances import assert_close
 
 from experiments import (
     error_reach,
+    lr_transfer,
     matrix_completion,
     mupc_128,
     mupc_depth,
     mupc_scaled_rate,
     saddle_escape,
 )
+from experiments._result import Result
 from figures import error_reach as reach_figure
+from figures import lr_transfer as transfer_figure
 from figures import matrix_completion as completion_figure
 from figures import mupc_128 as deep_figure
 from figures import mupc_depth as mupc_figure
@@ -53,6 +56,48 @@ def test_a_run_that_diverges_is_kept_as_diverged():
     assert np.isfinite(found["accuracy"][0])
     assert np.isnan(found["accuracy"][1:]).any()
     assert np.isnan(found["final"])
+
+
+def test_rates_that_diverge_lose_infinitely_and_the_others_learn():
+    result = quick(lr_transfer)
+    for method, networks in result["loss"].items():
+        for losses in networks.values():
+            assert np.asarray(losses).shape == (1, 2, 1 if method == "bp" else 3)
+            assert np.all(np.isfinite(losses[..., :2]))
+            if method != "bp":
+                assert np.all(np.isinf(losses[..., 2]))
+    untrained = lr_transfer.Config(
+        dataset="digits", activity_lrs=(1.0,), batch_size=32, iterations=1, sp_learning_rates=(1e-3,), seeds=1
+    )
+    start = lr_transfer.smallest_loss(untrained, "mupc", 16, 2, 0.1, 0)["loss"]
+    assert np.min(result["loss"]["mupc"]["16-2"]) < 0.6 * start[0]
+    assert drawn(transfer_figure, result).axes
+
+
+def test_how_far_an_optimum_moves_is_read_from_the_grid():
+    still = np.array([[[3.0, 2.0], [2.0, 1.0]]])
+    moved = np.array([[[1.0, 2.0], [np.inf, 4.0]]])
+    result = Result(
+        {
+            "loss": {
+                "mupc": {"8-2": still, "16-2": still / 2, "16-4": still},
+                "sp": {"8-2": still, "16-2": moved, "16-4": moved[:, ::-1]},
+                "bp": dict.fromkeys(("8-2", "16-2", "16-4"), still[..., :1]),
+            },
+            "sweeps": {"width": np.array([(8, 2), (16, 2)]), "depth": np.array([(16, 2), (16, 4)])},
+            "learning_rates": {m: np.array([0.1, 1.0]) for m in lr_transfer.METHODS},
+            "activity_lrs": np.array([1.0, 10.0]),
+            "dataset": "digits",
+        }
+    )
+    n = transfer_figure.numbers(result)
+    assert (n["mupc-width-weight"], n["mupc-width-activity"], n["mupc-width-excess"]) == ("1", "10", "1.00")
+    assert (n["sp-width-weight"], n["sp-width-activity"], n["sp-width-excess"]) == (
+        "1, 0.1",
+        "10, 1",
+        "4.00",
+    )
+    assert n["sp-depth-excess"] == "infinitely many"
 
 
 def test_deep_networks_learn_with_both_output_energies_and_a_finished_run_is_not_trained_again(tmp_path):
