@@ -118,6 +118,7 @@ def caption(result: Result, meta: Meta) -> str:
         r"the gradients of $F^*$ and of the loss at the weights of predictive coding (dotted: with the gradient of a network trained by "
         r"backpropagation from the same weights, as in the published code); the same layer by layer at the end (dotted: at first); the energy below the "
         rf"loss; loss (solid), $F^*$ (dotted) and the loss of BP (grey, dashed). {rows} Published: convergence to backpropagation with "
-        rf"the width; so here, at every iteration. The published rate is the scaled one, at which networks hardly learn in this time (top). "
+        rf"the width; so here, at every iteration. The published rate is the scaled one, at which networks hardly learn in this time (top); "
+        rf"the public code trains on the squared error. "
         rf"{_uniqueness(result)} ({meta.setting}.)"
     )
