@@ -2,14 +2,14 @@ r"""How many layers does the error reach, and does a network need the others?
 
 Residual Depth-muP networks at the settings published for them (Innocenti et al. 2025, arXiv:2505.13124): batch 64, activity
 learning rate .5 on the batch-mean energy, T = H steps. Errors and weight gradients against the distance from the output; then
-which layers learn, and test accuracy after training with the input-side layers frozen: by that inference, by inference in
-error coordinates, where depth does not slow it (how far from equilibrium it stops is measured), and by backpropagation. Real
-inference and training in torch. Claim: error-reach.
+which layers learn, and test accuracy after training with the input-side layers frozen: by that inference, by inference that
+reaches equilibrium (Gauss-Newton, which depth does not slow), and by backpropagation. Real inference and training in torch.
+Claim: error-reach.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -36,10 +36,9 @@ class Config:
     steps: int = field(default=900, metadata={"label": "iterations"})
     batch: int = 64
     weight_rate: float = 0.1
-    equilibrium_step: float = 0.1
-    equilibrium_steps: int = field(default=40, metadata={"label": "steps in error coordinates"})
+    tolerance: float = field(default=0.01, metadata={"label": "relative gradient norm at equilibrium"})
     equilibrium_trainable: tuple[int, ...] = field(
-        default=(5, 31), metadata={"label": "trained layers with them"}
+        default=(5, 31), metadata={"label": "trained layers at equilibrium"}
     )
     seeds: int = field(default=3, metadata={"label": "seeds"})
     seed: int = 0
@@ -82,10 +81,8 @@ def profile(config: Config, num_steps: int, rate: float) -> dict[str, Any]:
         ]
         moved[-1] = z[-1] - model.prediction(len(z) - 1, z[-2])
         errors = [float(torch.sqrt(torch.mean(e**2))) for e in moved]
-    at_start = [
-        *model.local_gradient(start)[:-1],
-        0.0,
-    ]  # of hidden layers rounding alone, the same where nothing moved
+    # of hidden layers rounding alone, the same where nothing moved
+    at_start = [*model.local_gradient(start)[:-1], torch.zeros(())]
     gradients = [
         float(torch.linalg.norm(g - h)) for g, h in zip(model.local_gradient(z), at_start, strict=True)
     ]
@@ -93,20 +90,18 @@ def profile(config: Config, num_steps: int, rate: float) -> dict[str, Any]:
 
 
 def inference(config: Config, rule: str) -> InferenceSettings:
-    """The published inference, or one in error coordinates, which starts close to equilibrium."""
+    """The published inference, or one that reaches equilibrium."""
     if rule == "equilibrium":
-        return InferenceSettings(
-            method="error", step=config.equilibrium_step, num_steps=config.equilibrium_steps
-        )
+        return InferenceSettings(method="gauss-newton", tolerance=config.tolerance, num_steps=30)
     return InferenceSettings(step=0.5, num_steps=config.trained_hidden, convention="batch-mean")
 
 
 def distance(model: PCN, batch: Data, settings: InferenceSettings) -> float:
-    """Largest relative distance over the layers from the weight gradient to that after ten times as many steps."""
-    steps = settings.num_steps or 0
+    """Largest relative distance over the layers from the weight gradient to that at a hundredth of the tolerance."""
+    strict = replace(settings, tolerance=(settings.tolerance or 0.0) / 100)
     here, there = (
-        model.local_gradient(infer(model, batch.x, batch.y, settings=settings, num_steps=n).activities)
-        for n in (steps, 10 * steps)
+        model.local_gradient(infer(model, batch.x, batch.y, settings=chosen).activities)
+        for chosen in (settings, strict)
     )
     return max(
         float(torch.linalg.norm(a - b) / torch.linalg.norm(b)) for a, b in zip(here, there, strict=True)

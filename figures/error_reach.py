@@ -21,7 +21,7 @@ SOURCE = "new"
 SIZE = (5.5, 4.2)
 RULES = {
     "bp": ("BP", plotting.COLOURS["bp"]),
-    "equilibrium": ("PC, error coordinates", plotting.COLOURS["newton"]),
+    "equilibrium": ("PC, equilibrium", plotting.COLOURS["newton"]),
     "pc": ("PC, $T = H$", plotting.COLOURS["pc"]),
 }
 MOVED = 0.1
@@ -127,7 +127,7 @@ def numbers(result: Result) -> dict[str, str | float]:
     found["layers"] = int(result["trainable"]["pc"][-1])
     found["learned"] = learned
     for key, column in (("start", 0), ("end", 1)):
-        found[f"distance-{key}"] = f"{100 * float(np.max(result['distance'][:, column])):.0f}"
+        found[f"distance-{key}"] = f"{100 * float(np.max(result['distance'][:, column])):.2g}"
     return found
 
 
@@ -150,9 +150,9 @@ def caption(result: Result, meta: Meta) -> str:
         rf"exceeds a percent of the output's number {reach}; beyond T layers it is exactly zero (not drawn), and in "
         rf"float64 so are errors too small to change an activity. (c) Relative change of the weights after {c['steps']} "
         rf"iterations of Adam at {c['weight_rate']:g} with {c['trained_hidden']} hidden layers: at the published settings "
-        rf"($T = H$, $\eta = 0.5$), with {c['equilibrium_steps']} steps in error coordinates (weight gradients within {n['distance-start']}% of those "
-        rf"after ten times as many at the start, but only within {n['distance-end']}% after training: training carries the network away from "
-        rf"where this inference reaches equilibrium) and under BP. Layers that changed by more than "
+        rf"($T = H$, $\eta = 0.5$), with Newton steps until the gradient norm of inference is {c['tolerance']:g} of its first (weight "
+        rf"gradients of every layer within {n['distance-start']}% of those at a hundredth of that before training, {n['distance-end']}% after it) and under "
+        rf"BP. Layers that changed by more than "
         rf"{100 * MOVED:g}%: {moved}. (d) Test accuracy when only the last layers learn, per cent: with all {n['layers']} layers "
         rf"{scores}; with the last {n['learned']}, those that PC moved at the published settings, {kept}; with the output layer "
         rf"alone {output}. ({meta.setting}; {c['seeds']} seed{'s' if c['seeds'] > 1 else ''}.)"
