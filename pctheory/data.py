@@ -94,7 +94,12 @@ class Data:
         for start in range(0, self.num_samples, block):
             rows = xp.concat((self.x[start : start + block, :], self.y[start : start + block, :]), axis=1)
             rows = rows if root is None else xp.concat((root, rows), axis=0)
-            root = xp.linalg.qr(rows, mode="reduced")[1]
+            # the standard's QR forms Q, too; numpy need not
+            root = (
+                np.linalg.qr(rows, mode="r")
+                if isinstance(rows, np.ndarray)
+                else xp.linalg.qr(rows, mode="reduced")[1]
+            )
         root = root * math.sqrt(columns / self.num_samples)  # moments are means over the rows
         return Data(root[:, :n_x], root[:, n_x:])
 
