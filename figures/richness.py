@@ -53,9 +53,8 @@ def numbers(result: Result) -> dict[str, str | float]:
         f"growth-{g:g}": f"{e / s:.3g}" for g, s, e in zip(result["gammas"], start, end, strict=True)
     }
     field = result["mean field"]["excess"]
-    for g, row, e in zip(result["gammas"], field, end, strict=True):
+    for g, row in zip(result["gammas"], field, strict=True):
         found[f"field-growth-{g:g}"] = f"{row[-1] / row[0]:.3g}"
-        found[f"field-ratio-{g:g}"] = f"{e / row[-1]:.2f}"
     exponent = np.polyfit(np.log(result["gammas"]), np.log(start), 1)[0] if len(start) > 1 else np.nan
     found["exponent"] = round(float(exponent), 2)
     best = np.nanargmin(np.where(np.isfinite(end), end, np.nan))

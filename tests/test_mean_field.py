@@ -216,3 +216,8 @@ def test_bad_input_is_refused(options, message):
     arguments = {"hidden": 2, "learning_rate": 0.1, "steps": 3, **options}
     with pytest.raises(ValueError, match=message):
         mean_field_training(problem(0), arguments.pop("hidden"), **arguments)
+
+
+def test_data_must_be_data():
+    with pytest.raises(TypeError, match="`data` must be a pctheory.Data"):
+        mean_field_training(([[1.0]], [[1.0]]), 1, learning_rate=0.1, steps=1)

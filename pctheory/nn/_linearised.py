@@ -231,9 +231,7 @@ class Linearised:
 
 
 def _inverse(precision: float | Tensor) -> float | Tensor:
-    if isinstance(precision, float):
-        return 1.0 / precision
-    if precision.shape[1] == 1:
+    if isinstance(precision, float) or precision.shape[1] == 1:
         return 1.0 / precision
     return torch.linalg.inv(precision)
 

@@ -42,8 +42,8 @@ def newton_krylov(problem: Problem, settings: InferenceSettings, trace: Trace) -
     require_standard(problem, settings.method)
     frame, state = problem.frame, problem.state
     limit = MAX_STEPS if settings.num_steps is None else settings.num_steps
-    smooth = frame.activation.kink is None
-    lin = Linearised(frame, state, trace, dense=not smooth or state.y.shape[1] <= DENSE_OUTPUTS)
+    kink = frame.activation.kink
+    lin = Linearised(frame, state, trace, dense=kink is not None or state.y.shape[1] <= DENSE_OUTPUTS)
     previous, idle, bend = math.inf, 0, False
     for step in range(limit + 1):
         local = _Local(frame, state)
@@ -65,13 +65,13 @@ def newton_krylov(problem: Problem, settings: InferenceSettings, trace: Trace) -
                 trace.message = "converged"
             return
         held: list[Tensor] | None = None
-        if frame.activation.kink is None:
+        if kink is None:
             lin.move(local.slopes, local.curvature)
             forcing = min(0.5, math.sqrt(norm / trace.reference)) if trace.reference else 0.5
             direction = _conjugate_gradients(local, lin, forcing)
             changes, fall = _error_changes(frame, local, direction), _dot(local.gradient, direction)
         else:
-            kinks = Kinks(lin, state.hidden, local.own, local.pulls, local.slopes, frame.activation.kink)
+            kinks = Kinks(lin, state.hidden, local.own, local.pulls, local.slopes, kink)
             lin.move(kinks.slopes, local.curvature)
             changes, held, fall = kinks.direction(bend=bend)
         _line_search(problem, lin, energy, changes, held, fall)
