@@ -20,14 +20,14 @@ export SOURCE_DATE_EPOCH = 0
 .DEFAULT_GOAL := help
 .SECONDARY:
 .DELETE_ON_ERROR:
-.PHONY: help env data figures test quick lint types paper notebooks reproduce claims clean
+.PHONY: help env data figures test quick lint types paper notebooks reproduce readme clean
 
 help:
 	@echo "make figures [FIG=id] [PROFILE=quick|cpu|full] [JOBS=n]   draw the figures into figures/out/index.html"
 	@echo "make test        the tests            make paper      the paper, from figures and generated numbers"
 	@echo "make quick       every figure, small  make notebooks  run the notebooks"
 	@echo "make reproduce   recompute the committed results of the profile cpu, then draw"
-	@echo "make data        fetch the real data  make claims     the table of claims in the README"
+	@echo "make data        fetch the real data  make readme     the drawing and the table in the README"
 	@echo "make lint        ruff and mypy        make clean      remove what can be regenerated"
 
 env: $(VENV)/.installed
@@ -78,7 +78,8 @@ reproduce: $(VENV)/.installed $(VENV)/.data
 	$(PY) -m experiments --profile cpu --jobs $(JOBS)
 	$(PY) -m figures --profile cpu --jobs $(JOBS)
 
-claims: $(VENV)/.installed
+readme: $(VENV)/.installed
+	$(PY) tests/architecture.py
 	$(PY) -m pctheory.claims readme
 
 clean:

@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from pctheory import Data, LinearPCN
-from pctheory.energy import weight_gradient
-from pctheory.equilibrium import equilibrium
+from pctheory.inference import equilibrium
+from pctheory.model import weight_gradient
 
 Gradient = tuple[np.ndarray, ...]
 
@@ -61,7 +61,7 @@ class SGD:
 
     def step(self, net: LinearPCN, gradient: Gradient) -> LinearPCN:
         """The network after one step."""
-        return net._with_weights(tuple(w - self.rate * g for w, g in zip(net.weights, gradient, strict=True)))
+        return net.with_weights(tuple(w - self.rate * g for w, g in zip(net.weights, gradient, strict=True)))
 
 
 class Adam:
@@ -84,7 +84,7 @@ class Adam:
             mean += 0.1 * (g - mean)
             square += 0.001 * (g * g - square)
             weights.append(w - (self.rate / first) * mean / (np.sqrt(square / second) + 1e-8))
-        return net._with_weights(tuple(weights))
+        return net.with_weights(tuple(weights))
 
 
 def train(

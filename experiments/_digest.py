@@ -2,8 +2,8 @@
 
 The code that counts is the syntax tree of the experiment's module and of the helper modules of this package that
 it imports, without comments, docstrings, formatting, `PROFILES`, `ANALOGUE` and the defaults of `Config` (their
-values count as settings). `pctheory` does not count: refactoring it must not throw results away; a test recomputes
-committed results instead.
+values count as settings). `pctheory` does not count, nor from which of its modules a name is imported: refactoring it must
+not throw results away; a test recomputes committed results instead.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def _siblings(tree: ast.Module, package: str) -> list[str]:
 def _syntax(node: object) -> object:
     """The syntax tree as plain lists, the same for every Python version: `ast.dump` prints new empty fields."""
     if isinstance(node, list):
-        return [_syntax(item) for item in node if not _is_docstring(item) and not _is_no_code(item)]
+        return [_syntax(item) for item in node if not any(ignored(item) for ignored in _IGNORED)]
     if not isinstance(node, ast.AST):
         return repr(node)
     fields = {name: value for name, value in ast.iter_fields(node) if name != "type_comment"}
@@ -83,6 +83,20 @@ def _is_no_code(node: object) -> bool:
         and isinstance(target, ast.Name)
         and target.id in _NO_CODE
     )
+
+
+def _is_library_import(node: object) -> bool:
+    """An import from `pctheory`, whatever the module."""
+    if isinstance(node, ast.Import):
+        return all(alias.name.partition(".")[0] == "pctheory" for alias in node.names)
+    return (
+        isinstance(node, ast.ImportFrom)
+        and node.level == 0
+        and (node.module or "").partition(".")[0] == "pctheory"
+    )
+
+
+_IGNORED = (_is_docstring, _is_no_code, _is_library_import)
 
 
 def digest(value: object) -> str:

@@ -8,7 +8,7 @@ import numpy as np
 
 from experiments._descent import SGD, bp_gradient, cosine, loss_of, pc_gradient, single, train
 from pctheory import Data, LinearPCN, equilibrium, rescaling
-from pctheory.parameterisation import learning_rate_scale
+from pctheory.model import learning_rate_scale
 
 
 def toy_data(inputs: int, samples: int, seed: int) -> Data:

@@ -13,7 +13,7 @@ import numpy as np
 
 from experiments._progress import Progress
 from pctheory import Data, EquilibratedEnergy, LinearPCN, MSELoss, rescaling
-from pctheory.flow import escape_time, gradient_flow, half_time
+from pctheory.dynamics import escape_time, gradient_flow, half_time
 
 OBJECTIVES = {"bp": MSELoss, "pc": EquilibratedEnergy}
 

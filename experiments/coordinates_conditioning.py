@@ -15,7 +15,7 @@ import numpy as np
 
 from experiments._progress import Progress
 from pctheory import Data, LinearPCN, condition_number, expected_rescaling, solve_inference
-from pctheory.solvers import SOLVERS
+from pctheory.inference import SOLVERS
 
 
 @dataclass(frozen=True)

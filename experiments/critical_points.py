@@ -13,7 +13,7 @@ import numpy as np
 
 from experiments._progress import Progress
 from pctheory import Data, EquilibratedEnergy, LinearPCN, MSELoss, landscape_slice
-from pctheory.saddles import KINDS, find_critical_points, infimum, non_strict_saddle
+from pctheory.landscape import KINDS, find_critical_points, infimum, non_strict_saddle
 
 SETTINGS: dict[str, dict[str, Any]] = {
     "realisable": {"widths": (3, 3, 2)},

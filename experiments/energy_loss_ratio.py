@@ -19,7 +19,7 @@ from experiments._descent import Adam, loss_of, pc_gradient, train
 from experiments._progress import Progress
 from pctheory import Data, LinearPCN, equilibrium, expected_rescaling, load_dataset, rescaling
 from pctheory.datasets import available_datasets
-from pctheory.parameterisation import learning_rate_scale
+from pctheory.model import learning_rate_scale
 
 CASES: dict[str, dict[str, Any]] = {
     "mupc": {"parameterisation": "mupc"},

@@ -12,10 +12,9 @@ import numpy as np
 
 from experiments._progress import Progress
 from pctheory import Data, LinearPCN, equilibrium, weight_gradient
-from pctheory.arrival import first_arrival, scheduled_inference, spiking_update
-from pctheory.credit import backprop_gradient
-from pctheory.energy import layer_energies
-from pctheory.inference import inference_start, relax
+from pctheory.inference import first_arrival, inference_start, relax, scheduled_inference, spiking_update
+from pctheory.learning import backprop_gradient
+from pctheory.model import layer_energies
 
 
 @dataclass(frozen=True)

@@ -13,11 +13,10 @@ import torch
 
 from experiments._progress import Progress
 from pctheory import Data, LinearPCN, feedforward, inference_rate, rescaling
-from pctheory.clamping import ClampedProblem
-from pctheory.credit import backprop_gradient, gradient_bounds, pc_gradient
-from pctheory.inference import finite_time_rescaling
+from pctheory.inference import ClampedProblem, finite_time_rescaling
+from pctheory.learning import backprop_gradient, gradient_bounds, pc_gradient
 from pctheory.nn import PCN
-from pctheory.nn.credit import Clamps, unrolled_gradient
+from pctheory.nn.through_inference import Clamps, unrolled_gradient
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ import torch
 
 from experiments._progress import Progress
 from pctheory.limits import forward_rms
-from pctheory.parameterisation import initial_weights, learning_rate_scale, multipliers, skip_pattern
+from pctheory.model import initial_weights, learning_rate_scale, multipliers, skip_pattern
 
 CASES: dict[str, dict[str, Any]] = {
     "mupc + skips": {"name": "mupc", "skips": True, "init": None},

@@ -14,8 +14,8 @@ import numpy as np
 
 from experiments._progress import Progress
 from pctheory import Data, LinearPCN, compare_gradients
-from pctheory.clamping import ClampedProblem
-from pctheory.credit import (
+from pctheory.inference import ClampedProblem
+from pctheory.learning import (
     CrossEntropy,
     equilibrium_propagation_gradient,
     implicit_gradient,

@@ -1,7 +1,7 @@
 r"""What does the spectrum of the inference Hessian look like, and which part of it is random-matrix theory?
 
 Innocenti et al. 2025 (arXiv:2505.13124), appendix: H = D + O of linear networks of width 128. Eigenvalues of one network
-each against the limiting densities of `pctheory.random_matrix`. Claim: hessian-spectra.
+each against the limiting densities of `pctheory.limits.random_matrix`. Claim: hessian-spectra.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 
 from experiments._progress import Progress
 from pctheory import LinearPCN, activity_hessian
-from pctheory.random_matrix import coupling_density, coupling_edge, diagonal_density, hessian_density
+from pctheory.limits import coupling_density, coupling_edge, diagonal_density, hessian_density
 
 CASES: dict[str, dict[str, Any]] = {
     "sp": {"parameterisation": "sp"},

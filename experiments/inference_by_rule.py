@@ -14,10 +14,9 @@ import numpy as np
 from experiments._images import images, pooled
 from experiments._progress import Progress
 from pctheory import Data, LinearPCN, activity_hessian, equilibrium, feedforward, loss
-from pctheory.clamping import ClampedProblem
-from pctheory.credit import LayerEnergies, backprop_gradient, local_gradient, pc_gradient, unrolled_gradient
-from pctheory.energy import layer_energies
-from pctheory.inference import finite_time_energy, inference_modes, relax
+from pctheory.inference import ClampedProblem, finite_time_energy, inference_modes, relax
+from pctheory.learning import LayerEnergies, backprop_gradient, local_gradient, pc_gradient, unrolled_gradient
+from pctheory.model import layer_energies
 
 RULES = ("local", "through", "pc", "bp")
 

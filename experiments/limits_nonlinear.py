@@ -22,8 +22,8 @@ from torch import Tensor
 from experiments._progress import Progress
 from pctheory import Data, load_dataset
 from pctheory.datasets import available_datasets
+from pctheory.model import learning_rate_scale
 from pctheory.nn import PCN, InferenceResult, infer
-from pctheory.parameterisation import learning_rate_scale
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import numpy as np
 
 from experiments._progress import Progress
 from pctheory import Data, EquilibratedEnergy, LinearPCN, MSELoss, NegativeLogLikelihood, WeightDecay
-from pctheory.flow import gradient_flow
+from pctheory.dynamics import gradient_flow
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ import torch
 
 from experiments._progress import Progress
 from pctheory import Data, EquilibratedEnergy, LinearPCN, MSELoss
-from pctheory.flow import half_time
+from pctheory.dynamics import half_time
 from pctheory.landscape import extreme_eigenvalues, landscape_slice
 from pctheory.nn import PCN, InferenceSettings, TrainingSettings, train
 

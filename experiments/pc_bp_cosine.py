@@ -18,7 +18,7 @@ from experiments._descent import Adam, bp_gradient, cosine, pc_gradient, single,
 from experiments._progress import Progress
 from pctheory import Data, LinearPCN, expected_rescaling, load_dataset, rescaling
 from pctheory.datasets import available_datasets
-from pctheory.parameterisation import learning_rate_scale
+from pctheory.model import learning_rate_scale
 
 SCALINGS = ("table", "none")
 """Adam's rate times the factor of the parameterisation, and as it is."""

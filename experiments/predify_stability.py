@@ -12,7 +12,7 @@ import numpy as np
 
 from experiments._progress import Progress
 from pctheory import LinearPCN
-from pctheory.predify import Predify, chain_multiplier, chain_speed
+from pctheory.related import Predify, chain_multiplier, chain_speed
 
 
 @dataclass(frozen=True)

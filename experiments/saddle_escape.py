@@ -22,8 +22,8 @@ from experiments._escape import EscapeSettings, over_seeds, recorded
 from experiments._progress import Progress
 from pctheory import Data, load_dataset
 from pctheory.datasets import available_datasets
+from pctheory.model import initial_weights
 from pctheory.nn import PCN, InferenceSettings, TrainingSettings, infer, train
-from pctheory.parameterisation import initial_weights
 
 RUNS = ("bp", "pc", "bp-published")
 RANKS = (0, 1, 2)

@@ -14,7 +14,7 @@ import numpy as np
 from experiments._progress import Progress
 from experiments._toy import PUBLISHED_START, chain, descent, vector
 from pctheory import Data, LinearPCN
-from pctheory.directions import cosines, nearest_solution, update_directions
+from pctheory.trust_region import cosines, nearest_solution, update_directions
 
 RULES = {"trust-region": "trust-region-newton", "pc": "pc", "bp": "gd"}
 

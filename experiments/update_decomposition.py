@@ -13,7 +13,7 @@ import numpy as np
 
 from experiments._progress import Progress
 from pctheory import Data, EquilibratedEnergy, LinearPCN, MSELoss, rescaling
-from pctheory.directions import cosines, norms, update_directions
+from pctheory.trust_region import cosines, norms, update_directions
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from experiments import coordinates_conditioning
 from experiments._result import Result
 from experiments._store import Meta
 from pctheory import plotting
-from pctheory.plotting.style import CYCLE
+from pctheory.plotting.theme import CYCLE
 
 EXPERIMENT = coordinates_conditioning
 TITLE = "The cost of inference belongs to its coordinates"

@@ -5,27 +5,69 @@ local rules. For linear networks the equilibrium, its energy, their gradients an
 computes them, derives them (`pctheory.symbolic`) and checks them by real inference and training (`pctheory.nn`).
 """
 
-from .block_tridiagonal import BlockTridiagonal
-from .clamping import clamped_equilibrium
-from .credit import compare_gradients
-from .data import Data
-from .datasets import load_dataset
-from .directions import nearest_solution, update_directions
-from .energy import activity_gradient, activity_hessian, energy, feedforward, loss, weight_gradient
-from .equilibrium import Equilibrium, equilibrium, rescaling
-from .flow import gradient_descent, gradient_flow, imbalance
-from .inference import condition_number, finite_time_energy, inference_rate, relax
-from .landscape import extreme_eigenvalues, landscape_slice, origin_hessian
-from .limits import expected_rescaling
-from .mean_field import mean_field_training
-from .network import LinearPCN
-from .objectives import EquilibratedEnergy, MSELoss, NegativeLogLikelihood, WeightDecay
-from .saddles import classify_critical_point, escape_direction, find_critical_points
-from .solvers import solve_inference
-from .tradeoff import tradeoff_curve
-from .trust_region import trust_region_step
+import importlib
+from importlib import metadata
+from types import ModuleType
 
-__version__ = "0.1.0"
+from .datasets import load_dataset
+from .dynamics import gradient_descent, gradient_flow, imbalance
+from .inference import (
+    Equilibrium,
+    clamped_equilibrium,
+    condition_number,
+    equilibrium,
+    finite_time_energy,
+    inference_rate,
+    relax,
+    rescaling,
+    solve_inference,
+)
+from .landscape import (
+    EquilibratedEnergy,
+    MSELoss,
+    NegativeLogLikelihood,
+    WeightDecay,
+    classify_critical_point,
+    escape_direction,
+    extreme_eigenvalues,
+    find_critical_points,
+    landscape_slice,
+    origin_hessian,
+)
+from .learning import compare_gradients, tradeoff_curve
+from .limits import expected_rescaling, mean_field_training
+from .linalg import BlockTridiagonal
+from .model import (
+    Data,
+    LinearPCN,
+    activity_gradient,
+    activity_hessian,
+    energy,
+    feedforward,
+    loss,
+    weight_gradient,
+)
+from .trust_region import nearest_solution, trust_region_step, update_directions
+
+__version__ = metadata.version("pctheory")
+
+_PACKAGES = (
+    "claims",
+    "datasets",
+    "dynamics",
+    "inference",
+    "landscape",
+    "learning",
+    "limits",
+    "linalg",
+    "model",
+    "nn",
+    "plotting",
+    "related",
+    "symbolic",
+    "trust_region",
+)
+"""Each is there after `import pctheory`; those that need torch, sympy or matplotlib are loaded when first named."""
 
 __all__ = [
     "BlockTridiagonal",
@@ -68,3 +110,13 @@ __all__ = [
     "update_directions",
     "weight_gradient",
 ]
+
+
+def __getattr__(name: str) -> ModuleType:
+    if name in _PACKAGES:
+        return importlib.import_module(f".{name}", __name__)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, *_PACKAGES, "__version__"])

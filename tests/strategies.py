@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from pctheory import Data, LinearPCN
-from pctheory.parameterisation import PARAMETERISATIONS
+from pctheory.model import PARAMETERISATIONS
 
 seeds = st.integers(0, 2**32 - 1)
 

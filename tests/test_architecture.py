@@ -1,137 +1,24 @@
 """Arrows point one way: the imports of the package, read from its source."""
 
 import ast
+import importlib
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
+from architecture import IMPORTS, PACKAGE, README, ROOT, drawing, floors, imports_of, rewritten
 
-ROOT = Path(__file__).parent.parent
-PACKAGE = ROOT / "pctheory"
+import pctheory
 
-# what a module may import from the package; private helpers may be imported everywhere
-ALLOWED = {
-    "_check": set(),
-    "parameterisation": set(),
-    "precision": set(),
-    "_block_kernels": set(),
-    "_block_spectrum": {"block_tridiagonal"},  # for the type of a matrix only
-    "block_tridiagonal": set(),
-    "data": {"network"},  # for the type of a teacher only
-    "datasets": {"data"},
-    "network": {"parameterisation", "precision"},
-    "energy": {"block_tridiagonal", "data", "network"},
-    "equilibrium": {"data", "energy", "network"},
-    "objectives": {"block_tridiagonal", "data", "energy", "equilibrium", "network"},
-    "landscape": {"data", "energy", "equilibrium", "network", "objectives", "parameterisation"},
-    "flow": {"data", "energy", "equilibrium", "network", "objectives"},
-    "saddles": {"data", "energy", "equilibrium", "flow", "landscape", "network", "objectives"},
-    "trust_region": {"data", "energy", "equilibrium", "error_coordinates", "network"},
-    "directions": {
-        "data",
-        "energy",
-        "equilibrium",
-        "inference",
-        "network",
-        "objectives",
-        "trust_region",
-    },
-    "error_coordinates": {"data", "energy", "equilibrium", "network"},
-    "curvature": {"energy", "equilibrium", "network"},
-    "inference": {
-        "block_tridiagonal",
-        "curvature",
-        "data",
-        "energy",
-        "equilibrium",
-        "error_coordinates",
-        "network",
-    },
-    "arrival": {"data", "energy", "inference", "network"},
-    "solvers": {"data", "energy", "equilibrium", "error_coordinates", "inference", "network"},
-    "limits": {"data", "energy", "equilibrium", "network", "parameterisation", "precision"},
-    "mean_field": {"data", "parameterisation", "precision"},
-    "random_matrix": {"limits", "parameterisation"},
-    "clamping": {"block_tridiagonal", "energy", "network", "precision"},
-    "credit": {
-        "arrival",
-        "clamping",
-        "data",
-        "energy",
-        "equilibrium",
-        "error_coordinates",
-        "inference",
-        "network",
-    },
-    "tradeoff": {"data"},
-    "predify": {"network"},
-    "claims": set(),
-    "symbolic": set(),
-    "nn": {"network", "data", "parameterisation", "precision"},
-    "plotting": {"block_tridiagonal"},
-}
-HEAVY = {
-    "torch": {"nn"},
-    "sympy": {"symbolic"},
-    "matplotlib": {"plotting"},
-    "seaborn": {"plotting"},
-}
+HEAVY = {"torch": {"nn"}, "sympy": {"symbolic"}, "matplotlib": {"plotting"}, "seaborn": {"plotting"}}
 
 
 def modules():
-    return sorted(p for p in PACKAGE.rglob("*.py") if p != PACKAGE / "__init__.py")
+    return sorted(p for p in PACKAGE.rglob("*.py") if p.parent != PACKAGE)
 
 
-def room(path):
-    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
-
-
-def imports(path):
-    """(top-level names, rooms of pctheory) that a file imports anywhere, type-checking blocks included."""
-    outside, inside = set(), set()
-    depth = len(path.relative_to(PACKAGE).parts)
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            for alias in node.names:
-                parts = alias.name.split(".")
-                (inside.add(parts[1]) if parts[0] == "pctheory" and len(parts) > 1 else outside.add(parts[0]))
-        elif isinstance(node, ast.ImportFrom):
-            parts = (node.module or "").split(".")
-            if node.level == 0 and parts[0] != "pctheory":
-                outside.add(parts[0])
-            elif node.level == 0 or node.level == depth:
-                names = parts[1:] if node.level == 0 else [p for p in parts if p]
-                inside.update([names[0]] if names else [alias.name for alias in node.names])
-    return outside, inside
-
-
-@pytest.mark.parametrize("path", modules(), ids=lambda p: str(p.relative_to(PACKAGE)))
-def test_imports_point_one_way(path):
-    _, inside = imports(path)
-    home = room(path)
-    assert home in ALLOWED, (
-        f"{home} has no place in the layout: add it to ALLOWED and to the README's picture"
-    )
-    private = {name for name in inside if name.startswith("_")}
-    assert inside - private - {home} <= ALLOWED[home]
-    if home in ("symbolic", "block_tridiagonal") and home == "symbolic":
-        assert not inside - {home}
-
-
-@pytest.mark.parametrize("path", modules(), ids=lambda p: str(p.relative_to(PACKAGE)))
-def test_heavy_libraries_live_in_one_room_each(path):
-    outside, _ = imports(path)
-    for library, rooms in HEAVY.items():
-        assert library not in outside or room(path) in rooms, f"{library} is imported outside {rooms}"
-
-
-@pytest.mark.parametrize("folder", ["pctheory", "figures"])
-def test_nothing_imports_upwards(folder):
-    for path in (ROOT / folder).rglob("*.py"):
-        outside = imports(path)[0] if folder == "pctheory" else top_names(path)
-        above = {"experiments", "figures", "tests"} if folder == "pctheory" else {"tests"}
-        assert not outside & above, path
+def package_of(path):
+    return path.relative_to(PACKAGE).parts[0]
 
 
 def top_names(path):
@@ -142,6 +29,99 @@ def top_names(path):
         elif isinstance(node, ast.ImportFrom) and node.level == 0:
             names.add((node.module or "").split(".")[0])
     return names
+
+
+@pytest.mark.parametrize("package", IMPORTS)
+def test_a_package_imports_exactly_what_the_table_says(package):
+    found = set().union(*(imports_of(p) for p in modules() if package_of(p) == package))
+    assert found - {package, "_check"} == IMPORTS[package]
+
+
+def test_every_module_belongs_to_a_package_of_the_table():
+    assert {package_of(p) for p in modules()} == set(IMPORTS)
+    assert {p.name for p in PACKAGE.glob("*.py")} == {"__init__.py", "_check.py"}
+
+
+def test_no_package_stands_below_what_it_imports():
+    level = {package: n for n, names in enumerate(floors()) for package in names}
+    assert all(level[below] < level[package] for package in IMPORTS for below in IMPORTS[package])
+
+
+def test_the_modules_of_a_package_import_each_other_in_no_circle():
+    for package in IMPORTS:
+        graph = {
+            p.stem: siblings(p) for p in modules() if p.parent == PACKAGE / package and p.stem != "__init__"
+        }
+        while graph:
+            ready = {name for name, below in graph.items() if not below & graph.keys()}
+            assert ready, f"{package}: {sorted(graph)} import each other in a circle"
+            graph = {name: below for name, below in graph.items() if name not in ready}
+
+
+def siblings(path):
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.level == 1:
+            found.update([node.module.split(".")[0]] if node.module else [a.name for a in node.names])
+    return found
+
+
+def test_the_drawing_in_the_readme_is_that_of_the_table():
+    text = README.read_text()
+    assert rewritten(text) == text, "run `make readme`"
+    assert drawing() in text
+
+
+def test_no_private_name_crosses_a_package():
+    for path in modules():
+        for node in ast.walk(ast.parse(path.read_text())):
+            if (
+                isinstance(node, ast.ImportFrom)
+                and node.level > 1
+                and len(path.relative_to(PACKAGE).parts) == 2
+            ):
+                names = [*(node.module or "").split("."), *(alias.name for alias in node.names)]
+                private = [name for name in names if name.startswith("_") and name != "_check"]
+                assert not private, f"{path}: {private}"
+
+
+@pytest.mark.parametrize("package", IMPORTS)
+def test_no_module_hides_behind_a_name_of_its_package(package):
+    """A submodule that shares its name with something the package exports could not be reached."""
+    face = importlib.import_module(f"pctheory.{package}")
+    exported = set(face.__all__) - {package}
+    names = {p.stem for p in (PACKAGE / package).iterdir() if p.suffix == ".py" or p.is_dir()}
+    assert not names & exported
+    assert not set(pctheory.__all__) & set(IMPORTS)
+
+
+def test_the_package_shows_its_public_names_and_no_others():
+    assert set(dir(pctheory)) == {*pctheory.__all__, *IMPORTS, "__version__"}
+    assert all(getattr(pctheory, name) is not None for name in dir(pctheory))
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        _ = pctheory.nonsense
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_heavy_libraries_live_in_one_package_each(path):
+    outside = top_names(path)
+    for library, packages in HEAVY.items():
+        assert library not in outside or package_of(path) in packages, (
+            f"{library} is imported outside {packages}"
+        )
+
+
+@pytest.mark.parametrize(
+    ("folder", "above"),
+    [
+        ("pctheory", {"experiments", "figures", "tests"}),
+        ("experiments", {"figures", "tests"}),
+        ("figures", {"tests"}),
+    ],
+)
+def test_nothing_imports_upwards(folder, above):
+    for path in (ROOT / folder).rglob("*.py"):
+        assert not top_names(path) & above, path
 
 
 def test_importing_the_package_loads_nothing_heavy():

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from strategies import seeds
 from tolerances import EPS, assert_close
 
-from pctheory.block_tridiagonal import BlockTridiagonal
+from pctheory.linalg import BlockTridiagonal
 
 
 def dense(diagonal, lower):

@@ -97,7 +97,9 @@ def test_the_table_in_the_readme_is_current():
 
 
 def toy(name, roads=("numerical",)):
-    return Claim(name, "A toy", "$1 = 1$", "None.", "this work", roads, "pctheory.energy", ("toy-figure",))
+    return Claim(
+        name, "A toy", "$1 = 1$", "None.", "this work", roads, "pctheory.model.definitions", ("toy-figure",)
+    )
 
 
 def checkout(folder, **files):
@@ -279,7 +281,7 @@ def test_a_row_of_the_readme_links_the_module_the_tests_and_the_figures(tmp_path
     tests = checkout(tmp_path, test_toys="@pytest.mark.claim('good')\ndef test_good(): ...\n")
     block = readme_block(catalogue, find_tests(tests))
     assert block.splitlines()[-1] == (
-        "| `good`<br>A toy | [energy](pctheory/energy.py) | [toys](tests/test_toys.py) "
+        "| `good`<br>A toy | [model.definitions](pctheory/model/definitions.py) | [toys](tests/test_toys.py) "
         "| [toy-figure](figures/toy_figure.py) |"
     )
 

@@ -13,7 +13,7 @@ from strategies import networks, problems, seeds
 from tolerances import assert_close
 
 from pctheory import LinearPCN, equilibrium
-from pctheory.clamping import ClampedProblem, clamped_equilibrium
+from pctheory.inference import ClampedProblem, clamped_equilibrium
 
 
 def full_least_squares(net):

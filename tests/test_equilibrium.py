@@ -22,13 +22,8 @@ from pctheory import (
     rescaling,
     weight_gradient,
 )
-from pctheory.equilibrium import (
-    gradient_decomposition,
-    input_products,
-    noise_covariances,
-    output_products,
-)
-from pctheory.parameterisation import PARAMETERISATIONS
+from pctheory.inference import gradient_decomposition, input_products, noise_covariances, output_products
+from pctheory.model import PARAMETERISATIONS
 
 METHODS = ["auto", "sweep", "elimination"]
 

@@ -12,9 +12,8 @@ from experiments._progress import Progress
 from experiments._result import Result
 from experiments._store import Meta
 from pctheory import LinearPCN, inference_rate, plotting
-from pctheory.limits import isometric_condition_number
+from pctheory.limits import isometric_condition_number, marchenko_pastur
 from pctheory.nn import PCN, infer
-from pctheory.random_matrix import marchenko_pastur
 
 NAMES = (
     "conditioning_init",

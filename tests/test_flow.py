@@ -13,7 +13,7 @@ from strategies import problems, seeds
 from tolerances import assert_close
 
 from pctheory import Data, LinearPCN, equilibrium, rescaling
-from pctheory.flow import (
+from pctheory.dynamics import (
     escape_time,
     gradient_descent,
     gradient_flow,
@@ -21,7 +21,7 @@ from pctheory.flow import (
     imbalance,
     imbalance_rate,
 )
-from pctheory.objectives import EquilibratedEnergy, MSELoss, NegativeLogLikelihood, WeightDecay
+from pctheory.landscape import EquilibratedEnergy, MSELoss, NegativeLogLikelihood, WeightDecay
 
 TOY = Data([[1.0]], [[-1.0]])
 

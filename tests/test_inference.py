@@ -25,33 +25,30 @@ from pctheory import (
     rescaling,
     weight_gradient,
 )
-from pctheory.arrival import (
-    delayed_multipliers,
-    first_arrival,
-    scheduled_inference,
-    spiking_precision,
-    spiking_update,
-)
-from pctheory.energy import layer_energies, prediction_errors
-from pctheory.equilibrium import output_products
-from pctheory.error_coordinates import (
+from pctheory.inference import (
+    SOLVERS,
     activities_from_errors,
+    condition_number,
+    delayed_multipliers,
     error_eigenvalues,
     error_energy,
     error_gradient,
     error_hessian,
-)
-from pctheory.inference import (
-    condition_number,
     finite_time_energy,
     finite_time_rescaling,
+    first_arrival,
     inference_modes,
     inference_rate,
     inference_start,
+    output_products,
     relax,
+    scheduled_inference,
+    solve_inference,
+    spiking_precision,
+    spiking_update,
 )
 from pctheory.limits import isometric_condition_number, isometric_eigenvalues
-from pctheory.solvers import SOLVERS, solve_inference
+from pctheory.model import layer_energies, prediction_errors
 
 
 def hidden(activities):

@@ -12,16 +12,19 @@ from strategies import problems, random_precision, seeds
 from tolerances import assert_close
 
 from pctheory import Data, LinearPCN, rescaling
-from pctheory.equilibrium import input_products, noise_covariances
+from pctheory.inference import input_products, noise_covariances
 from pctheory.landscape import (
+    EquilibratedEnergy,
+    MSELoss,
+    NegativeLogLikelihood,
+    WeightDecay,
     extreme_eigenvalues,
     gauss_newton_hessian,
     landscape_slice,
     origin_hessian,
     zero_rank_hessian,
 )
-from pctheory.objectives import EquilibratedEnergy, MSELoss, NegativeLogLikelihood, WeightDecay
-from pctheory.parameterisation import PARAMETERISATIONS
+from pctheory.model import PARAMETERISATIONS
 
 OBJECTIVES = [MSELoss, EquilibratedEnergy, NegativeLogLikelihood]
 

@@ -19,18 +19,20 @@ from pctheory import (
     rescaling,
     weight_gradient,
 )
-from pctheory.equilibrium import gradient_decomposition
-from pctheory.inference import condition_number
-from pctheory.limits import entry_variances, expected_rescaling, forward_rms, isometric_condition_number
-from pctheory.parameterisation import PARAMETERISATIONS, initial_weights
-from pctheory.random_matrix import (
+from pctheory.inference import condition_number, gradient_decomposition
+from pctheory.limits import (
     coupling_density,
     coupling_edge,
     diagonal_density,
+    entry_variances,
+    expected_rescaling,
+    forward_rms,
     hessian_density,
+    isometric_condition_number,
     marchenko_pastur,
     marchenko_pastur_edges,
 )
+from pctheory.model import PARAMETERISATIONS, initial_weights
 
 CASES = [
     (name, skips, init)

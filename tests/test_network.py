@@ -7,12 +7,7 @@ from hypothesis import given
 from strategies import networks
 
 from pctheory import LinearPCN
-from pctheory.parameterisation import (
-    PARAMETERISATIONS,
-    initial_weights,
-    learning_rate_scale,
-    multipliers,
-)
+from pctheory.model import PARAMETERISATIONS, initial_weights, learning_rate_scale, multipliers
 
 
 @given(networks())

@@ -15,7 +15,8 @@ from strategies import random_precision, seeds
 from torch.nn.functional import conv2d, gelu, log_softmax
 
 import pctheory
-from pctheory import Data, LinearPCN, parameterisation
+from pctheory import Data, LinearPCN
+from pctheory.model import parameterisation
 from pctheory.nn import (
     PCN,
     Convolution,
@@ -27,7 +28,7 @@ from pctheory.nn import (
     infer,
     train,
 )
-from pctheory.nn.credit import Clamps, unrolled_gradient
+from pctheory.nn.through_inference import Clamps, unrolled_gradient
 
 EPS = float(np.finfo(np.float64).eps)
 PHI = {"linear": lambda z: z, "tanh": torch.tanh, "relu": torch.relu, "gelu": gelu}

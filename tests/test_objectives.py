@@ -11,8 +11,8 @@ from strategies import networks, problems, seeds
 from tolerances import EPS, assert_close
 
 from pctheory import Data, LinearPCN, equilibrium, loss, rescaling, weight_gradient
-from pctheory.equilibrium import gradient_decomposition
-from pctheory.objectives import EquilibratedEnergy, MSELoss, NegativeLogLikelihood, WeightDecay
+from pctheory.inference import gradient_decomposition
+from pctheory.landscape import EquilibratedEnergy, MSELoss, NegativeLogLikelihood, WeightDecay
 
 OBJECTIVES = {
     "loss": MSELoss,
@@ -232,7 +232,7 @@ def test_stacks_of_networks_have_the_values_of_their_members(name, problem, seed
     objective = OBJECTIVES[name](data)
     rng = np.random.default_rng(seed)
     stack = tuple(rng.standard_normal((2, 3, *w.shape)) for w in net.weights)
-    values = objective._values(net._with_weights(stack))
+    values = objective._values(net.with_weights(stack))
     assert values.shape == (2, 3)
     for i in range(2):
         for j in range(3):

@@ -97,7 +97,14 @@ def test_mathematics_is_balanced():
 
 def toy():
     claim = Claim(
-        "toy-claim", r"A toy & $\mu$", "$1$", "None.", "this work", ("symbolic",), "pctheory.energy", ("toy",)
+        "toy-claim",
+        r"A toy & $\mu$",
+        "$1$",
+        "None.",
+        "this work",
+        ("symbolic",),
+        "pctheory.model.definitions",
+        ("toy",),
     )
     return Catalogue({"Toys": (claim,)})
 

@@ -11,7 +11,7 @@ from strategies import seeds
 from tolerances import assert_close
 
 from pctheory import LinearPCN, activity_gradient
-from pctheory.predify import Predify, chain_is_stable, chain_multiplier, chain_speed
+from pctheory.related import Predify, chain_is_stable, chain_multiplier, chain_speed
 
 
 @st.composite

@@ -10,13 +10,16 @@ from strategies import random_precision, seeds
 from tolerances import assert_close
 
 from pctheory import Data, LinearPCN, equilibrium
-from pctheory.equilibrium import input_products
-from pctheory.flow import gradient_flow
-from pctheory.landscape import extreme_eigenvalues
-from pctheory.objectives import EquilibratedEnergy, MSELoss, NegativeLogLikelihood, WeightDecay
-from pctheory.saddles import (
+from pctheory.dynamics import gradient_flow
+from pctheory.inference import input_products
+from pctheory.landscape import (
+    EquilibratedEnergy,
+    MSELoss,
+    NegativeLogLikelihood,
+    WeightDecay,
     classify_critical_point,
     escape_direction,
+    extreme_eigenvalues,
     find_critical_points,
     infimum,
     non_strict_saddle,

@@ -9,7 +9,7 @@ from strategies import seeds
 from tolerances import EPS, assert_close
 
 from pctheory import Data
-from pctheory.tradeoff import tradeoff_curve
+from pctheory.learning import tradeoff_curve
 
 
 @st.composite

@@ -8,20 +8,21 @@ from hypothesis import strategies as st
 from scipy.optimize import NonlinearConstraint, minimize
 
 from pctheory import Data, LinearPCN, activity_hessian, equilibrium, feedforward, weight_gradient
-from pctheory.directions import (
+from pctheory.inference import gradient_decomposition, output_products, relax, rescaling
+from pctheory.landscape import EquilibratedEnergy, MSELoss
+from pctheory.nn import PCN, infer
+from pctheory.trust_region import (
     DIRECTIONS,
-    _follow,
     cosines,
     gauss_newton_matrix,
+    implied_radius,
     nearest_solution,
     norms,
+    quadratic_model,
+    trust_region_step,
     update_directions,
 )
-from pctheory.equilibrium import gradient_decomposition, output_products, rescaling
-from pctheory.inference import relax
-from pctheory.nn import PCN, infer
-from pctheory.objectives import EquilibratedEnergy, MSELoss
-from pctheory.trust_region import implied_radius, quadratic_model, trust_region_step
+from pctheory.trust_region.directions import _follow
 from tests import oracles
 from tests.strategies import problems, seeds
 from tests.tolerances import EPS, assert_close, bound

@@ -14,7 +14,7 @@ import torch
 
 from experiments.benchmarks._timing import medians
 from pctheory import Data, LinearPCN, activity_hessian, equilibrium
-from pctheory.energy import activity_linear_term
+from pctheory.model import activity_linear_term
 
 SHAPES = ((128, 32), (512, 16), (1024, 16))
 BATCH, INPUTS, OUTPUTS = 64, 784, 10

@@ -14,7 +14,7 @@ import torch
 
 from experiments.benchmarks._timing import medians
 from pctheory import Data, EquilibratedEnergy, LinearPCN, MSELoss
-from pctheory.equilibrium import equilibrium
+from pctheory.inference import equilibrium
 
 SHAPES = {
     "784-256-256-10": (784, 256, 256, 10),

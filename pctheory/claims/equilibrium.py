@@ -15,7 +15,7 @@ CLAIMS = (
         _SETTING,
         _SAD + " (setting); Innocenti et al. 2026 and this work (closed form)",
         _ALL,
-        "pctheory.equilibrium",
+        "pctheory.inference.equilibria",
         ("inference-landscape", "equilibrium-energy"),
     ),
     Claim(
@@ -26,7 +26,7 @@ CLAIMS = (
         _SETTING,
         _SAD + ", Theorem 1",
         _ALL,
-        "pctheory.equilibrium",
+        "pctheory.inference.equilibria",
         ("equilibrium-energy",),
     ),
     Claim(
@@ -37,7 +37,7 @@ CLAIMS = (
         _SETTING,
         _SAD + ", proof of Theorem 1",
         ("symbolic", "numerical"),
-        "pctheory.equilibrium",
+        "pctheory.inference.equilibria",
         (),
     ),
     Claim(
@@ -48,7 +48,7 @@ CLAIMS = (
         _SETTING + " The activities are at equilibrium.",
         _SAD,
         _ALL,
-        "pctheory.energy",
+        "pctheory.model.definitions",
         (),
     ),
     Claim(
@@ -60,7 +60,7 @@ CLAIMS = (
         _SETTING,
         "this work",
         ("symbolic", "numerical"),
-        "pctheory.equilibrium",
+        "pctheory.inference.equilibria",
         (),
     ),
     Claim(
@@ -71,7 +71,7 @@ CLAIMS = (
         _SETTING,
         "Innocenti et al. 2025",
         _ALL,
-        "pctheory.energy",
+        "pctheory.model.definitions",
         ("inference-landscape",),
     ),
     Claim(
@@ -81,7 +81,7 @@ CLAIMS = (
         _SETTING,
         "this work",
         ("symbolic", "numerical"),
-        "pctheory.equilibrium",
+        "pctheory.inference.equilibria",
     ),
     Claim(
         "posterior",
@@ -90,7 +90,7 @@ CLAIMS = (
         _SETTING,
         "Innocenti et al. 2025 (implicit); this work",
         ("symbolic", "numerical"),
-        "pctheory.block_tridiagonal",
+        "pctheory.linalg.block_tridiagonal",
     ),
     Claim(
         "error-coordinates",
@@ -101,7 +101,7 @@ CLAIMS = (
         "Linear network, unit precisions.",
         "Goemaere et al. 2025 (coordinates); this work (spectrum)",
         ("symbolic", "numerical", "empirical"),
-        "pctheory.equilibrium",
+        "pctheory.inference.equilibria",
     ),
     Claim(
         "data-compression",
@@ -111,6 +111,6 @@ CLAIMS = (
         "Linear network, quadratic energy.",
         "this work",
         ("symbolic", "numerical"),
-        "pctheory.data",
+        "pctheory.model.data",
     ),
 )

@@ -17,7 +17,7 @@ CLAIMS = (
         _DESCENT,
         "classical",
         ("symbolic", "numerical", "empirical"),
-        "pctheory.inference",
+        "pctheory.inference.dynamics",
         ("inference-landscape", "coordinates-conditioning", "inference-budget"),
     ),
     Claim(
@@ -30,7 +30,7 @@ CLAIMS = (
         _DESCENT + " Inference starts from the feedforward pass.",
         "this work",
         ("symbolic", "numerical", "empirical"),
-        "pctheory.inference",
+        "pctheory.inference.dynamics",
         ("tr-inference-time", "finite-time-inference"),
     ),
     Claim(
@@ -42,7 +42,7 @@ CLAIMS = (
         "Orthogonal square maps, unit precisions.",
         "this work",
         ("symbolic", "numerical"),
-        "pctheory.limits",
+        "pctheory.limits.initialisation",
         ("conditioning-init",),
     ),
     Claim(
@@ -54,7 +54,7 @@ CLAIMS = (
         _DESCENT + " Inference starts from the feedforward pass.",
         _QI + " (observation); this work (exact form)",
         ("symbolic", "numerical", "empirical"),
-        "pctheory.arrival",
+        "pctheory.inference.arrival",
         ("error-arrival",),
     ),
     Claim(
@@ -66,7 +66,7 @@ CLAIMS = (
         "Linear network; unit precisions for the second statement.",
         "Whittington and Bogacz 2017; " + _QI,
         ("symbolic", "numerical", "empirical"),
-        "pctheory.arrival",
+        "pctheory.inference.arrival",
         ("error-arrival",),
     ),
     Claim(
@@ -78,7 +78,7 @@ CLAIMS = (
         r"Linear network; every error is $d$ steps old.",
         "this work ($d = 1$ from the classical analysis of delayed maps)",
         ("symbolic", "numerical"),
-        "pctheory.arrival",
+        "pctheory.inference.arrival",
     ),
     Claim(
         "error-reach",
@@ -90,7 +90,7 @@ CLAIMS = (
         r"Feedforward start, small $gT$; maps $I + O(L^{-1/2})$.",
         "this work (measured)",
         ("numerical", "empirical"),
-        "pctheory.arrival",
+        "pctheory.inference.arrival",
         ("error-reach", "mupc-128"),
     ),
 )

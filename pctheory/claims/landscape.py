@@ -20,7 +20,7 @@ CLAIMS = (
         _LINEAR + " The last part: a positively homogeneous activation.",
         "this work",
         _ALL,
-        "pctheory.flow",
+        "pctheory.dynamics.flow",
         ("balance-law",),
     ),
     Claim(
@@ -32,7 +32,7 @@ CLAIMS = (
         _ENDS,
         "this work",
         _ALL,
-        "pctheory.saddles",
+        "pctheory.landscape",
         ("critical-points",),
     ),
     Claim(
@@ -47,7 +47,7 @@ CLAIMS = (
         + _SAD
         + ". (c) also stands in a public Lean 4 formalisation (MeTTapedia)",
         _ALL,
-        "pctheory.saddles",
+        "pctheory.landscape",
         ("critical-points",),
     ),
     Claim(
@@ -109,7 +109,7 @@ CLAIMS = (
         _ENDS,
         "this work",
         _ALL,
-        "pctheory.saddles",
+        "pctheory.landscape",
         ("no-minimiser",),
     ),
     Claim(
@@ -121,7 +121,7 @@ CLAIMS = (
         "Chain of depth $L > 2$, second moments 1 in the measured times, initial weights $\\varepsilon$.",
         "this work (measured)",
         ("numerical", "empirical"),
-        "pctheory.flow",
+        "pctheory.dynamics.flow",
         ("cascade",),
     ),
     Claim(
@@ -132,7 +132,7 @@ CLAIMS = (
         "Linear network, one output, matched scales.",
         "this work (measured)",
         ("numerical", "empirical"),
-        "pctheory.flow",
+        "pctheory.dynamics.flow",
         ("cascade",),
     ),
     Claim(
@@ -143,7 +143,7 @@ CLAIMS = (
         "The scales of the public code of " + _SAD + ".",
         "this work",
         ("numerical", "empirical"),
-        "pctheory.objectives",
+        "pctheory.landscape",
         ("matched-scale",),
     ),
 )

@@ -16,7 +16,7 @@ CLAIMS = (
         _ANY + r" $\Lambda$ is differentiable.",
         "this work; implicit differentiation of equilibria: Bai et al. 2019",
         ("symbolic", "numerical", "empirical"),
-        "pctheory.credit",
+        "pctheory.learning",
         ("gradient-comparison",),
     ),
     Claim(
@@ -27,7 +27,7 @@ CLAIMS = (
         "Any differentiable network; only layer 0 clamped, feedforward start.",
         "this work",
         ("symbolic", "numerical", "empirical"),
-        "pctheory.credit",
+        "pctheory.learning",
     ),
     Claim(
         "equilibrium-propagation",
@@ -40,7 +40,7 @@ CLAIMS = (
             "symbolic",
             "numerical",
         ),
-        "pctheory.credit",
+        "pctheory.learning",
         ("gradient-comparison",),
     ),
     Claim(
@@ -51,7 +51,7 @@ CLAIMS = (
         _ANY,
         "this work; Neumann series of implicit gradients are folklore",
         ("symbolic", "numerical", "empirical"),
-        "pctheory.credit",
+        "pctheory.learning",
         ("gradient-comparison",),
     ),
     Claim(
@@ -65,7 +65,7 @@ CLAIMS = (
             "symbolic",
             "numerical",
         ),
-        "pctheory.credit",
+        "pctheory.learning",
         ("gradient-comparison",),
     ),
     Claim(
@@ -80,7 +80,7 @@ CLAIMS = (
         "Linear encoder, decoder and head; squared errors; any data.",
         "this work; the question: Rathjens and Wiskott 2024",
         ("numerical", "empirical"),
-        "pctheory.tradeoff",
+        "pctheory.learning.tradeoff",
         ("cre-tradeoff",),
     ),
     Claim(
@@ -105,7 +105,7 @@ CLAIMS = (
         _CHAIN,
         "this work; the solution: Tipping and Bishop 1999",
         ("symbolic", "numerical", "empirical"),
-        "pctheory.credit",
+        "pctheory.learning",
     ),
     Claim(
         "target-alignment",
@@ -117,7 +117,7 @@ CLAIMS = (
         r"update is $\epsilon_l^* z_{l-1}^{*\top}$.",
         "Song et al. 2024 (observation); this work (exact rates)",
         ("numerical", "empirical"),
-        "pctheory.credit",
+        "pctheory.learning",
     ),
     Claim(
         "one-shot",
@@ -130,6 +130,6 @@ CLAIMS = (
             "symbolic",
             "numerical",
         ),
-        "pctheory.credit",
+        "pctheory.learning",
     ),
 )

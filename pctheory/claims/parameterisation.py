@@ -18,7 +18,7 @@ CLAIMS = (
         _INIT,
         _MU + " (measurements); this work (exact statements)",
         ("numerical", "empirical"),
-        "pctheory.inference",
+        "pctheory.inference.dynamics",
         ("conditioning-init", "conditioning-training"),
     ),
     Claim(
@@ -30,7 +30,7 @@ CLAIMS = (
         _INIT,
         "this work",
         ("numerical",),
-        "pctheory.solvers",
+        "pctheory.inference.solvers",
         ("coordinates-conditioning",),
     ),
     Claim(
@@ -43,7 +43,7 @@ CLAIMS = (
         _INIT + " Independent entries, wide layers.",
         _MU + " (D, O); this work (H at any depth)",
         ("numerical",),
-        "pctheory.random_matrix",
+        "pctheory.limits.random_matrix",
         ("hessian-spectra",),
     ),
     Claim(
@@ -55,7 +55,7 @@ CLAIMS = (
         "Linear network, independent centred weights; an input of root mean square 1.",
         _MU,
         ("numerical",),
-        "pctheory.limits",
+        "pctheory.limits.initialisation",
         ("forward-pass",),
     ),
     Claim(
@@ -68,7 +68,7 @@ CLAIMS = (
         _INIT,
         _MU + "; " + _LIM + "; this work (exact mean)",
         ("symbolic", "numerical"),
-        "pctheory.limits",
+        "pctheory.limits.initialisation",
         ("energy-loss-ratio", "pc-bp-cosine", "limits-nonlinear"),
     ),
     Claim(
@@ -79,7 +79,7 @@ CLAIMS = (
         "Linear network, one output, unit precisions.",
         _LIM,
         ("symbolic", "numerical"),
-        "pctheory.equilibrium",
+        "pctheory.inference.equilibria",
         ("limits-toy",),
     ),
     Claim(
@@ -93,7 +93,7 @@ CLAIMS = (
         "Linear network, equal hidden widths, weights N(0, 1), full batch, H, T and the data fixed as N grows.",
         "Bordelon & Pehlevan 2022; Bordelon et al. 2023 (skips); this work (exact march of linear networks)",
         ("numerical", "empirical"),
-        "pctheory.mean_field",
+        "pctheory.limits.mean_field",
         ("limits-toy", "richness"),
     ),
     Claim(
@@ -105,7 +105,7 @@ CLAIMS = (
         "Linear residual `mupc` network, one output, gradient descent at the scaled learning rates; toy data.",
         "this work (measured, after the setting of " + _LIM + ")",
         ("empirical",),
-        "pctheory.parameterisation",
+        "pctheory.model.parameterisation",
         ("richness",),
     ),
 )

@@ -12,7 +12,7 @@ CLAIMS = (
         r"Linear forward and feedback maps, a constant input, $\lambda_N = 0$ at the top.",
         "this work; the dynamics: Choksi et al. 2021",
         ("symbolic", "numerical", "empirical"),
-        "pctheory.predify",
+        "pctheory.related.predify",
         ("predify-stability",),
     ),
     Claim(
@@ -26,7 +26,7 @@ CLAIMS = (
             "symbolic",
             "numerical",
         ),
-        "pctheory.predify",
+        "pctheory.related.predify",
         ("predify-stability",),
     ),
     Claim(
@@ -38,7 +38,7 @@ CLAIMS = (
         r"$\alpha, \lambda \ge 0$, $0 \le \beta < 1$.",
         "this work; waves in the continuous limit: Faye et al. 2023",
         ("symbolic", "numerical", "empirical"),
-        "pctheory.predify",
+        "pctheory.related.predify",
         ("predify-stability",),
     ),
 )

@@ -18,7 +18,7 @@ CLAIMS = (
         _SETTING,
         _TR + " (to second order); this work (exactness, precisions)",
         ("symbolic", "numerical", "empirical"),
-        "pctheory.trust_region",
+        "pctheory.trust_region.step",
         ("tr-inference-time",),
     ),
     Claim(
@@ -32,7 +32,7 @@ CLAIMS = (
         _SETTING + " The multiplier is unique where $P_l^\\top \\Pi_L r \\ne 0$ for some $l < L$.",
         _TR + " (adaptive radius); this work",
         ("symbolic", "numerical"),
-        "pctheory.trust_region",
+        "pctheory.trust_region.step",
         (),
     ),
     Claim(
@@ -43,7 +43,7 @@ CLAIMS = (
         _TOY + r", $S_{yx} \ne 0$.",
         _TR,
         ("symbolic", "numerical"),
-        "pctheory.objectives",
+        "pctheory.landscape",
         ("tr-landscapes",),
     ),
     Claim(
@@ -56,7 +56,7 @@ CLAIMS = (
         _SETTING,
         _TR + ", Eq. 7 (heuristic); this work (its error)",
         ("symbolic", "numerical"),
-        "pctheory.equilibrium",
+        "pctheory.inference.equilibria",
         ("update-decomposition",),
     ),
     Claim(
@@ -68,7 +68,7 @@ CLAIMS = (
         _TOY + r", $y = -x$, $x \sim \mathcal N(1, 0.1^2)$, 64 samples. A measurement, not a theorem.",
         _TR + ", Figure 2 (one start); this work (distribution)",
         ("numerical",),
-        "pctheory.directions",
+        "pctheory.trust_region.directions",
         ("tr-alignment",),
     ),
 )

@@ -29,7 +29,7 @@ from typing import Any
 import numpy as np
 
 from .. import _check
-from ..data import Data
+from ..model import Data
 from ._idx import decode_idx, encode_idx
 from ._table import DATASETS, DEFAULT, DataFile, DatasetInfo
 

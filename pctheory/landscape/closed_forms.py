@@ -18,9 +18,9 @@ from typing import Any
 
 import numpy as np
 
-from ..equilibrium import input_products, noise_covariances, output_products, rescaling
-from ..network import LinearPCN
-from ..objectives import EquilibratedEnergy, MSELoss, NegativeLogLikelihood, Objective
+from ..inference import input_products, noise_covariances, output_products, rescaling
+from ..model import LinearPCN
+from .objectives import EquilibratedEnergy, MSELoss, NegativeLogLikelihood, Objective
 
 __all__ = ["OriginHessian", "gauss_newton_hessian", "origin_hessian", "zero_rank_hessian"]
 

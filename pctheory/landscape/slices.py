@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from .. import _check
-from ..network import LinearPCN
-from ..objectives import Objective
+from ..model import LinearPCN
+from .objectives import Objective
 from .spectrum import check_objective, extreme_eigenvalues
 
 __all__ = ["LandscapeSlice", "landscape_slice"]
@@ -100,13 +100,13 @@ def landscape_slice(
     centre, plane = net.flatten(), np.stack(vectors)
     step = max(1, STACK // net.num_weights)
     values = [
-        objective._values(net._with_weights(_stacked(net, centre + coordinates[i : i + step] @ plane)))
+        objective._values(net.with_weights(_stacked(net, centre + coordinates[i : i + step] @ plane)))
         for i in range(0, len(coordinates), step)
     ]
     return LandscapeSlice(
         np.concatenate(values).reshape(mesh[0].shape),
         (axis,) * len(vectors),
-        tuple(net._split(v) for v in vectors),
+        tuple(net.split(v) for v in vectors),
         net,
     )
 
@@ -140,7 +140,7 @@ def _slice_vectors(
 
 def _layer_normalised(net: LinearPCN, vector: np.ndarray) -> np.ndarray:
     parts = []
-    for l, (part, weight) in enumerate(zip(net._split(vector), net.weights, strict=True), start=1):
+    for l, (part, weight) in enumerate(zip(net.split(vector), net.weights, strict=True), start=1):
         norm = np.linalg.norm(weight)
         if not norm > 0:
             raise ValueError(

@@ -9,8 +9,8 @@ import numpy as np
 from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
 
 from .. import _check
-from ..network import LinearPCN
-from ..objectives import Objective
+from ..model import LinearPCN
+from .objectives import Objective
 
 __all__ = ["HessianEnds", "extreme_eigenvalues"]
 
@@ -45,7 +45,7 @@ class HessianEnds:
 
     def directions(self) -> tuple[tuple[np.ndarray, ...], tuple[np.ndarray, ...]]:
         """The most negative and the most positive direction, each a tuple like ``net.weights``."""
-        return self.net._split(self.smallest_vectors[0]), self.net._split(self.largest_vectors[0])
+        return self.net.split(self.smallest_vectors[0]), self.net.split(self.largest_vectors[0])
 
     def __repr__(self) -> str:
         worst = max(self.smallest_residuals.max(), self.largest_residuals.max())

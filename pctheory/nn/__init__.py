@@ -4,9 +4,9 @@ Nothing here imports a closed form: this package measures what the rest of `pcth
 """
 
 from ._maps import Convolution, Image
-from .credit import Clamps, ThroughInference, settle
 from .inference import InferenceResult, InferenceSettings, infer
 from .pcn import PCN
+from .through_inference import Clamps, ThroughInference, settle
 from .tradeoff import (
     AutoencoderClassifier,
     GenerativeClassifier,

@@ -18,7 +18,8 @@ from torch import Tensor
 from torch.nn.functional import conv2d
 from torch.nn.grad import conv2d_input, conv2d_weight
 
-from .. import _check, parameterisation
+from .. import _check
+from ..model import parameterisation
 
 __all__ = [
     "Convolution",

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from .. import _check
-from ..precision import Precision
+from ..model import Precision
 
 __all__ = [
     "checked_activities",

@@ -36,7 +36,7 @@ class TrainingSettings:
         A class of `torch.optim`, for example "Adam", "SGD", "AdamW".
     learning_rate : float
     learning_rate_scaling : "none" or "table"
-        "table" multiplies the learning rate by `pctheory.parameterisation.learning_rate_scale`.
+        "table" multiplies the learning rate by `pctheory.model.learning_rate_scale`.
     optimiser_options : mapping
         Further arguments of the optimiser, such as ``{"momentum": 0.9}``.
     batch_size : int

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .. import _check, parameterisation
-from ..network import LinearPCN
+from .. import _check
+from ..model import LinearPCN, parameterisation
 from ._activation import Activation, activation
 from ._frame import Frame, State
 from ._maps import Convolution, Image, Operator, initial_weights, operators_of, require_same_images, widths_of

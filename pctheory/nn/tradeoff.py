@@ -19,8 +19,8 @@ import torch
 from torch import Tensor, nn
 
 from .. import _check
-from .credit import Clamps
 from .pcn import PCN
+from .through_inference import Clamps
 
 __all__ = [
     "AutoencoderClassifier",

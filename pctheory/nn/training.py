@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .. import _check, parameterisation
-from ..data import Data
+from .. import _check
+from ..model import Data, parameterisation
 from ._frame import State
 from ._maps import Convolutional
 from ._training_settings import RULES, SCALINGS, TrainingResult, TrainingSettings

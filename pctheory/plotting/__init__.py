@@ -6,7 +6,7 @@ Nothing here changes matplotlib's global settings: `with style():` around the dr
 from pctheory.plotting.axes import legend_outside, letter, log2_axis, note
 from pctheory.plotting.landscape import contour, heatmap, path, surface
 from pctheory.plotting.lines import measured, spectrum, spread, theory
-from pctheory.plotting.style import COLOURS, DIVERGING, LANDSCAPE, SEQUENCE, WIDTH, shades, style
+from pctheory.plotting.theme import COLOURS, DIVERGING, LANDSCAPE, SEQUENCE, WIDTH, shades, style
 
 __all__ = [
     "COLOURS",

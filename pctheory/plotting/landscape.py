@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 from mpl_toolkits.mplot3d.axes3d import Axes3D  # type: ignore[import-untyped]
 from numpy.typing import ArrayLike
 
-from pctheory.plotting.style import COLOURS, DIVERGING, LANDSCAPE
+from pctheory.plotting.theme import COLOURS, DIVERGING, LANDSCAPE
 
 
 def contour(

@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 from numpy.typing import ArrayLike
 
 from pctheory import _check
-from pctheory.plotting.style import COLOURS
+from pctheory.plotting.theme import COLOURS
 
 
 def theory(ax: Axes, x: ArrayLike, y: ArrayLike, label: str | None = "theory", **options: Any) -> Line2D:

@@ -24,11 +24,11 @@ from . import (
     balance,
     blocks,
     chain,
-    credit,
     curvature,
     gradients,
     induction,
     inference,
+    learning,
     origin,
     related,
     saddles,
@@ -54,7 +54,7 @@ _MODULES = (
     trust_region,
     inference,
     spectra,
-    credit,
+    learning,
     related,
 )
 

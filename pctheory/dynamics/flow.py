@@ -1,0 +1,342 @@
+r"""Learning on an objective: gradient flow, gradient descent, the balance law, and the times they take.
+
+Gradient flow on the weights is :math:`\dot W_l = -\partial f / \partial W_l`. On the loss it conserves the *imbalance* of every
+pair of layers; on :math:`F^*` the imbalance grows at twice the covariance of the hidden prediction errors (claim ``balance-law``).
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from .. import _check
+from ..inference import equilibrium
+from ..landscape import Objective
+from ..model import Data, LinearPCN
+
+__all__ = [
+    "Trajectory",
+    "escape_time",
+    "gradient_descent",
+    "gradient_flow",
+    "half_time",
+    "imbalance",
+    "imbalance_rate",
+]
+
+FLOW_METHODS = ("LSODA", "DOP853", "Radau", "BDF")
+
+JACOBIAN_LIMIT = 200
+"""Number of weights up to which an implicit method is given the exact Hessian."""
+
+DIVERGED = 1e8
+"""Norm of the weights at which a trajectory is said to diverge."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Trajectory:
+    r"""A path of weights.
+
+    Attributes
+    ----------
+    times : (T,)
+        Time of the flow, or number of descent steps times the learning rate, of each recorded point.
+    weights : (T, num_weights)
+        In the order of ``net.flatten()``.
+    net : LinearPCN
+        The start.
+    objective : Objective
+        What was descended.
+    status : "completed", "diverged" or "stopped"
+        "diverged": the weights passed `DIVERGED` or became infinite; "stopped": the integrator could not keep its tolerance.
+        Then `times` ends early.
+    message : str
+    """
+
+    times: np.ndarray
+    weights: np.ndarray
+    net: LinearPCN
+    objective: Objective
+    status: str
+    message: str
+
+    def network(self, index: int) -> LinearPCN:
+        """The network at a recorded point."""
+        return self.net.unflatten(self.weights[index])
+
+    def values(self, objective: Objective | None = None) -> np.ndarray:
+        """Values (T,) of the descended objective, or of another one, along the path."""
+        chosen = self.objective if objective is None else objective
+        if not isinstance(chosen, Objective):
+            raise TypeError(f"`objective` must be an objective. Got {type(chosen).__name__}.")
+        ends = np.cumsum([w.size for w in self.net.weights])[:-1]
+        parts = np.split(self.weights, ends, axis=1)
+        shaped = (p.reshape(-1, *w.shape) for p, w in zip(parts, self.net.weights, strict=True))
+        return np.asarray(chosen._values(self.net.with_weights(tuple(shaped))))
+
+    def layer_norms(self) -> np.ndarray:
+        r""":math:`\|W_l\|_F`, (T, L)."""
+        ends = np.cumsum([w.size for w in self.net.weights])[:-1]
+        parts = np.split(self.weights, ends, axis=1)
+        return np.stack([np.linalg.norm(p, axis=1) for p in parts], axis=1)
+
+    def __repr__(self) -> str:
+        return (
+            f"Trajectory({len(self.times)} points to time {self.times[-1]:.4g}, {self.status}, {self.net!r})"
+        )
+
+
+def gradient_flow(
+    objective: Objective,
+    net: LinearPCN,
+    times: ArrayLike,
+    *,
+    method: str | None = None,
+    rtol: float = 1e-9,
+    atol: float = 1e-12,
+) -> Trajectory:
+    r"""Gradient flow :math:`\dot W_l = -\partial f / \partial W_l` by an adaptive integrator on the exact gradient.
+
+    Parameters
+    ----------
+    times : increasing (T,), the first is the time of the start
+    method : None, "LSODA", "DOP853", "Radau" or "BDF"
+        By default LSODA, which turns implicit where the flow is stiff, up to `JACOBIAN_LIMIT` weights, and DOP853 above. The
+        implicit methods use the exact Hessian up to that limit.
+    rtol, atol : float
+        Relative and absolute tolerance of a step.
+
+    Returns
+    -------
+    Trajectory
+        With the status "diverged" or "stopped" and fewer points if the end was not reached.
+
+    Examples
+    --------
+    >>> from pctheory import MSELoss
+    >>> loss = MSELoss(Data([[1.0]], [[1.0]]))
+    >>> path = gradient_flow(loss, LinearPCN([[[0.0]]]), [0.0, 1.0])  # w = 1 - exp(-t)
+    >>> round(float(path.weights[-1, 0]), 6), path.status
+    (0.632121, 'completed')
+    """
+    from scipy.integrate import solve_ivp  # 0.3 s that `import pctheory` need not wait for
+
+    _require_objective(objective)
+    when = _times(times)
+    chosen = ("LSODA" if net.num_weights <= JACOBIAN_LIMIT else "DOP853") if method is None else method
+    _check.choice(chosen, "method", FLOW_METHODS)
+    start = np.array(net.flatten(), dtype=np.float64)
+
+    def slope(_: float, vector: np.ndarray) -> np.ndarray:
+        gradient = objective.gradient(net.with_weights(net.split(vector)))
+        return -np.concatenate([g.ravel() for g in gradient])
+
+    def jacobian(_: float, vector: np.ndarray) -> np.ndarray:
+        return -np.asarray(objective.hessian(net.with_weights(net.split(vector))))
+
+    def too_far(_: float, vector: np.ndarray) -> float:
+        return DIVERGED - float(np.linalg.norm(vector))
+
+    too_far.terminal = True  # type: ignore[attr-defined]
+    options: dict[str, Any] = (
+        {"jac": jacobian} if chosen != "DOP853" and net.num_weights <= JACOBIAN_LIMIT else {}
+    )
+    with warnings.catch_warnings():
+        # LSODA prints its failure as a warning; it is in the status
+        warnings.simplefilter("ignore", UserWarning)
+        solution = solve_ivp(  # type: ignore[call-overload]
+            slope,
+            (when[0], when[-1]),
+            start,
+            method=chosen,
+            t_eval=when,
+            events=too_far,
+            rtol=rtol,
+            atol=atol,
+            **options,
+        )
+    status = {0: "completed", 1: "diverged"}.get(solution.status, "stopped")
+    reached = np.asarray(solution.t, dtype=np.float64)
+    weights = np.asarray(solution.y, dtype=np.float64).T.reshape(-1, len(start))
+    if not len(reached):
+        reached, weights = when[:1], start[None]
+    return Trajectory(reached, weights, net, objective, status, str(solution.message))
+
+
+def gradient_descent(
+    objective: Objective, net: LinearPCN, learning_rate: float, steps: int, *, record: int | Sequence[int] = 1
+) -> Trajectory:
+    r"""Gradient descent :math:`W_l \leftarrow W_l - \eta\, \partial f / \partial W_l` on the exact gradient.
+
+    Parameters
+    ----------
+    learning_rate : float
+        :math:`\eta`, for the energy's and the loss's common factor 1/(2B).
+    steps : int
+    record : int or sequence of step numbers
+        Keep every `record`-th step (and the last), or the listed ones; 0 is the start.
+
+    Returns
+    -------
+    Trajectory
+        ``times`` are steps times the learning rate. It ends early, "diverged", if the weights pass `DIVERGED`.
+
+    Examples
+    --------
+    >>> from pctheory import MSELoss
+    >>> loss = MSELoss(Data([[1.0]], [[1.0]]))
+    >>> gradient_descent(loss, LinearPCN([[[0.0]]]), 0.5, 2).weights[:, 0]
+    array([0.  , 0.5 , 0.75])
+    """
+    _require_objective(objective)
+    rate, number = _check.positive(learning_rate, "learning_rate"), _check.count(steps, "steps")
+    if isinstance(record, int):
+        every = _check.count(record, "record", 1)
+        kept = {*range(0, number + 1, every), number}
+    else:
+        kept = {_check.count(step, "record") for step in record}
+    vector = np.array(net.flatten(), dtype=np.float64)
+    at, rows, status = [], [], "completed"
+    for step in range(number + 1):
+        if step in kept:
+            at.append(step * rate)
+            rows.append(vector)
+        if step == number:
+            break
+        gradient = objective.gradient(net.with_weights(net.split(vector)))
+        vector = vector - rate * np.concatenate([g.ravel() for g in gradient])
+        if not np.linalg.norm(vector) < DIVERGED:
+            status = "diverged"
+            break
+    if not rows:
+        raise ValueError(f"`record` must name a step from 0 to {number}. Got {sorted(kept)}.")
+    message = (
+        f"The norm of the weights passed {DIVERGED:g}." if status == "diverged" else "All steps were taken."
+    )
+    return Trajectory(np.array(at), np.stack(rows), net, objective, status, message)
+
+
+def imbalance(net: LinearPCN) -> tuple[np.ndarray, ...]:
+    r"""The imbalance of neighbouring layers, :math:`D_l = A_{l+1}^T A_{l+1} / a_{l+1}^2 - A_l A_l^T / a_l^2`.
+
+    Returns
+    -------
+    imbalance : tuple of (n_l, n_l), l = 1..L-1
+
+    Notes
+    -----
+    Gradient flow on the loss conserves it; on :math:`F^*` it obeys :math:`\dot D_l` = `imbalance_rate` (claim ``balance-law``).
+
+    Examples
+    --------
+    >>> imbalance(LinearPCN([[[2.0]], [[3.0]]]))[0]
+    array([[5.]])
+    """
+    scaled = [
+        np.asarray(m) / _nonzero(a, l)
+        for l, (m, a) in enumerate(zip(net.maps, net.multipliers, strict=True), 1)
+    ]
+    return tuple(above.T @ above - below @ below.T for below, above in pairwise(scaled))
+
+
+def imbalance_rate(net: LinearPCN, data: Data) -> tuple[np.ndarray, ...]:
+    r"""How fast the imbalance grows under gradient flow on :math:`F^*`:
+
+    .. math:: \dot D_l = \Pi_l \langle \epsilon_l^* \epsilon_l^{*T} \rangle
+              + \langle \epsilon_l^* \epsilon_l^{*T} \rangle \Pi_l
+
+    With unit precisions twice the covariance of the hidden errors: positive semidefinite, a drift towards the output.
+
+    Returns
+    -------
+    rate : tuple of (n_l, n_l), l = 1..L-1
+
+    Notes
+    -----
+    Claim ``balance-law`` (this work).
+
+    Examples
+    --------
+    >>> rate = imbalance_rate(LinearPCN([[[2.0]], [[3.0]]]), Data([[1.0]], [[7.0]]))
+    >>> rate[0].round(12)  # the error is 3 r / S = 0.3
+    array([[0.18]])
+    """
+    for l, a in enumerate(net.multipliers, 1):
+        _nonzero(a, l)
+    errors = equilibrium(net, data.compress()).errors
+    rates = []
+    for precision, error in zip(net.precisions[:-1], errors[:-1], strict=True):
+        product = precision.apply(error).T @ error / len(error)
+        rates.append(product + product.T)
+    return tuple(rates)
+
+
+def escape_time(times: ArrayLike, values: ArrayLike, level: float) -> float:
+    r"""First time at which a curve falls to a level, interpolated linearly; infinite if it never does.
+
+    Parameters
+    ----------
+    times, values : (T,)
+        For example ``path.times`` and ``path.values(MSELoss(data))``.
+    level : float
+
+    Examples
+    --------
+    >>> escape_time([0.0, 1.0, 2.0], [1.0, 1.0, 0.0], 0.75)
+    1.25
+    """
+    when, curve = _times(times), np.asarray(values, dtype=np.float64)
+    if curve.shape != when.shape:
+        raise ValueError(f"`values` must have one entry per time, {when.shape}. Got shape {curve.shape}.")
+    target = _check.real(level, "level")
+    below = np.flatnonzero(curve <= target)
+    if not len(below):
+        return float("inf")
+    i = int(below[0])
+    if i == 0:
+        return float(when[0])
+    fraction = (curve[i - 1] - target) / (curve[i - 1] - curve[i])
+    return float(when[i - 1] + fraction * (when[i] - when[i - 1]))
+
+
+def half_time(times: ArrayLike, values: ArrayLike, *, floor: float = 0.0) -> float:
+    r"""First time at which a curve has fallen half of the way from its start to `floor`; infinite if it never does.
+
+    "Escapes" is not "fits": give it the energy's values and the loss's, and report both (claim ``cascade``).
+
+    Examples
+    --------
+    >>> half_time([0.0, 1.0, 2.0], [1.0, 0.75, 0.25])
+    1.5
+    """
+    curve = np.asarray(values, dtype=np.float64)
+    return escape_time(times, curve, _check.real(floor, "floor") + (float(curve[0]) - floor) / 2)
+
+
+def _times(times: ArrayLike) -> np.ndarray:
+    when = _check.finite(_check.to_numpy(times, "times"), "times")
+    if when.ndim != 1 or len(when) < 2 or not np.all(np.diff(when) > 0):
+        raise ValueError(
+            f"`times` must be a strictly increasing list of two or more. Got shape {when.shape}."
+        )
+    return np.asarray(when)
+
+
+def _nonzero(multiplier: float, layer: int) -> float:
+    if multiplier == 0:
+        raise ValueError(f"`multipliers` must not be 0 where weights learn. Got 0 at layer {layer}.")
+    return multiplier
+
+
+def _require_objective(objective: object) -> None:
+    if not isinstance(objective, Objective):
+        raise TypeError(
+            "`objective` must be an objective such as MSELoss(data) or EquilibratedEnergy(data). "
+            f"Got {type(objective).__name__}."
+        )

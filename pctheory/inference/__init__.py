@@ -1,0 +1,75 @@
+"""Where inference ends and how it gets there: the equilibrium in closed form, its dynamics, conditioning and solvers."""
+
+from .arrival import (
+    delayed_multipliers,
+    first_arrival,
+    scheduled_inference,
+    spiking_precision,
+    spiking_update,
+)
+from .clamping import ClampedEquilibrium, ClampedProblem, clamped_equilibrium
+from .curvature import extreme_curvatures
+from .dynamics import (
+    InferenceModes,
+    InferenceRate,
+    condition_number,
+    finite_time_energy,
+    finite_time_rescaling,
+    inference_modes,
+    inference_rate,
+    inference_start,
+    relax,
+)
+from .equilibria import (
+    Equilibrium,
+    equilibrium,
+    gradient_decomposition,
+    input_products,
+    noise_covariances,
+    output_products,
+    rescaling,
+)
+from .error_coordinates import (
+    activities_from_errors,
+    error_eigenvalues,
+    error_energy,
+    error_gradient,
+    error_hessian,
+)
+from .solvers import SOLVERS, SolverTrace, solve_inference
+
+__all__ = [
+    "SOLVERS",
+    "ClampedEquilibrium",
+    "ClampedProblem",
+    "Equilibrium",
+    "InferenceModes",
+    "InferenceRate",
+    "SolverTrace",
+    "activities_from_errors",
+    "clamped_equilibrium",
+    "condition_number",
+    "delayed_multipliers",
+    "equilibrium",
+    "error_eigenvalues",
+    "error_energy",
+    "error_gradient",
+    "error_hessian",
+    "extreme_curvatures",
+    "finite_time_energy",
+    "finite_time_rescaling",
+    "first_arrival",
+    "gradient_decomposition",
+    "inference_modes",
+    "inference_rate",
+    "inference_start",
+    "input_products",
+    "noise_covariances",
+    "output_products",
+    "relax",
+    "rescaling",
+    "scheduled_inference",
+    "solve_inference",
+    "spiking_precision",
+    "spiking_update",
+]

@@ -1,0 +1,314 @@
+r"""The dynamics of inference: rates and modes, the energy after T steps, condition numbers.
+
+Gradient descent on the hidden activities of one sample with step g is linear (claim ``inference-rate``):
+
+.. math:: z_T - z^* = (I - gH)^T (z_0 - z^*) .
+
+The step g belongs to the energy of a sample; on the batch mean F it is B times larger. Everything here holds for any
+precisions: H is `activity_hessian`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from array_api_compat import array_namespace, device
+
+from .. import _check
+from .._check import Array
+from ..model import Data, LinearPCN, activity_gradient, activity_hessian, feedforward
+from ..model.definitions import activity_rows, data_rows
+from .curvature import extreme_curvatures
+from .equilibria import equilibrium, rescaling
+from .error_coordinates import error_eigenvalues
+
+__all__ = [
+    "InferenceModes",
+    "InferenceRate",
+    "condition_number",
+    "finite_time_energy",
+    "finite_time_rescaling",
+    "inference_modes",
+    "inference_rate",
+    "inference_start",
+    "relax",
+]
+
+COORDINATES = ("activities", "errors")
+
+
+@dataclass(frozen=True)
+class InferenceRate:
+    r"""How fast gradient descent on the activities converges.
+
+    Attributes
+    ----------
+    smallest, largest : float
+        Extreme eigenvalues of H: the slowest and the fastest curvature.
+    residual : float
+        Largest relative residual of the two pairs: each eigenvalue is exact to this relative distance.
+    """
+
+    smallest: float
+    largest: float
+    residual: float
+
+    @property
+    def condition(self) -> float:
+        r""":math:`\kappa = \lambda_{\max} / \lambda_{\min}`."""
+        return self.largest / self.smallest
+
+    @property
+    def best_step(self) -> float:
+        r""":math:`2 / (\lambda_{\min} + \lambda_{\max})`, which contracts the slowest mode fastest."""
+        return 2 / (self.smallest + self.largest)
+
+    @property
+    def rate(self) -> float:
+        r"""Contraction per step at the best step, :math:`(\kappa - 1) / (\kappa + 1)`."""
+        return (self.largest - self.smallest) / (self.largest + self.smallest)
+
+    def contraction(self, step: float) -> float:
+        r""":math:`\rho = \max |1 - g \lambda|`, the factor of the slowest mode per step g; inference diverges above 1."""
+        g = _check.positive(step, "step")
+        return max(abs(1 - g * self.smallest), abs(1 - g * self.largest))
+
+    def half_life(self, step: float | None = None) -> float:
+        r"""Steps in which the slowest mode halves, :math:`-\ln 2 / \ln \rho`; infinite when it does not shrink.
+
+        The default step is the best one.
+        """
+        rho = self.rate if step is None else self.contraction(step)
+        if rho >= 1:
+            return math.inf
+        return -math.log(2) / math.log(rho) if rho > 0 else 0.0
+
+    def stability_bound(self, delay: int = 0) -> float:
+        r"""Largest stable step when every unit sees errors that are `delay` steps old.
+
+        .. math:: g < \frac{2}{\lambda_{\max}} \sin \frac{\pi}{2 (2d + 1)}
+
+        Without delay this is :math:`2 / \lambda_{\max}`, where the fastest mode flips sign at every step; with a delay
+        of one it is :math:`1 / \lambda_{\max}`, where it turns by 60 degrees. Claim ``stability-delay``.
+        """
+        d = _check.count(delay, "delay")
+        return 2 * math.sin(math.pi / (2 * (2 * d + 1))) / self.largest
+
+
+def inference_rate(net: LinearPCN) -> InferenceRate:
+    r"""Extreme curvatures of inference, and with them its best step, rate and largest stable step.
+
+    Never forms H, and right also where :math:`\kappa` exceeds 1/eps: `extreme_curvatures`. Claim ``inference-rate``.
+
+    Examples
+    --------
+    >>> rate = inference_rate(LinearPCN([[[1.0]], [[1.0]], [[1.0]]]))  # H = [[2, -1], [-1, 2]]
+    >>> round(rate.condition, 12), round(rate.best_step, 12), round(rate.rate, 12), round(rate.stability_bound(), 12)
+    (3.0, 0.5, 0.5, 0.666666666667)
+    """
+    require_hidden(net)
+    return InferenceRate(*extreme_curvatures(net))
+
+
+def condition_number(net: LinearPCN, coordinates: str = "activities") -> float:
+    r"""Condition number of inference: what the number of gradient steps grows with.
+
+    Parameters
+    ----------
+    coordinates : "activities" or "errors"
+        The coordinates in which descent runs. In errors (whitened by the precisions) it is
+        :math:`\lambda_{\max}(C_L^T S C_L)`, that is :math:`\lambda_{\max}(S)` for unit precisions, as soon as the hidden
+        layers together are wider than the output. Claims ``conditioning``, ``error-coordinates``.
+
+    Examples
+    --------
+    >>> net = LinearPCN([[[1.0]], [[1.0]], [[1.0]]])
+    >>> round(condition_number(net), 12), round(condition_number(net, "errors"), 12)
+    (3.0, 3.0)
+    """
+    if _check.choice(coordinates, "coordinates", COORDINATES) == "activities":
+        return inference_rate(net).condition
+    require_hidden(net)
+    values = error_eigenvalues(net)
+    return float(values[-1] / values[0])
+
+
+@dataclass(frozen=True, eq=False)
+class InferenceModes:
+    r"""The exact trajectory of inference, mode by mode.
+
+    Attributes
+    ----------
+    eigenvalues : (N,)
+        :math:`\lambda_k` of H, ascending.
+    vectors : (N, N)
+        Unit eigenvectors, one a row.
+    amplitudes : (B, N)
+        Of :math:`z_0 - z^*` along the eigenvectors.
+    equilibrium : (B, N)
+        Hidden activities :math:`z^*`, layers side by side.
+    """
+
+    eigenvalues: np.ndarray
+    vectors: np.ndarray
+    amplitudes: np.ndarray
+    equilibrium: np.ndarray
+
+    def after(self, num_steps: int, step: float) -> np.ndarray:
+        r"""Hidden activities after T steps, :math:`z^* + \sum_k (1 - g\lambda_k)^T c_k v_k`, (B, N)."""
+        factors = (1 - _check.positive(step, "step") * self.eigenvalues) ** _check.count(
+            num_steps, "num_steps"
+        )
+        return np.asarray(self.equilibrium + (self.amplitudes * factors) @ self.vectors)
+
+    def flow(self, time: float) -> np.ndarray:
+        r"""Hidden activities of the continuous flow :math:`\dot z = -\nabla F`, with :math:`e^{-\lambda_k t}`, (B, N)."""
+        factors = np.exp(-self.eigenvalues * _check.non_negative(time, "time"))
+        return np.asarray(self.equilibrium + (self.amplitudes * factors) @ self.vectors)
+
+    def gap(self, num_steps: int, step: float) -> float:
+        r""":math:`F(z_T) - F^* = \frac{1}{2B}\sum_{i,k} \lambda_k (1-g\lambda_k)^{2T} c_{ik}^2`."""
+        factors = (1 - _check.positive(step, "step") * self.eigenvalues) ** (
+            2 * _check.count(num_steps, "num_steps")
+        )
+        return float(0.5 * np.mean(self.amplitudes**2 @ (self.eigenvalues * factors)))
+
+    def half_lives(self, step: float) -> np.ndarray:
+        r"""Steps in which each mode halves, :math:`-\ln 2/\ln|1-g\lambda_k|`, (N,); infinite for modes that do not shrink."""
+        shrink = np.abs(1 - _check.positive(step, "step") * self.eigenvalues)
+        with np.errstate(divide="ignore"):
+            lives = -math.log(2) / np.log(shrink)
+        return np.where(shrink < 1, lives, math.inf)
+
+
+def inference_modes(net: LinearPCN, data: Data, *, start: Sequence[Array] | None = None) -> InferenceModes:
+    r"""Eigenvectors of H and how much of each the start of inference holds. Dense: :math:`O(N^3)`, numpy float64.
+
+    Parameters
+    ----------
+    start : None or (z_0, ..., z_L)
+        Where inference starts; the feedforward pass by default.
+    """
+    require_hidden(net)
+    values, columns = np.linalg.eigh(_check.to_numpy(activity_hessian(net).to_dense(), "weights"))
+    fixed = hidden_rows(equilibrium(net, data).activities)
+    begin = hidden_rows(inference_start(net, data) if start is None else activity_rows(net, start))
+    return InferenceModes(values, columns.T, (begin - fixed) @ columns, fixed)
+
+
+def inference_start(net: LinearPCN, data: Data) -> tuple[Array, ...]:
+    """The feedforward pass with the output clamped to y: no error but the output's, and the energy is the loss."""
+    x, y = data_rows(net, data)
+    return (*feedforward(net, x)[:-1], y)
+
+
+def relax(
+    net: LinearPCN,
+    data: Data,
+    step: float,
+    num_steps: int,
+    *,
+    start: Sequence[Array] | None = None,
+) -> tuple[Array, ...]:
+    r"""T steps of gradient descent on the hidden activities, input and output clamped.
+
+    .. math:: z_l \leftarrow z_l - g\, (\Pi_l \epsilon_l - A_{l+1}^T \Pi_{l+1} \epsilon_{l+1}), \qquad l = 1..L-1
+
+    All layers move at once. In any array library, differentiable.
+
+    Parameters
+    ----------
+    step : float
+        g, on the energy of a sample.
+    num_steps : int
+        T.
+    start : None or (z_0, ..., z_L)
+        The feedforward pass by default.
+
+    Examples
+    --------
+    >>> z = relax(LinearPCN([[[2.0]], [[3.0]]]), Data([[1.0]], [[7.0]]), step=0.1, num_steps=1)
+    >>> [a.item() for a in z]  # 1 / H = 0.1: one step is enough
+    [1.0, 2.3, 7.0]
+    """
+    g, steps = _check.positive(step, "step"), _check.count(num_steps, "num_steps")
+    z = inference_start(net, data) if start is None else activity_rows(net, start)
+    for _ in range(steps):
+        slope = activity_gradient(net, z)
+        scale = g * z[0].shape[0]
+        z = (z[0], *(a - scale * s for a, s in zip(z[1:-1], slope[1:-1], strict=True)), z[-1])
+    return z
+
+
+def finite_time_rescaling(net: LinearPCN, step: float, num_steps: int) -> Array:
+    r"""The matrix :math:`M_T` of the energy after T steps, (n_L, n_L), between :math:`\Pi_L` and :math:`S^{-1}`.
+
+    .. math:: M_T = \Pi_L - U^T H^{-1} \big[ I - (I - gH)^{2T} \big] U
+                  = S^{-1} + \big[ (I-gH)^T U \big]^T H^{-1} \big[ (I-gH)^T U \big]
+
+    with :math:`U = A_L^T \Pi_L` in the block of layer L-1. The second form adds positive matrices only, and costs T
+    products and one solve with n_L vectors. Claim ``finite-time-energy``.
+
+    Examples
+    --------
+    >>> round(float(finite_time_rescaling(LinearPCN([[[2.0]], [[3.0]]]), 0.05, 1)[0, 0]), 12)  # 1/10 + 9/40
+    0.325
+    """
+    g, steps = _check.positive(step, "step"), _check.count(num_steps, "num_steps")
+    last = net.maps[-1]
+    output = net.precisions[-1].matrix(last)
+    if net.depth == 1 or steps == 0:
+        return output
+    hessian = activity_hessian(net)
+    xp = array_namespace(last)
+    source = net.precisions[-1].apply(last.T).T  # U^T, the block of layer L-1
+    start = sum(hessian.sizes[:-1])
+    rows = xp.concat(
+        [xp.zeros((last.shape[0], start), dtype=last.dtype, device=device(last)), source], axis=1
+    )
+    for _ in range(steps):
+        rows = rows - g * hessian.matvec(rows)
+    identity = xp.eye(last.shape[0], dtype=last.dtype, device=device(last))
+    inverse = xp.linalg.solve(rescaling(net), identity)
+    result = (inverse + inverse.T) / 2 + rows @ hessian.cholesky().solve(rows).T
+    return (result + result.T) / 2
+
+
+def finite_time_energy(net: LinearPCN, data: Data, step: float, num_steps: int) -> Array:
+    r"""The energy after T steps of inference from the feedforward pass, :math:`F(z_T) = \frac{1}{2B}\sum_i r_i^T M_T r_i`.
+
+    It is the loss at T = 0 and tends to :math:`F^*`; its gradient in the weights is what backpropagation through T steps
+    of inference computes. Differentiable in torch and JAX. Claim ``finite-time-energy``.
+
+    Parameters
+    ----------
+    step : float
+        g, on the energy of a sample.
+    num_steps : int
+        T.
+
+    Examples
+    --------
+    >>> net, data = LinearPCN([[[2.0]], [[3.0]]]), Data([[1.0]], [[7.0]])
+    >>> [round(float(finite_time_energy(net, data, 0.05, t)), 6) for t in (0, 1, 2, 100)]
+    [0.5, 0.1625, 0.078125, 0.05]
+    """
+    x, y = data_rows(net, data)
+    xp = array_namespace(x, y)
+    residual = y - feedforward(net, x)[-1]
+    matrix = finite_time_rescaling(net, step, num_steps)
+    return 0.5 * xp.sum((residual @ matrix) * residual) / x.shape[0]
+
+
+def hidden_rows(activities: Sequence[Array]) -> np.ndarray:
+    return np.concatenate([_check.to_numpy(z, "activities") for z in activities[1:-1]], axis=1)
+
+
+def require_hidden(net: LinearPCN) -> None:
+    if net.depth < 2:
+        raise ValueError(
+            "`net` must have a hidden layer: inference moves hidden activities. Got a network of one layer."
+        )

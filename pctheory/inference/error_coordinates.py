@@ -1,0 +1,177 @@
+r"""Inference in the coordinates of the errors: the same energy and equilibrium, another condition number.
+
+Claim ``error-coordinates``. The hidden errors :math:`\epsilon_1, \dots, \epsilon_{L-1}` determine the activities through
+:math:`z_l = A_l z_{l-1} + \epsilon_l`, and the energy of a sample is
+
+.. math:: F = \tfrac12 \sum_{l<L} \epsilon_l^T \Pi_l \epsilon_l + \tfrac12 \Big| r - \sum_{l<L} P_l \epsilon_l \Big|^2_{\Pi_L} .
+
+With :math:`\Pi_l = C_l C_l^T` and whitened errors :math:`w_l = C_l^T \epsilon_l` its Hessian is :math:`I + G^T G`,
+:math:`G = C_L^T [P_1 C_1^{-T}, \dots, P_{L-1} C_{L-1}^{-T}]`, whose eigenvalues are 1 and those of
+:math:`I + G G^T = C_L^T S C_L`. Source of the coordinates: Goemaere et al. 2025 (arXiv:2505.20137).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from array_api_compat import array_namespace
+from scipy.sparse.linalg import LinearOperator
+
+from .. import _check
+from .._check import Array
+from ..model import Data, LinearPCN
+from ..model.definitions import data_rows, like_weights
+from .equilibria import output_products
+
+__all__ = [
+    "activities_from_errors",
+    "error_eigenvalues",
+    "error_energy",
+    "error_gradient",
+    "error_hessian",
+]
+
+
+def activities_from_errors(net: LinearPCN, x: Array, errors: Sequence[Array]) -> tuple[Array, ...]:
+    r"""Activities :math:`z_l = A_l z_{l-1} + \epsilon_l` of hidden errors, and the prediction of the output.
+
+    Parameters
+    ----------
+    x : (B, n_0)
+    errors : L - 1 arrays (B, n_l), l = 1..L-1
+
+    Returns
+    -------
+    activities : tuple of (B, n_l), l = 0..L
+        The last one is :math:`A_L z_{L-1}`: the target's error is :math:`\epsilon_L = y` minus it.
+
+    Examples
+    --------
+    >>> net = LinearPCN([[[2.0]], [[3.0]]])
+    >>> [z.item() for z in activities_from_errors(net, np.array([[1.0]]), [np.array([[0.5]])])]
+    [1.0, 2.5, 7.5]
+    """
+    rows = like_weights(net, _check.matrix(x, "x"))
+    hidden = _errors(net, errors, rows.shape[0])
+    activities = [rows]
+    for matrix, error in zip(net.maps[:-1], hidden, strict=True):
+        activities.append(activities[-1] @ matrix.T + error)
+    return (*activities, activities[-1] @ net.maps[-1].T)
+
+
+def error_energy(net: LinearPCN, data: Data, errors: Sequence[Array]) -> Array:
+    r"""The energy F as a function of the hidden errors; at zero errors it is the loss.
+
+    Parameters
+    ----------
+    errors : L - 1 arrays (B, n_l), l = 1..L-1
+
+    Examples
+    --------
+    >>> net, data = LinearPCN([[[2.0]], [[3.0]]]), Data([[1.0]], [[7.0]])
+    >>> float(error_energy(net, data, [np.array([[0.3]])]))  # the equilibrium, where F = r^2 / (2 S) = 1 / 20
+    0.05...
+    """
+    x, y = data_rows(net, data)
+    xp = array_namespace(x, y)
+    output = y - activities_from_errors(net, x, errors)[-1]
+    squares = [xp.sum(p.whiten(e) ** 2) for p, e in zip(net.precisions, (*errors, output), strict=True)]
+    return 0.5 * sum(squares) / x.shape[0]
+
+
+def error_gradient(net: LinearPCN, data: Data, errors: Sequence[Array]) -> tuple[Array, ...]:
+    r"""Gradient of `error_energy` in the hidden errors, with its factor 1/B.
+
+    .. math:: \partial F / \partial \epsilon_l = \tfrac1B (\Pi_l \epsilon_l - P_l^T \Pi_L \epsilon_L)
+
+    At zero errors it is minus the error that backpropagation sends to layer l. Cost: a forward and a backward pass, as
+    for the gradient in the activities.
+
+    Returns
+    -------
+    gradient : tuple of (B, n_l), l = 1..L-1
+    """
+    x, y = data_rows(net, data)
+    back = net.precisions[-1].apply(y - activities_from_errors(net, x, errors)[-1])
+    gradient = []
+    for l in range(net.depth - 1, 0, -1):
+        back = back @ net.maps[l]
+        gradient.append((net.precisions[l - 1].apply(errors[l - 1]) - back) / x.shape[0])
+    return tuple(gradient[::-1])
+
+
+def error_hessian(net: LinearPCN) -> LinearOperator:
+    r"""The Hessian :math:`I + G^T G` in whitened hidden errors (:math:`I + P^T P` for unit precisions), as an operator.
+
+    Of one sample, so without 1/B. Vectors are the layers' whitened errors one after another, length
+    :math:`N = n_1 + \dots + n_{L-1}`. A product costs a forward and a backward pass; nothing is formed.
+    """
+    host = net.replace(weights=[_check.to_numpy(w, "weights") for w in net.weights])
+    sizes = host.widths[1:-1]
+    cuts = np.cumsum(sizes)[:-1]
+
+    def matmat(columns: np.ndarray) -> np.ndarray:
+        rows = columns.T
+        parts = np.split(rows, cuts, axis=1) if sizes else []
+        z = np.zeros((len(rows), host.widths[0]))
+        for matrix, precision, part in zip(host.maps, host.precisions, parts, strict=False):
+            z = z @ matrix.T + precision.unwhiten(part)
+        back = host.precisions[-1].apply(z @ host.maps[-1].T)
+        images = []
+        for l in range(host.depth - 1, 0, -1):
+            back = back @ host.maps[l]
+            images.append(parts[l - 1] + host.precisions[l - 1].colour(back))
+        return np.concatenate(images[::-1], axis=1).T if images else columns
+
+    def matvec(vector: np.ndarray) -> np.ndarray:
+        return matmat(vector.reshape(-1, 1))[:, 0]
+
+    order = int(sum(sizes))
+    return LinearOperator(
+        (order, order), matvec=matvec, rmatvec=matvec, matmat=matmat, rmatmat=matmat, dtype=np.float64
+    )
+
+
+def error_eigenvalues(net: LinearPCN) -> np.ndarray:
+    r"""All eigenvalues of `error_hessian`, ascending, (N,): 1, and those of :math:`C_L^T S C_L` (claim ``error-coordinates``).
+
+    From the singular values of G, (n_L, N): :math:`O(n_L^2 N)`. When the output is as wide as all hidden layers together,
+    or wider, the eigenvalue 1 need not be there.
+
+    Examples
+    --------
+    >>> error_eigenvalues(LinearPCN([[[2.0]], [[3.0]]]))  # 1 + w_2^2 = S
+    array([10.])
+    """
+    size = sum(net.widths[1:-1])
+    if not size:
+        return np.ones(0)
+    host = net.replace(weights=[_check.to_numpy(w, "weights") for w in net.weights])
+    stack = np.concatenate(
+        [
+            p.colour(product)
+            for p, product in zip(host.precisions[:-1], output_products(host)[1:-1], strict=True)
+        ],
+        axis=1,
+    )
+    singular = np.linalg.svd(host.precisions[-1].whiten(stack.T), compute_uv=False)
+    values = np.ones(size)
+    values[size - len(singular) :] += singular[::-1] ** 2
+    return values
+
+
+def _errors(net: LinearPCN, errors: Sequence[Array], batch: int) -> list[Array]:
+    if len(errors) != net.depth - 1:
+        raise ValueError(
+            f"`errors` must be one array per hidden layer, {net.depth - 1} of them. Got {len(errors)}."
+        )
+    result = []
+    for l, (error, width) in enumerate(zip(errors, net.widths[1:-1], strict=True), start=1):
+        array = _check.as_array(error, f"errors[{l - 1}]")
+        if tuple(array.shape) != (batch, width):
+            raise ValueError(
+                f"`errors[{l - 1}]` must have shape ({batch}, {width}). Got {tuple(array.shape)}."
+            )
+        result.append(like_weights(net, array))
+    return result

@@ -1,0 +1,220 @@
+"""The expansion of an objective at one network: value, gradient and curvature from sweeps of n_L rows."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from array_api_compat import array_namespace, device
+
+from .._check import Array
+from ..inference import Equilibrium, equilibrium
+from ..inference.equilibria import closure_mismatch
+from ..linalg import BlockTridiagonalCholesky
+from ..model import Data, LinearPCN, activity_hessian, weight_gradient
+
+
+class Expansion(ABC):
+    """The value, the gradient and the curvature of an objective at one network."""
+
+    value: Array
+
+    @abstractmethod
+    def gradient(self) -> tuple[Array, ...]: ...
+
+    @abstractmethod
+    def hvp(self, direction: Sequence[Array]) -> tuple[Array, ...]:
+        """The product with a direction, or with a stack of them: arrays (..., n_l, n_{l-1})."""
+
+
+@dataclass(frozen=True)
+class Metric:
+    r"""Output coordinates in which the residual's metric is the identity.
+
+    `outputs`: :math:`p_l`, l = 1..L. `weighted`: :math:`p_l \Sigma_l`. `whiten`: rows :math:`r \mapsto R^{-T} r`.
+    `half_logdet`: :math:`\frac12\log\det S`. `root`: R.
+    `residual_weight`, `entropy_weight`: N is the first times :math:`\langle \rho\rho^T \rangle` minus the second times I.
+    The loss does not depend on S: both are 0, and it uses neither `weighted` nor `half_logdet` nor `root`.
+    """
+
+    outputs: list[Array]
+    weighted: list[Array]
+    whiten: Callable[[Array], Array]
+    half_logdet: Array
+    root: Array | None
+    residual_weight: float
+    entropy_weight: float
+
+
+class Sweep(Expansion):
+    """Backward and forward sweeps of n_L rows; `t[l]`, `p[l]` and `s[l]` = p_l Sigma_l for l = 0..L."""
+
+    def __init__(self, net: LinearPCN, metric: Metric, data: Data, rho: Array, value: Array) -> None:
+        xp = array_namespace(rho)
+        self.net, self.metric, self.data, self.rho, self.value = net, metric, data, rho, value
+        self.kappa, self.entropy = metric.residual_weight, metric.entropy_weight
+        x, y = data.x, data.y
+        self.p = [metric.outputs[0] @ net.maps[0], *metric.outputs]
+        self.t = self._forward(rho.T @ x / x.shape[0], self.moment if self.kappa else None)
+        # what t_L must be is known beforehand: the mismatch estimates the relative error of every t_l
+        self.closure = self._closure(self.t, rho.T @ y / y.shape[0]) if self.kappa else 0.0
+        if self.entropy:
+            k = self._forward(xp.zeros_like(self.t[0]), self._identity())  # R^{-T} K_l^T
+            self.closure = max(self.closure, self._closure(k, metric.root))
+            self.t = [t - self.entropy * each for t, each in zip(self.t, k, strict=True)]
+
+    def _forward(self, start: Array, noise: Array | None) -> list[Array]:
+        """t_l = t_{l-1} A_l^T + N p_l Sigma_l from t_0."""
+        swept = [start]
+        for matrix, weighted in zip(self.net.maps, self.metric.weighted, strict=True):
+            forward = swept[-1] @ matrix.T
+            swept.append(forward if noise is None else forward + noise @ weighted)
+        return swept
+
+    def _closure(self, swept: list[Array], target: Array) -> float:
+        return closure_mismatch(swept[-1], target, swept[0] @ self.net.maps[0].T)
+
+    @cached_property
+    def moment(self) -> Array:
+        r""":math:`\langle \rho\rho^T \rangle`."""
+        return self.rho.T @ self.rho / self.rho.shape[0]
+
+    @cached_property
+    def noise(self) -> Array:
+        """N, minus twice the derivative of f in S (in whitened coordinates)."""
+        return self.moment - self.entropy * self._identity() if self.entropy else self.moment
+
+    def _identity(self) -> Array:
+        return array_namespace(self.rho).eye(self.rho.shape[1], dtype=self.rho.dtype, device=device(self.rho))
+
+    def gradient(self) -> tuple[Array, ...]:
+        return tuple(
+            -a * (p.T @ t) for a, p, t in zip(self.net.multipliers, self.p[1:], self.t, strict=False)
+        )
+
+    def hvp(self, direction: Sequence[Array]) -> tuple[Array, ...]:
+        maps, multipliers = self.net.maps, self.net.multipliers
+        xp = array_namespace(self.rho)
+        moved = [a * d for a, d in zip(multipliers, direction, strict=True)]  # dA_l
+        depth = self.net.depth
+        dp = [xp.zeros_like(self.p[-1])] * (depth + 1)
+        for l in range(depth, 0, -1):
+            above = self.p[l] @ moved[l - 1]
+            dp[l - 1] = above if l == depth else above + dp[l] @ maps[l - 1]
+        dt = -(dp[0] @ self.data.xx)
+        if self.kappa:
+            shift = [dp[l] @ transpose(self.metric.weighted[l - 1]) for l in range(1, depth)]
+            ds = sum(shift[1:], start=shift[0]) if shift else xp.zeros_like(dp[0] @ self.p[0].T)
+            ds = ds + transpose(ds)  # dS; then d(S^-1) = -dS, because S = I here
+            dm = dp[0] @ self.t[0].T + ds @ self.moment
+            dn = -(dm + transpose(dm))
+            if self.entropy:
+                dn = dn + self.entropy * ds
+            dt = dt - ds @ self.t[0]
+        product = []
+        for l in range(1, depth + 1):
+            term = self.p[l].T @ dt
+            if l < depth:
+                term = term + transpose(dp[l]) @ self.t[l - 1]
+            product.append(-multipliers[l - 1] * term)
+            if l < depth:
+                dt = dt @ maps[l - 1].T + self.t[l - 1] @ transpose(moved[l - 1])
+                if self.kappa:
+                    sigma_dp = on_rows(self.net.precisions[l - 1].solve, dp[l])
+                    dt = dt + dn @ self.metric.weighted[l - 1] + self.noise @ sigma_dp
+        return tuple(product)
+
+
+class Elimination(Expansion):
+    r"""F* from the activities at equilibrium: the tangent solves :math:`H\,dz = -(dH\,z - db)`. One direction at a time."""
+
+    def __init__(self, net: LinearPCN, data: Data) -> None:
+        self.net = net
+        self.at: Equilibrium = equilibrium(net, data, method="elimination")
+        self.value = self.at.energy
+
+    @cached_property
+    def factor(self) -> BlockTridiagonalCholesky:
+        return activity_hessian(self.net).cholesky()
+
+    @cached_property
+    def delta(self) -> list[Array]:
+        """Pi_l eps_l, l = 1..L."""
+        return [pi.apply(e) for pi, e in zip(self.net.precisions, self.at.errors, strict=True)]
+
+    def gradient(self) -> tuple[Array, ...]:
+        return weight_gradient(self.net, self.at.activities)
+
+    def hvp(self, direction: Sequence[Array]) -> tuple[Array, ...]:
+        if direction[0].ndim > 2:
+            xp = array_namespace(direction[0])
+            stacks = zip(
+                *(self.hvp([d[i] for d in direction]) for i in range(direction[0].shape[0])), strict=True
+            )
+            return tuple(xp.stack(list(parts)) for parts in stacks)
+        z, delta, net = self.at.activities, self.delta, self.net
+        xp = array_namespace(z[0])
+        moved = [a * d for a, d in zip(net.multipliers, direction, strict=True)]
+        # errors and their weighted values move by -dA_l z_{l-1} at fixed activities
+        fixed = [-pi.apply(before @ m.T) for pi, before, m in zip(net.precisions, z[:-1], moved, strict=True)]
+        dz = [xp.zeros_like(z[0]), xp.zeros_like(z[-1])]
+        if net.depth > 1:
+            force = [fixed[l - 1] - delta[l] @ moved[l] - fixed[l] @ net.maps[l] for l in range(1, net.depth)]
+            rows = xp.concat(force, axis=1)
+            dz[1:1] = activity_hessian(net).split(-self.factor.solve(rows))
+        product = []
+        for l, (a, pi, matrix) in enumerate(
+            zip(net.multipliers, net.precisions, net.maps, strict=True), start=1
+        ):
+            tangent = fixed[l - 1] + pi.apply(dz[l] - dz[l - 1] @ matrix.T)
+            term = tangent.T @ z[l - 1] + delta[l - 1].T @ dz[l - 1]
+            product.append(-a / z[0].shape[0] * term)
+        return tuple(product)
+
+
+class Decayed(Expansion):
+    def __init__(self, inner: Expansion, weights: Sequence[Array], strength: float) -> None:
+        self.inner, self.weights, self.strength = inner, weights, strength
+        squares = sum(array_namespace(w).sum(w**2) for w in weights)
+        self.value = inner.value + strength / 2 * squares
+
+    def gradient(self) -> tuple[Array, ...]:
+        pairs = zip(self.inner.gradient(), self.weights, strict=True)
+        return tuple(g + self.strength * w for g, w in pairs)
+
+    def hvp(self, direction: Sequence[Array]) -> tuple[Array, ...]:
+        pairs = zip(self.inner.hvp(direction), direction, strict=True)
+        return tuple(h + self.strength * d for h, d in pairs)
+
+
+def transpose(stack: Array) -> Array:
+    """Transpose of the last two axes."""
+    return array_namespace(stack).matrix_transpose(stack)
+
+
+def on_rows(function: Callable[[Array], Array], stack: Array) -> Array:
+    """A method of `Precision`, which acts on rows, on a stack of rows."""
+    if stack.ndim == 2:
+        return function(stack)
+    xp = array_namespace(stack)
+    return xp.reshape(function(xp.reshape(stack, (-1, stack.shape[-1]))), stack.shape)
+
+
+def split(net: LinearPCN, vectors: Array) -> tuple[Array, ...]:
+    """Vectors (K, num_weights) as stacks (K, n_l, n_{l-1})."""
+    xp = array_namespace(vectors)
+    parts, start = [], 0
+    for w in net.weights:
+        size = w.shape[-2] * w.shape[-1]
+        shape = (vectors.shape[0], w.shape[-2], w.shape[-1])
+        parts.append(xp.reshape(vectors[:, start : start + size], shape))
+        start += size
+    return tuple(parts)
+
+
+def flatten(parts: Sequence[Array]) -> Array:
+    """Stacks (..., n_l, n_{l-1}) as vectors (..., num_weights)."""
+    xp = array_namespace(*parts)
+    return xp.concat([xp.reshape(p, (*p.shape[:-2], -1)) for p in parts], axis=-1)

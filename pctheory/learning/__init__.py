@@ -1,0 +1,64 @@
+"""What each learning rule computes, in closed form, and how the rules differ.
+
+`rules` holds the local rule and the exact variants of backprop; `through_inference` the gradients of a task loss through
+inference (unrolled, truncated, implicit, equilibrium propagation) for any clamps; `comparison` puts all of them on one batch;
+`consolidation` says what an update does to the output; `tradeoff` how a linear code trades classification for reconstruction.
+"""
+
+from .comparison import RULES, GradientBounds, GradientComparison, compare_gradients, gradient_bounds
+from .consolidation import (
+    aligned_update,
+    one_shot,
+    output_change,
+    posterior_averaged_gradient,
+    target_alignment,
+)
+from .losses import CrossEntropy, LayerEnergies, Mixture, SquaredError, TaskLoss
+from .rules import (
+    backprop_gradient,
+    error_descent_gradient,
+    fixed_prediction_gradient,
+    local_gradient,
+    pc_gradient,
+    z_il_gradient,
+)
+from .through_inference import (
+    equilibrium_propagation_gradient,
+    implicit_gradient,
+    mixed_derivative,
+    truncated_gradient,
+    unrolled_gradient,
+)
+from .tradeoff import TradeoffCurve, TradeoffPoint, tradeoff_curve
+
+__all__ = [
+    "RULES",
+    "CrossEntropy",
+    "GradientBounds",
+    "GradientComparison",
+    "LayerEnergies",
+    "Mixture",
+    "SquaredError",
+    "TaskLoss",
+    "TradeoffCurve",
+    "TradeoffPoint",
+    "aligned_update",
+    "backprop_gradient",
+    "compare_gradients",
+    "equilibrium_propagation_gradient",
+    "error_descent_gradient",
+    "fixed_prediction_gradient",
+    "gradient_bounds",
+    "implicit_gradient",
+    "local_gradient",
+    "mixed_derivative",
+    "one_shot",
+    "output_change",
+    "pc_gradient",
+    "posterior_averaged_gradient",
+    "target_alignment",
+    "tradeoff_curve",
+    "truncated_gradient",
+    "unrolled_gradient",
+    "z_il_gradient",
+]

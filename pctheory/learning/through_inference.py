@@ -1,0 +1,233 @@
+r"""Gradients of a task loss through inference, in closed form: unrolled, truncated, implicit, equilibrium propagation.
+
+Inference is :math:`z_{t+1} = z_t - g \nabla E(z_t)` with E a sample's energy and :math:`\mathcal H` its Hessian on the free
+units. With the bilinear form (a batch mean)
+
+.. math:: D_l(z, a) = a_l \big\langle \Pi_l \epsilon_l(z)\, a_{l-1}^T + \Pi_l \epsilon_l(a)\, z_{l-1}^T \big\rangle,
+          \qquad \epsilon_l(a) = a_l - A_l a_{l-1},
+
+the derivative of :math:`-a^T \nabla E(z)` in :math:`W_l` is :math:`D_l(z, a)`, so that each rule is a sum of such terms with its
+own adjoint a (claims ``through-inference-gradients``, ``truncated-adjoint``, ``equilibrium-propagation``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from array_api_compat import array_namespace
+
+from .. import _check
+from .._check import Array
+from ..inference import ClampedProblem
+from ..model import LinearPCN, prediction_errors, weight_gradient
+from .losses import TaskLoss
+
+__all__ = [
+    "equilibrium_propagation_gradient",
+    "implicit_gradient",
+    "mixed_derivative",
+    "truncated_gradient",
+    "unrolled_gradient",
+]
+
+MAX_ITERATIONS = 1000
+
+
+def mixed_derivative(
+    net: LinearPCN, activities: Sequence[Array], adjoint: Sequence[Array]
+) -> tuple[Array, ...]:
+    r"""The bilinear form :math:`D_l(z, a)`, (n_l, n_{l-1}), l = 1..L: minus :math:`a^T \partial_{W_l} \nabla E(z)`, averaged.
+
+    Symmetric in its arguments; :math:`D(z, z) = -2\, \partial F/\partial W`.
+    """
+    size = activities[0].shape[0]
+    errors, responses = prediction_errors(net, activities), prediction_errors(net, adjoint)
+    return tuple(
+        (multiplier / size) * (precision.apply(e).T @ a + precision.apply(d).T @ z)
+        for multiplier, precision, e, d, a, z in zip(
+            net.multipliers, net.precisions, errors, responses, adjoint, activities, strict=False
+        )
+    )
+
+
+def implicit_gradient(problem: ClampedProblem, loss: TaskLoss) -> tuple[Array, ...]:
+    r"""The gradient of :math:`\Lambda(z^*(\theta); \theta)`: a second inference run with the same Hessian.
+
+    .. math:: a = \mathcal H^{-1} \nabla_z \Lambda, \qquad
+              \frac{d\Lambda}{dW_l} = D_l(z^*, a) + \frac{\partial\Lambda}{\partial W_l}
+
+    With the energy as the loss a = 0, and this is the local rule at equilibrium. Claim ``through-inference-gradients``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from pctheory.learning import CrossEntropy
+    >>> net, image = LinearPCN([[[1.0], [0.0]]]), (np.zeros((1, 1)), np.array([[3.0, 1.0]]))
+    >>> problem = ClampedProblem(net, image, (False, True))
+    >>> [g.tolist() for g in implicit_gradient(problem, CrossEntropy(np.ones((1, 1))))]  # one class: nothing to learn
+    [[[0.0], [0.0]]]
+    """
+    z = problem.equilibrium().activities
+    return _with_adjoint(problem, loss, z, problem.solve(_per_sample(problem, loss, z)))
+
+
+def truncated_gradient(
+    problem: ClampedProblem, loss: TaskLoss, step: float, num_terms: int
+) -> tuple[Array, ...]:
+    r"""The last K steps of backpropagation through inference, at equilibrium: a Neumann sum for the adjoint.
+
+    .. math:: a_K = g \sum_{k<K} (I - g\mathcal H)^k \nabla_z \Lambda, \qquad a - a_K = (I - g\mathcal H)^K a
+
+    The relative error of the adjoint is at most :math:`\rho^K`; K = 1 is the one-step (Jacobian-free) gradient and K = 0
+    the explicit derivative alone. Claim ``truncated-adjoint``.
+    """
+    g, terms = _check.positive(step, "step"), _check.count(num_terms, "num_terms")
+    z = problem.equilibrium().activities
+    term = _per_sample(problem, loss, z)
+    total = tuple(array_namespace(v).zeros_like(v) for v in term)
+    for _ in range(terms):
+        total = tuple(s + g * v for s, v in zip(total, term, strict=True))
+        term = _contract(problem, term, g)
+    return _with_adjoint(problem, loss, z, total)
+
+
+def unrolled_gradient(
+    problem: ClampedProblem,
+    loss: TaskLoss,
+    step: float,
+    num_steps: int,
+    *,
+    last: int | None = None,
+    start: Sequence[Array] | None = None,
+) -> tuple[Array, ...]:
+    r"""Backpropagation of :math:`\Lambda(z_T)` through T steps of inference.
+
+    .. math:: \lambda_T = \nabla_z\Lambda, \quad \lambda_t = (I - g\mathcal H)\lambda_{t+1}, \qquad
+              \frac{d\Lambda}{dW_l} = \sum_{t<T} D_l(z_t, g\lambda_{t+1}) + \frac{\partial\Lambda}{\partial W_l}
+              + \lambda_0^T \frac{\partial z_0}{\partial W_l}
+
+    Parameters
+    ----------
+    step, num_steps : g, T
+    last : None or int
+        Only the last K <= T steps are differentiated; what came before is a constant. None: all of them, and the forward pass
+        of the start too. K = T detaches the start; K = 0 is the explicit derivative alone, which for the energy is
+        the local rule at :math:`z_T`.
+    start : None or (z_0, ..., z_L)
+        Free units at t = 0, constants; `ClampedProblem.start` by default.
+    """
+    path = problem.relax(step, num_steps, start)
+    steps = len(path) - 1
+    count = steps if last is None else _check.count(last, "last")
+    if count > steps:
+        raise ValueError(
+            f"`last` must not exceed the number of steps. Got {count} for `num_steps` = {steps}."
+        )
+    adjoint = _per_sample(problem, loss, path[-1])
+    gradient = loss.weight_gradient(problem.net, path[-1])
+    for z in reversed(path[steps - count : steps]):
+        pushed = tuple(step * v for v in adjoint)
+        gradient = _add(gradient, mixed_derivative(problem.net, z, pushed))
+        adjoint = _contract(problem, adjoint, step)
+    if last is None and start is None:
+        gradient = _add(gradient, _start_gradient(problem, path[0], adjoint))
+    return gradient
+
+
+def equilibrium_propagation_gradient(
+    problem: ClampedProblem, loss: TaskLoss, beta: float
+) -> tuple[Array, ...]:
+    r"""Two nudged equilibria: :math:`[\partial_W F_\beta(z^{+\beta}) - \partial_W F_{-\beta}(z^{-\beta})] / 2\beta`.
+
+    :math:`F_\beta = F + \beta\Lambda`, and :math:`z^\beta` is its minimum over the free units. The error against
+    `implicit_gradient` is :math:`O(\beta^2)`; rounding adds about eps / beta. Claim ``equilibrium-propagation``;
+    Scellier & Bengio 2017.
+
+    Parameters
+    ----------
+    beta : float
+        Nudge, not zero.
+
+    Notes
+    -----
+    :math:`z \leftarrow z - \mathcal H^{-1} B \nabla F_\beta(z)` until it moves no more: its rate is
+    :math:`\beta \Vert \mathcal H^{-1} \nabla^2\Lambda \Vert`, so a few solves do for a small nudge.
+
+    Raises
+    ------
+    ValueError
+        If `beta` is zero, or too large for the iteration to converge.
+    """
+    nudge = _check.real(beta, "beta")
+    if nudge == 0:
+        raise ValueError("`beta` must not be 0: two equal equilibria have no difference. Got 0.")
+    rested = problem.equilibrium().activities
+    sides = []
+    for sign in (1.0, -1.0):
+        z = _nudged(problem, loss, sign * nudge, rested)
+        own, task = weight_gradient(problem.net, z), loss.weight_gradient(problem.net, z)
+        sides.append(tuple(f + sign * nudge * t for f, t in zip(own, task, strict=True)))
+    return tuple((p - m) / (2 * nudge) for p, m in zip(*sides, strict=True))
+
+
+def _nudged(
+    problem: ClampedProblem, loss: TaskLoss, beta: float, rested: tuple[Array, ...]
+) -> tuple[Array, ...]:
+    """The minimum of F + beta Lambda; stops where rounding lets the iteration come no closer."""
+    z, before = rested, float("inf")
+    size = _largest(rested)
+    small = float(array_namespace(z[0]).finfo(z[0].dtype).eps) ** 0.5 * size
+    for _ in range(MAX_ITERATIONS):
+        task = _per_sample(problem, loss, z)
+        force = tuple(a + beta * b for a, b in zip(problem.product(z), task, strict=True))
+        move = problem.solve(force)
+        z = tuple(a - b for a, b in zip(z, move, strict=True))
+        moved = _largest(move)
+        if moved == 0 or (moved >= before / 2 and moved <= small):
+            return z
+        if not moved <= 1e3 * size:
+            break
+        before = moved
+    raise ValueError(
+        f"`beta` must be small enough for the nudged inference to converge. Got {beta:g}: lower it."
+    )
+
+
+def _largest(layers: Sequence[Array]) -> float:
+    return max(float(array_namespace(v).max(array_namespace(v).abs(_check.detached(v)))) for v in layers)
+
+
+def _per_sample(problem: ClampedProblem, loss: TaskLoss, z: Sequence[Array]) -> tuple[Array, ...]:
+    """Gradient of each sample's loss on the free units."""
+    slope = loss.activity_gradient(problem.net, z)
+    return problem.project(tuple(problem.batch_size * s for s in slope))
+
+
+def _contract(problem: ClampedProblem, layers: Sequence[Array], step: float) -> tuple[Array, ...]:
+    """(I - gH) v."""
+    return tuple(v - step * h for v, h in zip(layers, problem.product(layers), strict=True))
+
+
+def _with_adjoint(
+    problem: ClampedProblem, loss: TaskLoss, z: Sequence[Array], adjoint: Sequence[Array]
+) -> tuple[Array, ...]:
+    return _add(mixed_derivative(problem.net, z, adjoint), loss.weight_gradient(problem.net, z))
+
+
+def _start_gradient(
+    problem: ClampedProblem, start: Sequence[Array], adjoint: Sequence[Array]
+) -> tuple[Array, ...]:
+    r"""Through the forward pass of the start: :math:`\mu_{l-1} = \lambda_{l-1} + A_l^T \mu_l` on the free units."""
+    net, size = problem.net, problem.batch_size
+    back = list(adjoint)
+    gradient: list[Array] = []
+    for l in range(net.depth, 0, -1):
+        gradient.append((net.multipliers[l - 1] / size) * back[l].T @ start[l - 1])
+        lower = back[:]
+        lower[l - 1] = back[l] @ net.maps[l - 1]
+        back[l - 1] = back[l - 1] + problem.project(tuple(lower))[l - 1]
+    return tuple(gradient[::-1])
+
+
+def _add(one: Sequence[Array], other: Sequence[Array]) -> tuple[Array, ...]:
+    return tuple(a + b for a, b in zip(one, other, strict=True))

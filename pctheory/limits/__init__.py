@@ -1,0 +1,34 @@
+"""Networks at initialisation and in the limit of many units: exact averages, random matrices, mean fields of training."""
+
+from .initialisation import (
+    entry_variances,
+    expected_rescaling,
+    forward_rms,
+    isometric_condition_number,
+    isometric_eigenvalues,
+)
+from .mean_field import MeanFieldTraining, mean_field_training
+from .random_matrix import (
+    coupling_density,
+    coupling_edge,
+    diagonal_density,
+    hessian_density,
+    marchenko_pastur,
+    marchenko_pastur_edges,
+)
+
+__all__ = [
+    "MeanFieldTraining",
+    "coupling_density",
+    "coupling_edge",
+    "diagonal_density",
+    "entry_variances",
+    "expected_rescaling",
+    "forward_rms",
+    "hessian_density",
+    "isometric_condition_number",
+    "isometric_eigenvalues",
+    "marchenko_pastur",
+    "marchenko_pastur_edges",
+    "mean_field_training",
+]

@@ -1,0 +1,47 @@
+"""What a linear predictive coding network is: its parameterisation, precisions, data and energy. Definitions, no theory."""
+
+from .data import Data
+from .definitions import (
+    activity_gradient,
+    activity_hessian,
+    activity_linear_term,
+    energy,
+    feedforward,
+    layer_energies,
+    loss,
+    prediction_errors,
+    weight_gradient,
+)
+from .network import LinearPCN
+from .parameterisation import (
+    INITIALISATIONS,
+    PARAMETERISATIONS,
+    Parameterisation,
+    initial_weights,
+    learning_rate_scale,
+    multipliers,
+    skip_pattern,
+)
+from .precision import Precision
+
+__all__ = [
+    "INITIALISATIONS",
+    "PARAMETERISATIONS",
+    "Data",
+    "LinearPCN",
+    "Parameterisation",
+    "Precision",
+    "activity_gradient",
+    "activity_hessian",
+    "activity_linear_term",
+    "energy",
+    "feedforward",
+    "initial_weights",
+    "layer_energies",
+    "learning_rate_scale",
+    "loss",
+    "multipliers",
+    "prediction_errors",
+    "skip_pattern",
+    "weight_gradient",
+]

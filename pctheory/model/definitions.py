@@ -1,0 +1,219 @@
+r"""Definitions: the feedforward pass, the energy F(z), its gradients, its Hessian in the activities, the loss. No theory.
+
+Activities are a tuple :math:`(z_0, \dots, z_L)`, each (B, n_l), one sample a row. Energies are means over the batch
+with the factor 1/2:
+
+.. math:: F(z) = \frac{1}{2B} \sum_{i=1}^{B} \sum_{l=1}^{L} \epsilon_l^T \Pi_l \epsilon_l,
+          \qquad \epsilon_l = z_l - A_l z_{l-1}.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from array_api_compat import array_namespace, device
+
+from .. import _check
+from .._check import Array
+from ..linalg import BlockTridiagonal
+from .data import Data
+from .network import LinearPCN
+
+__all__ = [
+    "activity_gradient",
+    "activity_hessian",
+    "activity_linear_term",
+    "energy",
+    "feedforward",
+    "layer_energies",
+    "loss",
+    "prediction_errors",
+    "weight_gradient",
+]
+
+
+def feedforward(net: LinearPCN, x: Array) -> tuple[Array, ...]:
+    r"""Activities without prediction error: :math:`\hat z_l = A_l \hat z_{l-1}`, :math:`\hat z_0 = x`.
+
+    Parameters
+    ----------
+    x : (B, n_0)
+
+    Returns
+    -------
+    activities : tuple of (B, n_l), l = 0..L
+
+    Examples
+    --------
+    >>> [z.item() for z in feedforward(LinearPCN([[[2.0]], [[3.0]]]), [[1.0]])]
+    [1.0, 2.0, 6.0]
+    """
+    rows = like_weights(net, _check.matrix(x, "x"))
+    if rows.shape[1] != net.widths[0]:
+        raise ValueError(f"`x` must have {net.widths[0]} columns, the width of layer 0. Got {rows.shape[1]}.")
+    activities = [rows]
+    for matrix in net.maps:
+        activities.append(activities[-1] @ matrix.T)
+    return tuple(activities)
+
+
+def prediction_errors(net: LinearPCN, activities: Sequence[Array]) -> tuple[Array, ...]:
+    r"""Prediction errors :math:`\epsilon_l = z_l - A_l z_{l-1}`, tuple of (B, n_l), l = 1..L."""
+    z = activity_rows(net, activities)
+    return tuple(z[l] - z[l - 1] @ net.maps[l - 1].T for l in range(1, net.depth + 1))
+
+
+def layer_energies(net: LinearPCN, activities: Sequence[Array]) -> Array:
+    r"""Energy of each layer, :math:`\frac{1}{2B}\sum_i \epsilon_l^T \Pi_l \epsilon_l`, (L,), l = 1..L; they sum to F."""
+    errors = prediction_errors(net, activities)
+    xp = array_namespace(*errors)
+    return xp.stack(
+        [
+            0.5 * xp.sum(precision.whiten(error) ** 2) / error.shape[0]
+            for precision, error in zip(net.precisions, errors, strict=True)
+        ]
+    )
+
+
+def energy(net: LinearPCN, activities: Sequence[Array]) -> Array:
+    r"""The energy :math:`F(z) = \frac{1}{2B}\sum_i\sum_l \epsilon_l^T \Pi_l \epsilon_l` of any activities.
+
+    Parameters
+    ----------
+    activities : (z_0, ..., z_L), each (B, n_l)
+
+    Returns
+    -------
+    F : scalar of the network's array library
+
+    Examples
+    --------
+    >>> net = LinearPCN([[[2.0]], [[3.0]]])
+    >>> float(energy(net, ([[1.0]], [[2.5]], [[7.0]])))  # errors 0.5 and -0.5
+    0.25
+    """
+    energies = layer_energies(net, activities)
+    return array_namespace(energies).sum(energies)
+
+
+def activity_gradient(net: LinearPCN, activities: Sequence[Array]) -> tuple[Array, ...]:
+    r"""Gradient of `energy` in the activities, with its factor 1/B.
+
+    .. math:: \partial F / \partial z_l = \tfrac1B (\Pi_l \epsilon_l - A_{l+1}^T \Pi_{l+1} \epsilon_{l+1})
+
+    Returns
+    -------
+    gradient : tuple of (B, n_l), l = 0..L
+        Clamped layers (by default 0 and L) ignore theirs. Inference with a step per sample uses B times this.
+    """
+    errors = prediction_errors(net, activities)
+    size = errors[0].shape[0]
+    weighted = [p.apply(e) / size for p, e in zip(net.precisions, errors, strict=True)]
+    down = [w @ a for w, a in zip(weighted, net.maps, strict=True)]
+    inner = [w - d for w, d in zip(weighted[:-1], down[1:], strict=True)]
+    return (-down[0], *inner, weighted[-1])
+
+
+def weight_gradient(net: LinearPCN, activities: Sequence[Array]) -> tuple[Array, ...]:
+    r"""Gradient of `energy` in the weights at fixed activities: the local learning rule.
+
+    .. math:: \partial F / \partial W_l = -\frac{a_l}{B} \sum_i \Pi_l \epsilon_l z_{l-1}^T
+
+    Returns
+    -------
+    gradient : tuple of (n_l, n_{l-1}), l = 1..L
+    """
+    z = activity_rows(net, activities)
+    size = z[0].shape[0]
+    return tuple(
+        (-multiplier / size) * precision.apply(error).T @ before
+        for multiplier, precision, error, before in zip(
+            net.multipliers, net.precisions, prediction_errors(net, z), z, strict=False
+        )
+    )
+
+
+def activity_hessian(net: LinearPCN) -> BlockTridiagonal:
+    r"""Hessian H of one sample's energy in the hidden activities :math:`(z_1, \dots, z_{L-1})`; no factor 1/B.
+
+    .. math:: H_{ll} = \Pi_l + A_{l+1}^T \Pi_{l+1} A_{l+1}, \qquad H_{l+1,l} = -\Pi_{l+1} A_{l+1}
+
+    Symmetric positive definite and block tridiagonal (claim ``activity-hessian``; Innocenti et al. 2025). With L = 1
+    there are no hidden activities and H is 0 x 0.
+
+    Examples
+    --------
+    >>> float(activity_hessian(LinearPCN([[[2.0]], [[3.0]]])).to_dense()[0, 0])  # 1 + w_2^2
+    10.0
+    """
+    diagonal, lower = [], []
+    for l in range(1, net.depth):
+        above = net.maps[l]
+        weighted = net.precisions[l].apply(above.T).T  # Pi_{l+1} A_{l+1}
+        diagonal.append(net.precisions[l - 1].matrix(above) + above.T @ weighted)
+        if l + 1 < net.depth:
+            lower.append(-weighted)
+    return BlockTridiagonal(diagonal, lower)
+
+
+def activity_linear_term(net: LinearPCN, data: Data) -> Array:
+    r"""The vector b of :math:`H z^* = b`, one row per sample, (B, n_1 + ... + n_{L-1}).
+
+    Block 1 holds :math:`\Pi_1 A_1 x`, block L-1 holds :math:`A_L^T \Pi_L y`; with L = 2 the two are added.
+    """
+    x, y = data_rows(net, data)
+    xp = array_namespace(x, y)
+    if net.depth == 1:
+        return xp.zeros_like(x[:, :0])
+    blocks = [xp.zeros((x.shape[0], n), dtype=x.dtype, device=device(x)) for n in net.widths[1:-1]]
+    blocks[0] = blocks[0] + net.precisions[0].apply(x @ net.maps[0].T)
+    blocks[-1] = blocks[-1] + net.precisions[-1].apply(y) @ net.maps[-1]
+    return xp.concat(blocks, axis=1)
+
+
+def loss(net: LinearPCN, data: Data) -> Array:
+    r"""The loss :math:`\mathcal L = \frac{1}{2B}\sum_i |y - A_L \cdots A_1 x|^2_{\Pi_L}`, at the energy's scale.
+
+    Examples
+    --------
+    >>> float(loss(LinearPCN([[[2.0]], [[3.0]]]), Data([[1.0]], [[7.0]])))
+    0.5
+    """
+    x, y = data_rows(net, data)
+    xp = array_namespace(x, y)
+    residual = y - feedforward(net, x)[-1]
+    return 0.5 * xp.sum(net.precisions[-1].whiten(residual) ** 2) / x.shape[0]
+
+
+def like_weights(net: LinearPCN, rows: Array) -> Array:
+    """`rows` in the weights' library and dtype: the network decides."""
+    weight = net.weights[0]
+    xp = _check.same_namespace((weight, rows), "the weights and the data")
+    return rows if rows.dtype == weight.dtype else xp.astype(rows, weight.dtype)
+
+
+def data_rows(net: LinearPCN, data: Data) -> tuple[Array, Array]:
+    if not isinstance(data, Data):
+        raise TypeError(f"`data` must be a pctheory.Data(x, y). Got {type(data).__name__}.")
+    for name, rows, width in (("x", data.x, net.widths[0]), ("y", data.y, net.widths[-1])):
+        if rows.shape[1] != width:
+            raise ValueError(
+                f"`{name}` must have {width} columns, as the network has units there. Got {rows.shape[1]}."
+            )
+    return like_weights(net, data.x), like_weights(net, data.y)
+
+
+def activity_rows(net: LinearPCN, activities: Sequence[Array]) -> tuple[Array, ...]:
+    if not isinstance(activities, list | tuple) or len(activities) != net.depth + 1:
+        came = len(activities) if isinstance(activities, list | tuple) else type(activities).__name__
+        raise ValueError(
+            f"`activities` must be a tuple (z_0, ..., z_{net.depth}), one per layer. Got {came}."
+        )
+    result: list[Array] = []
+    for l, (z, width) in enumerate(zip(activities, net.widths, strict=True)):
+        array = _check.as_array(z, f"z_{l}")
+        if array.ndim != 2 or array.shape[1] != width or (result and array.shape[0] != result[0].shape[0]):
+            rows = result[0].shape[0] if result else "B"
+            raise ValueError(f"`z_{l}` must have shape ({rows}, {width}). Got {tuple(array.shape)}.")
+        result.append(like_weights(net, array))
+    return tuple(result)

@@ -1,0 +1,313 @@
+r"""The linear predictive coding network: weights, multipliers, skips and precisions, as one frozen value."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from array_api_compat import array_namespace, device, is_numpy_array
+
+from .. import _check
+from .._check import Array
+from . import parameterisation
+from .precision import Precision
+
+__all__ = ["LinearPCN"]
+
+
+@dataclass(frozen=True, eq=False, repr=False, init=False)
+class LinearPCN:
+    r"""A linear predictive coding network with effective maps :math:`A_l = a_l W_l + \tau_l I`.
+
+    Its energy is :math:`F = \frac{1}{2B} \sum_i \sum_{l=1}^{L} \epsilon_l^T \Pi_l \epsilon_l` with
+    :math:`\epsilon_l = z_l - A_l z_{l-1}`; there are no biases.
+
+    Parameters
+    ----------
+    weights : sequence of L arrays, W_l of shape (n_l, n_{l-1})
+        In any array-API library; they stay what they are (numpy arrays are copied and made read-only).
+    multipliers : None or L numbers
+        :math:`a_l`, 1 by default.
+    skips : None, bool or L booleans
+        :math:`\tau_l`: an identity skip around layer l. True means every hidden layer 2..L-1; the first and the last
+        layer, and layers that are not square, cannot have one.
+    precisions : None or L of: None, number, vector (n_l,), matrix (n_l, n_l)
+        :math:`\Pi_l`, 1 by default; a matrix must be symmetric positive definite.
+
+    Raises
+    ------
+    ValueError, TypeError
+        One sentence with the rule that the argument breaks.
+
+    Examples
+    --------
+    >>> net = LinearPCN([[[2.0]], [[3.0]]])
+    >>> net
+    LinearPCN(1 -> 1 -> 1, 2 weights)
+    >>> [a.item() for a in net.replace(multipliers=(1, 0.5)).maps]
+    [2.0, 1.5]
+    """
+
+    weights: tuple[Array, ...]
+    multipliers: tuple[float, ...]
+    skips: tuple[bool, ...]
+    precisions: tuple[Precision, ...]
+
+    def __init__(
+        self,
+        weights: Sequence[Array],
+        *,
+        multipliers: Sequence[float] | None = None,
+        skips: bool | Iterable[bool] | None = None,
+        precisions: Sequence[Any] | None = None,
+    ) -> None:
+        matrices = _weights(weights)
+        widths = (matrices[0].shape[1], *(w.shape[0] for w in matrices))
+        object.__setattr__(self, "weights", matrices)
+        object.__setattr__(self, "multipliers", _multipliers(multipliers, len(matrices)))
+        object.__setattr__(
+            self, "skips", parameterisation.skip_pattern(widths, False if skips is None else skips)
+        )
+        object.__setattr__(self, "precisions", _precisions(precisions, widths, matrices[0]))
+
+    @classmethod
+    def random(
+        cls,
+        widths: Iterable[int],
+        *,
+        parameterisation: str = "sp",
+        skips: bool | Iterable[bool] = False,
+        gamma: float = 1.0,
+        init: str | float | None = None,
+        precisions: Sequence[Any] | None = None,
+        rng: np.random.Generator | int,
+    ) -> LinearPCN:
+        r"""Draw a network at initialisation.
+
+        Parameters
+        ----------
+        widths : (n_0, ..., n_L)
+        parameterisation : "sp", "ntp" or "mupc"
+            See `pctheory.model.parameterisation` for the table of multipliers and variances.
+        skips : bool, or one per layer
+        gamma : float
+            Richness; divides :math:`a_L`.
+        init : None, float, "normal", "torch" or "orthogonal"
+            None: the parameterisation's own variance; a number: the standard deviation of every entry.
+        rng : numpy.random.Generator or int
+
+        Examples
+        --------
+        >>> LinearPCN.random((3, 5, 5, 2), parameterisation="mupc", skips=True, rng=0)
+        LinearPCN(3 -> 5 -> 5 -> 2, 50 weights, skips on layers 2)
+        """
+        return cls._parameterised(
+            widths, parameterisation, skips, gamma, precisions, init=init, rng=_check.generator(rng)
+        )
+
+    @classmethod
+    def zeros(
+        cls,
+        widths: Iterable[int],
+        *,
+        parameterisation: str = "sp",
+        skips: bool | Iterable[bool] = False,
+        gamma: float = 1.0,
+        precisions: Sequence[Any] | None = None,
+    ) -> LinearPCN:
+        """The origin of weight space: every weight zero (skips, if any, remain)."""
+        return cls._parameterised(
+            widths, parameterisation, skips, gamma, precisions, init=0.0, rng=np.random.default_rng(0)
+        )
+
+    @classmethod
+    def _parameterised(
+        cls,
+        widths: Iterable[int],
+        name: str,
+        skips: bool | Iterable[bool],
+        gamma: float,
+        precisions: Sequence[Any] | None,
+        *,
+        init: str | float | None,
+        rng: np.random.Generator,
+    ) -> LinearPCN:
+        sizes = _check.widths(widths)
+        pattern = parameterisation.skip_pattern(sizes, skips)
+        return cls(
+            parameterisation.initial_weights(sizes, name, init=init, rng=rng),
+            multipliers=parameterisation.multipliers(sizes, name, skips=pattern, gamma=gamma),
+            skips=pattern,
+            precisions=precisions,
+        )
+
+    @classmethod
+    def from_torch(cls, module: Any) -> LinearPCN:
+        """The linear network of a torch module, as float64 numpy arrays.
+
+        Parameters
+        ----------
+        module : torch.nn.Module
+            A `pctheory.nn.PCN` with linear activation, or any container of bias-free `torch.nn.Linear` layers in the
+            order of their use.
+
+        Raises
+        ------
+        ValueError
+            If a layer has a bias, or if the module holds anything that is not linear.
+        """
+        own = getattr(module, "linear_parameters", None)
+        if own is not None:
+            return cls(**own())
+        leaves = [leaf for leaf in module.modules() if not any(True for _ in leaf.children())]
+        matrices = []
+        for leaf in leaves:
+            kind = type(leaf).__name__
+            if kind in ("Identity", "Flatten"):
+                continue
+            if not hasattr(leaf, "in_features"):
+                raise ValueError(
+                    f"`module` must hold only linear layers: a linear network is what the theory describes. Got {kind}."
+                )
+            if getattr(leaf, "bias", None) is not None:
+                raise ValueError(
+                    "`module` must have no biases. Got one on a layer "
+                    f"{leaf.in_features} -> {leaf.out_features}: build it with bias=False, or append a constant input."
+                )
+            matrices.append(_check.to_numpy(leaf.weight, "weight"))
+        return cls(matrices)
+
+    @cached_property
+    def maps(self) -> tuple[Array, ...]:
+        r"""Effective maps :math:`A_l = a_l W_l + \tau_l I`, (n_l, n_{l-1}) each."""
+        return tuple(
+            self._map(weight, multiplier, skip)
+            for weight, multiplier, skip in zip(self.weights, self.multipliers, self.skips, strict=True)
+        )
+
+    @staticmethod
+    def _map(weight: Array, multiplier: float, skip: bool) -> Array:
+        scaled = weight if multiplier == 1.0 else multiplier * weight
+        if not skip:
+            return scaled
+        xp = array_namespace(weight)
+        return scaled + xp.eye(weight.shape[-1], dtype=weight.dtype, device=device(weight))
+
+    @property
+    def depth(self) -> int:
+        """Number of weight layers L."""
+        return len(self.weights)
+
+    @cached_property
+    def widths(self) -> tuple[int, ...]:
+        """Layer widths (n_0, ..., n_L)."""
+        return (int(self.weights[0].shape[-1]), *(int(w.shape[-2]) for w in self.weights))
+
+    @property
+    def num_weights(self) -> int:
+        """Number of scalar weights."""
+        return sum(out * into for into, out in pairwise(self.widths))
+
+    def replace(self, **changes: Any) -> LinearPCN:
+        """A new network with some of `weights`, `multipliers`, `skips`, `precisions` changed."""
+        fields = {
+            "weights": self.weights,
+            "multipliers": self.multipliers,
+            "skips": self.skips,
+            "precisions": [precision.value for precision in self.precisions],
+        }
+        unknown = sorted(set(changes) - set(fields))
+        if unknown:
+            raise TypeError(f"`replace` takes only {', '.join(fields)}. Got {', '.join(unknown)}.")
+        return LinearPCN(**{**fields, **changes})
+
+    def flatten(self) -> Array:
+        """All weights as one vector (num_weights,): W_1, ..., W_L, each row by row."""
+        xp = array_namespace(*self.weights)
+        return xp.concat([xp.reshape(w, (-1,)) for w in self.weights])
+
+    def unflatten(self, vector: Array) -> LinearPCN:
+        """The network with the weights of `vector`, the inverse of `flatten`."""
+        array = _check.as_array(vector, "vector")
+        if tuple(array.shape) != (self.num_weights,):
+            raise ValueError(f"`vector` must have shape ({self.num_weights},). Got {tuple(array.shape)}.")
+        return self.with_weights(self.split(_check.finite(array, "vector")))
+
+    def split(self, vector: Array) -> tuple[Array, ...]:
+        """Cut a vector into arrays of the weights' shapes."""
+        xp = array_namespace(vector)
+        parts, start = [], 0
+        for into, out in pairwise(self.widths):
+            parts.append(xp.reshape(vector[start : start + out * into], (out, into)))
+            start += out * into
+        return tuple(parts)
+
+    def with_weights(self, weights: tuple[Array, ...]) -> LinearPCN:
+        """Other weights of the same shapes, unchecked: the inner loop of flows and line searches."""
+        net = object.__new__(LinearPCN)
+        object.__setattr__(net, "weights", weights)
+        for name in ("multipliers", "skips", "precisions"):
+            object.__setattr__(net, name, getattr(self, name))
+        return net
+
+    def __repr__(self) -> str:
+        widths = self.widths if self.depth <= 8 else (*self.widths[:3], "...", *self.widths[-2:])
+        parts = [" -> ".join(str(n) for n in widths), f"{self.num_weights} weights"]
+        if any(self.skips):
+            parts.append("skips on layers " + ", ".join(str(i) for i, s in enumerate(self.skips, 1) if s))
+        if not all(p.is_identity for p in self.precisions):
+            parts.append("precisions")
+        return f"LinearPCN({', '.join(parts)})"
+
+
+def _weights(weights: Sequence[Array]) -> tuple[Array, ...]:
+    if not isinstance(weights, list | tuple):
+        raise TypeError(
+            f"`weights` must be a list or tuple of matrices, one per layer. Got {type(weights).__name__}."
+        )
+    if not weights:
+        raise ValueError("`weights` must hold at least one matrix. Got an empty sequence.")
+    matrices = tuple(_check.matrix(w, f"W_{layer}") for layer, w in enumerate(weights, start=1))
+    _check.same_namespace(matrices, "weights")
+    for layer in range(1, len(matrices)):
+        out, into = matrices[layer].shape
+        width = matrices[layer - 1].shape[0]
+        if into != width:
+            raise ValueError(
+                f"`W_{layer + 1}` must have shape ({out}, {width}): its input is the output of `W_{layer}`. "
+                f"Got ({out}, {into})."
+            )
+    return tuple(_read_only(m) if is_numpy_array(m) else m for m in matrices)
+
+
+def _read_only(matrix: np.ndarray) -> np.ndarray:
+    if matrix.flags.writeable:
+        matrix = matrix.copy()
+        matrix.flags.writeable = False
+    return matrix
+
+
+def _multipliers(multipliers: Sequence[float] | None, depth: int) -> tuple[float, ...]:
+    if multipliers is None:
+        return (1.0,) * depth
+    values = tuple(_check.real(a, f"multipliers[{i}]") for i, a in enumerate(multipliers))
+    if len(values) != depth:
+        raise ValueError(f"`multipliers` must be one number per layer, {depth} of them. Got {len(values)}.")
+    return values
+
+
+def _precisions(
+    precisions: Sequence[Any] | None, widths: tuple[int, ...], like: Array
+) -> tuple[Precision, ...]:
+    depth = len(widths) - 1
+    values = [None] * depth if precisions is None else list(precisions)
+    if len(values) != depth:
+        raise ValueError(f"`precisions` must be one per layer, {depth} of them. Got {len(values)}.")
+    return tuple(
+        Precision.of(1.0 if value is None else value, widths[layer], like, f"precisions[{layer - 1}]")
+        for layer, value in enumerate(values, start=1)
+    )

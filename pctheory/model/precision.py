@@ -1,0 +1,141 @@
+r"""The precision :math:`\Pi_l` of a layer's prediction errors, and its inverse :math:`\Sigma_l`.
+
+A precision is a positive number, a positive vector (diagonal) or a symmetric positive definite matrix. Everything the
+theory does with one is here, so that no other module asks which of the three it is.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from array_api_compat import array_namespace, device
+
+from .. import _check
+from .._check import Array
+
+__all__ = ["Precision"]
+
+
+@dataclass(frozen=True, eq=False)
+class Precision:
+    r"""A precision :math:`\Pi` on `size` units, kept in the array library of the weights.
+
+    Attributes
+    ----------
+    value : float, or array of shape (size,) or (size, size)
+    size : int
+    """
+
+    value: float | Array
+    size: int
+
+    @classmethod
+    def of(cls, value: object, size: int, like: Array, name: str) -> Precision:
+        """Check a user's precision and move it next to the array `like`; a number stays a number."""
+        host = _check.finite(_check.to_numpy(value, name), name)
+        if host.shape not in ((), (size,), (size, size)):
+            raise ValueError(
+                f"`{name}` must be a number, a vector ({size},) or a matrix ({size}, {size}). Got shape {host.shape}."
+            )
+        _require_positive_definite(host, name)
+        if host.ndim == 0:
+            return cls(float(host), size)
+        xp = array_namespace(like)
+        return cls(xp.asarray(host, dtype=like.dtype, device=device(like)), size)
+
+    @property
+    def is_identity(self) -> bool:
+        """Whether this is the default precision 1."""
+        return isinstance(self.value, float) and self.value == 1.0
+
+    @property
+    def _is_matrix(self) -> bool:
+        return not isinstance(self.value, float) and self.value.ndim == 2
+
+    @cached_property
+    def _factor(self) -> Array:
+        """Lower Cholesky factor C with Pi = C C^T (square root of the entries when diagonal)."""
+        if self._is_matrix:
+            return array_namespace(self.value).linalg.cholesky(self.value)
+        return self.value**0.5
+
+    def apply(self, rows: Array) -> Array:
+        r"""Rows :math:`v \mapsto \Pi v`, shape (B, size)."""
+        if self.is_identity:
+            return rows
+        return rows @ self.value if self._is_matrix else rows * self.value
+
+    def solve(self, rows: Array) -> Array:
+        r"""Rows :math:`v \mapsto \Sigma v = \Pi^{-1} v`, shape (B, size)."""
+        if self.is_identity:
+            return rows
+        if self._is_matrix:
+            xp = array_namespace(rows)
+            return xp.linalg.solve(self.value, rows.T).T
+        return rows / self.value
+
+    def whiten(self, rows: Array) -> Array:
+        r"""Rows :math:`v \mapsto C^T v` with :math:`C C^T = \Pi`, so that :math:`|C^T v|^2 = v^T \Pi v`."""
+        if self.is_identity:
+            return rows
+        return rows @ self._factor if self._is_matrix else rows * self._factor
+
+    def colour(self, rows: Array) -> Array:
+        r"""Rows :math:`v \mapsto C^{-1} v`, so that :math:`|C^{-1} v|^2 = v^T \Sigma v`."""
+        if self.is_identity:
+            return rows
+        if self._is_matrix:
+            xp = array_namespace(rows)
+            return xp.linalg.solve(self._factor, rows.T).T
+        return rows / self._factor
+
+    def unwhiten(self, rows: Array) -> Array:
+        r"""Rows :math:`v \mapsto C^{-T} v`, the inverse of `whiten`."""
+        if self.is_identity:
+            return rows
+        if self._is_matrix:
+            xp = array_namespace(rows)
+            return xp.linalg.solve(self._factor.T, rows.T).T
+        return rows / self._factor
+
+    def matrix(self, like: Array) -> Array:
+        r""":math:`\Pi` as a (size, size) array of the kind of `like`."""
+        return self.value if self._is_matrix else self.apply(_identity(self.size, like))
+
+    def covariance(self, like: Array) -> Array:
+        r""":math:`\Sigma = \Pi^{-1}` as a (size, size) array of the kind of `like`."""
+        return self.solve(_identity(self.size, like))
+
+    def logdet(self) -> Array:
+        r""":math:`\log\det\Pi`."""
+        if isinstance(self.value, float):
+            return self.size * math.log(self.value)
+        xp = array_namespace(self.value)
+        if self._is_matrix:
+            return 2 * xp.sum(xp.log(xp.linalg.diagonal(self._factor)))
+        return xp.sum(xp.log(self.value))
+
+
+def _identity(size: int, like: Array) -> Array:
+    return array_namespace(like).eye(size, dtype=like.dtype, device=device(like))
+
+
+def _require_positive_definite(host: np.ndarray, name: str) -> None:
+    if host.ndim < 2:
+        if not np.all(host > 0):
+            raise ValueError(
+                f"`{name}` must be positive: it is an inverse variance. Got a smallest entry of {host.min():g}."
+            )
+        return
+    asymmetry, scale = np.max(np.abs(host - host.T)), np.max(np.abs(host))
+    if asymmetry > 1e-6 * scale:
+        raise ValueError(
+            f"`{name}` must be symmetric. Got a matrix whose transpose differs by {asymmetry:.1e}: "
+            "pass (P + P.T) / 2 if that is what you mean."
+        )
+    smallest = np.linalg.eigvalsh(host)[0]
+    if not smallest > 0:
+        raise ValueError(f"`{name}` must be positive definite. Got a smallest eigenvalue of {smallest:g}.")
