@@ -9,15 +9,13 @@ from __future__ import annotations
 import math
 import numbers
 from collections.abc import Iterable, Sequence
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from array_api_compat import array_namespace, is_array_api_obj
 
 Array = Any
 """Any array of the array API: numpy, torch, JAX, array-api-strict."""
-
-Kind = TypeVar("Kind")
 
 EXPECTED = {
     "LinearPCN": ("a pctheory.LinearPCN", "LinearPCN(weights)"),
@@ -27,7 +25,7 @@ EXPECTED = {
 """What errors call the classes of the common arguments, and how to make one."""
 
 
-def instance(value: object, name: str, kind: type[Kind]) -> Kind:
+def instance(value: object, name: str, kind: type[Any]) -> Any:
     """An object of the class `kind`."""
     if isinstance(value, kind):
         return value

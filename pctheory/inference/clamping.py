@@ -138,7 +138,9 @@ class ClampedProblem:
             return self.project(layers)
         xp = array_namespace(*layers)
         rows = xp.concat([_take(layers[l], self.free[l]) for l in self.free_layers], axis=1)
-        parts = dict(zip(self.free_layers, self.hessian.split_rows(self.factor.substitute(rows)), strict=True))
+        parts = dict(
+            zip(self.free_layers, self.hessian.split_rows(self.factor.substitute(rows)), strict=True)
+        )
         zero = [xp.zeros_like(v) for v in layers]
         return tuple(self._place(l, parts[l], zero[l]) if l in parts else zero[l] for l in range(len(zero)))
 
@@ -369,7 +371,7 @@ def _free_units(net: LinearPCN, mask: Sequence[Any] | None) -> tuple[np.ndarray,
     depth = net.depth
     if mask is None:
         mask = [l in (0, depth) for l in range(depth + 1)]
-    rule = f"`mask` must be a tuple of one entry per layer, {depth + 1} of them."
+    rule = f"`mask` must be one entry per layer, {depth + 1} of them."
     if not isinstance(mask, list | tuple):
         raise TypeError(f"{rule} Got {type(mask).__name__}.")
     if len(mask) != depth + 1:

@@ -179,7 +179,7 @@ class Equilibrium:
 
     @cached_property
     def residual(self) -> Array:
-        """r = y - P_0 x, (B, n_L)."""
+        """R = y - P_0 x, (B, n_L)."""
         return _representable(self.activities[-1] - forward_pass(self.net, self.activities[0])[-1], "r")
 
     def weight_gradient(self) -> tuple[Array, ...]:

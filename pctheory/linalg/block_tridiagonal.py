@@ -23,7 +23,7 @@ from scipy.sparse.linalg import LinearOperator
 
 from .. import _check
 from .._check import Array
-from ._kernels import ArrayAPI, Lapack
+from ._kernels import ArrayAPI, Lapack, dense, identity
 from .spectrum import SpectrumEnds, extreme_pairs
 
 __all__ = ["BlockTridiagonal", "BlockTridiagonalCholesky"]
@@ -138,12 +138,12 @@ class BlockTridiagonal:
 
     def to_dense(self) -> Array:
         """H as one (N, N) array."""
-        return _dense(self.diagonal, self.lower, [block.T for block in self.lower])
+        return dense(self.diagonal, self.lower, [block.T for block in self.lower])
 
     def shifted(self, sigma: float) -> BlockTridiagonal:
         r""":math:`H + \sigma I`."""
         sigma = _check.real(sigma, "sigma")
-        return BlockTridiagonal([block + sigma * _identity(block) for block in self.diagonal], self.lower)
+        return BlockTridiagonal([block + sigma * identity(block) for block in self.diagonal], self.lower)
 
     def as_linear_operator(self) -> LinearOperator:
         """H as a scipy operator on numpy float64 columns, for iterative solvers."""
@@ -358,7 +358,7 @@ class BlockTridiagonalCholesky:
         diagonal: list[Array] = []
         lower: list[Array] = []
         for l, pivot in enumerate(self.pivots):
-            root = kernel.solve(pivot, kernel.own(_identity(pivot)))  # C^{-T}
+            root = kernel.solve(pivot, kernel.own(identity(pivot)))  # C^{-T}
             block = root @ root.T
             if l:
                 gain = kernel.solve(pivot, kernel.own(self.couplings[l - 1]), transposed=True).T
@@ -372,7 +372,7 @@ class BlockTridiagonalCholesky:
     def to_dense(self) -> Array:
         """U as one (N, N) array."""
         below = [array_namespace(block).zeros_like(block.T) for block in self.couplings]
-        return _dense(self.pivots, below, self.couplings)
+        return dense(self.pivots, below, self.couplings)
 
     def substitute(self, rows: Array) -> Array:
         """`solve` without checks."""
@@ -392,10 +392,6 @@ class BlockTridiagonalCholesky:
         return array_namespace(rows).concat(parts, axis=1)
 
 
-def _identity(block: Array) -> Array:
-    return array_namespace(block).eye(block.shape[0], dtype=block.dtype, device=device(block))
-
-
 def _symmetric(block: Array, name: str) -> Array:
     """(D + D^T) / 2, after refusing a D that is not symmetric up to rounding."""
     xp = array_namespace(block)
@@ -411,25 +407,3 @@ def _symmetric(block: Array, name: str) -> Array:
             f"{np.max(np.abs(host - host.T)):.1e}: pass (D + D.T) / 2 if that is what you mean."
         )
     return 0.5 * block + 0.5 * block.T
-
-
-def _dense(diagonal: Sequence[Array], lower: Sequence[Array], upper: Sequence[Array]) -> Array:
-    """One array from the blocks on, below and above the diagonal."""
-    if not diagonal:
-        return np.zeros((0, 0))
-    xp = array_namespace(*diagonal)
-    like, last = diagonal[0], len(diagonal) - 1
-
-    def zeros(row: int, column: int) -> Array:
-        shape = (diagonal[row].shape[0], diagonal[column].shape[0])
-        return xp.zeros(shape, dtype=like.dtype, device=device(like))
-
-    bands = []
-    for l, block in enumerate(diagonal):
-        band = [zeros(l, j) for j in range(l - 1)]
-        band += [lower[l - 1]] if l else []
-        band += [block]
-        band += [upper[l]] if l < last else []
-        band += [zeros(l, j) for j in range(l + 2, last + 1)]
-        bands.append(xp.concat(band, axis=1))
-    return xp.concat(bands, axis=0)

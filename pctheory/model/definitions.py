@@ -283,9 +283,7 @@ def slope_of(net: LinearPCN, errors: Sequence[Array]) -> tuple[Array, ...]:
     return (-down[0], *inner, weighted[-1])
 
 
-def local_rule(
-    net: LinearPCN, errors: Sequence[Array], activities: Sequence[Array]
-) -> tuple[Array, ...]:
+def local_rule(net: LinearPCN, errors: Sequence[Array], activities: Sequence[Array]) -> tuple[Array, ...]:
     """`weight_gradient` of given errors and activities."""
     size = activities[0].shape[0]
     return tuple(
@@ -313,7 +311,7 @@ def input_rows(net: LinearPCN, x: Array) -> Array:
 
 
 def data_rows(net: LinearPCN, data: Data) -> tuple[Array, Array]:
-    """x (B, n_0) and y (B, n_L), checked against the network, in the library and the dtype of its weights."""
+    """The rows x (B, n_0) and y (B, n_L), checked against the network, in the library and the dtype of its weights."""
     _check.instance(net, "net", LinearPCN)
     _check.instance(data, "data", Data)
     for name, rows, width in (("x", data.x, net.widths[0]), ("y", data.y, net.widths[-1])):
