@@ -393,7 +393,7 @@ def test_reprs_are_one_line():
     assert repr(path_graph(40)) == "BlockTridiagonal(40 blocks of order [1, 1, 1, 1, ..., 1, 1], float64)"
     assert repr(BlockTridiagonal([], [])) == "BlockTridiagonal(0 blocks of order [])"
     assert repr(path_graph(2).cholesky()) == f"BlockTridiagonalCholesky({path_graph(2)!r})"
-    assert "smallest=1, largest=3, k=1" in repr(path_graph(2).extreme_eigenvalues())
+    assert "SpectrumEnds(1 to 3, residuals" in repr(path_graph(2).extreme_eigenvalues())
 
 
 ONE, TWO = np.eye(1), np.eye(2)

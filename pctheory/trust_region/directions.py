@@ -25,7 +25,7 @@ from ..inference import (
 )
 from ..landscape import EquilibratedEnergy, MSELoss
 from ..model import Data, LinearPCN, weight_gradient
-from .step import _host
+from .step import numpy_problem
 
 __all__ = [
     "DIRECTIONS",
@@ -102,9 +102,9 @@ def update_directions(
     >>> [w.item() for w in found["gd"]], [round(w.item(), 12) for w in found["pc"]]  # -dF*/dw = (.3, .23)
     ([3.0, 2.0], [0.3, 0.23])
     """
-    host, x, y = _host(net, data)
+    host, x, y = numpy_problem(net, data)
     mu, sample = _check.real(damping, "damping"), Data(x, y).compress()
-    loss_gradient = host.with_weights(MSELoss(sample).gradient(host)).flatten()
+    loss_gradient = host.join(MSELoss(sample).gradient(host))
     pc = EquilibratedEnergy(sample).gradient(host)
     preconditioned, residual = gradient_decomposition(host, sample)
     curvatures, vectors = np.linalg.eigh(MSELoss(sample).hessian(host))
@@ -162,7 +162,7 @@ def gauss_newton_matrix(net: LinearPCN, data: Data) -> np.ndarray:
     :math:`J_i` is the Jacobian of the output in the weights. It is the Fisher information of :math:`y | x \sim N(P_0 x,
     \Sigma_L)`, and the Hessian of the loss where the residual vanishes.
     """
-    host, x, y = _host(net, data)
+    host, x, y = numpy_problem(net, data)
     jacobian = _jacobian(host, Data(x, y).compress())
     return np.asarray(jacobian.T @ jacobian)
 
@@ -225,7 +225,7 @@ def nearest_solution(
     >>> found.distance
     0.0
     """
-    host, x, y = _host(net, data)
+    host, x, y = numpy_problem(net, data)
     sample, start = Data(x, y).compress(), host.flatten()
     limit = _check.positive(tolerance, "tolerance")
     steps = _check.count(max_steps, "max_steps", 1)

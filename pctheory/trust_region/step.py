@@ -125,7 +125,7 @@ def trust_region_step(
     >>> [round(trust_region_step(net, data, d).errors[0].item(), 12) for d in (None, 0.1, np.inf)]
     [0.3, 0.1, 0.333333333333]
     """
-    host, x, y = _host(net, data)
+    host, x, y = numpy_problem(net, data)
     delta = implied_radius(net, data) if radius is None else _radii(radius, len(x))
     before = y - feedforward(host, x)[-1]
     whitened = host.precisions[-1].whiten(before)
@@ -171,7 +171,7 @@ def implied_radius(net: LinearPCN, data: Data, *, metric: str = "errors") -> np.
     >>> [round(float(implied_radius(net, data, metric=m)[0]) ** 2, 12) for m in ("errors", "fisher")]
     [0.09, 0.9]
     """
-    host, x, y = _host(net, data)
+    host, x, y = numpy_problem(net, data)
     if _check.choice(metric, "metric", METRICS) == "errors":
         errors = equilibrium(host, Data(x, y)).errors[:-1]
         squares = [np.sum(p.whiten(e) ** 2, axis=1) for p, e in zip(host.precisions, errors, strict=False)]
@@ -228,7 +228,7 @@ def quadratic_model(net: LinearPCN, data: Data) -> QuadraticModel:
     >>> model.value.item(), model.gradient.item(), round(model.step.item(), 12)  # H = 10
     (0.5, -3.0, 0.3)
     """
-    host, x, y = _host(net, data)
+    host, x, y = numpy_problem(net, data)
     before = y - feedforward(host, x)[-1]
     gradient = np.zeros((len(x), sum(host.widths[1:-1])))
     step = gradient
@@ -300,17 +300,8 @@ def _radii(radius: object, batch: int) -> np.ndarray:
     return np.broadcast_to(values, (batch,)).copy()
 
 
-def _host(net: LinearPCN, data: Data) -> tuple[LinearPCN, np.ndarray, np.ndarray]:
-    """The network and the data in numpy float64."""
-    x, y = data_rows(net, data)
-    return (
-        net.replace(
-            weights=[_check.to_numpy(w, "weights") for w in net.weights],
-            precisions=[
-                p.value if isinstance(p.value, float) else _check.to_numpy(p.value, "precisions")
-                for p in net.precisions
-            ],
-        ),
-        _check.to_numpy(x, "x"),
-        _check.to_numpy(y, "y"),
-    )
+def numpy_problem(net: LinearPCN, data: Data) -> tuple[LinearPCN, np.ndarray, np.ndarray]:
+    """The network and the data, checked, in numpy float64."""
+    data_rows(net, data)
+    rows = data.to_numpy()
+    return net.to_numpy(), rows.x, rows.y
