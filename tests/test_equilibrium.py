@@ -258,7 +258,7 @@ def test_the_local_rule_at_equilibrium_is_the_gradient_of_the_equilibrated_energ
 @pytest.mark.claim("equilibrium-errors")
 @pytest.mark.claim("equilibrated-energy")
 @pytest.mark.claim("activity-hessian")
-@pytest.mark.road("empirical")
+@pytest.mark.evidence("empirical")
 @pytest.mark.parametrize("gamma", [0.5, 1.0, 4.0])
 @pytest.mark.parametrize("skips", [False, True])
 @pytest.mark.parametrize("name", PARAMETERISATIONS)
