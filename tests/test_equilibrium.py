@@ -40,7 +40,7 @@ def as_torch(net, data):
 
 
 def torch_energy(leaves, net, z):
-    """F(z) from the definition in plain torch operations: the empirical road shares no code with the package."""
+    """F(z) from the definition in plain torch operations: the empirical check shares no code with the package."""
     total = 0.0
     for l, (w, a, skip, _) in enumerate(
         zip(leaves, net.multipliers, net.skips, net.precisions, strict=True), start=1

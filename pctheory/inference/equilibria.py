@@ -83,6 +83,10 @@ def rescaling(net: LinearPCN) -> Array:
     ValueError
         If the products of the maps overflow the floating-point range.
 
+    Notes
+    -----
+    Claim ``hessian-determinant``: the Hessian of inference has :math:`\det H = \det S \prod_l \det \Pi_l`.
+
     Examples
     --------
     >>> float(rescaling(LinearPCN([[[2.0]], [[3.0]]]))[0, 0])  # 1 + w_2^2
@@ -210,6 +214,8 @@ def gradient_decomposition(net: LinearPCN, data: Data) -> tuple[tuple[Array, ...
 
     Notes
     -----
+    With one output the terms are :math:`\nabla \mathcal L / s` and :math:`-\mathcal L\, \nabla s / s^2` (claim
+    ``scalar-gradient-split``).
     Their sum is the gradient of `EquilibratedEnergy`, which costs less. Cost: the products :math:`P_l, Q_l, K_l`.
     """
     x, y = data_rows(net, data)

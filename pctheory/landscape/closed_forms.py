@@ -117,7 +117,8 @@ def origin_hessian(
     Notes
     -----
     Claims ``origin-hessian-loss`` (Saxe et al. 2014, Kawaguchi 2016) and ``origin-hessian-energy`` (Innocenti et al. 2024,
-    Theorem 2; multipliers, skips, precisions and the likelihood: this work).
+    Theorem 2; multipliers, skips, precisions and the likelihood: this work). Claim ``tr-toy`` is the network of two
+    weights.
 
     Examples
     --------
