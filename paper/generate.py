@@ -1,4 +1,6 @@
-r"""Write what the paper takes from the code: `python -m paper.generate`, after `python -m pctheory.claims verify`.
+r"""Write what the paper takes from the code: `python -m paper.generate`.
+
+It needs the verdicts of `python -m pctheory.claims verify`.
 
 generated/ticks.tex         a mark for each claim and check, from the verdicts of the tests
 generated/claims.tex        the appendix table of all claims and their tests, from the catalogue
@@ -115,8 +117,9 @@ def _row(claim: Claim, tests: Iterable[ClaimTest]) -> str:
 def kinds(names: Iterable[str]) -> list[list[str]]:
     """For each kind of derivation the one to print, and one to print if that is too long.
 
-    `chain-1`, `chain-2`, ... are one kind, `widths-1-1-1`, `widths-2-2-2`, ... another: the names differ in numbers only.
-    The first choice is the smallest network that has a hidden layer or a matrix, and takes a step; the second the smallest.
+    `chain-1`, `chain-2`, ... are one kind, `widths-1-1-1`, `widths-2-2-2`, ... another: the names differ in numbers
+    only. The first choice is the smallest network that has a hidden layer or a matrix, and takes a step; the second the
+    smallest.
     """
     groups: dict[str, list[str]] = {}
     for name in names:

@@ -92,7 +92,7 @@ def test_mathematics_is_balanced():
         assert not {e: n for e, n in environments.items() if n}, name
 
 
-# ---- what is generated ------------------------------------------------------------------------------------------------
+# ---- what is generated
 
 
 def toy():
