@@ -298,8 +298,9 @@ def test_the_ends_by_lanczos_are_those_of_the_dense_hessian(kind, rng):
     assert max(ends.smallest_residuals.max(), ends.largest_residuals.max()) <= 1e-9 * values[-1]
     again = extreme_eigenvalues(kind(data), net, k=3, tolerance=1e-10)
     np.testing.assert_array_equal(again.smallest_vectors, ends.smallest_vectors)
-    down, up = ends.directions()
-    assert [d.shape for d in down] == [u.shape for u in up] == [w.shape for w in net.weights]
+    down = net.split(ends.smallest_vectors)
+    assert [d.shape for d in down] == [(3, *w.shape) for w in net.weights]
+    np.testing.assert_array_equal(net.join(down), ends.smallest_vectors)
 
 
 def test_the_ends_at_a_flat_minimum_converge(rng):

@@ -3,10 +3,17 @@
 from .certificates import EscapeDirection, escape_direction
 from .classification import KINDS, CriticalPoint, classify_critical_point, infimum, non_strict_saddle
 from .closed_forms import OriginHessian, gauss_newton_hessian, origin_hessian, zero_rank_hessian
-from .objectives import EquilibratedEnergy, MSELoss, NegativeLogLikelihood, Objective, WeightDecay
+from .objectives import (
+    EquilibratedEnergy,
+    MSELoss,
+    NegativeLogLikelihood,
+    Objective,
+    RescaledObjective,
+    WeightDecay,
+)
 from .search import CriticalPoints, find_critical_points
 from .slices import LandscapeSlice, landscape_slice
-from .spectrum import HessianEnds, extreme_eigenvalues
+from .spectrum import extreme_eigenvalues
 
 __all__ = [
     "KINDS",
@@ -14,12 +21,12 @@ __all__ = [
     "CriticalPoints",
     "EquilibratedEnergy",
     "EscapeDirection",
-    "HessianEnds",
     "LandscapeSlice",
     "MSELoss",
     "NegativeLogLikelihood",
     "Objective",
     "OriginHessian",
+    "RescaledObjective",
     "WeightDecay",
     "classify_critical_point",
     "escape_direction",

@@ -95,6 +95,7 @@ class Predify:
         >>> Predify.predictive_coding(LinearPCN([[[2.0]]], precisions=[0.1])).map.item()  # 1 - 0.1 * 2^2
         0.6
         """
+        _check.instance(net, "net", LinearPCN)
         for l, precision in enumerate(net.precisions):
             if np.ndim(precision.value):
                 raise ValueError(
