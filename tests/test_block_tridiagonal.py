@@ -209,7 +209,8 @@ def test_every_copy_of_a_multiple_eigenvalue_is_found(rng):
 def chain(gains, depth):
     """H = J^T J with J = I - diag(gains) below the diagonal, and the smallest eigenvalue of each unit's own chain.
 
-    J^{-1} has the entries gain^(i - j), so that its largest singular value is known to eps: gain^59 is about 1e18.
+    J^{-1} has the entries gain^(i - j), so that its largest singular value is known to eps: gain^59 is about
+    1e18.
     """
     gains = np.asarray(gains)
     H = BlockTridiagonal(

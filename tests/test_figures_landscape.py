@@ -18,7 +18,7 @@ from experiments import (
 )
 from pctheory.plotting import style
 
-EMPIRICAL = pytest.mark.road("empirical")
+EMPIRICAL = pytest.mark.evidence("empirical")
 
 
 def drawn(name, result):

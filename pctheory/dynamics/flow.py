@@ -1,7 +1,8 @@
 r"""Learning on an objective: gradient flow, gradient descent, the balance law, and the times they take.
 
-Gradient flow on the weights is :math:`\dot W_l = -\partial f / \partial W_l`. On the loss it conserves the *imbalance* of every
-pair of layers; on :math:`F^*` the imbalance grows at twice the covariance of the hidden prediction errors (claim ``balance-law``).
+Gradient flow on the weights is :math:`\dot W_l = -\partial f / \partial W_l`. On the loss it conserves the
+*imbalance* of every pair of layers; on :math:`F^*` the imbalance grows at twice the covariance of the hidden
+prediction errors (claim ``balance-law``).
 """
 
 from __future__ import annotations
@@ -55,8 +56,8 @@ class Trajectory:
     objective : Objective
         What was descended.
     status : "completed", "diverged" or "stopped"
-        "diverged": the weights passed `DIVERGED` or became infinite; "stopped": the integrator could not keep its tolerance.
-        Then `times` ends early.
+        "diverged": the weights passed `DIVERGED` or became infinite; "stopped": the integrator could not keep
+        its tolerance. Then `times` ends early.
     message : str
     """
 
@@ -101,8 +102,8 @@ def gradient_flow(
     ----------
     times : increasing (T,), the first is the time of the start
     method : None, "LSODA", "DOP853", "Radau" or "BDF"
-        By default LSODA, which turns implicit where the flow is stiff, up to `JACOBIAN_LIMIT` weights, and DOP853 above. The
-        implicit methods use the exact Hessian up to that limit.
+        By default LSODA, which turns implicit where the flow is stiff, up to `JACOBIAN_LIMIT` weights, and
+        DOP853 above. The implicit methods use the exact Hessian up to that limit.
     rtol, atol : float
         Relative and absolute tolerance of a step.
 
@@ -179,7 +180,8 @@ def gradient_descent(
     Returns
     -------
     Trajectory
-        ``times`` are steps times the learning rate. It ends early, "diverged", if the weights pass `DIVERGED`.
+        ``times`` are steps times the learning rate. It ends early, "diverged", if the weights pass
+        `DIVERGED`.
 
     Examples
     --------
@@ -226,7 +228,8 @@ def imbalance(net: LinearPCN) -> tuple[np.ndarray, ...]:
 
     Notes
     -----
-    Gradient flow on the loss conserves it; on :math:`F^*` it obeys :math:`\dot D_l` = `imbalance_rate` (claim ``balance-law``).
+    Gradient flow on the loss conserves it; on :math:`F^*` it obeys :math:`\dot D_l` = `imbalance_rate` (claim
+    ``balance-law``).
 
     Examples
     --------
@@ -244,7 +247,8 @@ def imbalance_rate(net: LinearPCN, data: Data) -> tuple[np.ndarray, ...]:
     .. math:: \dot D_l = \Pi_l \langle \epsilon_l^* \epsilon_l^{*T} \rangle
               + \langle \epsilon_l^* \epsilon_l^{*T} \rangle \Pi_l
 
-    With unit precisions twice the covariance of the hidden errors: positive semidefinite, a drift towards the output.
+    With unit precisions twice the covariance of the hidden errors: positive semidefinite, a drift towards the
+    output.
 
     Returns
     -------

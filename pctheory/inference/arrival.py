@@ -1,8 +1,8 @@
 r"""How errors travel in the first steps of inference: arrival times, precisions that change with time, delays.
 
-After the feedforward pass with a clamped output only the last layer has an error. Each step of inference carries it one
-layer towards the input (claim ``first-arrival``). The exponential imbalance of the errors across layers that this leaves
-is a transient of inference, not a property of its equilibrium.
+After the feedforward pass with a clamped output only the last layer has an error. Each step of inference
+carries it one layer towards the input (claim ``first-arrival``). The exponential imbalance of the errors
+across layers that this leaves is a transient of inference, not a property of its equilibrium.
 """
 
 from __future__ import annotations
@@ -134,8 +134,8 @@ def spiking_precision(depth: int, alpha: float) -> np.ndarray:
 def spiking_update(net: LinearPCN, data: Data, step: float, alpha: float) -> tuple[Array, ...]:
     r"""The forward update with spiking precisions, :math:`-\frac{a_l}{B}\sum_i (z_l^T - \hat z_l)\, \hat z_{l-1}^T`.
 
-    As alpha tends to 0, with unit precisions, :math:`z_l - \hat z_l \to g^{L-l} (1-g) P_l^T r` for hidden l and r for the
-    output: backprop's gradient with its layers rescaled. Claim ``precision-limits``.
+    As alpha tends to 0, with unit precisions, :math:`z_l - \hat z_l \to g^{L-l} (1-g) P_l^T r` for hidden l
+    and r for the output: backprop's gradient with its layers rescaled. Claim ``precision-limits``.
 
     Parameters
     ----------
@@ -170,9 +170,9 @@ def delayed_multipliers(step_times_eigenvalue: float, delay: int = 1) -> np.ndar
 
     .. math:: z_{t+1} = z_t - g \lambda z_{t-d} \quad\Rightarrow\quad \mu^{d+1} - \mu^d + g\lambda = 0
 
-    The mode decays iff all of them lie inside the unit circle, :math:`g\lambda < 2 \sin \frac{\pi}{2(2d+1)}`; at the
-    bound the dominant pair is :math:`e^{\pm i \pi / (2d+1)}`: a flip without delay, a turn by 60 degrees (a
-    Neimark-Sacker bifurcation) with a delay of one. Claim ``stability-delay``.
+    The mode decays iff all of them lie inside the unit circle, :math:`g\lambda < 2 \sin \frac{\pi}{2(2d+1)}`;
+    at the bound the dominant pair is :math:`e^{\pm i \pi / (2d+1)}`: a flip without delay, a turn by 60
+    degrees (a Neimark-Sacker bifurcation) with a delay of one. Claim ``stability-delay``.
 
     Parameters
     ----------

@@ -1,15 +1,16 @@
 r"""Any orientation and any clamps: inference when some units are clamped and the rest are free.
 
-The energy is the same for all of them. The discriminative chain clamps :math:`z_0` and :math:`z_L`. The generative one has
-a label :math:`z_0` at the top and an image :math:`z_L` at the bottom, and classifies an image by inferring its label. To
-fill in missing pixels, the other units of their layer are clamped. Let :math:`\mathcal H` be the Hessian of a sample's
-energy in all units, and f, c the free and the clamped ones:
+The energy is the same for all of them. The discriminative chain clamps :math:`z_0` and :math:`z_L`. The
+generative one has a label :math:`z_0` at the top and an image :math:`z_L` at the bottom, and classifies an
+image by inferring its label. To fill in missing pixels, the other units of their layer are clamped. Let
+:math:`\mathcal H` be the Hessian of a sample's energy in all units, and f, c the free and the clamped ones:
 
 .. math:: \mathcal H_{ff} z_f^* = -\mathcal H_{fc} z_c, \qquad \mathrm{Cov}(z_f \mid z_c) = \mathcal H_{ff}^{-1},
 
-which is block tridiagonal whatever is clamped. It is singular only if some signal in the free units of layer 0 reaches no
-clamped unit; a prior on layer 0 prevents that. Bidirectional predictive coding (Oliviers et al. 2025, arXiv:2505.23415) adds
-predictions from L to 0: a network in the other direction, whose Hessian is block tridiagonal too, and is added.
+which is block tridiagonal whatever is clamped. It is singular only if some signal in the free units of layer
+0 reaches no clamped unit; a prior on layer 0 prevents that. Bidirectional predictive coding (Oliviers et al.
+2025, arXiv:2505.23415) adds predictions from L to 0: a network in the other direction, whose Hessian is block
+tridiagonal too, and is added.
 """
 
 from __future__ import annotations
@@ -47,7 +48,8 @@ class ClampedProblem:
         Precision :math:`\Pi_0` of a Gaussian prior of mean 0 on layer 0, which adds
         :math:`\frac12 z_0^T \Pi_0 z_0` to the energy of a sample. None: flat.
     reverse : None or LinearPCN
-        Predictions from layer L to layer 0, widths :math:`(n_L, \dots, n_0)`: the second half of a bidirectional network.
+        Predictions from layer L to layer 0, widths :math:`(n_L, \dots, n_0)`: the second half of a
+        bidirectional network.
 
     Attributes
     ----------
@@ -353,8 +355,8 @@ def clamped_equilibrium(
 
     Notes
     -----
-    Cost :math:`O(\sum_l n_l^3)` once and :math:`O(\sum_l n_l^2)` per sample. Differentiable in torch and JAX. With layers 0
-    and L clamped it is `equilibrium`.
+    Cost :math:`O(\sum_l n_l^3)` once and :math:`O(\sum_l n_l^2)` per sample. Differentiable in torch and JAX.
+    With layers 0 and L clamped it is `equilibrium`.
 
     Examples
     --------

@@ -1,15 +1,15 @@
 r"""The extreme eigenvalues of the inference Hessian, accurate even below the rounding errors of its entries.
 
-In deep networks whose signal grows, :math:`\kappa(H)` passes :math:`1/\varepsilon`: the smallest eigenvalue of H is then
-not determined by H in floating point. It is by the maps. With :math:`K = (I - A)^{-1}` the block-triangular map from hidden
-errors to hidden activities, C the Cholesky factors of the precisions and Q the orthonormal factor of the stacked
-:math:`C_l^{-1} P_l^T`, restricted to the hidden layers,
+In deep networks whose signal grows, :math:`\kappa(H)` passes :math:`1/\varepsilon`: the smallest eigenvalue
+of H is then not determined by H in floating point. It is by the maps. With :math:`K = (I - A)^{-1}` the
+block-triangular map from hidden errors to hidden activities, C the Cholesky factors of the precisions and Q
+the orthonormal factor of the stacked :math:`C_l^{-1} P_l^T`, restricted to the hidden layers,
 
 .. math:: H^{-1} = K C^{-T} (I - Q Q^T) C^{-1} K^T ,
 
-the posterior covariance: two sweeps and a low-rank correction. Its rounding errors are :math:`\varepsilon \Vert K C^{-T} \Vert^2`,
-small against :math:`\Vert H^{-1} \Vert` unless large maps are pinned down by the layers above them; there H itself is
-well conditioned, and its elimination is used.
+the posterior covariance: two sweeps and a low-rank correction. Its rounding errors are :math:`\varepsilon
+\Vert K C^{-T} \Vert^2`, small against :math:`\Vert H^{-1} \Vert` unless large maps are pinned down by the
+layers above them; there H itself is well conditioned, and its elimination is used.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ _AMPLIFICATION = 1e4
 def extreme_curvatures(net: LinearPCN) -> tuple[float, float, float]:
     r"""Smallest and largest eigenvalue of `activity_hessian`, and the larger of their relative residuals.
 
-    They are :math:`|Hv/\lambda - v|` of the largest and :math:`|\lambda H^{-1}v - v|` of the smallest: each eigenvalue is
-    exact to this relative distance.
+    They are :math:`|Hv/\lambda - v|` of the largest and :math:`|\lambda H^{-1}v - v|` of the smallest: each
+    eigenvalue is exact to this relative distance.
 
     Returns
     -------

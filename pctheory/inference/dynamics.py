@@ -4,8 +4,8 @@ Gradient descent on the hidden activities of one sample with step g is linear (c
 
 .. math:: z_T - z^* = (I - gH)^T (z_0 - z^*) .
 
-The step g belongs to the energy of a sample; on the batch mean F it is B times larger. Everything here holds for any
-precisions: H is `activity_hessian`.
+The step g belongs to the energy of a sample; on the batch mean F it is B times larger. Everything here holds
+for any precisions: H is `activity_hessian`.
 """
 
 from __future__ import annotations
@@ -91,8 +91,9 @@ class InferenceRate:
 
         .. math:: g < \frac{2}{\lambda_{\max}} \sin \frac{\pi}{2 (2d + 1)}
 
-        Without delay this is :math:`2 / \lambda_{\max}`, where the fastest mode flips sign at every step; with a delay
-        of one it is :math:`1 / \lambda_{\max}`, where it turns by 60 degrees. Claim ``stability-delay``.
+        Without delay this is :math:`2 / \lambda_{\max}`, where the fastest mode flips sign at every step;
+        with a delay of one it is :math:`1 / \lambda_{\max}`, where it turns by 60 degrees. Claim
+        ``stability-delay``.
         """
         d = _check.count(delay, "delay")
         return 2 * math.sin(math.pi / (2 * (2 * d + 1))) / self.largest
@@ -129,8 +130,8 @@ def condition_number(net: LinearPCN, coordinates: str = "activities") -> float:
     ----------
     coordinates : "activities" or "errors"
         The coordinates in which descent runs. In errors (whitened by the precisions) it is
-        :math:`\lambda_{\max}(C_L^T S C_L)`, that is :math:`\lambda_{\max}(S)` for unit precisions, as soon as the hidden
-        layers together are wider than the output. Claims ``conditioning``, ``error-coordinates``.
+        :math:`\lambda_{\max}(C_L^T S C_L)`, that is :math:`\lambda_{\max}(S)` for unit precisions, as soon as
+        the hidden layers together are wider than the output. Claims ``conditioning``, ``error-coordinates``.
 
     Returns
     -------
@@ -302,8 +303,8 @@ def finite_time_rescaling(net: LinearPCN, step: float, num_steps: int) -> Array:
     .. math:: M_T = \Pi_L - U^T H^{-1} \big[ I - (I - gH)^{2T} \big] U
                   = S^{-1} + \big[ (I-gH)^T U \big]^T H^{-1} \big[ (I-gH)^T U \big]
 
-    with :math:`U = A_L^T \Pi_L` in the block of layer L-1. The second form adds positive matrices only, and costs T
-    products and one solve with n_L vectors. Claim ``finite-time-energy``.
+    with :math:`U = A_L^T \Pi_L` in the block of layer L-1. The second form adds positive matrices only, and
+    costs T products and one solve with n_L vectors. Claim ``finite-time-energy``.
 
     Parameters
     ----------
@@ -344,8 +345,8 @@ def finite_time_rescaling(net: LinearPCN, step: float, num_steps: int) -> Array:
 def finite_time_energy(net: LinearPCN, data: Data, step: float, num_steps: int) -> Array:
     r"""The energy after T steps of inference from the feedforward pass, :math:`F(z_T) = \frac{1}{2B}\sum_i r_i^T M_T r_i`.
 
-    It is the loss at T = 0 and tends to :math:`F^*`; its gradient in the weights is what backpropagation through T steps
-    of inference computes. Differentiable in torch and JAX. Claim ``finite-time-energy``.
+    It is the loss at T = 0 and tends to :math:`F^*`; its gradient in the weights is what backpropagation
+    through T steps of inference computes. Differentiable in torch and JAX. Claim ``finite-time-energy``.
 
     Parameters
     ----------

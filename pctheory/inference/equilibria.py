@@ -1,14 +1,16 @@
 r"""The equilibrium of inference: products, the rescaling S, errors, activities and the equilibrated energy.
 
 Claims ``equilibrium-errors``, ``equilibrated-energy``, ``envelope-gradient``, ``gradient-decomposition``,
-``hessian-determinant``. With :math:`P_l = A_L \cdots A_{l+1}`, :math:`\Sigma_l = \Pi_l^{-1}`, :math:`r = y - P_0 x`:
+``hessian-determinant``. With :math:`P_l = A_L \cdots A_{l+1}`, :math:`\Sigma_l = \Pi_l^{-1}`, :math:`r = y -
+P_0 x`:
 
 .. math:: S = \sum_{l=1}^{L} P_l \Sigma_l P_l^T, \qquad \Pi_l \epsilon_l^* = P_l^T S^{-1} r, \qquad
           F^* = \frac{1}{2B} \sum_i r_i^T S^{-1} r_i .
 
-Let :math:`C_l C_l^T = \Pi_l` and stack :math:`G = [P_1 C_1^{-T}, \dots, P_L C_L^{-T}]`, so that :math:`S = G G^T`. The
-whitened errors :math:`w_l = C_l^T \epsilon_l` of smallest norm with :math:`G w = r` are the equilibrium: a QR
-factorisation :math:`G^T = Q R` gives :math:`w = Q R^{-T} r` without ever forming S, whose condition is the square of G's.
+Let :math:`C_l C_l^T = \Pi_l` and stack :math:`G = [P_1 C_1^{-T}, \dots, P_L C_L^{-T}]`, so that :math:`S = G
+G^T`. The whitened errors :math:`w_l = C_l^T \epsilon_l` of smallest norm with :math:`G w = r` are the
+equilibrium: a QR factorisation :math:`G^T = Q R` gives :math:`w = Q R^{-T} r` without ever forming S, whose
+condition is the square of G's.
 """
 
 from __future__ import annotations
@@ -48,8 +50,8 @@ METHODS = ("auto", "sweep", "elimination")
 CLOSURE_BOUND = 1e4
 """Largest mismatch of z_L and y, in units of eps times their scale, at which the sweep is trusted.
 
-The forward sweep carries rounding errors to the output with the same amplification with which it carries them to the
-hidden activities, so the mismatch there is a free estimate of the error everywhere.
+The forward sweep carries rounding errors to the output with the same amplification with which it carries them
+to the hidden activities, so the mismatch there is a free estimate of the error everywhere.
 """
 
 
@@ -114,8 +116,9 @@ def noise_covariances(net: LinearPCN) -> tuple[Array, ...]:
 def rescaling(net: LinearPCN) -> Array:
     r"""The rescaling :math:`S = \sum_{l=1}^{L} P_l \Sigma_l P_l^T`, (n_L, n_L), symmetric positive definite.
 
-    It is the covariance of y given x, and does not depend on :math:`A_1`. Computed from the products :math:`P_l` or by the
-    recursion of `noise_covariances`, whichever costs less. Source: Innocenti et al. 2024 (arXiv:2408.11979), Theorem 1.
+    It is the covariance of y given x, and does not depend on :math:`A_1`. Computed from the products
+    :math:`P_l` or by the recursion of `noise_covariances`, whichever costs less. Source: Innocenti et al.
+    2024 (arXiv:2408.11979), Theorem 1.
 
     Returns
     -------
@@ -125,6 +128,10 @@ def rescaling(net: LinearPCN) -> Array:
     ------
     ValueError
         If the products of the maps overflow the floating-point range.
+
+    Notes
+    -----
+    Claim ``hessian-determinant``: the Hessian of inference has :math:`\det H = \det S \prod_l \det \Pi_l`.
 
     Examples
     --------
@@ -156,8 +163,8 @@ class Equilibrium:
     method : "sweep" or "elimination"
         How it was computed.
     closure : float
-        Mismatch of z_L and y in the forward sweep, relative to their scale: an estimate of the relative error of the
-        activities. 0 for the elimination, which has no sweep.
+        Mismatch of z_L and y in the forward sweep, relative to their scale: an estimate of the relative error
+        of the activities. 0 for the elimination, which has no sweep.
     rescaling : (n_L, n_L)
         :math:`S`, computed when first asked for.
     residual : (B, n_L)
@@ -185,7 +192,8 @@ class Equilibrium:
     def weight_gradient(self) -> tuple[Array, ...]:
         r"""The gradient of :math:`F^*` in the weights, (n_l, n_{l-1}) each: the local rule at equilibrium.
 
-        Claim ``envelope-gradient``. It uses the errors of the equilibrium, which are not differences of activities.
+        Claim ``envelope-gradient``. It uses the errors of the equilibrium, which are not differences of
+        activities.
         """
         return local_rule(self.net, self.errors, self.activities)
 
@@ -203,11 +211,11 @@ def equilibrium(net: LinearPCN, data: Data, *, method: str = "auto") -> Equilibr
     data : Data
         x (B, n_0) and y (B, n_L), cast to the weights' dtype.
     method : "auto", "sweep" or "elimination"
-        "sweep": one backward sweep of n_L rows, a QR factorisation, one forward sweep of B rows: the price of a forward
-        and a backward pass. "elimination": Cholesky elimination of the block-tridiagonal H, which forms no products (its
-        error grows with the condition of H instead) and is cheaper when the output is much wider than the hidden layers.
-        "auto": the cheaper of the two, and the elimination if the activities of the sweep miss y by more than
-        `CLOSURE_BOUND` times eps.
+        "sweep": one backward sweep of n_L rows, a QR factorisation, one forward sweep of B rows: the price of
+        a forward and a backward pass. "elimination": Cholesky elimination of the block-tridiagonal H, which
+        forms no products (its error grows with the condition of H instead) and is cheaper when the output is
+        much wider than the hidden layers. "auto": the cheaper of the two, and the elimination if the
+        activities of the sweep miss y by more than `CLOSURE_BOUND` times eps.
 
     Returns
     -------
@@ -216,13 +224,13 @@ def equilibrium(net: LinearPCN, data: Data, *, method: str = "auto") -> Equilibr
     Raises
     ------
     ValueError
-        If the sweep misses y and H, rounded, is no longer positive definite: its smallest eigenvalue is below eps
-        times its largest, and no float64 computation of :math:`z^*` from H has a correct digit.
+        If the sweep misses y and H, rounded, is no longer positive definite: its smallest eigenvalue is below
+        eps times its largest, and no float64 computation of :math:`z^*` from H has a correct digit.
 
     Notes
     -----
-    Claims ``equilibrium-errors`` and ``equilibrated-energy``. Differentiable in the weights in torch and JAX. Under
-    `jax.jit` the closure has no value yet, and "auto" is decided by cost alone.
+    Claims ``equilibrium-errors`` and ``equilibrated-energy``. Differentiable in the weights in torch and JAX.
+    Under `jax.jit` the closure has no value yet, and "auto" is decided by cost alone.
 
     Examples
     --------
@@ -262,7 +270,10 @@ def gradient_decomposition(net: LinearPCN, data: Data) -> tuple[tuple[Array, ...
 
     Notes
     -----
-    Their sum is the gradient of `EquilibratedEnergy`, which costs less. Cost: the products :math:`P_l, Q_l, K_l`.
+    With one output the terms are :math:`\nabla \mathcal L / s` and :math:`-\mathcal L\, \nabla s / s^2` (claim
+    ``scalar-gradient-split``).
+    Their sum is the gradient of `EquilibratedEnergy`, which costs less. Cost: the products :math:`P_l, Q_l,
+    K_l`.
 
     Examples
     --------

@@ -1,12 +1,12 @@
 r"""Inference in the coordinates of the errors: the same energy and equilibrium, another condition number.
 
-Claim ``error-coordinates``. The hidden errors :math:`\epsilon_1, \dots, \epsilon_{L-1}` determine the activities through
-:math:`z_l = A_l z_{l-1} + \epsilon_l`, and the energy of a sample is
+Claim ``error-coordinates``. The hidden errors :math:`\epsilon_1, \dots, \epsilon_{L-1}` determine the
+activities through :math:`z_l = A_l z_{l-1} + \epsilon_l`, and the energy of a sample is
 
 .. math:: F = \tfrac12 \sum_{l<L} \epsilon_l^T \Pi_l \epsilon_l + \tfrac12 \Big| r - \sum_{l<L} P_l \epsilon_l \Big|^2_{\Pi_L} .
 
-With :math:`\Pi_l = C_l C_l^T` and whitened errors :math:`w_l = C_l^T \epsilon_l` its Hessian is :math:`I + G^T G`,
-:math:`G = C_L^T [P_1 C_1^{-T}, \dots, P_{L-1} C_{L-1}^{-T}]`, whose eigenvalues are 1 and those of
+With :math:`\Pi_l = C_l C_l^T` and whitened errors :math:`w_l = C_l^T \epsilon_l` its Hessian is :math:`I +
+G^T G`, :math:`G = C_L^T [P_1 C_1^{-T}, \dots, P_{L-1} C_{L-1}^{-T}]`, whose eigenvalues are 1 and those of
 :math:`I + G G^T = C_L^T S C_L`. Source of the coordinates: Goemaere et al. 2025 (arXiv:2505.20137).
 """
 
@@ -93,8 +93,8 @@ def error_gradient(net: LinearPCN, data: Data, errors: Sequence[Array]) -> tuple
 
     .. math:: \partial F / \partial \epsilon_l = \tfrac1B (\Pi_l \epsilon_l - P_l^T \Pi_L \epsilon_L)
 
-    At zero errors it is minus the error that backpropagation sends to layer l. Cost: a forward and a backward pass, as
-    for the gradient in the activities.
+    At zero errors it is minus the error that backpropagation sends to layer l. Cost: a forward and a backward
+    pass, as for the gradient in the activities.
 
     Parameters
     ----------
@@ -130,7 +130,8 @@ def error_hessian(net: LinearPCN) -> LinearOperator:
     r"""The Hessian :math:`I + G^T G` in whitened hidden errors (:math:`I + P^T P` for unit precisions), as an operator.
 
     Of one sample, so without 1/B. Vectors are the layers' whitened errors one after another, of length
-    :math:`N = n_1 + \dots + n_{L-1}`. A product costs a forward and a backward pass; the matrix is not formed.
+    :math:`N = n_1 + \dots + n_{L-1}`. A product costs a forward and a backward pass; the matrix is not
+    formed.
 
     Returns
     -------
@@ -172,8 +173,8 @@ def error_hessian(net: LinearPCN) -> LinearOperator:
 def error_eigenvalues(net: LinearPCN) -> np.ndarray:
     r"""All eigenvalues of `error_hessian`, ascending, (N,): 1, and those of :math:`C_L^T S C_L` (claim ``error-coordinates``).
 
-    From the singular values of G, (n_L, N): :math:`O(n_L^2 N)`. When the output is as wide as all hidden layers together,
-    or wider, the eigenvalue 1 need not be there.
+    From the singular values of G, (n_L, N): :math:`O(n_L^2 N)`. When the output is as wide as all hidden
+    layers together, or wider, the eigenvalue 1 need not be there.
 
     Returns
     -------

@@ -1,8 +1,9 @@
 r"""Solvers of inference compared on equal work: the gap :math:`F(z) - F^*` against gradients evaluated.
 
-The unit of work is one gradient of the energy for the whole batch, :math:`2 B \sum_l n_l n_{l-1}` multiply-adds: a
-product with H in the activities, and a forward and a backward pass in the coordinates of the errors, cost the same.
-Gaps are computed from :math:`\tfrac12 (v - v^*)^T \nabla F`, exact for a quadratic: nothing cancels near the minimum.
+The unit of work is one gradient of the energy for the whole batch, :math:`2 B \sum_l n_l n_{l-1}`
+multiply-adds: a product with H in the activities, and a forward and a backward pass in the coordinates of the
+errors, cost the same. Gaps are computed from :math:`\tfrac12 (v - v^*)^T \nabla F`, exact for a quadratic:
+nothing cancels near the minimum.
 """
 
 from __future__ import annotations
@@ -69,10 +70,10 @@ def solve_inference(
     ----------
     data : Data
     method : str
-        "gd", "momentum" (heavy ball) and "heun" with the constants that are optimal for the extreme eigenvalues of H;
-        "adam" (step sizes from signs: never optimal, and it needs a learning rate); "cg" (conjugate gradients on H);
-        "error-gd" and "error-cg", descent and conjugate gradients in the coordinates of the errors, where the latter ends
-        after at most n_L steps; "exact", the closed form.
+        "gd", "momentum" (heavy ball) and "heun" with the constants that are optimal for the extreme
+        eigenvalues of H; "adam" (step sizes from signs: never optimal, and it needs a learning rate); "cg"
+        (conjugate gradients on H); "error-gd" and "error-cg", descent and conjugate gradients in the
+        coordinates of the errors, where the latter ends after at most n_L steps; "exact", the closed form.
     max_products : int
         Largest work, in gradients.
     tolerance : float
@@ -86,9 +87,10 @@ def solve_inference(
 
     Notes
     -----
-    Heun's map of a mode is :math:`1 - u + u^2/2` with :math:`u = g\lambda`; its best step equals that of descent,
-    :math:`2/(\lambda_{\min}+\lambda_{\max})`, at twice the work. The extremes are found beforehand and not counted. The
-    "exact" work counts its sweeps and its QR factorisation. Claims ``inference-rate``, ``coordinates-resolve-tradeoff``.
+    Heun's map of a mode is :math:`1 - u + u^2/2` with :math:`u = g\lambda`; its best step equals that of
+    descent, :math:`2/(\lambda_{\min}+\lambda_{\max})`, at twice the work. The extremes are found beforehand
+    and not counted. The "exact" work counts its sweeps and its QR factorisation. Claims ``inference-rate``,
+    ``coordinates-resolve-tradeoff``.
 
     Examples
     --------

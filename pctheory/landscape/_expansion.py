@@ -34,10 +34,10 @@ class Expansion(ABC):
 class Metric:
     r"""Output coordinates in which the residual's metric is the identity.
 
-    `outputs`: :math:`p_l`, l = 1..L. `weighted`: :math:`p_l \Sigma_l`. `whiten`: rows :math:`r \mapsto R^{-T} r`.
-    `half_logdet`: :math:`\frac12\log\det S`. `root`: R.
-    `residual_weight`, `entropy_weight`: N is the first times :math:`\langle \rho\rho^T \rangle` minus the second times I.
-    The loss does not depend on S: both are 0, and it uses neither `weighted` nor `half_logdet` nor `root`.
+    `outputs`: :math:`p_l`, l = 1..L. `weighted`: :math:`p_l \Sigma_l`. `whiten`: rows :math:`r \mapsto R^{-T}
+    r`. `half_logdet`: :math:`\frac12\log\det S`. `root`: R. `residual_weight`, `entropy_weight`: N is the
+    first times :math:`\langle \rho\rho^T \rangle` minus the second times I. The loss does not depend on S:
+    both are 0, and it uses neither `weighted` nor `half_logdet` nor `root`.
     """
 
     outputs: list[Array]

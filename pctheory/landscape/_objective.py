@@ -22,7 +22,8 @@ CHUNK = 2**22
 class Objective(ABC):
     r"""A function f of the weights, with its exact gradient and Hessian.
 
-    Value and gradient take weights of any array-API library, return arrays of the same one, and are differentiable there.
+    Value and gradient take weights of any array-API library, return arrays of the same one, and are
+    differentiable there.
 
     Attributes
     ----------
@@ -117,7 +118,8 @@ class Objective(ABC):
 
         Notes
         -----
-        Costs about three gradients, and about two in `hessian_operator`, which does the work at the network once.
+        Costs about three gradients, and about two in `hessian_operator`, which does the work at the network
+        once.
         """
         _check.instance(net, "net", LinearPCN)
         parts, flat = _direction(net, direction)

@@ -1,13 +1,15 @@
 r"""Hessians in the weights in closed form: at the origin, at points of rank zero, at perfect fits.
 
-Claims ``origin-hessian-loss``, ``origin-hessian-energy``, ``zero-rank-saddles``, ``flat-minima``. The closed forms hold for
-every objective that depends on the network through its map :math:`P_0` and its rescaling. They need two matrices: the metric
-:math:`\Lambda` of the residual (:math:`\Pi_L` for the loss, :math:`S^{-1}` otherwise), and
+Claims ``origin-hessian-loss``, ``origin-hessian-energy``, ``zero-rank-saddles``, ``flat-minima``. The closed
+forms hold for every objective that depends on the network through its map :math:`P_0` and its rescaling. They
+need two matrices: the metric :math:`\Lambda` of the residual (:math:`\Pi_L` for the loss, :math:`S^{-1}`
+otherwise), and
 
 .. math:: N = 0 \ (\mathcal L), \qquad N = \Lambda \langle r r^T \rangle \Lambda \ (F^*), \qquad
           N = \Lambda \langle r r^T \rangle \Lambda - \Lambda \ (F^* + \tfrac12 \log\det S),
 
-which is minus twice the derivative of the objective in S. It makes saddles of :math:`F^*` strict where the loss is flat.
+which is minus twice the derivative of the objective in S. It makes saddles of :math:`F^*` strict where the
+loss is flat.
 """
 
 from __future__ import annotations
@@ -30,10 +32,11 @@ __all__ = ["OriginHessian", "gauss_newton_hessian", "origin_hessian", "zero_rank
 class OriginHessian:
     r"""The Hessian at the origin of weight space, in closed form, with its spectrum.
 
-    Only two blocks do not vanish: the one of the last layer, :math:`-a_L^2 N \otimes C` (row-major), and the one that couples
-    the first and the last layer, :math:`(W_1[a,i], W_L[c,b]) \mapsto -a_1 a_L \delta_{ab} (\Lambda S_{yx})_{ci}`, which is there
-    if every hidden layer (possibly none) has a skip. C sums :math:`\Sigma_{L-1}` and the :math:`\Sigma_k` below it from which
-    skips lead up to layer L-1. With L = 1 the Hessian is :math:`a^2 \Lambda \otimes S_{xx}`.
+    Only two blocks do not vanish: the one of the last layer, :math:`-a_L^2 N \otimes C` (row-major), and the
+    one that couples the first and the last layer, :math:`(W_1[a,i], W_L[c,b]) \mapsto -a_1 a_L \delta_{ab}
+    (\Lambda S_{yx})_{ci}`, which is there if every hidden layer (possibly none) has a skip. C sums
+    :math:`\Sigma_{L-1}` and the :math:`\Sigma_k` below it from which skips lead up to layer L-1. With L = 1
+    the Hessian is :math:`a^2 \Lambda \otimes S_{xx}`.
 
     Attributes
     ----------
@@ -100,10 +103,10 @@ def origin_hessian(
 ) -> OriginHessian:
     r"""The Hessian at W = 0 in closed form: any depth, widths, multipliers, skips and precisions.
 
-    Without skips, unit multipliers and precisions: the loss has the block
-    :math:`\partial^2 \mathcal L / \partial W_1[a,i] \partial W_2[c,b] = -\delta_{ab} S_{yx}[c,i]` for L = 2 and nothing for L > 2;
-    :math:`F^*` has in addition :math:`\partial^2 F^* / \partial W_L^2 = -S_{yy} \otimes I`. So the origin is a strict saddle of
-    :math:`F^*` at any depth as soon as some y is not 0.
+    Without skips, unit multipliers and precisions: the loss has the block :math:`\partial^2 \mathcal L /
+    \partial W_1[a,i] \partial W_2[c,b] = -\delta_{ab} S_{yx}[c,i]` for L = 2 and nothing for L > 2;
+    :math:`F^*` has in addition :math:`\partial^2 F^* / \partial W_L^2 = -S_{yy} \otimes I`. So the origin is
+    a strict saddle of :math:`F^*` at any depth as soon as some y is not 0.
 
     Parameters
     ----------
@@ -117,8 +120,9 @@ def origin_hessian(
 
     Notes
     -----
-    Claims ``origin-hessian-loss`` (Saxe et al. 2014, Kawaguchi 2016) and ``origin-hessian-energy`` (Innocenti et al. 2024,
-    Theorem 2; multipliers, skips, precisions and the likelihood: this work).
+    Claims ``origin-hessian-loss`` (Saxe et al. 2014, Kawaguchi 2016) and ``origin-hessian-energy`` (Innocenti
+    et al. 2024, Theorem 2; multipliers, skips, precisions and the likelihood: this work). Claim
+    ``tr-toy`` is the network of two weights.
 
     Examples
     --------
@@ -196,8 +200,8 @@ def gauss_newton_hessian(objective: Objective, net: LinearPCN) -> np.ndarray:
 
     .. math:: (J^T \Lambda J)_{W_l W_k} = a_l a_k\, (P_l^T \Lambda P_k) \otimes (Q_{l-1} S_{xx} Q_{k-1}^T)
 
-    With :math:`\Lambda = S^{-1} \preceq \Pi_L` minima of :math:`F^*` are flatter than those of the loss, in every direction
-    (claim ``flat-minima``; Innocenti et al. 2023, 2024; general form here).
+    With :math:`\Lambda = S^{-1} \preceq \Pi_L` minima of :math:`F^*` are flatter than those of the loss, in
+    every direction (claim ``flat-minima``; Innocenti et al. 2023, 2024; general form here).
 
     Parameters
     ----------

@@ -1,16 +1,18 @@
 r"""Objectives of learning and their exact derivatives: the loss, the equilibrated energy, the full likelihood.
 
-All three depend on the network only through its map :math:`P_0` and the rescaling :math:`S`, so one computation serves them.
-Choose output coordinates in which :math:`S` (for the loss :math:`\Sigma_L`) is the identity: :math:`p_l = R^{-T} P_l` and
-:math:`\rho = R^{-T} r` with :math:`S = R^T R` from a QR factorisation. Then
+All three depend on the network only through its map :math:`P_0` and the rescaling :math:`S`, so one
+computation serves them. Choose output coordinates in which :math:`S` (for the loss :math:`\Sigma_L`) is the
+identity: :math:`p_l = R^{-T} P_l` and :math:`\rho = R^{-T} r` with :math:`S = R^T R` from a QR factorisation.
+Then
 
 .. math:: \frac{\partial f}{\partial W_l} = -a_l\, p_l^T t_{l-1}, \qquad
           t_0 = \langle \rho x^T \rangle, \quad t_l = t_{l-1} A_l^T + N p_l \Sigma_l,
 
-with :math:`N = 0` for the loss, :math:`\langle \rho\rho^T \rangle` for :math:`F^*` and
-:math:`\langle \rho\rho^T \rangle - I` for the likelihood. For :math:`F^*`, :math:`t_l = \langle \rho z_l^{*T} \rangle` and this
-is the local rule at equilibrium (claim ``envelope-gradient``). The batch enters through second moments only: a gradient costs
-one backward and one forward sweep of n_L rows, and so does its directional derivative, the Hessian-vector product.
+with :math:`N = 0` for the loss, :math:`\langle \rho\rho^T \rangle` for :math:`F^*` and :math:`\langle
+\rho\rho^T \rangle - I` for the likelihood. For :math:`F^*`, :math:`t_l = \langle \rho z_l^{*T} \rangle` and
+this is the local rule at equilibrium (claim ``envelope-gradient``). The batch enters through second moments
+only: a gradient costs one backward and one forward sweep of n_L rows, and so does its directional derivative,
+the Hessian-vector product.
 """
 
 from __future__ import annotations
@@ -192,9 +194,10 @@ class EquilibratedEnergy(RescaledObjective):
 
     Notes
     -----
-    Claims ``equilibrated-energy``, ``envelope-gradient``, ``gradient-decomposition``. Where the products of the maps
-    explode and the forward sweep misses y (see `pctheory.inference.equilibria.CLOSURE_BOUND`), value, gradient and
-    Hessian-vector product come from the elimination of the block-tridiagonal H instead, with B rows.
+    Claims ``equilibrated-energy``, ``envelope-gradient``, ``gradient-decomposition``. Where the products of
+    the maps explode and the forward sweep misses y (see `pctheory.inference.equilibria.CLOSURE_BOUND`),
+    value, gradient and Hessian-vector product come from the elimination of the block-tridiagonal H instead,
+    with B rows.
 
     Examples
     --------
@@ -224,10 +227,10 @@ class EquilibratedEnergy(RescaledObjective):
 class NegativeLogLikelihood(RescaledObjective):
     r"""The negative log likelihood :math:`F^* + \frac12 \log\det S`, per sample and without :math:`\frac{n_L}{2}\log 2\pi`.
 
-    The network is the Gaussian model :math:`y | x \sim N(P_0 x, S)` (claim ``gaussian-marginal``), and predictive coding
-    leaves out the log determinant. Unlike :math:`F^*` it has a minimiser on noisy data, provided that the noise exceeds the
-    assumed :math:`\Sigma_L`: below it, the weights inflate the other way, :math:`W_L \to 0` at a fixed map (claim
-    ``no-minimiser-with-noise``).
+    The network is the Gaussian model :math:`y | x \sim N(P_0 x, S)` (claim ``gaussian-marginal``), and
+    predictive coding leaves out the log determinant. Unlike :math:`F^*` it has a minimiser on noisy data,
+    provided that the noise exceeds the assumed :math:`\Sigma_L`: below it, the weights inflate the other way,
+    :math:`W_L \to 0` at a fixed map (claim ``no-minimiser-with-noise``).
 
     Parameters
     ----------

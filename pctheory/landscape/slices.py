@@ -62,9 +62,10 @@ def landscape_slice(
     Parameters
     ----------
     directions : "eigenvectors", "random", "layer-normalised", or one or two directions
-        "eigenvectors": the most negative and the most positive eigenvector of the Hessian. "random": orthonormal, uniform.
-        "layer-normalised": random with each layer scaled to the norm of its weights (Li et al. 2018), which needs non-zero
-        weights. Otherwise directions as in `Objective.hvp`, used as they are.
+        "eigenvectors": the most negative and the most positive eigenvector of the Hessian. "random":
+        orthonormal, uniform. "layer-normalised": random with each layer scaled to the norm of its weights (Li
+        et al. 2018), which needs non-zero weights. Otherwise directions as in `Objective.hvp`, used as they
+        are.
     extent : float or (low, high)
         The coordinates run from -extent to extent, or from low to high.
     num : int

@@ -23,9 +23,9 @@ def extreme_eigenvalues(
 ) -> SpectrumEnds:
     r"""Both ends of the spectrum of :math:`\nabla^2 f` at a network, with eigenvectors and residuals.
 
-    Dense up to `DENSE_LIMIT` weights; above, Lanczos on Hessian-vector products from a fixed start. Each end is sought as the
-    top of the Hessian (or its negative) shifted by its norm, so that eigenvalues near 0, as at flat minima, converge to an
-    accuracy relative to the norm.
+    Dense up to `DENSE_LIMIT` weights; above, Lanczos on Hessian-vector products from a fixed start. Each end
+    is sought as the top of the Hessian (or its negative) shifted by its norm, so that eigenvalues near 0, as
+    at flat minima, converge to an accuracy relative to the norm.
 
     Parameters
     ----------
@@ -37,8 +37,8 @@ def extreme_eigenvalues(
     Returns
     -------
     SpectrumEnds
-        Of vectors in the order of ``net.flatten()``: ``net.split(ends.smallest_vectors[0])`` is the direction of most
-        negative curvature.
+        Of vectors in the order of ``net.flatten()``: ``net.split(ends.smallest_vectors[0])`` is the direction
+        of most negative curvature.
 
     Raises
     ------
@@ -47,8 +47,9 @@ def extreme_eigenvalues(
 
     Notes
     -----
-    Cost: a few hundred Hessian-vector products, each two sweeps of n_L rows. A start orthogonal to an eigenvector would miss
-    it; a random one almost surely is not. Of a multiple eigenvalue Lanczos finds at least one copy.
+    Cost: a few hundred Hessian-vector products, each two sweeps of n_L rows. A start orthogonal to an
+    eigenvector would miss it; a random one almost surely is not. Of a multiple eigenvalue Lanczos finds at
+    least one copy.
 
     Examples
     --------

@@ -117,6 +117,8 @@ def unrolled_gradient(
 ) -> tuple[Array, ...]:
     r"""Backpropagation of :math:`\Lambda(z_T)` through T steps of inference.
 
+    If only the input is clamped, this is backpropagation through the forward pass (claim ``nothing-to-learn``).
+
     .. math:: \lambda_T = \nabla_z\Lambda, \quad \lambda_t = (I - g\mathcal H)\lambda_{t+1}, \qquad
               \frac{d\Lambda}{dW_l} = \sum_{t<T} D_l(z_t, g\lambda_{t+1}) + \frac{\partial\Lambda}{\partial W_l}
               + \lambda_0^T \frac{\partial z_0}{\partial W_l}

@@ -100,6 +100,8 @@ class TradeoffCurve:
 def tradeoff_curve(data: Data, k: int, weights: Iterable[float]) -> TradeoffCurve:
     r"""The optimal reconstruction and classification errors of a linear code of dimension k, for each weight.
 
+    Claim ``cre-tradeoff``.
+
     Parameters
     ----------
     data : Data

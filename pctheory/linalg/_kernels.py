@@ -17,7 +17,8 @@ __all__ = ["ArrayAPI", "Lapack", "dense", "identity"]
 class Lapack:
     """The dense steps of the elimination on rows, in place on Fortran-ordered arrays that the caller owns.
 
-    scipy's raw BLAS throughout: numpy's matmul runs on another thread pool, and two pools fight over small blocks.
+    scipy's raw BLAS throughout: numpy's matmul runs on another thread pool, and two pools fight over small
+    blocks.
     """
 
     def __init__(self, dtype: np.dtype[Any]) -> None:

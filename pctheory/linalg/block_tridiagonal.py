@@ -3,11 +3,11 @@ r"""Symmetric block-tridiagonal matrices with unequal blocks: products, Cholesky
 .. math:: H = \begin{pmatrix} D_1 & E_1^T & \\ E_1 & D_2 & E_2^T \\ & E_2 & \ddots \end{pmatrix},
           \qquad D_l \in \mathbb R^{n_l \times n_l}, \quad E_l \in \mathbb R^{n_{l+1} \times n_l}.
 
-Elimination runs from the last block to the first. For the activity Hessian of a predictive coding network every pivot
-:math:`C_l C_l^T` is then at least :math:`\Pi_l`: it is the layer's own precision plus the curvature of the energy of the
-layers above, minimised over their activities. In the other order pivots can be as small as the smallest eigenvalue. In
-both, H must be positive definite as stored, and rounding its entries moves its eigenvalues by :math:`\varepsilon
-\lambda_{\max}`.
+Elimination runs from the last block to the first. For the activity Hessian of a predictive coding network
+every pivot :math:`C_l C_l^T` is then at least :math:`\Pi_l`: it is the layer's own precision plus the
+curvature of the energy of the layers above, minimised over their activities. In the other order pivots can be
+as small as the smallest eigenvalue. In both, H must be positive definite as stored, and rounding its entries
+moves its eigenvalues by :math:`\varepsilon \lambda_{\max}`.
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ class BlockTridiagonal:
 
     Notes
     -----
-    Vectors are rows: a batch is (B, N) with :math:`N = \sum_l n_l`. Products cost :math:`O(B \sum_l n_l^2)`, the
-    factorisation :math:`O(\sum_l n_l^3)`. Both are differentiable in the blocks, in torch and JAX. `product` and
-    `BlockTridiagonalCholesky.substitute` are `matvec` and `solve` without checks, for loops.
+    Vectors are rows: a batch is (B, N) with :math:`N = \sum_l n_l`. Products cost :math:`O(B \sum_l n_l^2)`,
+    the factorisation :math:`O(\sum_l n_l^3)`. Both are differentiable in the blocks, in torch and JAX.
+    `product` and `BlockTridiagonalCholesky.substitute` are `matvec` and `solve` without checks, for loops.
 
     Examples
     --------
@@ -164,8 +164,8 @@ class BlockTridiagonal:
 
         .. math:: C_l C_l^T = D_l - X_l X_l^T, \qquad X_l = E_l^T C_{l+1}^{-T}
 
-        Cost :math:`\sum_l (n_l^3/3 + n_{l+1}^2 n_l + n_{l+1} n_l^2)` multiply-adds. In numpy LAPACK and BLAS work in
-        place; elsewhere the library's own `cholesky` and `solve` are used, which are differentiable.
+        Cost :math:`\sum_l (n_l^3/3 + n_{l+1}^2 n_l + n_{l+1} n_l^2)` multiply-adds. In numpy LAPACK and BLAS
+        work in place; elsewhere the library's own `cholesky` and `solve` are used, which are differentiable.
 
         Returns
         -------
@@ -211,15 +211,16 @@ class BlockTridiagonal:
 
         Notes
         -----
-        Up to order 400 (or for k near N) from the singular values of the dense Cholesky factor, which find an eigenvalue
-        :math:`\lambda` to :math:`O(\varepsilon \sqrt{\lambda \lambda_{\max}})`. Above, and for the small end of a
-        matrix of condition beyond 1e8, by Lanczos on the products (largest) and on the solves (smallest: the
-        reciprocals of the largest eigenvalues of the inverse keep the relative precision of the factor). Pairs found
-        are deflated and the iteration repeated until nothing better turns up, because one Krylov space holds one copy
-        of a multiple eigenvalue; that adds a relative error of order :math:`\varepsilon^2 \lambda_i / \lambda_1` to the
-        i-th. Rounding the entries of H already moves its eigenvalues by :math:`\varepsilon \lambda_{\max}`: below that
-        they are right only where the factor happens to be exact. An H without a Cholesky factor is shifted first.
-        Deterministic. Not differentiable: numpy float64.
+        Up to order 400 (or for k near N) from the singular values of the dense Cholesky factor, which find an
+        eigenvalue :math:`\lambda` to :math:`O(\varepsilon \sqrt{\lambda \lambda_{\max}})`. Above, and for the
+        small end of a matrix of condition beyond 1e8, by Lanczos on the products (largest) and on the solves
+        (smallest: the reciprocals of the largest eigenvalues of the inverse keep the relative precision of
+        the factor). Pairs found are deflated and the iteration repeated until nothing better turns up,
+        because one Krylov space holds one copy of a multiple eigenvalue; that adds a relative error of order
+        :math:`\varepsilon^2 \lambda_i / \lambda_1` to the i-th. Rounding the entries of H already moves its
+        eigenvalues by :math:`\varepsilon \lambda_{\max}`: below that they are right only where the factor
+        happens to be exact. An H without a Cholesky factor is shifted first. Deterministic. Not
+        differentiable: numpy float64.
 
         Examples
         --------
@@ -339,13 +340,14 @@ class BlockTridiagonalCholesky:
         r"""Diagonal blocks (n_l, n_l) and sub-diagonal blocks (n_{l+1}, n_l) of :math:`\Sigma = H^{-1}`.
 
         .. math:: \Sigma_{l+1,l} = -G_l \Sigma_{ll}, \qquad
-                  \Sigma_{l+1,l+1} = (C_{l+1} C_{l+1}^T)^{-1} + G_l \Sigma_{ll} G_l^T, \qquad G_l = C_{l+1}^{-T} X_l^T
+                  \Sigma_{l+1,l+1} = (C_{l+1} C_{l+1}^T)^{-1} + G_l \Sigma_{ll} G_l^T, \qquad G_l =
+                  C_{l+1}^{-T} X_l^T
 
         Notes
         -----
-        The recursion of Takahashi (and of the Rauch-Tung-Striebel smoother) only adds positive matrices, so that
-        nothing cancels. It costs a few factorisations, and forms no other block of the inverse, which is full. For an
-        activity Hessian these are posterior covariances (claim ``posterior``).
+        The recursion of Takahashi (and of the Rauch-Tung-Striebel smoother) only adds positive matrices, so
+        that nothing cancels. It costs a few factorisations, and forms no other block of the inverse, which is
+        full. For an activity Hessian these are posterior covariances (claim ``posterior``).
 
         Examples
         --------

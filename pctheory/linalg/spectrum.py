@@ -134,8 +134,8 @@ def _largest_pairs(
 ) -> tuple[np.ndarray, np.ndarray]:
     """The k largest eigenvalues (descending) and eigenvectors (rows) of a positive semidefinite operator on rows.
 
-    Lanczos, repeated on the complement of what was found. A run's lesser pairs are kept only if accurate relative to
-    themselves: beside an eigenvalue 1e16 times larger they are noise until that one is deflated.
+    Lanczos, repeated on the complement of what was found. A run's lesser pairs are kept only if accurate
+    relative to themselves: beside an eigenvalue 1e16 times larger they are noise until that one is deflated.
     """
     start = np.random.default_rng(0).standard_normal(size)
     values, rows = np.zeros(0), np.zeros((0, size))

@@ -37,9 +37,9 @@ class Data:
 
     Notes
     -----
-    The loss, the equilibrated energy and all their derivatives depend on the data only through the second moments
-    :math:`S_{xx}, S_{yx}, S_{yy}` (claim ``data-compression``): `compress` replaces any data set by at most
-    n_0 + n_L rows that have the same ones.
+    The loss, the equilibrated energy and all their derivatives depend on the data only through the second
+    moments :math:`S_{xx}, S_{yx}, S_{yy}` (claim ``data-compression``): `compress` replaces any data set by
+    at most n_0 + n_L rows that have the same ones.
 
     Examples
     --------
@@ -117,8 +117,9 @@ class Data:
     def residual_noise(self) -> Array:
         r"""Schur complement :math:`S_{yy} - S_{yx} S_{xx}^+ S_{xy}`, (n_L, n_L).
 
-        The second moment of what no linear map of x can predict. Zero means *realisable*: some T has y = T x on every
-        sample. Directions of x below ``max(B, n_0) * eps`` of the largest singular value count as absent.
+        The second moment of what no linear map of x can predict. Zero means *realisable*: some T has y = T x
+        on every sample. Directions of x below ``max(B, n_0) * eps`` of the largest singular value count as
+        absent.
         """
         xp = array_namespace(self.x, self.y)
         data = self.compress()

@@ -1,14 +1,14 @@
 r"""Definitions: the feedforward pass, the energy F(z), its gradients, its Hessian in the activities, the loss. No theory.
 
-Activities are a tuple :math:`(z_0, \dots, z_L)`, each (B, n_l), whose rows are samples. Energies are means over the
-batch with the factor 1/2:
+Activities are a tuple :math:`(z_0, \dots, z_L)`, each (B, n_l), whose rows are samples. Energies are means
+over the batch with the factor 1/2:
 
 .. math:: F(z) = \frac{1}{2B} \sum_{i=1}^{B} \sum_{l=1}^{L} \epsilon_l^T \Pi_l \epsilon_l,
           \qquad \epsilon_l = z_l - A_l z_{l-1}.
 
-Each formula is in a function that does not check its arguments, for loops and for callers that have better errors than the
-differences of activities: `errors_of`, `energies_of`, `slope_of`, `local_rule`, `forward_pass`. The public functions check,
-and call these.
+Each formula is in a function that does not check its arguments, for loops and for callers that have better
+errors than the differences of activities: `errors_of`, `energies_of`, `slope_of`, `local_rule`,
+`forward_pass`. The public functions check, and call these.
 """
 
 from __future__ import annotations
@@ -127,7 +127,8 @@ def activity_gradient(net: LinearPCN, activities: Sequence[Array]) -> tuple[Arra
     Returns
     -------
     gradient : tuple of (B, n_l), l = 0..L
-        That of clamped layers, usually 0 and L, moves nothing. Inference with a step per sample uses B times this.
+        That of clamped layers, usually 0 and L, moves nothing. Inference with a step per sample uses B times
+        this.
 
     Examples
     --------
@@ -142,6 +143,8 @@ def activity_gradient(net: LinearPCN, activities: Sequence[Array]) -> tuple[Arra
 def weight_gradient(net: LinearPCN, activities: Sequence[Array]) -> tuple[Array, ...]:
     r"""Gradient of `energy` in the weights at fixed activities: the local learning rule.
 
+    At the equilibrium of inference it is the gradient of :math:`F^*` (claim ``envelope-gradient``).
+
     .. math:: \partial F / \partial W_l = -\frac{a_l}{B} \sum_i \Pi_l \epsilon_l z_{l-1}^T
 
     Parameters
@@ -154,8 +157,8 @@ def weight_gradient(net: LinearPCN, activities: Sequence[Array]) -> tuple[Array,
 
     Notes
     -----
-    The errors are differences of the activities, and lose digits where they are small against them. At equilibrium
-    `pctheory.inference.Equilibrium.weight_gradient` uses errors that are not differences.
+    The errors are differences of the activities, and lose digits where they are small against them. At
+    equilibrium `pctheory.inference.Equilibrium.weight_gradient` uses errors that are not differences.
 
     Examples
     --------
@@ -172,8 +175,8 @@ def activity_hessian(net: LinearPCN) -> BlockTridiagonal:
 
     .. math:: H_{ll} = \Pi_l + A_{l+1}^T \Pi_{l+1} A_{l+1}, \qquad H_{l+1,l} = -\Pi_{l+1} A_{l+1}
 
-    Symmetric positive definite and block tridiagonal (claim ``activity-hessian``; Innocenti et al. 2025). With L = 1
-    there are no hidden activities and H is 0 x 0.
+    Symmetric positive definite and block tridiagonal (claim ``activity-hessian``; Innocenti et al. 2025).
+    With L = 1 there are no hidden activities and H is 0 x 0.
 
     Returns
     -------

@@ -34,8 +34,8 @@ class LinearPCN:
     multipliers : None or L numbers
         :math:`a_l`, 1 by default.
     skips : None, bool or L booleans
-        :math:`\tau_l`: an identity skip around layer l. True means every hidden layer 2..L-1; the first and the last
-        layer, and layers that are not square, cannot have one.
+        :math:`\tau_l`: an identity skip around layer l. True means every hidden layer 2..L-1; the first and
+        the last layer, and layers that are not square, cannot have one.
     precisions : None or L of: None, number, vector (n_l,), matrix (n_l, n_l)
         :math:`\Pi_l`, 1 by default; a matrix must be symmetric positive definite.
 
@@ -96,8 +96,8 @@ class LinearPCN:
         gamma : float
             Richness; divides :math:`a_L`.
         init : None, float, "normal", "torch" or "orthogonal"
-            None: the parameterisation's own variance; a number: the standard deviation of every entry; the others
-            as in `initial_weights`.
+            None: the parameterisation's own variance; a number: the standard deviation of every entry; the
+            others as in `initial_weights`.
         precisions
             As in `LinearPCN`.
         rng : numpy.random.Generator or int
@@ -166,8 +166,8 @@ class LinearPCN:
         Parameters
         ----------
         module : torch.nn.Module
-            A `pctheory.nn.PCN` with linear activation, or any container of bias-free `torch.nn.Linear` layers in the
-            order of their use.
+            A `pctheory.nn.PCN` with linear activation, or any container of bias-free `torch.nn.Linear` layers
+            in the order of their use.
 
         Returns
         -------
@@ -210,8 +210,8 @@ class LinearPCN:
     def maps(self) -> tuple[Array, ...]:
         r"""Effective maps :math:`A_l = a_l W_l + \tau_l I`, (n_l, n_{l-1}) each.
 
-        Formed once if the weights cannot change. Tensors of torch can, in place, and a graph serves one backward
-        pass: their maps are formed anew each time.
+        Formed once if the weights cannot change. Tensors of torch can, in place, and a graph serves one
+        backward pass: their maps are formed anew each time.
         """
         fixed = is_numpy_array(self.weights[0]) or is_jax_array(self.weights[0])
         return self._fixed_maps if fixed else self._form_maps()

@@ -1,7 +1,7 @@
 r"""The precision :math:`\Pi_l` of a layer's prediction errors, and its inverse :math:`\Sigma_l`.
 
-A precision is a positive number, a positive vector (the diagonal) or a symmetric positive definite matrix. Every operation
-on precisions is here, so that no other module needs to know which of the three it has.
+A precision is a positive number, a positive vector (the diagonal) or a symmetric positive definite matrix.
+Every operation on precisions is here, so that no other module needs to know which of the three it has.
 """
 
 from __future__ import annotations

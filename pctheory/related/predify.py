@@ -26,7 +26,7 @@ __all__ = ["Predify", "chain_is_stable", "chain_multiplier", "chain_speed"]
 
 @dataclass(frozen=True, eq=False, repr=False, init=False)
 class Predify:
-    r"""A linear network with Predify's dynamics.
+    r"""A linear network with Predify's dynamics, which are a linear map (claim ``predify-map``).
 
     Parameters
     ----------
