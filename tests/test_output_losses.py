@@ -77,7 +77,7 @@ def test_the_answer_is_the_minimum_of_the_energy_over_the_hidden_activities():
 
 
 @pytest.mark.claim("moreau-envelope")
-@pytest.mark.road("empirical")
+@pytest.mark.evidence("empirical")
 def test_converged_inference_ends_there():
     net, data = problem(widths=(3, 5, 5, 5, 3), parameterisation="mupc", skips=True, scale=1.5)
     model = PCN.from_linear(net, output="cross-entropy")
