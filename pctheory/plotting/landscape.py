@@ -66,13 +66,33 @@ def contour(
 
 
 def surface(
-    ax: Axes3D, x: ArrayLike, y: ArrayLike, values: ArrayLike, *, ceiling: float | None = None
+    ax: Axes3D,
+    x: ArrayLike,
+    y: ArrayLike,
+    values: ArrayLike,
+    *,
+    ceiling: float | None = None,
+    levels: ArrayLike | None = None,
 ) -> None:
-    """The landscape as a surface over its grid, in the colours of `contour`; values above `ceiling` are cut off."""
+    """The landscape as a surface over its grid, in the colours of `contour`.
+
+    Parameters
+    ----------
+    ax
+    x : (n,), y : (m,)
+        grid
+    values : (m, n)
+        `values[j, i]` at `(x[i], y[j])`
+    ceiling
+        values above it are cut off
+    levels
+        values at which the colours step; give the same levels to surfaces that are compared
+    """
     x, y, z = (np.asarray(v, dtype=np.float64) for v in (x, y, values))
     shown = z if ceiling is None else np.where(z > ceiling, np.nan, z)
     grid_x, grid_y = np.meshgrid(x, y)
-    colours = LANDSCAPE(_Rank(_levels(z, 14))(np.nan_to_num(shown, nan=float(np.nanmax(z)))))
+    at = _levels(z, 14) if levels is None else np.asarray(levels, dtype=np.float64)
+    colours = LANDSCAPE(_Rank(at)(np.nan_to_num(shown, nan=float(np.nanmax(z)))))
     # the grid lines are the edges of the facets: a separate wireframe would shine through from behind
     step = max(1, round(x.size / 30)), max(1, round(y.size / 30))
     ax.plot_surface(
