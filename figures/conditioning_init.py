@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from experiments import conditioning_init
 from experiments._result import Result
 from experiments._store import Meta
+from figures import _names
 from pctheory import plotting
 from pctheory.limits import isometric_condition_number
 
@@ -87,18 +88,17 @@ def numbers(result: Result) -> dict[str, str | float]:
 
 
 def caption(result: Result, meta: Meta) -> str:
-    """What was run, what agrees, what does not."""
+    """The growth with depth and width, in both coordinates, against the law."""
     n = numbers(result)
     deep, wide = result["hidden"][-1], result["widths"][-1]
     return (
-        rf"Condition number of the Hessian of inference at initialisation, linear networks (sp with torch's default "
-        rf"variance), mean and deviation of the logarithm over {meta.config['seeds']} seeds. (a) Against the number of hidden "
-        rf"layers: black the exact law of the path graph, which orthogonal weights follow; fitted exponents for $H \geq 8$: "
-        rf"orthogonal {n['exponent-orthogonal']}, mupc with skips {n['exponent-mupc-skips']} (law: 2); sp with skips grows "
-        rf"exponentially, by $e^{{{n['rate-sp-skips']}}}$ per layer at the deep end (the axis is cut), and sp without skips "
-        rf"stays at {n['kappa-sp']}, as the signal dies. (b) Against the width: mupc varies by a factor of "
-        rf"{n['mupc-over-widths']} in all, where sp with skips varies by many orders of magnitude (narrow products of random "
-        rf"maps grow more slowly). (c) In the coordinates of the errors the condition number is "
-        rf"$\lambda_{{\max}}(S)$: L for orthogonal weights (black), {n['errors-mupc-skips']} for mupc at $N = {wide}$, $H = {deep}$ "
-        rf"against {n['kappa-mupc-skips']} in the activities. Agrees with the published curves. ({meta.setting}.)"
+        r"Deep networks that keep their signal are badly conditioned for inference: $\kappa$ grows at least as the square of "
+        rf"the depth. Linear networks at initialisation, mean and deviation of $\log \kappa$ over {_names.seeds(meta.config)}; "
+        r"sp has torch's variance. (a) Against depth. Black: the exact law of the path graph, which orthogonal weights "
+        rf"follow. Fitted exponents for $H \geq 8$: orthogonal {n['exponent-orthogonal']}, $\mu$PC {n['exponent-mupc-skips']} "
+        rf"(law: 2). With skips sp grows by $e^{{{n['rate-sp-skips']}}}$ a layer (the axis is cut); without skips it stays at "
+        rf"{n['kappa-sp']} because the signal dies. (b) Against width: $\mu$PC varies by a factor of "
+        rf"{n['mupc-over-widths']}. (c) In error coordinates $\kappa = \lambda_{{\max}}(S)$: $L$ for orthogonal weights "
+        rf"(black); for $\mu$PC at $N = {wide}$, $H = {deep}$ it is {n['errors-mupc-skips']}, against "
+        rf"{n['kappa-mupc-skips']} in the activities. Agrees with the published curves. ({meta.setting}.)"
     )

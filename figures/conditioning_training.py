@@ -10,6 +10,7 @@ from matplotlib.ticker import LogLocator, NullLocator
 from experiments import conditioning_training
 from experiments._result import Result
 from experiments._store import Meta
+from figures import _names
 from pctheory import plotting
 
 EXPERIMENT = conditioning_training
@@ -98,29 +99,22 @@ def numbers(result: Result) -> dict[str, str | float]:
 def caption(result: Result, meta: Meta) -> str:
     """What was run and measured, what agrees, what does not."""
     n, c = numbers(result), meta.config
-    data = "MNIST" if result["dataset"] == "mnist" else result["dataset"]
-    depths = [int(h) for h in result["hidden"]]
+    deep = int(result["hidden"][-1])
     names = {"gd": "gradient descent", "adam": "Adam", "orthogonal": "orthogonal weights"}
-    growth = "; ".join(
-        f"{name}: "
-        + ", ".join(f"{n[f'growth-{k}-{h}']} from {n[f'start-{k}-{h}']} ($H = {h}$)" for h in depths)
-        for k, name in names.items()
-    )
-    scores = "; ".join(
-        f"{name}: "
-        + ", ".join(
-            f"{n[f'accuracy-{k}-{h}']} ($H = {h}$, activity rate {n[f'rate-{k}-{h}']})" for h in depths
-        )
-        for k, name in names.items()
-    )
-    gaps = ", ".join(f"{n[f'gap-{k}']} ({name})" for k, name in names.items())
+    growths = [_growth(result, case) for case in TITLES]
+    total, grown = sum(g.size for g in growths), sum(int(np.sum(g > 1)) for g in growths)
+    factors = ", ".join(f"{n[f'growth-{k}-{deep}']} ({name})" for k, name in names.items())
+    best = ", ".join(f"{n[f'rate-gd-{h}']} at $H = {h}$" for h in result["hidden"])
+    faster = result["gd"]["gap"][..., -1] < result["gd"]["gap"][..., 0]
     return (
-        rf"Deep linear networks in the standard parameterisation (torch's initialisation or orthogonal weights, no skips, width "
-        rf"{c['width']}) on {data}, Adam {c['learning_rate']:g}, batch {c['batch']}, $T = {c['num_steps']}$ steps of inference by "
-        rf"gradient descent or Adam on the batch-mean energy. Top: test accuracy; the best at the end in per cent, {scores}. Middle: "
-        rf"condition number of the activity Hessian; in {int(result['steps'][-1])} iterations it grows by factors of {growth}. "
-        rf"Bottom: what T steps leave of the energy gap between the feedforward pass and the equilibrium, on one batch; at the "
-        rf"end {gaps}; above 1 the energy is higher than before inference. {_verdict(result)} ({meta.setting}.)"
+        rf"Training raised the condition number of inference in {grown} of {total} runs, as published; but inference need not "
+        rf"become slower. Deep linear networks (sp or orthogonal weights, no skips, width {c['width']}) on "
+        rf"{_names.dataset(result['dataset'])}, trained by Adam ({c['learning_rate']:g}), $T = {c['num_steps']}$ steps of inference by "
+        rf"gradient descent or Adam. Top: test accuracy. Middle: condition number; in {int(result['steps'][-1])} iterations "
+        rf"it grows at $H = {deep}$ by factors of {factors}. Bottom: the share of the energy gap, from the feedforward pass to "
+        r"the equilibrium, that $T$ steps leave; above 1 inference raises the energy. Under gradient descent it ends below "
+        rf"its start in {int(faster.sum())} of {faster.size} runs: learning speeds up the modes that the error excites. "
+        rf"Best activity rates here: {best}; published after an epoch: 0.5 at $H = 8$, 0.05 at 16 and 32. ({meta.setting}.)"
     )
 
 

@@ -79,19 +79,18 @@ def caption(result: Result, meta: Meta) -> str:
     n, (first, last) = numbers(result), (result["hidden"][0], result["hidden"][-1])
     limit = meta.config["max_products"]
 
-    def show(method: str, h: int) -> str:
-        return f"more than {limit}" if n[f"{method}-{h}"] == "inf" else str(n[f"{method}-{h}"])
-
     def both(method: str) -> str:
-        return f"{show(method, first)} and {show(method, last)}"
+        shown = [n[f"{method}-{h}"] for h in (first, last)]
+        return " and ".join(f"more than {limit}" if work == "inf" else str(work) for work in shown)
 
     return (
-        rf"Residual mupc networks of width {meta.config['width']} with {meta.config['outputs']} outputs at initialisation. (a) "
-        r"Condition number of inference in the activities and in the coordinates of the errors, where it is "
-        r"$\lambda_{\max}(S)$ (black: the mean of the diagonal of S, which is below the largest eigenvalue of several "
-        rf"outputs). (b-d) Energy gap, relative to the feedforward pass, against work in gradients of the batch. To "
-        rf"$10^{{-6}}$ of the gap at $H = {first}$ and {last}: descent {both('gd')}, heavy ball {both('momentum')}, Heun "
-        rf"{both('heun')}, Adam (best of {len(meta.config['adam_rates'])} learning rates) {both('adam')}, conjugate gradients "
-        rf"{both('cg')}; in the errors descent {both('error-gd')}, conjugate gradients {both('error-cg')}; the closed form costs "
-        rf"{both('exact')}. Constant steps are the best for the known spectrum. ({meta.setting}.)"
+        r"Slow inference belongs to the activity coordinates: the errors as unknowns take a few gradients. Residual "
+        rf"$\mu$PC networks of width {meta.config['width']} with {meta.config['outputs']} outputs at initialisation. (a) "
+        r"Condition number in both coordinates; in the errors it is $\lambda_{\max}(S)$ (black: the exact mean of the diagonal "
+        r"of S, a lower value). (b-d) Energy gap relative to that of the feedforward pass, against gradients of the batch. "
+        rf"Gradients to $10^{{-6}}$ of the gap at $H = {first}$ and {last}: in the activities gradient descent {both('gd')}, "
+        rf"heavy ball {both('momentum')}, conjugate gradients {both('cg')}; in the errors gradient descent "
+        rf"{both('error-gd')}, conjugate gradients {both('error-cg')}; the closed form costs as much as {both('exact')}. "
+        r"Steps are the best for the known spectrum; Adam's is the best of "
+        rf"{len(meta.config['adam_rates'])}. ({meta.setting}.)"
     )

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from experiments import equilibrium_energy
 from experiments._result import Result
 from experiments._store import Meta
+from figures import _names
 from pctheory import plotting
 
 EXPERIMENT = equilibrium_energy
@@ -50,20 +51,19 @@ def draw(fig: Figure, result: Result) -> None:
 def caption(result: Result, meta: Meta) -> str:
     """What was run, what agrees."""
     cells = list(result["cells"].values())
-    sets = ", ".join(dict.fromkeys(cell["dataset"] for cell in cells))
+    sets = ", ".join(dict.fromkeys(_names.dataset(cell["dataset"]) for cell in cells))
     late, tight = (
         max(cell[key][-1] / cell["exact_final"] - 1 for cell in cells) for key in ("by_time", "by_time_tight")
     )
     tolerance, tighter = meta.config["tolerance"], meta.config["tight_tolerance"]
     return (
-        rf"Linear networks of width {meta.config['width']} trained by the local rule (Adam, learning rate "
-        rf"{meta.config['learning_rate']:g}, batch {meta.config['batch_size']}) on {sets}. Top: energy after Heun inference "
-        rf"to $T = {meta.config['inference_time']:g}$ with adaptive steps (points) and the closed form $F^*$ on the same "
-        rf"batch and weights (line). The published outcome, overlapping curves, is confirmed: the difference is at most "
-        rf"{_worst(result):.1e} in energy. Bottom: after training, the excess of the energy over $F^*$ against inference "
-        rf"time. At the published tolerance of {tolerance:g} (dotted) the explicit solver leaves a floor, up to {late:.1g} of "
-        rf"$F^*$ at $T = {max(meta.config['times']):g}$ in the deepest networks, whose $F^*$ is smallest; at a tolerance of "
-        rf"{tighter:g} (solid) the energy tends to $F^*$ from above and the excess falls to at most {tight:.1e}. "
+        rf"The closed form of the equilibrated energy is what inference reaches: the two differ by at most "
+        rf"{_worst(result):.1e} along training. Linear networks of width {meta.config['width']} trained by the local rule (Adam, "
+        rf"{meta.config['learning_rate']:g}, batch {meta.config['batch_size']}) on {sets}. Top: energy after Heun inference to "
+        rf"$T = {meta.config['inference_time']:g}$ (points) and $F^*$ on the same batch and weights (line), which overlap as "
+        r"published. Bottom: after training, the excess of the energy over $F^*$ against inference time. At the published "
+        rf"tolerance of the solver, {tolerance:g} (dotted), an error of up to {late:.1g} of $F^*$ remains at "
+        rf"$T = {max(meta.config['times']):g}$; at {tighter:g} (solid) the excess falls to at most {tight:.1e}. "
         rf"({meta.setting}.)"
     )
 

@@ -101,16 +101,15 @@ def caption(result: Result, meta: Meta) -> str:
     spread = float(np.max(energies[-1]) / np.min(energies[-1]))
     plain, decaying = (np.nanmin(row) for row in np.asarray(result["decaying_cosines"]))
     return (
-        rf"Orthogonal layers, $L = {meta.config['depth']}$, width {meta.config['width']}, step $g = {meta.config['step']:g}$. "
-        r"(a) Energy of each layer along inference from the forward pass: exactly zero before $t = L - l$; dots: the predicted "
-        r"$g^{2(L-l)}$ of the output's energy at arrival. "
-        rf"(b) Profiles over layers: at arrival the first layer holds {first:.0e} of the output's energy, the exponential imbalance that was published; by "
-        rf"$t = {result['times'][-1]}$ largest and smallest layer differ by a factor {spread:.3f}: at equilibrium "
-        r"all layers hold the same. (c) The same widths with Gaussian weights (an orthogonal network sends every error along BP's direction): distance from BP's direction in the worst layer: spiking precisions with weight "
-        rf"$\alpha$ on silent layers (order {orders['spiking']:.2f} in $1 - \cos$, so {orders['spiking'] / 2:.2f} in the gradient) and equilibrium with hidden over output "
-        rf"precision (order {orders['precision']:.2f}). Precisions that decay by half a layer away from the spike keep it in between: "
-        rf"worst cosine {decaying:.2f} after $L$ steps, against {plain:.2f} without. (d) The spiking "
-        rf"update's norms are BP's, rescaled exponentially. ({meta.setting}.)"
+        r"Errors reach a layer exponentially small, one layer a step, but the imbalance passes. Orthogonal layers, "
+        rf"$L = {meta.config['depth']}$, width {meta.config['width']}, step $g = {meta.config['step']:g}$. (a) Energy of each "
+        r"layer along inference: exactly zero before $t = L - l$; dots: the predicted $g^{2(L-l)}$ of the output's energy. (b) "
+        rf"At arrival the first layer holds {first:.0e} of the output's energy, as published; at $t = {result['times'][-1]}$ "
+        rf"largest and smallest layer differ by a factor of {spread:.3f}. (c) Gaussian weights: distance from BP's direction "
+        rf"in the worst layer. Precisions that spike ($\alpha$ on silent layers) and large hidden precisions give backprop, "
+        rf"with $1 - \cos$ of order {orders['spiking']:.2f} and {orders['precision']:.2f} (expected 2); with precisions that "
+        rf"decay away from the spike the worst cosine is {decaying:.2f}, against {plain:.2f} without. (d) Norms of the spiking "
+        rf"update: BP's, rescaled exponentially. ({meta.setting}.)"
     )
 
 

@@ -13,6 +13,7 @@ from matplotlib.ticker import MaxNLocator
 from experiments import error_reach
 from experiments._result import Result
 from experiments._store import Meta
+from figures import _names
 from pctheory import plotting
 
 EXPERIMENT = error_reach
@@ -134,26 +135,20 @@ def numbers(result: Result) -> dict[str, str | float]:
 def caption(result: Result, meta: Meta) -> str:
     """What was run and what it shows."""
     n, c = numbers(result), meta.config
-    reach = ", ".join(rf"{n[f'reach-{r:g}']} at $\eta = {r:g}$" for r in result["rates"])
-    moved, scores = (
+    reach = ", ".join(rf"{n[f'reach-{r:g}']} ($\eta = {r:g}$)" for r in result["rates"])
+    moved, kept = (
         ", ".join(f"{n[f'{rule}-{key}']} ({label})" for rule, (label, _) in RULES.items())
-        for key in ("moved", "all")
+        for key in ("moved", "frozen")
     )
-    kept = ", ".join(f"{n[f'{rule}-frozen']} ({label})" for rule, (label, _) in RULES.items())
-    first = result["trainable"]["pc"][0]
-    output = f"{n[f'bp-{first}']} (BP), {n[f'pc-{first}']} ({RULES['pc'][0]})"
-    data = "MNIST" if result["dataset"] == "mnist" else result["dataset"]
+    scores = ", ".join(str(n[f"{rule}-all"]) for rule in RULES)
     return (
-        rf"Residual mupc networks (ReLU, width {c['width']}) on {data}, batch {c['batch']}, activity rate $\eta$ on the "
-        rf"batch-mean energy. (a, b) At initialisation, {c['hidden']} hidden layers: errors and weight gradients against the "
-        rf"distance from the output; dotted $(\eta T / B)^k / k!$. After T = {result['times'][-1]} steps the layers whose error "
-        rf"exceeds a percent of the output's number {reach}; beyond T layers it is exactly zero (not drawn), and in "
-        rf"float64 so are errors too small to change an activity. (c) Relative change of the weights after {c['steps']} "
-        rf"iterations of Adam at {c['weight_rate']:g} with {c['trained_hidden']} hidden layers: at the published settings "
-        rf"($T = H$, $\eta = 0.5$), with Newton steps until the gradient norm of inference is {c['tolerance']:g} of its first (weight "
-        rf"gradients of every layer within {n['distance-start']}% of those at a hundredth of that before training, {n['distance-end']}% after it) and under "
-        rf"BP. Layers that changed by more than "
-        rf"{100 * MOVED:g}%: {moved}. (d) Test accuracy when only the last layers learn, per cent: with all {n['layers']} layers "
-        rf"{scores}; with the last {n['learned']}, those that PC moved at the published settings, {kept}; with the output layer "
-        rf"alone {output}. ({meta.setting}; {c['seeds']} seed{'s' if c['seeds'] > 1 else ''}.)"
+        rf"At the published settings PC trains the layers next to the output and no others: {n['pc-moved']} of {n['layers']} "
+        rf"change by more than {100 * MOVED:g}%. Residual ReLU $\mu$PC networks of width {c['width']} on "
+        rf"{_names.dataset(result['dataset'])}, activity rate $\eta$, batch {c['batch']}. (a, b) At initialisation, {c['hidden']} "
+        rf"hidden layers: errors and weight gradients by distance from the output; dotted: $(\eta T / B)^k / k!$. After "
+        rf"$T = {result['times'][-1]}$ steps the error exceeds 1% of the output's in this many hidden layers: {reach}. (c) Change of the "
+        rf"weights after {c['steps']} iterations, {c['trained_hidden']} hidden layers; layers above {100 * MOVED:g}%: {moved}. "
+        rf"(d) Test accuracy with the input side frozen: {scores} per cent with no layer frozen; {kept} when only the last "
+        rf"{n['learned']} learn. Equilibrium: Newton steps to {c['tolerance']:g} of the first gradient. ({meta.setting}; "
+        rf"{_names.seeds(c)}.)"
     )

@@ -92,14 +92,14 @@ def caption(result: Result, meta: Meta) -> str:
     rates = _rates(result)
     widths = "-".join(str(n) for n in meta.config["widths"])
     return (
-        rf"A linear network ({widths}) at initialisation, noisy teacher, gradient descent on the activities at its best "
-        rf"step, $\rho = {result['rho']:.3f}$. (a) Eigenvalues of $M_T$, which measures the residual after $T$ steps: 1 at "
-        r"$T = 0$, where the energy is the loss (grey), and $1/\mathrm{eig}(S)$ in the limit (dashed). (b) Relative error "
-        r"against the gradient of $F^*$: backpropagation of the energy through the $T$ steps, by torch, and the local rule at "
-        r"$z_T$. Black: $T\rho^{2T}$ and $\rho^T$ through the last point; dotted: the bounds, which hold "
-        rf"at every $T$. Fitted exponents: {rates['local']:.2f} (local, predicted 1) and {rates['unrolled']:.2f} "
-        r"(through inference, predicted 2, after division by $T$). (c) Cosine of both gradients to PC's (filled) and BP's "
-        rf"(open). ({meta.setting}.)"
+        r"The energy after $T$ steps of inference leads from the loss to $F^*$, and its gradient from backprop to predictive "
+        rf"coding. A linear network ({widths}) at initialisation, noisy teacher, gradient descent on the activities at its "
+        rf"best step, which leaves $\rho = {result['rho']:.3f}$ of the slowest mode per step. (a) Eigenvalues of $M_T$, the "
+        r"metric of the loss after $T$ steps: 1 at $T = 0$ (grey), $1/\mathrm{eig}(S)$ in the limit (dashed). (b) Relative "
+        r"distance from the gradient of $F^*$, for the local rule at $z_T$ and for backpropagation through the $T$ steps (in "
+        r"torch). Black: $\rho^T$ and $T\rho^{2T}$; dotted: bounds that hold at every $T$. Fitted exponents of $\rho$: "
+        rf"{rates['local']:.2f} (expected 1) and {rates['unrolled']:.2f} (expected 2). (c) Cosines to the gradients of PC "
+        rf"(filled) and BP (open). ({meta.setting}.)"
     )
 
 

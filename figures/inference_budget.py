@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from experiments import inference_budget
 from experiments._result import Result
 from experiments._store import Meta
+from figures import _names
 from pctheory import plotting
 
 EXPERIMENT = inference_budget
@@ -67,24 +68,17 @@ def _gap(value: float) -> str:
 
 def _unstable(result: Result) -> str:
     """Where the coarse step ends beyond its bound, and how the fine one fares there."""
-    bound = 2 / result["coarse_step"]
+    bound, step = 2 / result["coarse_step"], f"{result['coarse_step']:g}"
     wide = [k for k, row in enumerate(result["coarse"]["gap"]) if row[-1] > 0.1 * row[0]]
     if not wide:
-        return rf"Both steps of Euler's method stay stable ($\lambda_{{\max}}$ below {bound:g})."
+        return rf"Euler's step of {step} stays stable: $\lambda_{{\max}}(H)$ is below {bound:g}."
     depths = " and ".join(str(result["hidden"][k]) for k in wide)
     high = ", ".join(f"{result['coarse']['largest'][k, -1]:.2f}" for k in wide)
-    free = ", ".join(f"{result['euler']['largest'][k, -1]:.2f}" for k in wide)
     gaps = ", ".join(f"{result['coarse']['gap'][k, -1]:.2g}" for k in wide)
     fine = ", ".join(_gap(result["euler"]["gap"][k, -1]) for k in wide)
-    scores = ", ".join(
-        f"{result['coarse']['accuracy'][k, -1]:.2f} against {result['euler']['accuracy'][k, -1]:.2f}"
-        for k in wide
-    )
     return (
-        rf"At H = {depths} the step {result['coarse_step']:g} is unstable: it converges while $\lambda_{{\max}}(H) < {bound:g}$. "
-        rf"Training raises the eigenvalue up to this bound; beyond it the activities oscillate, and after long inference it is "
-        rf"found there ({high}; with the step {result['step']:g}, stable below {2 / result['step']:g}, it rises to {free}), with "
-        rf"gaps of {gaps} ({fine}). Accuracy, coarse against fine: {scores}."
+        rf"Euler's step of {step} converges while $\lambda_{{\max}}(H) < {bound:g}$. At $H = {depths}$ training raises it to "
+        rf"{high}: the activities oscillate and a gap of {gaps} remains (step {result['step']:g}: {fine})."
     )
 
 
@@ -96,18 +90,16 @@ def caption(result: Result, meta: Meta) -> str:
         rf"{name} {result[m]['accuracy'][-1, 0]:.2f} to {result[m]['accuracy'][-1, -1]:.2f}"
         for m, name in names.items()
     )
-    gaps = ", ".join(f"{name} {_gap(result[m]['gap'][-1, -1])}" for m, name in names.items())
     decay = result["decay"]
     return (
-        rf"Networks with tanh units, width {c['width']}, trained by predictive coding on {result['dataset']} ({c['iterations']} "
-        rf"iterations of Adam, {c['learning_rate']:g}, batch {c['batch']}, torch's initialisation, one seed). Top: test accuracy, "
-        rf"the energy gap where inference stops relative to that of the feedforward pass, and the largest eigenvalue of the "
-        rf"activity Hessian, after training, against the length of inference (time for Euler and for Heun with adaptive steps of "
-        rf"tolerance 1e-3, number of steps for Adam with rate {c['adam_step']:g}). At $H = {deep}$ the accuracy goes from the shortest to the "
-        rf"longest inference: {ends}; gaps at the end: {gaps}. {_unstable(result)} Bottom: Euler with step {c['step']:g} at "
-        rf"$T = {c['decay_time']}$, $H = {c['decay_hidden']}$ with a decay of the activities: accuracy from "
-        rf"{decay['accuracy'][0]:.2f} at decay {result['decays'][0]:g} to {decay['accuracy'][-1]:.2f} without; gap and eigenvalue "
-        rf"are those of the energy without decay. ({meta.setting}.)"
+        r"Deeper networks need longer inference, and training can push a coarse step of inference beyond its bound of "
+        rf"stability. tanh networks of width {c['width']} on {_names.dataset(result['dataset'])}, {c['iterations']} iterations of Adam, "
+        r"one seed. Top, against the length of inference (time for Euler and Heun, steps for Adam): test accuracy, energy gap "
+        r"at the end of inference relative to that at its start, and largest eigenvalue of the activity Hessian, after "
+        rf"training. From the shortest to the longest inference the accuracy at $H = {deep}$ goes: {ends}. {_unstable(result)} "
+        rf"Bottom: Euler with step {c['step']:g}, $T = {c['decay_time']}$, $H = {c['decay_hidden']}$ with a decay of the "
+        rf"activities: accuracy {decay['accuracy'][0]:.2f} at decay {result['decays'][0]:g}, {decay['accuracy'][-1]:.2f} "
+        rf"without. ({meta.setting}.)"
     )
 
 

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from experiments import limits_nonlinear
 from experiments._result import Result
 from experiments._store import Meta
+from figures import _names
 from pctheory import plotting
 
 EXPERIMENT = limits_nonlinear
@@ -87,14 +88,13 @@ def _listed(result: Result, part: Any, name: str, index: int) -> str:
 def _uniqueness(result: Result) -> str:
     """Whether two methods of inference end at one point."""
     same = result["agreement"]
-    apart = []
-    for n, distance, converged in zip(result["widths"], same["distance"], same["converged"], strict=True):
-        if not np.all(converged):
-            apart.append(f"at $N = {n}$, where the former has not converged")
-        elif distance > SAME:
-            apart.append(f"at $N = {n}$, where there are two, {100 * distance:.1f}% apart")
-    found = "At initialisation descent in the errors and Newton steps end at the same equilibrium"
-    return found + (", but not " + " and ".join(apart) if apart else "") + "."
+    apart = [
+        str(n)
+        for n, distance, converged in zip(result["widths"], same["distance"], same["converged"], strict=True)
+        if not np.all(converged) or distance > SAME
+    ]
+    found = "Two methods of inference end at one equilibrium"
+    return found + (f", but not at $N = {', '.join(apart)}$." if apart else ".")
 
 
 def _power(value: float) -> str:
@@ -105,20 +105,18 @@ def _power(value: float) -> str:
 def caption(result: Result, meta: Meta) -> str:
     """What was run, what agrees, what does not."""
     n, config = numbers(result), meta.config
-    data = "CIFAR-10" if result["dataset"] == "cifar10" else result["dataset"]
     rows = " ".join(
-        rf"Cosine at the rate {RATES[scaling]}: {_listed(result, part, 'cosine', 0)} at first and "
-        rf"{_listed(result, part, 'cosine', -1)} after {config['iterations']} iterations, in which the loss falls by up to "
-        rf"{n[f'{scaling}-fall']}%."
+        rf"At the rate {RATES[scaling]}: {_listed(result, part, 'cosine', 0)} at first, "
+        rf"{_listed(result, part, 'cosine', -1)} at the end; the loss falls by up to {n[f'{scaling}-fall']}%."
         for scaling, part in result["runs"].items()
     )
     return (
-        rf"Residual {config['activation']} networks, H = {config['hidden']}, mupc, cross-entropy, {config['samples']} images of "
-        rf"{data}, full-batch Adam, one seed; inference to a relative gradient norm of at most {_power(float(n['residual']))}. Left to right: cosine of "
-        r"the gradients of $F^*$ and of the loss at the weights of predictive coding (dotted: with the gradient of a network trained by "
-        r"backpropagation from the same weights, as in the published code); the same layer by layer at the end (dotted: at first); the energy below the "
-        rf"loss; loss (solid), $F^*$ (dotted) and the loss of BP (grey, dashed). {rows} Published: convergence to backpropagation with "
-        rf"the width; so here, at every iteration. The published rate is the scaled one, at which networks hardly learn in this time (top); "
-        rf"the public code trains on the squared error. "
-        rf"{_uniqueness(result)} ({meta.setting}.)"
+        r"Nonlinear residual networks also approach backprop with their width, at every iteration, as published. "
+        rf"{config['activation']}, $H = {config['hidden']}$, $\mu$PC, cross-entropy, {config['samples']} images of "
+        rf"{_names.dataset(result['dataset'])}, {config['iterations']} iterations of full-batch Adam, one seed; inference to a relative "
+        rf"gradient norm of {_power(float(n['residual']))}. Left to right: cosine of the gradients of $F^*$ and $\mathcal{{L}}$ "
+        r"(dotted: of a second network trained by BP, as in the published code); the same by layer at the end (dotted: at "
+        r"first); $1 - F^* / \mathcal{L}$; loss (solid), $F^*$ (dotted), loss of BP (grey). "
+        rf"{rows} The published rate is the scaled one, at which networks hardly learn in this time. {_uniqueness(result)} "
+        rf"({meta.setting}.)"
     )

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from experiments import limits_toy
 from experiments._result import Result
 from experiments._store import Meta
+from figures import _names
 from pctheory import plotting
 
 EXPERIMENT = limits_toy
@@ -82,18 +83,13 @@ def caption(result: Result, meta: Meta) -> str:
     """What was run, what agrees, what does not."""
     n, widths = numbers(result), result["widths"]
     return (
-        rf"Toy problem: {meta.config['inputs']} Gaussian inputs, {meta.config['samples']} samples with labels $\pm 1$, "
-        rf"{meta.config['hidden']} hidden layers, full-batch gradient descent with base rate {meta.config['rate']:g}; mean and "
-        rf"deviation over {meta.config['seeds']} seeds. Rows: loss of PC (solid), its energy (dotted) and the loss of BP (grey, "
-        r"dashed), and of the infinitely wide network (black, dash-dotted); $s - 1$ with its exact mean at initialisation (black dashes) and the "
-        r"mean field's prediction to first order in $1/N$ (dash-dotted); norms of the rescaled loss gradient (solid) and "
-        rf"of the extra energy gradient (dotted); cosine of the gradients of $F^*$ and of the loss. At $N = {widths[-1]}$, mupc "
-        rf"with skips: $s - 1$ goes from {n['mupc-skips-wide-start']} to {n['mupc-skips-wide-end']}, the losses of PC and BP "
-        rf"differ by at most {n['mupc-skips-wide-gap']} of the first, smallest cosine {n['mupc-skips-wide-cosine']}; without skips "
-        rf"{n['mupc-wide-start']} to {n['mupc-wide-end']}, {n['mupc-wide-gap']}, {n['mupc-wide-cosine']}; at $N = {widths[0]}$ with "
-        rf"skips the smallest cosine is {n['mupc-skips-narrow-cosine']}. sp has no such limit: $s - 1$ starts at "
-        rf"about {n['sp-wide-start']} at every width and grows to {n['sp-wide-end']} at the largest. The mean over seeds of "
-        rf"PC's loss keeps within {n['mupc-wide-field']} of the first loss from the mean field of the infinitely wide network without "
-        rf"skips at $N = {widths[-1]}$, and {n['mupc-narrow-field']} at $N = {widths[0]}$; with skips {n['mupc-skips-wide-field']} and "
-        rf"{n['mupc-skips-narrow-field']}. Agrees with the published outcome. ({meta.setting}.)"
+        r"Under $\mu$PC predictive coding becomes backprop as the width grows, throughout training; under sp it does not. "
+        rf"{meta.config['inputs']} Gaussian inputs, {meta.config['samples']} samples with labels $\pm 1$, "
+        rf"{meta.config['hidden']} hidden layers, full-batch gradient descent, mean and deviation over {_names.seeds(meta.config)}. "
+        r"Rows: loss of PC (solid), its energy (dotted), loss of BP (grey) and of the infinitely wide network (dash-dotted); "
+        r"$s - 1$ with its exact initial mean (dashes) and the mean field's first order in $1/N$; norms of the two terms of the "
+        rf"gradient; cosine of the gradients of $F^*$ and $\mathcal{{L}}$. With $\mu$PC and skips the smallest cosine is "
+        rf"{n['mupc-skips-narrow-cosine']} at $N = {widths[0]}$ and {n['mupc-skips-wide-cosine']} at $N = {widths[-1]}$, where the "
+        rf"losses of PC and BP differ by at most {n['mupc-skips-wide-gap']} of the first. sp: $s - 1$ starts at "
+        rf"{n['sp-wide-start']} at the largest width and grows to {n['sp-wide-end']}. Agrees with the published outcome. ({meta.setting}.)"
     )

@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from experiments import lr_transfer
 from experiments._result import Result
 from experiments._store import Meta
+from figures import _names
 from pctheory import plotting
 
 EXPERIMENT = lr_transfer
@@ -161,14 +162,19 @@ def _sentence(result: Result, method: str) -> str:
 
 def caption(result: Result, meta: Meta) -> str:
     """Where the optima are, how far they move, and what was published."""
-    c = meta.config
-    data = "MNIST" if result["dataset"] == "mnist" else result["dataset"]
+    n, c = numbers(result), meta.config
     lost = sum(int(np.sum(~np.isfinite(_losses(result, m, k)))) for m in LABELS for k in result["loss"][m])
-    crosses = f"; {lost} pairs diverged (crosses)" if lost else "; no run diverged"
+    crosses = f"; {lost} pairs diverged (crosses)" if lost else ""
+    excess = ", ".join(
+        rf"{LABELS[m]} {n[f'{m}-width-excess']} (width) and {n[f'{m}-depth-excess']} (depth)" for m in LABELS
+    )
     return (
-        rf"Residual {c['activation']} networks on {data}, batches of {c['batch_size']}, T = H steps of inference, Adam at the rates "
-        rf"shown: smallest loss of a training batch within {c['iterations']} iterations for every pair of rates (star: the lowest"
-        rf"{crosses}). Below: the cut at the best weight rate, and BP. Best rates: "
-        rf"{' '.join(_sentence(result, m) for m in LABELS)} Published: under $\mu$PC the optimum does not move (activity rate "
-        rf"about 10, weight rate .05 to .1), under sp it does. ({meta.setting}; {c['seeds']} seed{'s' if c['seeds'] > 1 else ''}.)"
+        r"Do the learning rates that are best for a small network stay best for a large one? Smallest loss of a training batch "
+        rf"in {c['iterations']} iterations for every pair of weight and activity rate (star: the lowest{crosses}). Residual "
+        rf"{c['activation']} networks on {_names.dataset(result['dataset'])}, $T = H$, Adam. Below: the cut at the best weight rate, and "
+        rf"BP. The rates of the smallest network give the largest this many times its lowest loss: {excess}. The best weight "
+        rf"rate of $\mu$PC is {n['mupc-width-weight']} over widths and {n['mupc-depth-weight']} over depths, the activity rate "
+        rf"{n['mupc-width-activity']} and {n['mupc-depth-activity']}; of sp {n['sp-width-weight']} and "
+        rf"{n['sp-depth-weight']}, {n['sp-width-activity']} and {n['sp-depth-activity']}. Published: $\mu$PC's optimum stays "
+        rf"(about 10; 0.05 to 0.1), sp's moves. ({meta.setting}; {_names.seeds(c)}.)"
     )

@@ -12,7 +12,8 @@ from matplotlib.figure import Figure
 from experiments import matrix_completion
 from experiments._result import Result
 from experiments._store import Meta
-from figures._escapes import NAMES, iterations_to, span
+from figures import _names
+from figures._escapes import iterations_to, span
 from pctheory import plotting
 
 EXPERIMENT = matrix_completion
@@ -58,7 +59,7 @@ def draw(fig: Figure, result: Result) -> None:
             label = "PC from a saddle of BP" if number == 0 else None
             top.plot(steps, run["error"][0], label=label, **style)
             bottom.plot(steps, run["norm"][0], **style)
-        top.set_title(NAMES[activation])
+        top.set_title(_names.activation(activation))
         bottom.set_xlabel("iteration")
     for ax in axes[:2, len(curves) :].ravel():
         ax.set_axis_off()
@@ -118,32 +119,23 @@ def _ratio(values: np.ndarray) -> str:
 
 
 def caption(result: Result, meta: Meta) -> str:
-    """Plateaus, iterations to a half and to 3% of the error and out of BP's saddles, ratios, the ratings."""
-    config = meta.config
+    """Plateaus, iterations to a half of the error and out of a saddle of BP, the ratings."""
+    n, c = numbers(result), meta.config
     ranks = ", ".join(f"{v:.4g}" for v in result["ranks"][0])
-    parts = []
-    for activation, runs in result["curves"].items():
-        half = {m: to(runs[m], 0.5) for m in LABELS}
-        last = {m: to(runs[m], 0.03) for m in LABELS}
-        parts.append(
-            f"{NAMES[activation]}: {span(half['bp'])} (BP) and {span(half['pc'])} (PC) at the matched scale{_ratio(half['bp'] / half['pc'])}; "
-            f"{span(half['bp-published'])} and {span(half['pc-published'])} at the published one{_ratio(half['bp-published'] / half['pc-published'])}; "
-            f"to 3%, past the last saddles, matched: {span(last['bp'])} and {span(last['pc'])}; "
-            f"to half of the error at a saddle of BP, matched: {_saddles(runs)}"
-        )
-    n = numbers(result)
+    half = "; ".join(
+        f"{_names.activation(activation)} {span(to(runs['bp'], 0.5))} and {span(to(runs['pc'], 0.5))}"
+        for activation, runs in result["curves"].items()
+    )
     return (
-        rf"A {config['size']} x {config['size']} matrix of rank {config['rank']}, {100 * config['hidden_share']:g}% of it hidden, "
-        rf"H = {config['hidden_layers']}, full batch, from $\sigma$ = {config['init']:g}, T = {config['inference_steps']} steps of inference. Mean squared "
-        rf"error over all entries (hidden ones count as 0) and norm of the gradient of what is descended, for one draw; dotted: errors of the best fits of lower rank "
-        rf"of this matrix, {ranks} (the published plateaus of another matrix: 3.446, 1.096, 0.1255). Solid: both rules with 1/(2B) in front; dashed: at the scales of the public code; "
-        rf"red: PC at the matched scale from the weights at which BP's gradient is smallest between two falls of the error, drawn from that iteration on. "
-        rf"Iterations to half of the error: {'. '.join(parts)}. Published at the matched scale: about 10000 against 1000. "
-        rf"Runs end after {config['bp_iterations']} iterations of BP and {config['pc_iterations']} of PC at the matched scale. "
-        rf"Last row: the ratings of the {config['films']} most rated films by {config['films']} users, {n['ratings-known']}% of them known and a fifth of these hidden, minus their mean, linear network, matched scale: "
-        rf"{n['ratings-bp']} (BP) and {n['ratings-pc']} (PC) iterations to {RATED[0]:g} of the observed error, {n['ratings-two-bp']} and {n['ratings-two-pc']} to {RATED[1]:g}, past the best fit of rank one; "
-        rf"lowest root mean squared error on hidden ratings {n['ratings-hidden-bp']} and {n['ratings-hidden-pc']} stars ({n['ratings-hidden-first']} at the start). "
-        rf"({meta.setting}; {config['seeds']} draw{'s' if config['seeds'] > 1 else ''}.)"
+        rf"PC leaves the plateaus of matrix completion sooner, even at the matched scale. A {c['size']} x {c['size']} matrix of "
+        rf"rank {c['rank']}, {100 * c['hidden_share']:g}% hidden, $H = {c['hidden_layers']}$, $\sigma = {c['init']:g}$, "
+        rf"$T = {c['inference_steps']}$; one draw shown. Mean squared error and gradient norm: solid matched, dashed published "
+        rf"scales; red: PC from BP's flattest point. Dotted: best fits of lower rank, {ranks} (published plateaus of another "
+        rf"matrix: 3.446, 1.096, 0.1255). Iterations of BP and PC to half of the error: {half} (published: about 10000 and "
+        rf"1000); at the published scales the linear ratio is {n['ratio-published']}. Last row: {c['films']} films, {c['films']} "
+        rf"users, linear: {n['ratings-bp']} and {n['ratings-pc']} iterations to {RATED[0]:g} of the observed error; lowest hidden "
+        rf"error {n['ratings-hidden-bp']} and {n['ratings-hidden-pc']} stars. ({meta.setting}; {c['seeds']} "
+        rf"draw{'s' if c['seeds'] > 1 else ''}.)"
     )
 
 

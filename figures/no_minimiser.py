@@ -70,14 +70,17 @@ def _last(result: Result, name: str, key: str, what: str) -> float:
 def caption(result: Result, meta: Meta) -> str:
     """What was run, what agrees."""
     chains = [name for name in result["columns"] if name.startswith("N=")]
-    exponents = ", ".join(f"{_exponent(result, name):.3f}" for name in chains)
+    exponents = " and ".join(f"{_exponent(result, name):.3f}" for name in chains)
     return (
-        r"Exact gradient flow on noisy data. Left and middle: chains of two weights whose best linear map leaves the residual variance N; right: a network of widths "
-        rf"{'-'.join(map(str, meta.config['widths']))} with target noise {meta.config['noise']:g}. Plain PC fits the map (bottom) and goes on to inflate the last weights (top), the "
-        rf"energy (middle) falling towards 0; growth exponents of the chains over the last decade: {exponents} (law: 1/4; dashed). Weight decay "
-        rf"({meta.config['decay']:g}) stops the growth at a bias of the loss. The likelihood stops it without bias for N = 2, at $w_2$ = "
-        rf"{_last(result, chains[0], 'likelihood', 'last'):.3f} (theory: $\sqrt{{N - 1}}$ = 1); for N = 0.5, less than the output variance 1 that the model assumes, the first weight grows instead, to "
-        rf"{_last(result, chains[-1], 'likelihood', 'first'):.1f} at the end. ({meta.setting}.)"
+        r"On noisy data predictive coding has no minimiser: the last weights grow without end. Exact gradient flow. Left and "
+        r"middle: chains of two weights, residual variance $N$ of the best linear map; right: widths "
+        rf"{'-'.join(map(str, meta.config['widths']))}, noise {meta.config['noise']:g} in the targets. Plain PC fits the map "
+        r"(bottom), goes on to inflate the last weights (top), and its energy falls towards 0 (middle). Exponents of the growth "
+        rf"in the last decade: {exponents} (law: 1/4, dashed). Weight decay ({meta.config['decay']:g}) stops the growth and "
+        r"biases the map. The negative log likelihood, which keeps the log determinant, stops it without bias at $N = 2$, "
+        rf"$w_2 = {_last(result, chains[0], 'likelihood', 'last'):.3f}$ (theory: $\sqrt{{N - 1}} = 1$). At $N = 0.5$, less than "
+        rf"the model's own noise of 1, the first weight grows, to {_last(result, chains[-1], 'likelihood', 'first'):.1f}. "
+        rf"({meta.setting}.)"
     )
 
 

@@ -72,20 +72,22 @@ def _difference(result: Result, objective: str) -> float:
 
 def caption(result: Result, meta: Meta) -> str:
     """What was run, what agrees."""
+    c = meta.config
     flat = [
         float(np.abs(found["numeric"]["loss"]).max())
         for name, found in result["shapes"].items()
         if not name.startswith("[1,")
     ]
+    left = (1 - c["step"]) ** (2 * c["num_steps"])
     return (
-        rf"Hessians at $W = 0$ on $y = -x$ with {meta.config['size']} inputs $x \sim N(1, 0.1)$, by automatic differentiation "
-        rf"through inference (T = {meta.config['num_steps']} Euler steps of {meta.config['step']:g}) and in closed form; lines separate the layers, each column has one colour "
-        r"scale. Fourth row and chains (bottom): sorted eigenvalues (points) and the closed form (line). Largest difference, relative to the "
-        rf"largest entry: loss {_difference(result, 'loss'):.1e}, energy {_difference(result, 'energy'):.1e}; the latter is what "
-        rf"inference leaves after T steps, $(1 - \mathrm{{dt}})^{{2T}}$ = {(1 - meta.config['step']) ** (2 * meta.config['num_steps']):.1e}. With more than one hidden layer "
-        rf"the measured Hessian of the loss has no entry above {max(flat, default=0.0):.1e}, and $F^*$ has the eigenvalues $-\mathrm{{eig}}(S_{{yy}})$, "
-        r"each $n_{L-1}$ times. The published outcome is confirmed. "
-        rf"({meta.setting}.)"
+        r"With two hidden layers or more the loss is flat to second order at the origin and the energy is a strict saddle, as "
+        rf"published. Hessians at $W = 0$ on $y = -x$, {c['size']} inputs, by automatic differentiation through inference "
+        rf"($T = {c['num_steps']}$ Euler steps of {c['step']:g}) and in closed form; lines separate the layers, one colour scale "
+        r"per column. Fourth row and bottom (chains): sorted eigenvalues, measured (points) and exact (line). Largest difference "
+        rf"relative to the largest entry: {_difference(result, 'loss'):.1e} (loss) and {_difference(result, 'energy'):.1e} "
+        rf"(energy), which is what inference leaves, $(1 - \mathrm{{dt}})^{{2T}} = {left:.1e}$. The measured Hessian of the "
+        rf"loss then has no entry above {max(flat, default=0.0):.1e}; $F^*$ has the eigenvalues $-\mathrm{{eig}}(S_{{yy}})$, "
+        rf"each $n_{{L-1}}$ times. ({meta.setting}.)"
     )
 
 

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from experiments import pc_bp_cosine
 from experiments._result import Result
 from experiments._store import Meta
+from figures import _names
 from pctheory import plotting
 
 EXPERIMENT = pc_bp_cosine
@@ -77,30 +78,20 @@ def numbers(result: Result) -> dict[str, str | float]:
 def caption(result: Result, meta: Meta) -> str:
     """What was run, what agrees, what does not."""
     n, widths, deepest = numbers(result), [int(w) for w in result["widths"]], int(result["depths"][-1])
-    largest = {k: min(meta.config[f"{k}_width"], widths[-1]) for k in ("trained", "unscaled")}
+    largest = min(meta.config["unscaled_width"], widths[-1])
     shown = [w for w in (8, 128, 512, 2048) if w in widths] or widths
     listed = ", ".join(f"{n[f'{w}-{deepest}']} ($N = {w}$)" for w in shown)
-    end = ", ".join(f"{n[f'{w}-{deepest}-end']} ($N = {w}$)" for w in shown if w <= largest["trained"])
-    other = ", ".join(
-        f"{n[f'{w}-{deepest}-unscaled']} ($N = {w}$)" for w in shown if w <= largest["unscaled"]
-    )
     wide = result["table"]["cosine"][np.array(widths) >= 512]
     wide = wide[np.isfinite(wide)]
-    least = (
-        f"; from $N = 512$ on it is at least {wide.min():.3f} at every depth and time" if wide.size else ""
-    )
-    grey = [
-        f"wider than {largest[k]} not trained at the {name} rate"
-        for k, name in (("trained", "scaled"), ("unscaled", "unscaled"))
-        if largest[k] < widths[-1]
-    ]
+    least = f"; from $N = 512$ on all are at least {wide.min():.3f}" if wide.size else ""
+    grey = f"; grey: wider than {largest}, not trained at the unscaled rate" if largest < widths[-1] else ""
     return (
-        rf"Cosine of the gradients of $F^*$ and of the loss, linear residual mupc networks trained by predictive coding at the "
-        rf"exact equilibrium on {meta.config['samples']} samples of {result['dataset']} (Adam, {meta.config['rate']:g} times "
-        rf"$(NL)^{{-1/2}}$), one seed{''.join(f'; grey: {g}' for g in grey)}. At $L = {deepest}$ and $t = 0$: {listed}; at "
-        rf"$t = {result['times'][-1]}$: {end}; the smallest of all is {n['smallest-table']} ({n['smallest-table-at']}){least}. "
-        rf"Right: Adam's rate as it is, at which the weights move: {other}, the smallest {n['smallest-none']} "
-        rf"({n['smallest-none-at']}). Bottom: excess of S over the identity with the exact mean at initialisation (black). The "
-        rf"published map has .2 to .4 in the narrow deep corner and 1.0 from $N = 512$ on or in shallow networks; its gradient "
-        rf"of the loss is that of a second network, trained by backpropagation. ({meta.setting}.)"
+        r"The gradients of PC and BP become parallel as the width grows, and part in narrow deep networks, as published. Cosine "
+        r"of the gradients of $F^*$ and $\mathcal{L}$, linear residual $\mu$PC networks trained by PC at the exact equilibrium "
+        rf"on {meta.config['samples']} samples of {_names.dataset(result['dataset'])} (Adam, {meta.config['rate']:g} times "
+        rf"$(NL)^{{-1/2}}$; one seed{grey}). At $L = {deepest}$, $t = 0$: {listed}. The smallest is {n['smallest-table']} "
+        rf"({n['smallest-table-at']}){least}. Right: Adam's rate as it is, smallest {n['smallest-none']} "
+        rf"({n['smallest-none-at']}). Bottom: excess of $S$ over the identity, with the exact mean at initialisation (black). Published: "
+        r"0.2 to 0.4 in the narrow deep corner, 1.0 from $N = 512$ on, with the loss gradient of a second network, trained by "
+        rf"BP. ({meta.setting}.)"
     )

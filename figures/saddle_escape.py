@@ -13,7 +13,8 @@ from matplotlib.figure import Figure
 from experiments import saddle_escape
 from experiments._result import Result
 from experiments._store import Meta
-from figures._escapes import NAMES, each, iterations_to, rounded, span
+from figures import _names
+from figures._escapes import each, iterations_to, rounded, span
 from pctheory import plotting
 
 EXPERIMENT = saddle_escape
@@ -22,7 +23,6 @@ SOURCE = "SAD 5, 11, 12"
 SIZE = (5.5, 6.8)
 LABELS = {"bp": "BP, matched scale", "pc": "PC", "bp-published": "BP, published scale"}
 STARTS = {"origin": "near the origin", "zero-rank": "near a zero-rank saddle"}
-DATASETS = {"mnist": "MNIST", "fashion-mnist": "Fashion-MNIST"}
 SHARES = (0.95, 0.8)
 """Shares of the first loss: past the first plateau, past the second."""
 MEAN = 2 / 10
@@ -51,7 +51,7 @@ def draw(fig: Figure, result: Result) -> None:
                     label = "best linear maps of rank 0, 1, 2" if number == rank == 0 else None
                     top.axhline(loss, color=plotting.COLOURS["theory"], lw=0.7, ls=":", label=label, **shown)
     for ax, activation in zip(axes[0], activations, strict=True):
-        ax.set_title(NAMES.get(activation, activation))
+        ax.set_title(_names.activation(activation))
     for row, start in enumerate(starts):
         axes[2 * row, 0].set_ylabel(f"{STARTS[start]}\nloss $\\mathcal{{L}}$")
         axes[2 * row, 0].set_ylim(bottom=0)
@@ -117,30 +117,26 @@ def _over(by_activation: Any, method: str, share: float) -> str:
 
 def caption(result: Result, meta: Meta) -> str:
     """Times of escape from both starts, speed-ups at both scales, plateaus."""
-    parts = []
-    for name, by_start in result["curves"].items():
-        for start, runs in by_start.items():
-
-            def times(activation: str, runs: Any = runs) -> str:
-                own = runs[activation]
-                return f"{_time(own['pc'])} and {_time(own['bp'])} ({_time(own['pc'], SHARES[1])} and {_time(own['bp'], SHARES[1])})"
-
-            parts.append(
-                f"{_data(result, name)}, {STARTS[start]}: {each(runs, times)}; BP over PC {_over(runs, 'bp', SHARES[0])}, "
-                f"at the published scales {_over(runs, 'bp-published', SHARES[0])}"
-            )
-    found = numbers(result)
-    seeds = meta.config["seeds"]
-    ratio = meta.config["batch_size"] / MEAN
+    n, c = numbers(result), meta.config
+    name, by_start = next(iter(result["curves"].items()))
+    times = "; ".join(
+        f"{STARTS[start]}: "
+        + each(runs, lambda a, runs=runs: f"{_time(runs[a]['pc'])} and {_time(runs[a]['bp'])}")
+        for start, runs in by_start.items()
+    )
+    over, published = (
+        " and ".join(str(n[f"speed-up-{start}-{method}"]) for start in by_start)
+        for method in ("bp", "bp-published")
+    )
     return (
-        rf"Networks with H = {meta.config['hidden_layers']} from Gaussian weights with $\sigma$ = {meta.config['init']:g}; near a zero-rank saddle the last hidden matrix "
-        rf"has torch's usual initialisation instead. T = {meta.config['inference_steps']} steps of inference; loss on one batch of "
-        rf"{meta.config['batch_size']} and norm of the gradient of what is descended; light: {_data(result, list(result['curves'])[-1])}. PC steps by B times the nominal learning rate "
-        rf"{meta.config['learning_rate']:g} on F, BP by the same on the loss (solid) or by the step of the public code (dashed), {ratio:g} times smaller. "
-        rf"Iterations of PC and of BP at the matched scale to {SHARES[0]:g} of the first loss (in brackets: to {SHARES[1]:g}). {'. '.join(parts)}. "
-        rf"The first plateau is a mean squared error of {found['plateau-first']} (published: 0.1). The second, where the loss changes least, is at {found['plateau-pc']} (PC) and "
-        rf"{found['plateau-bp']} (BP, matched); published: near 0.09; dotted, the best linear map of rank one: {found['plateau-rank-1']}. "
-        rf"CIFAR-10 is in the figure of the convolutional network. ({meta.setting}; {seeds} seed{'s' if seeds > 1 else ''}.)"
+        rf"PC leaves both kinds of saddle sooner: BP takes {over} times the iterations from near the origin and from near a "
+        rf"zero-rank saddle at the matched scale, {published} at the published ones. $H = {c['hidden_layers']}$, Gaussian weights, "
+        rf"$\sigma = {c['init']:g}$; near a zero-rank saddle the last hidden matrix has torch's initialisation. "
+        rf"$T = {c['inference_steps']}$. Loss on one batch of {c['batch_size']} and norm of the gradient: PC, BP at the matched "
+        rf"(solid) and at the published scale (dashed, steps {c['batch_size'] / MEAN:g} times shorter); light: "
+        rf"{_data(result, list(result['curves'])[-1])}. Iterations of PC and BP to {SHARES[0]:g} of the loss on "
+        rf"{_data(result, name)}, {times}. Plateaus, in mean squared error: {n['plateau-first']} (published: 0.1), then PC "
+        rf"{n['plateau-pc']} (near 0.09); dotted, best map of rank one: {n['plateau-rank-1']}. ({meta.setting}; {_names.seeds(c)}.)"
     )
 
 

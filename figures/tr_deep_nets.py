@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from experiments import tr_deep_nets
 from experiments._result import Result
 from experiments._store import Meta
+from figures import _names
 from pctheory import plotting
 
 EXPERIMENT = tr_deep_nets
@@ -69,46 +70,40 @@ def caption(result: Result, meta: Meta) -> str:
     """Final losses, leads, what was equilibrated."""
     c = meta.config
     ends = "; ".join(
-        f"{name} {_end(result, name, 'bp'):.3f} and {_end(result, name, 'pc'):.3f}"
+        f"{_names.activation(name)} {_end(result, name, 'bp'):.3f} and {_end(result, name, 'pc'):.3f}"
         for name in _activations(result)
     )
-    leads = ", ".join(f"{name} {lead(result, name):.1f}" for name in _activations(result))
-    gaps = ", ".join(f"{name} {result[name]['pc']['gap']:.0e}" for name in _activations(result))
-    seeds = "one seed" if c["seeds"] == 1 else f"{c['seeds']} seeds"
+    gaps = ", ".join(
+        f"{result[name]['pc']['gap']:.0e} ({_names.activation(name)})" for name in _activations(result)
+    )
     return (
-        rf"Networks of {c['depth']} layers and width {c['width']} on {result['dataset']}: loss on batches of the training data (thin) and its running "
-        rf"mean (thick), stochastic gradient descent from PyTorch's default initial weights, {seeds}, each rule with the best of the learning "
-        rf"rates {', '.join(f'{r:g}' for r in c['learning_rates'])} at one scale. Loss at the end, BP and PC: {ends}. BP needs, to the "
-        rf"level that both reach, this many times the iterations of PC: {leads}. {_verdict(result)} PC learns where Newton-Krylov inference "
-        rf"stops: the activity gradient is down to this fraction of its start (largest of first and last weights): {gaps}. The linear "
-        rf"network is at equilibrium, the others as near to it as these numbers say. ({meta.setting}.)"
+        rf"{_verdict(result)} Networks of {c['depth']} layers and width {c['width']} on {_names.dataset(result['dataset'])}: loss on "
+        rf"training batches (thin) and its running mean (thick), stochastic gradient descent from PyTorch's initialisation, "
+        rf"{_names.seeds(c)}, each rule with the best of the learning rates {', '.join(f'{r:g}' for r in c['learning_rates'])} at one "
+        rf"scale. Loss at the end, BP and PC: {ends}. PC learns where Newton-Krylov inference stops: the activity gradient is down "
+        rf"to these fractions of its start: {gaps}. So the linear network is at equilibrium, the others only near it. "
+        rf"({meta.setting}.)"
     )
 
 
 def _verdict(result: Result) -> str:
     """The published outcome, activation by activation."""
-    words = []
-    if lead(result, "linear") > 1.2:
-        words.append(
-            f"With linear units PC is ahead as published, by a factor of {lead(result, 'linear'):.1f} (published: about 3)."
-        )
-    else:
-        words.append("With linear units PC's published lead does not appear.")
+    leads = ", ".join(
+        f"{lead(result, name):.1f} ({_names.activation(name)})" for name in _activations(result)
+    )
+    words = [f"To the loss that both reach BP takes this many times the iterations of PC: {leads}."]
+    ahead = lead(result, "linear") > 1.2
+    words.append(
+        f"Linear: {'PC is ahead, as published (about 3)' if ahead else 'no lead of PC, against the published 3'}."
+    )
     if "tanh" in result:
         lower = _end(result, "tanh", "bp") < _end(result, "tanh", "pc")
         words.append(
-            ("With tanh PC is earlier" if lead(result, "tanh") > 1.1 else "With tanh PC is not earlier")
-            + (
-                ", and BP ends lower, as published."
-                if lower
-                else "; BP, published as slightly lower at the end, is not yet there."
-            )
+            f"tanh: BP {'ends lower, as published' if lower else 'does not end lower here, as published'}."
         )
     stuck = _end(result, "relu", "bp") > 1.1 * _end(result, "relu", "pc")
     words.append(
-        "With ReLU BP is stuck longer, as published."
-        if stuck
-        else "With ReLU both are held up alike, against the published outcome."
+        f"ReLU: {'BP is stuck longer, as published' if stuck else 'both are held up, against the published outcome'}."
     )
     return " ".join(words)
 

@@ -58,14 +58,14 @@ def caption(result: Result, meta: Meta) -> str:
     """What was run, what agrees."""
     deeper = _deeper(result)
     return (
-        rf"Smallest eigenvalues of the full Hessian where all weights but $W_{{L-1}}$ (torch's initialisation) are zero, batch "
-        rf"{meta.config['batch_size']}. Points: automatic differentiation through inference (T = {meta.config['num_steps']} steps of "
-        rf"{meta.config['step']:g}); they differ from the exact Hessian of $F^*$ by at most {_worst(result, 'largest_difference'):.1e} of the largest entry, which is what inference leaves in its slowest mode. "
-        r"Line: closed form of the last layer's block. With more than two hidden layers it has all negative eigenvalues "
-        rf"(measured within {_block_gap(result):.1e}); with two, the coupling of the first and the last layer lowers them further, and gives the loss negative "
-        r"eigenvalues too. The smallest eigenvalue is "
-        rf"{min(deeper):.2f} to {max(deeper):.2f} times that at the origin: deeper, as published and proved. "
-        rf"({meta.setting}.)"
+        rf"At zero-rank saddles the energy has more negative curvature than at the origin, as published and proved: "
+        rf"{min(deeper):.2f} to {max(deeper):.2f} times. Smallest eigenvalues of the Hessian where all weights but $W_{{L-1}}$ "
+        rf"(torch's initialisation) are zero, batch {meta.config['batch_size']}. Points: automatic differentiation through "
+        rf"inference ($T = {meta.config['num_steps']}$ steps of {meta.config['step']:g}), within "
+        rf"{_worst(result, 'largest_difference'):.1e} of the largest entry of the exact Hessian of $F^*$, which is what inference "
+        r"leaves in its slowest mode. Line: closed form of the last layer's block. With more than two hidden layers it gives all "
+        rf"negative eigenvalues (measured within {_block_gap(result):.1e}); with two, the coupling of first and last layer lowers "
+        rf"them and gives the loss negative eigenvalues, too. ({meta.setting}.)"
     )
 
 
