@@ -1,9 +1,11 @@
-"""What the figures of leaving saddles share: names, iterations to a level of the loss, and how they are written."""
+"""What the figures of leaving saddles share: iterations to a level of the loss, and how they are written."""
 
 from collections.abc import Callable, Iterable
 
 import numpy as np
 from numpy.typing import ArrayLike
+
+from figures import _names
 
 
 def iterations_to(steps: ArrayLike, losses: ArrayLike, fraction: float) -> np.ndarray:

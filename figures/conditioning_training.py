@@ -116,29 +116,3 @@ def caption(result: Result, meta: Meta) -> str:
         rf"its start in {int(faster.sum())} of {faster.size} runs: learning speeds up the modes that the error excites. "
         rf"Best activity rates here: {best}; published after an epoch: 0.5 at $H = 8$, 0.05 at 16 and 32. ({meta.setting}.)"
     )
-
-
-def _verdict(result: Result) -> str:
-    """What agrees with the published outcome and what does not, from the measured values."""
-    growths = {case: _growth(result, case) for case in TITLES}
-    total, grown = sum(g.size for g in growths.values()), sum(int(np.sum(g > 1)) for g in growths.values())
-    deeper = [case for case, g in growths.items() if g[-1].mean() > g[0].mean()]
-    names = {"gd": "gradient descent", "adam": "Adam", "orthogonal": "orthogonal weights"}
-    more = " and ".join(names[case] for case in deeper)
-    lost = ", ".join(f"{_drop(result, case):.0f} ({name})" for case, name in names.items())
-    ends = result["gd"]["gap"][..., -1] < result["gd"]["gap"][..., 0]
-    return (
-        rf"Published: the condition number grows and spikes in training, under either optimiser. Here it ends higher in {grown} "
-        rf"of {total} runs, with more growth in the deeper network for {more or 'no case'}. Accuracies end up to {lost} points below their highest. But a large "
-        rf"condition number need not mean slow inference: under gradient descent from torch's weights the gap that T steps "
-        rf"leave is smaller at the end than at the start in {int(ends.sum())} of {ends.size} runs, since learning speeds up the "
-        rf"modes that the error excites. The source's best activity rates for gradient descent, after its whole epoch, are .5 at "
-        rf"$H = 8$ and .05 at 16 and 32."
-    )
-
-
-def _drop(result: Result, case: str) -> float:
-    """Largest fall of the accuracy from its highest value in a run to its end, in points; NaN if all diverged."""
-    accuracies = 100 * np.asarray(result[case]["accuracy"])
-    falls = np.nanmax(accuracies, axis=-1) - accuracies[..., -1]
-    return float(np.max(falls[np.isfinite(falls)], initial=0.0))

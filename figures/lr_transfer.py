@@ -147,19 +147,6 @@ def numbers(result: Result) -> dict[str, str | float]:
     return found
 
 
-def _sentence(result: Result, method: str) -> str:
-    n = numbers(result)
-    parts = []
-    for sweep, symbol, column in (("width", "N", 0), ("depth", "H", 1)):
-        sizes = ", ".join(str(network[column]) for network in result["sweeps"][sweep])
-        activity = f", activity rate {n[f'{method}-{sweep}-activity']}" if method != "bp" else ""
-        parts.append(
-            f"{symbol} = {sizes}: weight rate {n[f'{method}-{sweep}-weight']}{activity}; the rates of the smallest network give the "
-            f"largest {n[f'{method}-{sweep}-excess']} times its lowest loss"
-        )
-    return f"{LABELS[method]}, {'; '.join(parts)}."
-
-
 def caption(result: Result, meta: Meta) -> str:
     """Where the optima are, how far they move, and what was published."""
     n, c = numbers(result), meta.config

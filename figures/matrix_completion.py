@@ -103,17 +103,6 @@ def from_saddle(runs: Any, number: int) -> dict[str, np.ndarray]:
     return {"error": np.asarray(pc["error"])[:, 0], "bp": np.array(found), "pc": to(pc, 0.5)}
 
 
-def _saddles(runs: Any) -> str:
-    parts = []
-    for number in runs["bp"]["saddles"]:
-        at = from_saddle(runs, int(number))
-        if np.isfinite(at["error"]).any():
-            parts.append(
-                f"{span(at['bp'])} and {span(at['pc'])} from {span(at['error'], digits=3)}{_ratio(at['bp'] / at['pc'])}"
-            )
-    return "; ".join(parts)
-
-
 def _ratio(values: np.ndarray) -> str:
     return f", ratio {span(values)}" if np.isfinite(values).any() else ""
 

@@ -73,8 +73,7 @@ def _lines(top: Axes, bottom: Axes, runs: Any, data: str, number: int, shown: di
 
 
 def _data(result: Result, name: str) -> str:
-    used = result["datasets"][name]
-    return DATASETS.get(used, used)
+    return _names.dataset(result["datasets"][name])
 
 
 def escape(run: Any, share: float = SHARES[0]) -> np.ndarray:

@@ -43,11 +43,6 @@ def draw(fig: Figure, result: Result) -> None:
     plotting.letter([left, middle, right])
 
 
-def _quartiles(values: np.ndarray) -> str:
-    q = np.quantile(values, (0.25, 0.5, 0.75))
-    return f"{q[1]:.2f} ({q[0]:.2f} to {q[2]:.2f})"
-
-
 def caption(result: Result, meta: Meta) -> str:
     """Numbers at the published start, medians and means."""
     n, c = numbers(result), meta.config
