@@ -104,15 +104,15 @@ def caption(result: Result, meta: Meta) -> str:
     growths = [_growth(result, case) for case in TITLES]
     total, grown = sum(g.size for g in growths), sum(int(np.sum(g > 1)) for g in growths)
     factors = ", ".join(f"{n[f'growth-{k}-{deep}']} ({name})" for k, name in names.items())
-    best = ", ".join(f"{n[f'rate-gd-{h}']} at $H = {h}$" for h in result["hidden"])
+    best = ", ".join(f"{n[f'rate-gd-{h}']} ($H = {h}$)" for h in result["hidden"])
     faster = result["gd"]["gap"][..., -1] < result["gd"]["gap"][..., 0]
     return (
         rf"Training raised the condition number of inference in {grown} of {total} runs, as published; but inference need not "
         rf"become slower. Deep linear networks (sp or orthogonal weights, no skips, width {c['width']}) on "
-        rf"{_names.dataset(result['dataset'])}, trained by Adam ({c['learning_rate']:g}), $T = {c['num_steps']}$ steps of inference by "
-        rf"gradient descent or Adam. Top: test accuracy. Middle: condition number; in {int(result['steps'][-1])} iterations "
-        rf"it grows at $H = {deep}$ by factors of {factors}. Bottom: the share of the energy gap, from the feedforward pass to "
-        r"the equilibrium, that $T$ steps leave; above 1 inference raises the energy. Under gradient descent it ends below "
-        rf"its start in {int(faster.sum())} of {faster.size} runs: learning speeds up the modes that the error excites. "
-        rf"Best activity rates here: {best}; published after an epoch: 0.5 at $H = 8$, 0.05 at 16 and 32. ({meta.setting}.)"
+        rf"{_names.dataset(result['dataset'])}, Adam, $T = {c['num_steps']}$ steps of inference by gradient descent or Adam. Top: test "
+        rf"accuracy. Middle: condition number; growth in {int(result['steps'][-1])} iterations at $H = {deep}$: {factors}. "
+        r"Bottom: the share of the energy gap between feedforward pass and equilibrium that $T$ steps leave; above 1 inference "
+        rf"raises the energy. Under gradient descent it falls in {int(faster.sum())} of {faster.size} runs: learning speeds up "
+        rf"the modes that the error excites. Best activity rates: {best}; published, after an epoch: 0.5 ($H = 8$), 0.05 "
+        rf"($H = 16, 32$). ({meta.setting}.)"
     )

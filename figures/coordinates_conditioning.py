@@ -86,11 +86,10 @@ def caption(result: Result, meta: Meta) -> str:
     return (
         r"Slow inference belongs to the activity coordinates: the errors as unknowns take a few gradients. Residual "
         rf"$\mu$PC networks of width {meta.config['width']} with {meta.config['outputs']} outputs at initialisation. (a) "
-        r"Condition number in both coordinates; in the errors it is $\lambda_{\max}(S)$ (black: the exact mean of the diagonal "
-        r"of S, a lower value). (b-d) Energy gap relative to that of the feedforward pass, against gradients of the batch. "
+        r"Condition number in both coordinates; in the errors it is $\lambda_{\max}(S)$ (black: its "
+        r"exact lower value, the mean of the diagonal of $S$). (b-d) Energy gap relative to that of the feedforward pass, against gradients of the batch. "
         rf"Gradients to $10^{{-6}}$ of the gap at $H = {first}$ and {last}: in the activities gradient descent {both('gd')}, "
         rf"heavy ball {both('momentum')}, conjugate gradients {both('cg')}; in the errors gradient descent "
-        rf"{both('error-gd')}, conjugate gradients {both('error-cg')}; the closed form costs as much as {both('exact')}. "
-        r"Steps are the best for the known spectrum; Adam's is the best of "
-        rf"{len(meta.config['adam_rates'])}. ({meta.setting}.)"
+        rf"{both('error-gd')}, conjugate gradients {both('error-cg')}; the closed form costs {both('exact')}. Steps "
+        rf"are the best for the known spectrum. ({meta.setting}.)"
     )

@@ -110,7 +110,7 @@ def caption(result: Result, meta: Meta) -> str:
     widths, hidden = result["widths"], result["hidden"]
     lost = f" ({n['mupc-diverged']} diverged, grey)" if n["mupc-diverged"] else ""
     return (
-        r"Loss and energy agree under $\mu$PC when the width is far larger than the depth, and training can undo it. "
+        r"Loss and energy agree under $\mu$PC when the width is far larger than the depth. "
         rf"Ratio $\mathcal{{L}} / F^*$ of linear residual networks trained by PC at the exact equilibrium on "
         rf"{_names.dataset(result['dataset'])}, Adam at {meta.config['mupc_rate']:g} (row 1), at this times $(NL)^{{-1/2}}$ (row 2), and "
         rf"at {meta.config['sp_rate']:g} for sp (row 3; colours end at 1000). $\mu$PC at $N = {widths[-1]}$, "
@@ -118,6 +118,6 @@ def caption(result: Result, meta: Meta) -> str:
         rf"iterations{lost}, at the scaled rate to {n['scaled-square-end']}; where $N \geq 16 H$ it ends at "
         rf"{n['mupc-far-end']} at most. sp starts there at {n['sp-square']}. Bottom: $S - 1$ at initialisation, "
         rf"{meta.config['init_seeds']} networks, against its exact mean (black): for $N \geq \max(H, 4)$ the largest deviation "
-        rf"is {n['z-max']} standard errors. As published, $\mu$PC tends to 1 with the width and sp does not; the growth in "
-        rf"training was not reported. ({meta.setting}.)"
+        rf"is {n['z-max']} standard errors. As published, $\mu$PC tends to 1 with the width and sp does not; against it, the ratio "
+        rf"grows in training. ({meta.setting}.)"
     )

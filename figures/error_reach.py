@@ -136,19 +136,17 @@ def caption(result: Result, meta: Meta) -> str:
     """What was run and what it shows."""
     n, c = numbers(result), meta.config
     reach = ", ".join(rf"{n[f'reach-{r:g}']} ($\eta = {r:g}$)" for r in result["rates"])
-    moved, kept = (
-        ", ".join(f"{n[f'{rule}-{key}']} ({label})" for rule, (label, _) in RULES.items())
-        for key in ("moved", "frozen")
+    moved, scores, kept = (
+        ", ".join(str(n[f"{rule}-{key}"]) for rule in RULES) for key in ("moved", "all", "frozen")
     )
-    scores = ", ".join(str(n[f"{rule}-all"]) for rule in RULES)
     return (
         rf"At the published settings PC trains the layers next to the output and no others: {n['pc-moved']} of {n['layers']} "
         rf"change by more than {100 * MOVED:g}%. Residual ReLU $\mu$PC networks of width {c['width']} on "
-        rf"{_names.dataset(result['dataset'])}, activity rate $\eta$, batch {c['batch']}. (a, b) At initialisation, {c['hidden']} "
-        rf"hidden layers: errors and weight gradients by distance from the output; dotted: $(\eta T / B)^k / k!$. After "
-        rf"$T = {result['times'][-1]}$ steps the error exceeds 1% of the output's in this many hidden layers: {reach}. (c) Change of the "
-        rf"weights after {c['steps']} iterations, {c['trained_hidden']} hidden layers; layers above {100 * MOVED:g}%: {moved}. "
-        rf"(d) Test accuracy with the input side frozen: {scores} per cent with no layer frozen; {kept} when only the last "
-        rf"{n['learned']} learn. Equilibrium: Newton steps to {c['tolerance']:g} of the first gradient. ({meta.setting}; "
-        rf"{_names.seeds(c)}.)"
+        rf"{_names.dataset(result['dataset'])}, activity rate $\eta$. (a, b) At initialisation, {c['hidden']} hidden layers: "
+        r"errors and weight gradients by distance from the output; dotted: $(\eta T / B)^k / k!$. After "
+        rf"$T = {result['times'][-1]}$ steps so many hidden layers have an error above 1% of the output's: {reach}. In the order "
+        rf"{', '.join(label for label, _ in RULES.values())}: (c) change of the weights after {c['steps']} iterations, "
+        rf"{c['trained_hidden']} hidden layers; above {100 * MOVED:g}%: {moved}; (d) test accuracy (%) with the input side frozen: "
+        rf"{scores} when all learn, {kept} when the last {n['learned']} do. Equilibrium: Newton steps to {c['tolerance']:g} of the "
+        rf"first gradient. ({meta.setting}; {_names.seeds(c)}.)"
     )

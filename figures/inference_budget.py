@@ -77,8 +77,8 @@ def _unstable(result: Result) -> str:
     gaps = ", ".join(f"{result['coarse']['gap'][k, -1]:.2g}" for k in wide)
     fine = ", ".join(_gap(result["euler"]["gap"][k, -1]) for k in wide)
     return (
-        rf"Euler's step of {step} converges while $\lambda_{{\max}}(H) < {bound:g}$. At $H = {depths}$ training raises it to "
-        rf"{high}: the activities oscillate and a gap of {gaps} remains (step {result['step']:g}: {fine})."
+        rf"Euler's step of {step} converges while $\lambda_{{\max}}(H) < {bound:g}$. With {depths} hidden layers training raises it "
+        rf"to {high}: the activities oscillate and a gap of {gaps} remains (step {result['step']:g}: {fine})."
     )
 
 
@@ -92,14 +92,13 @@ def caption(result: Result, meta: Meta) -> str:
     )
     decay = result["decay"]
     return (
-        r"Deeper networks need longer inference, and training can push a coarse step of inference beyond its bound of "
-        rf"stability. tanh networks of width {c['width']} on {_names.dataset(result['dataset'])}, {c['iterations']} iterations of Adam, "
-        r"one seed. Top, against the length of inference (time for Euler and Heun, steps for Adam): test accuracy, energy gap "
-        r"at the end of inference relative to that at its start, and largest eigenvalue of the activity Hessian, after "
-        rf"training. From the shortest to the longest inference the accuracy at $H = {deep}$ goes: {ends}. {_unstable(result)} "
-        rf"Bottom: Euler with step {c['step']:g}, $T = {c['decay_time']}$, $H = {c['decay_hidden']}$ with a decay of the "
-        rf"activities: accuracy {decay['accuracy'][0]:.2f} at decay {result['decays'][0]:g}, {decay['accuracy'][-1]:.2f} "
-        rf"without. ({meta.setting}.)"
+        r"Deeper networks need longer inference, and training can push a coarse step beyond its bound of stability. tanh "
+        rf"networks of width {c['width']} on {_names.dataset(result['dataset'])}, {c['iterations']} iterations of Adam, one seed. "
+        r"Top, after training, against the length of inference (time; steps for Adam): test accuracy, energy gap relative to "
+        rf"that of the feedforward pass, largest eigenvalue of the activity Hessian. Accuracy at $H = {deep}$, shortest to "
+        rf"longest: {ends}. {_unstable(result)} Bottom: Euler with step {c['step']:g}, $T = {c['decay_time']}$, "
+        rf"$H = {c['decay_hidden']}$ with decaying activities: accuracy {decay['accuracy'][0]:.2f} at decay "
+        rf"{result['decays'][0]:g}, {decay['accuracy'][-1]:.2f} without. ({meta.setting}.)"
     )
 
 

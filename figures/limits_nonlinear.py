@@ -3,7 +3,6 @@ r"""Gradients of predictive coding and of backpropagation in residual tanh netwo
 Sees: parallel gradients for N well above the depth, as in linear networks, with inference at its equilibrium.
 """
 
-from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -79,12 +78,6 @@ def numbers(result: Result) -> dict[str, str | float]:
     return found
 
 
-def _listed(result: Result, part: Any, name: str, index: int) -> str:
-    return ", ".join(
-        f"{part[name][k, index]:.3f} ($N = {int(result['widths'][k])}$)" for _, k in _ends(result)
-    )
-
-
 def _uniqueness(result: Result) -> str:
     """Whether two methods of inference end at one point."""
     same = result["agreement"]
@@ -106,17 +99,17 @@ def caption(result: Result, meta: Meta) -> str:
     """What was run, what agrees, what does not."""
     n, config = numbers(result), meta.config
     rows = " ".join(
-        rf"At the rate {RATES[scaling]}: {_listed(result, part, 'cosine', 0)} at first, "
-        rf"{_listed(result, part, 'cosine', -1)} at the end; the loss falls by up to {n[f'{scaling}-fall']}%."
-        for scaling, part in result["runs"].items()
+        rf"At the rate {RATES[scaling]} the cosine goes from {n[f'{scaling}-narrow-cosine-start']} to "
+        rf"{n[f'{scaling}-narrow-cosine-end']} at $N = {int(result['widths'][0])}$, from "
+        rf"{n[f'{scaling}-wide-cosine-start']} to {n[f'{scaling}-wide-cosine-end']} at $N = {int(result['widths'][-1])}$; the "
+        rf"loss falls by up to {n[f'{scaling}-fall']}%."
+        for scaling in result["runs"]
     )
     return (
         r"Nonlinear residual networks also approach backprop with their width, at every iteration, as published. "
         rf"{config['activation']}, $H = {config['hidden']}$, $\mu$PC, cross-entropy, {config['samples']} images of "
-        rf"{_names.dataset(result['dataset'])}, {config['iterations']} iterations of full-batch Adam, one seed; inference to a relative "
-        rf"gradient norm of {_power(float(n['residual']))}. Left to right: cosine of the gradients of $F^*$ and $\mathcal{{L}}$ "
-        r"(dotted: of a second network trained by BP, as in the published code); the same by layer at the end (dotted: at "
-        r"first); $1 - F^* / \mathcal{L}$; loss (solid), $F^*$ (dotted), loss of BP (grey). "
-        rf"{rows} The published rate is the scaled one, at which networks hardly learn in this time. {_uniqueness(result)} "
-        rf"({meta.setting}.)"
+        rf"{_names.dataset(result['dataset'])}, {config['iterations']} iterations of full-batch Adam, one seed. Left to right: "
+        r"cosine of the gradients of $F^*$ and $\mathcal{L}$ (dotted: $\mathcal{L}$ of a second network trained by BP, as in the "
+        r"published code); the same by layer (dotted: at first); the energy below the loss; loss (solid), $F^*$ (dotted), loss "
+        rf"of BP (grey). {rows} The published rate is the first. {_uniqueness(result)} ({meta.setting}.)"
     )

@@ -83,13 +83,13 @@ def caption(result: Result, meta: Meta) -> str:
     """What was run, what agrees, what does not."""
     n, widths = numbers(result), result["widths"]
     return (
-        r"Under $\mu$PC predictive coding becomes backprop as the width grows, throughout training; under sp it does not. "
-        rf"{meta.config['inputs']} Gaussian inputs, {meta.config['samples']} samples with labels $\pm 1$, "
-        rf"{meta.config['hidden']} hidden layers, full-batch gradient descent, mean and deviation over {_names.seeds(meta.config)}. "
-        r"Rows: loss of PC (solid), its energy (dotted), loss of BP (grey) and of the infinitely wide network (dash-dotted); "
-        r"$s - 1$ with its exact initial mean (dashes) and the mean field's first order in $1/N$; norms of the two terms of the "
-        rf"gradient; cosine of the gradients of $F^*$ and $\mathcal{{L}}$. With $\mu$PC and skips the smallest cosine is "
-        rf"{n['mupc-skips-narrow-cosine']} at $N = {widths[0]}$ and {n['mupc-skips-wide-cosine']} at $N = {widths[-1]}$, where the "
-        rf"losses of PC and BP differ by at most {n['mupc-skips-wide-gap']} of the first. sp: $s - 1$ starts at "
-        rf"{n['sp-wide-start']} at the largest width and grows to {n['sp-wide-end']}. Agrees with the published outcome. ({meta.setting}.)"
+        r"Under $\mu$PC predictive coding becomes backprop as the width grows, throughout training; under sp it does not, as "
+        rf"published. {meta.config['samples']} Gaussian samples, labels $\pm 1$, {meta.config['hidden']} hidden layers, full-batch "
+        rf"gradient descent, mean and deviation over {_names.seeds(meta.config)}. Rows: loss of PC (solid), its energy (dotted), "
+        r"loss of BP (grey) and of the infinitely wide network (dash-dotted); $s - 1$ with its exact initial mean (dashes) and "
+        r"the mean field's first order; norms of the gradient's two terms; cosine of the gradients of $F^*$ and $\mathcal{L}$. "
+        rf"With $\mu$PC and skips the smallest cosine is {n['mupc-skips-narrow-cosine']} at $N = {widths[0]}$ and "
+        rf"{n['mupc-skips-wide-cosine']} at $N = {widths[-1]}$, where the losses of PC and BP differ by at most "
+        rf"{n['mupc-skips-wide-gap']} of the first; under sp $s - 1$ grows from {n['sp-wide-start']} to {n['sp-wide-end']} there. "
+        rf"({meta.setting}.)"
     )

@@ -152,16 +152,17 @@ def caption(result: Result, meta: Meta) -> str:
     n, c = numbers(result), meta.config
     lost = sum(int(np.sum(~np.isfinite(_losses(result, m, k)))) for m in LABELS for k in result["loss"][m])
     crosses = f"; {lost} pairs diverged (crosses)" if lost else ""
-    excess = ", ".join(
-        rf"{LABELS[m]} {n[f'{m}-width-excess']} (width) and {n[f'{m}-depth-excess']} (depth)" for m in LABELS
-    )
+    moves = {m: any("," in str(n[f"{m}-{sweep}-weight"]) for sweep in ("width", "depth")) for m in LABELS}
+    stay = {m: "moves" if moves[m] else "stays" for m in moves}
+    agrees = "as published" if moves["sp"] and not moves["mupc"] else "not as published"
+    excess = "; ".join(rf"{LABELS[m]} {n[f'{m}-width-excess']} and {n[f'{m}-depth-excess']}" for m in LABELS)
     return (
-        r"Do the learning rates that are best for a small network stay best for a large one? Smallest loss of a training batch "
-        rf"in {c['iterations']} iterations for every pair of weight and activity rate (star: the lowest{crosses}). Residual "
-        rf"{c['activation']} networks on {_names.dataset(result['dataset'])}, $T = H$, Adam. Below: the cut at the best weight rate, and "
-        rf"BP. The rates of the smallest network give the largest this many times its lowest loss: {excess}. The best weight "
-        rf"rate of $\mu$PC is {n['mupc-width-weight']} over widths and {n['mupc-depth-weight']} over depths, the activity rate "
-        rf"{n['mupc-width-activity']} and {n['mupc-depth-activity']}; of sp {n['sp-width-weight']} and "
-        rf"{n['sp-depth-weight']}, {n['sp-width-activity']} and {n['sp-depth-activity']}. Published: $\mu$PC's optimum stays "
-        rf"(about 10; 0.05 to 0.1), sp's moves. ({meta.setting}; {_names.seeds(c)}.)"
+        rf"As networks grow the best weight rate of $\mu$PC {stay['mupc']} and that of sp {stay['sp']}, {agrees}; small "
+        rf"networks differ in their best activity rate. Residual {c['activation']} networks on "
+        rf"{_names.dataset(result['dataset'])}, $T = H$, Adam: smallest loss of a training batch in {c['iterations']} iterations "
+        rf"for every pair of rates (star: the lowest{crosses}). Below: the cut at the best weight rate, and BP. Best rates of "
+        rf"$\mu$PC, weight and activity: widths {n['mupc-width-weight']} and {n['mupc-width-activity']}; depths "
+        rf"{n['mupc-depth-weight']} and {n['mupc-depth-activity']} (published: 0.05 to 0.1 and about 10). With the rates of the "
+        rf"smallest network the largest reaches this many times its lowest loss, over widths and depths: {excess}. "
+        rf"({meta.setting}; {_names.seeds(c)}.)"
     )

@@ -63,18 +63,17 @@ def caption(result: Result, meta: Meta) -> str:
     levels, c = list(result["levels"]), meta.config
     parts = "; ".join(
         rf"{name} {np.median(_speed_up(found, 0)):.2g} and {np.median(_speed_up(found, len(levels) - 1)):.2g} "
-        rf"(scales: $\times {found['factor']:g}$)"
+        rf"($\times {found['factor']:g}$)"
         for name, found in result["problems"].items()
     )
     return (
         r"Most of the published speed-up of $10^2$ to $10^3$ is a difference of scale; from small weights PC remains faster "
-        r"without it. The public code averages loss and energy over different sets, so that equal learning rates give PC a "
-        r"step $B n_L / 2$ times as long. Exact gradient flow on $\mathcal{L}$ and $F^*$ of linear networks: a chain with two "
-        rf"hidden units, a wide toy network, and completion of a {c['completion_size']} x {c['completion_size']} matrix of rank "
-        rf"{c['completion_rank']} (width {c['completion_width']}). (a) Loss of one initialisation. (b) Time of BP over time of PC to "
-        rf"fractions of the first loss, mean and standard deviation over {c['seeds']} initialisations: matched (circles) and "
-        rf"published scales (triangles). Medians at the matched scale, to half and to {100 * levels[-1]:g}%, with the factor of the scales: {parts}. "
-        rf"({meta.setting}.)"
+        r"without it. In the public code equal learning rates give PC a step $B n_L / 2$ times as long. Exact gradient flow on "
+        r"$\mathcal{L}$ and $F^*$ of linear networks: a chain with two hidden units, a wide toy network, completion of a matrix "
+        rf"({c['completion_size']} x {c['completion_size']}, rank {c['completion_rank']}). (a) Loss of one initialisation. (b) "
+        rf"Time of BP over time of PC to fractions of the first loss, {c['seeds']} initialisations, at the matched (circles) and "
+        rf"at the published scales (triangles). Medians at the matched scale to half and to {100 * levels[-1]:g}%, and in "
+        rf"brackets the factor that the published scales add: {parts}. ({meta.setting}.)"
     )
 
 

@@ -103,10 +103,6 @@ def from_saddle(runs: Any, number: int) -> dict[str, np.ndarray]:
     return {"error": np.asarray(pc["error"])[:, 0], "bp": np.array(found), "pc": to(pc, 0.5)}
 
 
-def _ratio(values: np.ndarray) -> str:
-    return f", ratio {span(values)}" if np.isfinite(values).any() else ""
-
-
 def caption(result: Result, meta: Meta) -> str:
     """Plateaus, iterations to a half of the error and out of a saddle of BP, the ratings."""
     n, c = numbers(result), meta.config

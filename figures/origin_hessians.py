@@ -85,8 +85,8 @@ def caption(result: Result, meta: Meta) -> str:
         rf"($T = {c['num_steps']}$ Euler steps of {c['step']:g}) and in closed form; lines separate the layers, one colour scale "
         r"per column. Fourth row and bottom (chains): sorted eigenvalues, measured (points) and exact (line). Largest difference "
         rf"relative to the largest entry: {_difference(result, 'loss'):.1e} (loss) and {_difference(result, 'energy'):.1e} "
-        rf"(energy), which is what inference leaves, $(1 - \mathrm{{dt}})^{{2T}} = {left:.1e}$. The measured Hessian of the "
-        rf"loss then has no entry above {max(flat, default=0.0):.1e}; $F^*$ has the eigenvalues $-\mathrm{{eig}}(S_{{yy}})$, "
+        rf"(energy), which is what inference leaves, $(1 - \mathrm{{dt}})^{{2T}}$, or {left:.1e}. The largest entry of the "
+        rf"measured Hessian of the loss is then {max(flat, default=0.0):.2g}; $F^*$ has the eigenvalues $-\mathrm{{eig}}(S_{{yy}})$, "
         rf"each $n_{{L-1}}$ times. ({meta.setting}.)"
     )
 

@@ -84,14 +84,14 @@ def caption(result: Result, meta: Meta) -> str:
     wide = result["table"]["cosine"][np.array(widths) >= 512]
     wide = wide[np.isfinite(wide)]
     least = f"; from $N = 512$ on all are at least {wide.min():.3f}" if wide.size else ""
-    grey = f"; grey: wider than {largest}, not trained at the unscaled rate" if largest < widths[-1] else ""
+    grey = "; grey: not trained" if largest < widths[-1] else ""
     return (
         r"The gradients of PC and BP become parallel as the width grows, and part in narrow deep networks, as published. Cosine "
-        r"of the gradients of $F^*$ and $\mathcal{L}$, linear residual $\mu$PC networks trained by PC at the exact equilibrium "
+        r"of the gradients of $F^*$ and $\mathcal{L}$, linear residual $\mu$PC networks, PC at the exact equilibrium "
         rf"on {meta.config['samples']} samples of {_names.dataset(result['dataset'])} (Adam, {meta.config['rate']:g} times "
         rf"$(NL)^{{-1/2}}$; one seed{grey}). At $L = {deepest}$, $t = 0$: {listed}. The smallest is {n['smallest-table']} "
         rf"({n['smallest-table-at']}){least}. Right: Adam's rate as it is, smallest {n['smallest-none']} "
         rf"({n['smallest-none-at']}). Bottom: excess of $S$ over the identity, with the exact mean at initialisation (black). Published: "
-        r"0.2 to 0.4 in the narrow deep corner, 1.0 from $N = 512$ on, with the loss gradient of a second network, trained by "
-        rf"BP. ({meta.setting}.)"
+        r"0.2 to 0.4 in the narrow deep corner, 1.0 from $N = 512$ on, with the loss gradient of a second network. "
+        rf"({meta.setting}.)"
     )

@@ -119,7 +119,7 @@ def caption(result: Result, meta: Meta) -> str:
     n, c = numbers(result), meta.config
     name, by_start = next(iter(result["curves"].items()))
     times = "; ".join(
-        f"{STARTS[start]}: "
+        f"{STARTS[start]} "
         + each(runs, lambda a, runs=runs: f"{_time(runs[a]['pc'])} and {_time(runs[a]['bp'])}")
         for start, runs in by_start.items()
     )
@@ -128,14 +128,14 @@ def caption(result: Result, meta: Meta) -> str:
         for method in ("bp", "bp-published")
     )
     return (
-        rf"PC leaves both kinds of saddle sooner: BP takes {over} times the iterations from near the origin and from near a "
-        rf"zero-rank saddle at the matched scale, {published} at the published ones. $H = {c['hidden_layers']}$, Gaussian weights, "
-        rf"$\sigma = {c['init']:g}$; near a zero-rank saddle the last hidden matrix has torch's initialisation. "
-        rf"$T = {c['inference_steps']}$. Loss on one batch of {c['batch_size']} and norm of the gradient: PC, BP at the matched "
-        rf"(solid) and at the published scale (dashed, steps {c['batch_size'] / MEAN:g} times shorter); light: "
-        rf"{_data(result, list(result['curves'])[-1])}. Iterations of PC and BP to {SHARES[0]:g} of the loss on "
-        rf"{_data(result, name)}, {times}. Plateaus, in mean squared error: {n['plateau-first']} (published: 0.1), then PC "
-        rf"{n['plateau-pc']} (near 0.09); dotted, best map of rank one: {n['plateau-rank-1']}. ({meta.setting}; {_names.seeds(c)}.)"
+        rf"PC leaves both kinds of saddle sooner: from near the origin and from near a zero-rank saddle BP takes {over} times as "
+        rf"many iterations; at the published scales {published}. $H = {c['hidden_layers']}$, $\sigma = {c['init']:g}$, "
+        rf"$T = {c['inference_steps']}$; near a zero-rank saddle the last hidden matrix has torch's initialisation. Loss on one "
+        r"batch and norm of the gradient: PC, BP at the matched (solid) and published scale (dashed, steps "
+        rf"{c['batch_size'] / MEAN:g} times shorter); light: {_data(result, list(result['curves'])[-1])}. Iterations of PC and "
+        rf"BP to {SHARES[0]:g} of the loss on {_data(result, name)}: {times}. Plateaus, mean squared error: "
+        rf"{n['plateau-first']} (published: 0.1), then {n['plateau-pc']} (near 0.09); dotted, best map of rank one: "
+        rf"{n['plateau-rank-1']}. ({meta.setting}; {_names.seeds(c)}.)"
     )
 
 

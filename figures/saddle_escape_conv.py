@@ -69,13 +69,13 @@ def caption(result: Result, meta: Meta) -> str:
     return (
         rf"Convolutional networks leave the origin sooner under PC, too. {_names.dataset(result['dataset'])}: {len(c['channels'])} "
         rf"convolutions of side {c['kernel']} and stride {c['stride']} with {', '.join(map(str, c['channels']))} channels and a "
-        rf"dense readout, Gaussian weights, $\sigma = {c['init']:g}$; $T = {c['inference_steps']}$ steps of inference; both rules "
-        rf"with the same step, batch {c['batch_size']}. Left, middle: loss on one batch, norm of the gradient. Right: change of the "
+        rf"dense readout, $\sigma = {c['init']:g}$; $T = {c['inference_steps']}$; both rules "
+        rf"with the same step. Left, middle: loss on one batch, norm of the gradient. Right: change of the "
         r"weights at the end over their first norm. The runs end at unequal times: "
-        rf"{c['bp_iterations']} iterations of BP and {c['pc_iterations']} of PC. Iterations of PC and BP to {SHARES[0]:g} of the "
+        rf"{c['bp_iterations']} iterations (BP) and {c['pc_iterations']} (PC). Iterations of PC and BP to {SHARES[0]:g} of the "
         rf"first loss (to {SHARES[1]:g}): {each(result['curves'], times)}. PC ends at a mean squared error of {n['end-pc']}; "
-        r"fully connected networks were published to pause near 0.09. The layer that changes least changes by "
-        rf"{n['least-change-pc']} (PC) and {n['least-change-bp']} (BP). ({meta.setting}; {_names.seeds(c)}.)"
+        r"fully connected networks were published to pause near 0.09. Every layer changes, by at least "
+        rf"{n['least-change-pc']} (PC) and {n['least-change-bp']} (BP) of its first norm. ({meta.setting}; {_names.seeds(c)}.)"
     )
 
 

@@ -94,14 +94,11 @@ def caption(result: Result, meta: Meta) -> str:
     times = ", ".join(
         rf"{n[f'pc-{first}-{s:g}']} and {n[f'bp-{first}-{s:g}']} ($\sigma = {s:g}$)" for s in result["sigmas"]
     )
-    deep, wide = int(result["hidden"][-1]), int(result["widths"][-1])
     return (
-        rf"PC fits narrow deep networks sooner from very small weights only: at the parameterisation's own initialisation it "
-        rf"ends with the lower loss in {n['wins']} of {n['panels']} panels. The toy problem of the limits, without skips. Top: "
-        rf"$\mu$PC, {meta.config['steps']} iterations at base rate {meta.config['rate']:g}, mean and deviation over "
-        rf"{_names.seeds(meta.config)} (losses above 0.8 are cut). PC lowers its energy at once and the loss later than BP, because "
-        rf"$S$ grows as well; at $N = {wide}$, $H = {deep}$ the last losses are {n[f'pc-loss-{wide}-{deep}']} (PC) and "
-        rf"{n[f'bp-loss-{wide}-{deep}']} (BP). Bottom: iterations to half of the loss of zero weights, sp, weights of standard "
-        rf"deviation $\sigma$, median over seeds (open: not all seeds arrive); PC and BP at $H = {first}$: {times}; "
-        rf"inf: not within the run. ({meta.setting}.)"
+        r"Only from very small weights does PC fit narrow deep networks sooner: from the parameterisation's own it ends with "
+        rf"the lower loss in {n['wins']} of {n['panels']} panels. The toy problem of the limits, without skips. Top: $\mu$PC, "
+        rf"{meta.config['steps']} iterations, mean and deviation over {_names.seeds(meta.config)} (losses above 0.8 are cut). PC "
+        r"lowers its energy at once and the loss later than BP, because $S$ grows as well. Bottom: iterations to half of the "
+        r"loss of zero weights, sp, weights of standard deviation $\sigma$, median (open: not all seeds arrive). PC and BP at "
+        rf"$H = {first}$: {times}; inf: not within the run. ({meta.setting}.)"
     )

@@ -77,12 +77,12 @@ def caption(result: Result, meta: Meta) -> str:
         f"{result[name]['pc']['gap']:.0e} ({_names.activation(name)})" for name in _activations(result)
     )
     return (
-        rf"{_verdict(result)} Networks of {c['depth']} layers and width {c['width']} on {_names.dataset(result['dataset'])}: loss on "
-        rf"training batches (thin) and its running mean (thick), stochastic gradient descent from PyTorch's initialisation, "
-        rf"{_names.seeds(c)}, each rule with the best of the learning rates {', '.join(f'{r:g}' for r in c['learning_rates'])} at one "
-        rf"scale. Loss at the end, BP and PC: {ends}. PC learns where Newton-Krylov inference stops: the activity gradient is down "
-        rf"to these fractions of its start: {gaps}. So the linear network is at equilibrium, the others only near it. "
-        rf"({meta.setting}.)"
+        rf"{_verdict(result)} Networks of {c['depth']} layers and width {c['width']} on {_names.dataset(result['dataset'])}: "
+        r"loss on training batches (thin) and its running mean (thick), stochastic gradient descent from PyTorch's "
+        rf"initialisation, {_names.seeds(c)}, each rule at the best of the learning rates "
+        rf"{', '.join(f'{r:g}' for r in c['learning_rates'])}, one scale. Loss at the end, BP and PC: {ends}. Inference by "
+        rf"Newton-Krylov steps leaves these fractions of the first activity gradient: {gaps}. So the linear network is at "
+        rf"equilibrium, the others only near it. ({meta.setting}.)"
     )
 
 
@@ -93,18 +93,12 @@ def _verdict(result: Result) -> str:
     )
     words = [f"To the loss that both reach BP takes this many times the iterations of PC: {leads}."]
     ahead = lead(result, "linear") > 1.2
-    words.append(
-        f"Linear: {'PC is ahead, as published (about 3)' if ahead else 'no lead of PC, against the published 3'}."
-    )
+    words.append(f"Published: linear about 3, {'confirmed' if ahead else 'not confirmed'};")
     if "tanh" in result:
         lower = _end(result, "tanh", "bp") < _end(result, "tanh", "pc")
-        words.append(
-            f"tanh: BP {'ends lower, as published' if lower else 'does not end lower here, as published'}."
-        )
+        words.append(f"tanh BP lower at the end, {'confirmed' if lower else 'not seen here'};")
     stuck = _end(result, "relu", "bp") > 1.1 * _end(result, "relu", "pc")
-    words.append(
-        f"ReLU: {'BP is stuck longer, as published' if stuck else 'both are held up, against the published outcome'}."
-    )
+    words.append(f"ReLU BP stuck longer, {'confirmed' if stuck else 'not confirmed'}.")
     return " ".join(words)
 
 

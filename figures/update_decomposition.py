@@ -77,7 +77,7 @@ def caption(result: Result, meta: Meta) -> str:
         rf"Near the saddle the update of PC is mostly a term that backprop does not have: {100 * _share(result, 0):.0f}% of the sum "
         rf"of the norms of its two terms. Gradient descent on $F^*$ from weights of standard deviation {c['sigma']:g}, widths "
         rf"{'-'.join(map(str, c['widths']))}, linear teacher, noise {c['noise']:g}, {_names.seeds(c)} (mean and standard deviation). (b, c) "
-        r"The two terms and the directions of other rules at the same weights. At the end the residual term is still "
+        r"The two terms and other rules' directions. At the end the residual term is still "
         rf"{100 * _share(result, -1):.0f}%: the noise remains, and it goes on to inflate $S$. The cosine of BP's direction to PC's "
         rf"is {cosine[:, 0].mean():.2f} at the start, at most {cosine.mean(axis=0).max():.2f}, {cosine[:, -1].mean():.2f} at the "
         rf"end. BP's gradient in place of the preconditioned term (the published picture) errs by {100 * heuristic[:, 0].mean():.1g}% "
