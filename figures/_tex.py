@@ -118,8 +118,8 @@ def _math_svg(source: str) -> str:
             path = TextPath((0, 0), f"${source}$", prop=FontProperties(family="STIXGeneral"), size=size)
     except ValueError as error:
         raise ValueError(
-            "What stands between dollar signs in a caption or title must be mathematics that matplotlib reads. "
-            f"Got ${source}$: write it with simpler commands."
+            "What stands between dollar signs in a caption or title must be mathematics that matplotlib "
+            rf"reads. Got ${source}$: write it with simpler commands."
         ) from error
     box = path.get_extents()
     bottom, top, width = min(box.y0, 0.0), max(box.y1, 0.0), box.x1 + 2

@@ -21,7 +21,9 @@ _RULES = {"bp": "BP", "pc": "PC"}
 
 
 def draw(fig: Figure, result: Result) -> None:
-    """Columns: drift between layers, single neurons, deviation against the learning rate. Rows: linear, ReLU."""
+    """Columns: drift between layers, single neurons, deviation against the learning rate. Rows: linear, "
+    "ReLU.
+    """
     axes = fig.subplots(2, 3)
     for row, (activation, runs) in enumerate(result["runs"].items()):
         drift, neurons, error = axes[row]
@@ -65,15 +67,16 @@ def caption(result: Result, meta: Meta) -> str:
     """The law, what is drawn, how well it holds."""
     rate = min(meta.config["learning_rates"])
     return (
-        r"Backprop conserves the difference between the squared weights of neighbouring layers; predictive coding "
-        rf"increases it towards the output, as the law says. Widths {'-'.join(map(str, meta.config['widths']))}, linear (top) "
-        r"and ReLU (bottom), trained in torch on a noisy linear teacher; PC learns at the equilibrium of inference. (a, d) "
-        rf"Change of $\Vert W_{{l+1}} \Vert^2 - \Vert W_l \Vert^2$ at learning rate $\eta = {rate:g}$ (solid: $l = 1$, dashed: "
-        r"$l = 2$). Black: the law, $2 \eta \langle |\epsilon_l|^2 \rangle$ summed over the steps. (b, e) The same for each "
-        r"neuron of the first hidden layer: under PC none falls. (c, f) Largest deviation from the law: of order "
-        rf"{_slope(result, 'linear'):.2f} (linear) and {_slope(result, 'relu'):.2f} (ReLU) in $\eta$, expected 1; at "
-        rf"$\eta = {rate:g}$ it is {100 * _relative(result, 'linear'):.1f}% and {100 * _relative(result, 'relu'):.1f}% of the "
-        rf"largest change. ({meta.setting}.)"
+        "Backprop conserves the difference between the squared weights of neighbouring layers; predictive "
+        "coding increases it towards the output, as the law says. Widths "
+        rf"{'-'.join(map(str, meta.config['widths']))}, linear (top) and ReLU (bottom), trained in torch on "
+        r"a noisy linear teacher; PC learns at the equilibrium of inference. (a, d) Change of $\Vert W_{l+1} "
+        rf"\Vert^2 - \Vert W_l \Vert^2$ at learning rate $\eta = {rate:g}$ (solid: $l = 1$, dashed: $l = "
+        r"2$). Black: the law, $2 \eta \langle |\epsilon_l|^2 \rangle$ summed over the steps. (b, e) The "
+        "same for each neuron of the first hidden layer: under PC none falls. (c, f) Largest deviation from "
+        rf"the law: of order {_slope(result, 'linear'):.2f} (linear) and {_slope(result, 'relu'):.2f} (ReLU) "
+        rf"in $\eta$, expected 1; at $\eta = {rate:g}$ it is {100 * _relative(result, 'linear'):.1f}% and "
+        rf"{100 * _relative(result, 'relu'):.1f}% of the largest change. ({meta.setting}.)"
     )
 
 

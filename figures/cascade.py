@@ -19,7 +19,9 @@ SIZE = (5.5, 4.4)
 
 
 def draw(fig: Figure, result: Result) -> None:
-    """Top: one chain's layers, rescaling, loss and energy. Bottom: times against depth and size of the weights."""
+    """Top: one chain's layers, rescaling, loss and energy. Bottom: times against depth and size of the "
+    "weights.
+    """
     axes = fig.subplots(2, 3)
     layers, values, rescaling = axes[0]
     path = result["path"]["pc"]
@@ -106,7 +108,8 @@ def caption(result: Result, meta: Meta) -> str:
     depths = [int(d) for d in result["depths"]]
     table = result["by_depth"]
     times = "; ".join(
-        f"{_power(table['bp']['quarter_loss'][i])} and {_power(table['pc']['quarter_loss'][i])} at $L = {depth}$"
+        f"{_power(table['bp']['quarter_loss'][i])} and {_power(table['pc']['quarter_loss'][i])} at $L = "
+        f"{depth}$"
         for i, depth in enumerate(depths)
         if depth in (3, 6)
     )
@@ -114,14 +117,15 @@ def caption(result: Result, meta: Meta) -> str:
     small, large = result["wide_scales"][0], result["wide_scales"][-1]
     energies = np.asarray(table["pc"]["half_energy"])[1:]
     return (
-        r"Under predictive coding the last layer grows first: the energy falls early, the loss late. Exact gradient flow on "
-        rf"$F^*$ (PC) and $\mathcal{{L}}$ (BP). (a-c) A chain of {result['path']['pc']['layers'].shape[1]} weights of initial "
-        rf"size {meta.config['init']:g} on $y = -x$. (d, e) Time to half of the energy and of the loss, against depth and "
-        rf"initial size: the energy takes {energies.min():.2f} to {energies.max():.2f} at every depth above 2. A quarter of "
-        rf"the loss takes BP and PC {times}. (f) Networks of widths {'-'.join(map(str, meta.config['wide']))}, median of "
-        rf"{meta.config['seeds']} draws: to half of the loss BP takes {ratios['half_loss'][0]:.2g} times as long as PC at "
-        rf"$\sigma = {small:g}$ and {ratios['half_loss'][-1]:.2g} times at $\sigma = {large:g}$; to 1%, "
-        rf"{ratios['hundredth_loss'][0]:.2g} and {ratios['hundredth_loss'][-1]:.2g}. The advantage belongs to small weights. "
+        "Under predictive coding the last layer grows first: the energy falls early, the loss late. The "
+        "advantage over BP belongs to small weights. Exact gradient flow. (a-c) Chain of "
+        rf"{result['path']['pc']['layers'].shape[1]} weights of initial size {meta.config['init']:g} on $y = "
+        "-x$. (d, e) Time to half of the energy and of the loss, against depth and initial size: the energy "
+        rf"takes {energies.min():.2f} to {energies.max():.2f} at every depth above 2. A quarter of the loss "
+        rf"takes BP and PC {times}. (f) Networks of widths {'-'.join(map(str, meta.config['wide']))}, median "
+        rf"of {meta.config['seeds']} draws: to half of the loss BP takes {ratios['half_loss'][0]:.2g} times "
+        rf"as long as PC at $\sigma = {small:g}$ and {ratios['half_loss'][-1]:.2g} times at $\sigma = "
+        rf"{large:g}$; to 1%, {ratios['hundredth_loss'][0]:.2g} and {ratios['hundredth_loss'][-1]:.2g}. "
         rf"({meta.setting}.)"
     )
 

@@ -28,7 +28,9 @@ COLOURS = {
 
 
 def draw(fig: Figure, result: Result) -> None:
-    """Kappa against H at the largest width, against N at the largest depth, and in the coordinates of the errors."""
+    """Kappa against H at the largest width, against N at the largest depth, and in the coordinates of the "
+    "errors.
+    """
     axes = fig.subplots(1, 3)
     hidden, widths = result["hidden"], result["widths"]
     for case, colour in COLOURS.items():
@@ -92,13 +94,15 @@ def caption(result: Result, meta: Meta) -> str:
     n = numbers(result)
     deep, wide = result["hidden"][-1], result["widths"][-1]
     return (
-        r"Deep networks that keep their signal are badly conditioned for inference: $\kappa$ grows at least as the square of "
-        rf"the depth. Linear networks at initialisation, mean and deviation of $\log \kappa$ over {_names.seeds(meta.config)}; "
-        r"sp has torch's variance. (a) Against depth. Black: the exact law of the path graph, which orthogonal weights "
-        rf"follow. Fitted exponents for $H \geq 8$: orthogonal {n['exponent-orthogonal']}, $\mu$PC {n['exponent-mupc-skips']} "
-        rf"(law: 2). With skips sp grows by $e^{{{n['rate-sp-skips']}}}$ a layer (the axis is cut); without skips it stays at "
+        r"Inference is badly conditioned in deep networks that keep their signal: $\kappa$ grows as the "
+        r"square of the depth or faster. Linear networks at initialisation, mean and deviation of $\log "
+        rf"\kappa$ over {_names.seeds(meta.config)}; sp has torch's variance. (a) Against depth. Black: the "
+        r"exact law of the path graph, which orthogonal weights follow. Fitted exponents for $H \geq 8$: "
+        rf"orthogonal {n['exponent-orthogonal']}, $\mu$PC {n['exponent-mupc-skips']} (law: 2). With skips sp "
+        rf"grows by $e^{{{n['rate-sp-skips']}}}$ a layer (the axis is cut); without skips it stays at "
         rf"{n['kappa-sp']} because the signal dies. (b) Against width: $\mu$PC varies by a factor of "
-        rf"{n['mupc-over-widths']}. (c) In error coordinates $\kappa = \lambda_{{\max}}(S)$: $L$ for orthogonal weights "
-        rf"(black); for $\mu$PC at $N = {wide}$, $H = {deep}$ it is {n['errors-mupc-skips']}, against "
-        rf"{n['kappa-mupc-skips']} in the activities. Agrees with the published curves. ({meta.setting}.)"
+        rf"{n['mupc-over-widths']}. (c) In error coordinates $\kappa = \lambda_{{\max}}(S)$: $L$ for "
+        rf"orthogonal weights (black); for $\mu$PC at $N = {wide}$, $H = {deep}$ it is "
+        rf"{n['errors-mupc-skips']}, against {n['kappa-mupc-skips']} in the activities. As published. "
+        rf"({meta.setting}.)"
     )

@@ -107,12 +107,13 @@ def caption(result: Result, meta: Meta) -> str:
     best = ", ".join(f"{n[f'rate-gd-{h}']} ($H = {h}$)" for h in result["hidden"])
     faster = result["gd"]["gap"][..., -1] < result["gd"]["gap"][..., 0]
     return (
-        rf"Training raised the condition number of inference in {grown} of {total} runs, as published; but inference need not "
-        rf"become slower. Deep linear networks (sp or orthogonal weights, no skips, width {c['width']}) on "
-        rf"{_names.dataset(result['dataset'])}, Adam, $T = {c['num_steps']}$ steps of inference by gradient descent or Adam. Top: test "
-        rf"accuracy. Middle: condition number; growth in {int(result['steps'][-1])} iterations at $H = {deep}$: {factors}. "
-        r"Bottom: the share of the energy gap between feedforward pass and equilibrium that $T$ steps leave; above 1 inference "
-        rf"raises the energy. Under gradient descent it falls in {int(faster.sum())} of {faster.size} runs: learning speeds up "
-        rf"the modes that the error excites. Best activity rates: {best}; published, after an epoch: 0.5 ($H = 8$), 0.05 "
-        rf"($H = 16, 32$). ({meta.setting}.)"
+        rf"Training raised the condition number of inference in {grown} of {total} runs, as published; but "
+        "inference need not become slower. Deep linear networks (sp or orthogonal weights, no skips, width "
+        rf"{c['width']}) on {_names.dataset(result['dataset'])}, Adam, $T = {c['num_steps']}$ steps of "
+        "inference by gradient descent or Adam. Top: test accuracy. Middle: condition number; growth in "
+        rf"{int(result['steps'][-1])} iterations at $H = {deep}$: {factors}. Bottom: the share of the energy "
+        "gap that $T$ steps leave (above 1: the energy rises). Under gradient descent it falls in "
+        rf"{int(faster.sum())} of {faster.size} runs: learning speeds up the modes that the error excites. "
+        rf"Best activity rates: {best}; published, after an epoch: 0.5 ($H = 8$), 0.05 ($H = 16, 32$). "
+        rf"({meta.setting}.)"
     )

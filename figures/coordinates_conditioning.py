@@ -84,12 +84,13 @@ def caption(result: Result, meta: Meta) -> str:
         return " and ".join(f"more than {limit}" if work == "inf" else str(work) for work in shown)
 
     return (
-        r"Slow inference belongs to the activity coordinates: the errors as unknowns take a few gradients. Residual "
-        rf"$\mu$PC networks of width {meta.config['width']} with {meta.config['outputs']} outputs at initialisation. (a) "
-        r"Condition number in both coordinates; in the errors it is $\lambda_{\max}(S)$ (black: its "
-        r"exact lower value, the mean of the diagonal of $S$). (b-d) Energy gap relative to that of the feedforward pass, against gradients of the batch. "
-        rf"Gradients to $10^{{-6}}$ of the gap at $H = {first}$ and {last}: in the activities gradient descent {both('gd')}, "
-        rf"heavy ball {both('momentum')}, conjugate gradients {both('cg')}; in the errors gradient descent "
-        rf"{both('error-gd')}, conjugate gradients {both('error-cg')}; the closed form costs {both('exact')}. Steps "
-        rf"are the best for the known spectrum. ({meta.setting}.)"
+        r"Inference is slow in the activities and takes few gradients in the errors. Residual $\mu$PC "
+        rf"networks of width {meta.config['width']} with {meta.config['outputs']} outputs at initialisation. "
+        r"(a) Condition number in both coordinates; in the errors it is $\lambda_{\max}(S)$ (black: its "
+        "exact lower value, the mean of the diagonal of $S$). (b-d) Energy gap relative to that of the "
+        "feedforward pass, against gradients of the batch. Gradients to $10^{-6}$ of the gap at $H = "
+        rf"{first}$ and {last}: in the activities gradient descent {both('gd')}, heavy ball "
+        rf"{both('momentum')}, conjugate gradients {both('cg')}; in the errors gradient descent "
+        rf"{both('error-gd')}, conjugate gradients {both('error-cg')}; the closed form costs "
+        rf"{both('exact')}. Steps are the best for the known spectrum. ({meta.setting}.)"
     )

@@ -104,15 +104,16 @@ def caption(result: Result, meta: Meta) -> str:
     k = list(first["reconstruction"].keys())[-1]
     reconstruction, classification = first["reconstruction"][k], first["classification"][k]
     return (
-        rf"The price that classification and reconstruction pay for one shared code has a closed form, and training reaches it: "
-        rf"trained linear networks exceed it by at most {gaps.max():.1e} (relative). Codes of dimension $k$ on centred images "
-        rf"of {sets}. (a, b) Curves: the closed form as the weight $\lambda$ of reconstruction varies, colours as in (c); "
-        rf"dotted: regression without a code. Circles: linear networks trained on {_names.dataset(first['dataset'])}; triangles: ReLU "
-        rf"networks with {meta.config['relu_hidden']} hidden and {meta.config['relu_code']} code units. (c) Excess over the "
-        rf"closed form. At $k = {k}$ the ends are errors of {reconstruction[-1]:.3f} (reconstruction) and "
-        rf"{classification[-1]:.3f} (classification) for principal components, {reconstruction[0]:.3f} and "
-        rf"{classification[0]:.3f} for canonical regression; in between both are nearly had. Below: images reconstructed "
-        rf"from $k = {k}$. ({meta.setting}.)"
+        "The price that classification and reconstruction pay for one shared code has a closed form, and "
+        rf"training reaches it: trained linear networks exceed it by at most {gaps.max():.1e} (relative). "
+        rf"Codes of dimension $k$ on centred images of {sets}. (a, b) Curves: the closed form as the weight "
+        r"$\lambda$ of reconstruction varies, colours as in (c); dotted: regression without a code. Circles: "
+        rf"linear networks trained on {_names.dataset(first['dataset'])}; triangles: ReLU networks with "
+        rf"{meta.config['relu_hidden']} hidden and {meta.config['relu_code']} code units. (c) Excess over "
+        rf"the closed form. At $k = {k}$ the ends are errors of {reconstruction[-1]:.3f} (reconstruction) "
+        rf"and {classification[-1]:.3f} (classification) for principal components, {reconstruction[0]:.3f} "
+        rf"and {classification[0]:.3f} for canonical regression; in between both are nearly had. Below: "
+        rf"images reconstructed from $k = {k}$. ({meta.setting}.)"
     )
 
 

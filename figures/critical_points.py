@@ -20,7 +20,9 @@ _FAMILIES = {"realisable": plotting.COLOURS["pc"], "bottleneck": "#832db6", "noi
 
 
 def draw(fig: Figure, result: Result) -> None:
-    """Top: value against smallest curvature for F* and L, and the certificates. Bottom: the counterexample."""
+    """Top: value against smallest curvature for F* and L, and the certificates. Bottom: the "
+    "counterexample.
+    """
     axes = fig.subplots(2, 3)
     for ax, objective, title in ((axes[0, 0], "energy", "$F^*$"), (axes[0, 1], "loss", r"$\mathcal{L}$")):
         _cloud(ax, result[objective])
@@ -102,15 +104,16 @@ def caption(result: Result, meta: Meta) -> str:
     flat = loss["degenerate"] + loss["local minimum"]
     example = result["counterexample"]
     return (
-        rf"Every critical point of $F^*$ that was found is a global minimum or a strict saddle; the loss has {flat} that are "
-        rf"neither. (a, b) Distinct critical points on {len(result['energy'])} networks of at most 21 weights, "
-        rf"{meta.config['starts']} starts each: $F^*$ has {energy['global minimum']} global minima, {energy['strict saddle']} "
-        rf"strict saddles and {others} others ({result['violations']} violate the theorem); $\mathcal{{L}}$ has "
-        rf"{loss['global minimum']}, {loss['strict saddle']} and {flat}. (c) Curvature along the escape direction of the "
-        r"theorem, by its case, checked by a Hessian-vector product. (d) Why the data must be correlated: one hidden unit with "
-        rf"$S_{{xy}} = 0$ has a point with gradient {example['saddle_gradient']:.1g} and Hessian "
-        rf"{np.abs(example['saddle_hessian']).max():.1g} from which $F^*$ falls along the red curve. (e, f) With correlation "
-        rf"the line $w_2 = 0$ has negative curvature everywhere. ({meta.setting}.)"
+        "Every critical point of $F^*$ that was found is a global minimum or a strict saddle; the loss has "
+        rf"{flat} that are neither. (a, b) Distinct critical points on {len(result['energy'])} networks of "
+        rf"at most 21 weights, {meta.config['starts']} starts each: $F^*$ has {energy['global minimum']} "
+        rf"global minima, {energy['strict saddle']} strict saddles and {others} others "
+        rf"({result['violations']} violate the theorem); $\mathcal{{L}}$ has {loss['global minimum']}, "
+        rf"{loss['strict saddle']} and {flat}. (c) Curvature along the escape direction of the theorem, by "
+        "its case, checked by a Hessian-vector product. (d) Why the data must be correlated: one hidden unit "
+        rf"with $S_{{xy}} = 0$ has a point with gradient {example['saddle_gradient']:.1g} and Hessian "
+        rf"{np.abs(example['saddle_hessian']).max():.1g} from which $F^*$ falls along the red curve. (e, f) "
+        rf"With correlation the line $w_2 = 0$ has negative curvature everywhere. ({meta.setting}.)"
     )
 
 

@@ -27,7 +27,9 @@ def _ratio(result: Result, case: str) -> np.ndarray:
 
 
 def draw(fig: Figure, result: Result) -> None:
-    """Rows of heatmaps at up to four iterations; bottom: the excess of S at initialisation against its mean."""
+    """Rows of heatmaps at up to four iterations; bottom: the excess of S at initialisation against its "
+    "mean.
+    """
     top, bottom = fig.subfigures(2, 1, height_ratios=(3, 1.3))
     times = list(result["times"])
     shown = sorted(
@@ -110,14 +112,15 @@ def caption(result: Result, meta: Meta) -> str:
     widths, hidden = result["widths"], result["hidden"]
     lost = f" ({n['mupc-diverged']} diverged, grey)" if n["mupc-diverged"] else ""
     return (
-        r"Loss and energy agree under $\mu$PC when the width is far larger than the depth. "
-        rf"Ratio $\mathcal{{L}} / F^*$ of linear residual networks trained by PC at the exact equilibrium on "
-        rf"{_names.dataset(result['dataset'])}, Adam at {meta.config['mupc_rate']:g} (row 1), at this times $(NL)^{{-1/2}}$ (row 2), and "
-        rf"at {meta.config['sp_rate']:g} for sp (row 3; colours end at 1000). $\mu$PC at $N = {widths[-1]}$, "
-        rf"$H = {hidden[-1]}$ goes from {n['mupc-square']} to {n['mupc-square-end']} in {result['times'][-1]} "
-        rf"iterations{lost}, at the scaled rate to {n['scaled-square-end']}; where $N \geq 16 H$ it ends at "
-        rf"{n['mupc-far-end']} at most. sp starts there at {n['sp-square']}. Bottom: $S - 1$ at initialisation, "
-        rf"{meta.config['init_seeds']} networks, against its exact mean (black): for $N \geq \max(H, 4)$ the largest deviation "
-        rf"is {n['z-max']} standard errors. As published, $\mu$PC tends to 1 with the width and sp does not; against it, the ratio "
-        rf"grows in training. ({meta.setting}.)"
+        r"Under $\mu$PC loss and energy agree if the width far exceeds the depth. Ratio $\mathcal{L} / F^*$ "
+        "of linear residual networks trained by PC at the exact equilibrium on "
+        rf"{_names.dataset(result['dataset'])}, Adam at {meta.config['mupc_rate']:g} (row 1), at this times "
+        rf"$(NL)^{{-1/2}}$ (row 2), and at {meta.config['sp_rate']:g} for sp (row 3; colours end at 1000). "
+        rf"$\mu$PC at $N = {widths[-1]}$, $H = {hidden[-1]}$ goes from {n['mupc-square']} to "
+        rf"{n['mupc-square-end']} in {result['times'][-1]} iterations{lost}, at the scaled rate to "
+        rf"{n['scaled-square-end']}; where $N \geq 16 H$ it ends at {n['mupc-far-end']} at most. sp starts "
+        rf"there at {n['sp-square']}. Bottom: $S - 1$ at initialisation, {meta.config['init_seeds']} "
+        r"networks, against its exact mean (black): for $N \geq \max(H, 4)$ the largest deviation is "
+        rf"{n['z-max']} standard errors. As published, $\mu$PC tends to 1 with the width and sp does not; "
+        rf"the growth in training differs. ({meta.setting}.)"
     )

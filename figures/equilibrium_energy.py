@@ -57,13 +57,14 @@ def caption(result: Result, meta: Meta) -> str:
     )
     tolerance, tighter = meta.config["tolerance"], meta.config["tight_tolerance"]
     return (
-        rf"The closed form of the equilibrated energy is what inference reaches: the two differ by at most "
-        rf"{_worst(result):.1e} along training. Linear networks of width {meta.config['width']} trained by the local rule (Adam, "
-        rf"{meta.config['learning_rate']:g}, batch {meta.config['batch_size']}) on {sets}. Top: energy after Heun inference to "
-        rf"$T = {meta.config['inference_time']:g}$ (points) and $F^*$ on the same batch and weights (line), which overlap as "
-        r"published. Bottom: after training, the excess of the energy over $F^*$ against inference time. At the published "
-        rf"tolerance of the solver, {tolerance:g} (dotted), an error of up to {late:.1g} of $F^*$ remains at "
-        rf"$T = {max(meta.config['times']):g}$; at {tighter:g} (solid) the excess falls to at most {tight:.1e}. "
+        "The closed form of the equilibrated energy is what inference reaches: the two differ by at most "
+        rf"{_worst(result):.1e} along training. Linear networks of width {meta.config['width']} trained by "
+        rf"the local rule (Adam, {meta.config['learning_rate']:g}, batch {meta.config['batch_size']}) on "
+        rf"{sets}. Top: energy after Heun inference to $T = {meta.config['inference_time']:g}$ (points) and "
+        "$F^*$ on the same batch and weights (line), which overlap as published. Bottom: after training, the "
+        "excess of the energy over $F^*$ against inference time. At the published tolerance of the solver, "
+        rf"{tolerance:g} (dotted), an error of up to {late:.1g} of $F^*$ remains at $T = "
+        rf"{max(meta.config['times']):g}$; at {tighter:g} (solid) the excess falls to at most {tight:.1e}. "
         rf"({meta.setting}.)"
     )
 

@@ -101,15 +101,17 @@ def caption(result: Result, meta: Meta) -> str:
     spread = float(np.max(energies[-1]) / np.min(energies[-1]))
     plain, decaying = (np.nanmin(row) for row in np.asarray(result["decaying_cosines"]))
     return (
-        r"Errors reach a layer exponentially small, one layer a step, but the imbalance passes. Orthogonal layers, "
-        rf"$L = {meta.config['depth']}$, width {meta.config['width']}, step $g = {meta.config['step']:g}$. (a) Energy of each "
-        r"layer along inference: exactly zero before $t = L - l$; dots: the predicted $g^{2(L-l)}$ of the output's energy. (b) "
-        rf"At arrival the first layer holds {first:.0e} of the output's energy, as published; at $t = {result['times'][-1]}$ "
-        rf"largest and smallest layer differ by a factor of {spread:.3f}. (c) Gaussian weights: distance from BP's direction "
-        rf"in the worst layer. Precisions that spike ($\alpha$ on silent layers) and large hidden precisions give backprop, "
-        rf"with $1 - \cos$ of order {orders['spiking']:.2f} and {orders['precision']:.2f} (expected 2); with precisions that "
-        rf"decay away from the spike the worst cosine is {decaying:.2f}, against {plain:.2f} without. (d) Norms of the spiking "
-        rf"update: BP's, rescaled exponentially. ({meta.setting}.)"
+        "Errors travel one layer a step and arrive exponentially small, but the imbalance passes. Orthogonal "
+        rf"layers, $L = {meta.config['depth']}$, width {meta.config['width']}, step $g = "
+        rf"{meta.config['step']:g}$. (a) Energy of each layer along inference: exactly zero before $t = L - "
+        "l$; dots: the predicted $g^{2(L-l)}$ of the output's energy. (b) Then the first layer holds "
+        rf"{first:.0e} of the output's energy, as published; at $t = {result['times'][-1]}$ largest and "
+        rf"smallest layer differ by a factor of {spread:.3f}. (c) Gaussian weights: distance from BP's "
+        r"direction in the worst layer. Spiking ($\alpha$ on silent layers) and large hidden precisions give "
+        rf"backprop, with $1 - \cos$ of order {orders['spiking']:.2f} and {orders['precision']:.2f} "
+        rf"(expected 2); with precisions that decay away from the spike the worst cosine is {decaying:.2f}, "
+        rf"against {plain:.2f} without. (d) Norms of the spiking update: BP's, rescaled exponentially. "
+        rf"({meta.setting}.)"
     )
 
 

@@ -30,7 +30,9 @@ MOVED = 0.1
 
 
 def draw(fig: Figure, result: Result) -> None:
-    """Top: errors by time at the smallest rate, and by rate at the longest time. Bottom: weight changes, accuracy."""
+    """Top: errors by time at the smallest rate, and by rate at the longest time. Bottom: weight changes, "
+    "accuracy.
+    """
     axes = fig.subplots(2, 2)
     times, rates = [int(t) for t in result["times"]], [float(r) for r in result["rates"]]
     first, longest = f"{rates[0]:g}", times[-1]
@@ -101,7 +103,9 @@ def draw(fig: Figure, result: Result) -> None:
 
 
 def _moved(result: Result, rule: str) -> int:
-    """Layers whose weights changed by more than `MOVED`, in the run that trains all, on average over the seeds."""
+    """Layers whose weights changed by more than `MOVED`, in the run that trains all, on average over the "
+    "seeds.
+    """
     return round(float(np.mean(np.sum(result[f"change {rule}"] > MOVED, axis=1))))
 
 
@@ -140,13 +144,14 @@ def caption(result: Result, meta: Meta) -> str:
         ", ".join(str(n[f"{rule}-{key}"]) for rule in RULES) for key in ("moved", "all", "frozen")
     )
     return (
-        rf"At the published settings PC trains the layers next to the output and no others: {n['pc-moved']} of {n['layers']} "
-        rf"change by more than {100 * MOVED:g}%. Residual ReLU $\mu$PC networks of width {c['width']} on "
-        rf"{_names.dataset(result['dataset'])}, activity rate $\eta$. (a, b) At initialisation, {c['hidden']} hidden layers: "
-        r"errors and weight gradients by distance from the output; dotted: $(\eta T / B)^k / k!$. After "
-        rf"$T = {result['times'][-1]}$ steps so many hidden layers have an error above 1% of the output's: {reach}. In the order "
-        rf"{', '.join(label for label, _ in RULES.values())}: (c) change of the weights after {c['steps']} iterations, "
-        rf"{c['trained_hidden']} hidden layers; above {100 * MOVED:g}%: {moved}; (d) test accuracy (%) with the input side frozen: "
-        rf"{scores} when all learn, {kept} when the last {n['learned']} do. Equilibrium: Newton steps to {c['tolerance']:g} of the "
-        rf"first gradient. ({meta.setting}; {_names.seeds(c)}.)"
+        rf"At the published settings PC trains the layers next to the output only: {n['pc-moved']} of "
+        rf"{n['layers']} change by more than {100 * MOVED:g}%. Residual ReLU $\mu$PC networks of width "
+        rf"{c['width']} on {_names.dataset(result['dataset'])}, activity rate $\eta$. (a, b) At "
+        rf"initialisation, {c['hidden']} hidden layers: errors and weight gradients by distance from the "
+        rf"output; dotted: $(\eta T / B)^k / k!$. After $T = {result['times'][-1]}$ steps so many hidden "
+        rf"layers have an error above 1% of the output's: {reach}. In the order "
+        rf"{', '.join(label for label, _ in RULES.values())}: (c) change of the weights after {c['steps']} "
+        rf"iterations, {c['trained_hidden']} hidden layers; above {100 * MOVED:g}%: {moved}; (d) test "
+        rf"accuracy (%) with the input side frozen: {scores} when all learn, {kept} when the last "
+        rf"{n['learned']} do. ({meta.setting}; {_names.seeds(c)}.)"
     )

@@ -92,14 +92,15 @@ def caption(result: Result, meta: Meta) -> str:
     rates = _rates(result)
     widths = "-".join(str(n) for n in meta.config["widths"])
     return (
-        r"The energy after $T$ steps of inference leads from the loss to $F^*$, and its gradient from backprop to predictive "
-        rf"coding. A linear network ({widths}) at initialisation, noisy teacher, gradient descent on the activities at its "
-        rf"best step, which leaves $\rho = {result['rho']:.3f}$ of the slowest mode per step. (a) Eigenvalues of $M_T$, the "
-        r"metric of the loss after $T$ steps: 1 at $T = 0$ (grey), $1/\mathrm{eig}(S)$ in the limit (dashed). (b) Relative "
-        r"distance from the gradient of $F^*$, for the local rule at $z_T$ and for backpropagation through the $T$ steps (in "
-        r"torch). Black: $\rho^T$ and $T\rho^{2T}$; dotted: bounds that hold at every $T$. Fitted exponents of $\rho$: "
-        rf"{rates['local']:.2f} (expected 1) and {rates['unrolled']:.2f} (expected 2). (c) Cosines to the gradients of PC "
-        rf"(filled) and BP (open). ({meta.setting}.)"
+        "The energy after $T$ steps of inference leads from the loss to $F^*$, its gradient from BP to PC. A "
+        rf"linear network ({widths}) at initialisation; gradient descent on the activities at its best step, "
+        rf"which leaves $\rho = {result['rho']:.3f}$ of the slowest mode per step. (a) Eigenvalues of $M_T$, "
+        r"the metric of the loss after $T$ steps: 1 at $T = 0$ (grey), $1/\mathrm{eig}(S)$ in the limit "
+        "(dashed). (b) Relative distance from the gradient of $F^*$, for the local rule at $z_T$ and for "
+        r"backpropagation through the $T$ steps (in torch). Black: $\rho^T$ and $T\rho^{2T}$; dotted: bounds "
+        rf"that hold at every $T$. Fitted exponents of $\rho$: {rates['local']:.2f} (expected 1) and "
+        rf"{rates['unrolled']:.2f} (expected 2). (c) Cosines to the gradients of PC (filled) and BP (open). "
+        rf"({meta.setting}.)"
     )
 
 

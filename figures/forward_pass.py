@@ -69,12 +69,13 @@ def caption(result: Result, meta: Meta) -> str:
     """What was run, what agrees, what does not."""
     n = numbers(result)
     return (
-        r"With $\mu$PC and skips the forward pass keeps its size at every depth; with sp it explodes or dies. Root mean square "
-        rf"of five layers against depth, width {meta.config['width']}, Gaussian inputs. Columns 1 to 3: at initialisation "
-        r"(black: the exact mean for linear networks). Column 4: linear networks after one and two steps of SGD (dashed, base "
-        rf"rate {meta.config['sgd_rate']:g}) and Adam (solid, {meta.config['adam_rate']:g}), with the learning rates of the "
-        rf"parameterisation. $\mu$PC with skips tends to $\sqrt{{e}} \approx 1.649$; measured at the greatest depth: "
-        rf"{n['mupc']}, and {n['mupc-trained']} after {meta.config['steps']} steps of Adam. sp explodes with skips and dies "
-        r"without. Orthogonal weights keep 1 in linear networks but not with tanh or ReLU. Missing points overflowed. Agrees "
-        rf"with the published figure; one seed, as there. ({meta.setting}.)"
+        r"With $\mu$PC and skips the forward pass keeps its size at every depth; with sp it explodes or "
+        rf"dies. Root mean square of five layers against depth, width {meta.config['width']}, Gaussian "
+        "inputs. Columns 1 to 3: at initialisation (black: the exact mean for linear networks). Column 4: "
+        rf"linear networks after one and two steps of SGD (dashed, base rate {meta.config['sgd_rate']:g}) "
+        rf"and Adam (solid, {meta.config['adam_rate']:g}), with the learning rates of the parameterisation. "
+        r"$\mu$PC with skips tends to $\sqrt{e} \approx 1.649$; measured at the greatest depth: "
+        rf"{n['mupc']}, and {n['mupc-trained']} after {meta.config['steps']} steps of Adam. sp explodes with "
+        "skips and dies without. Orthogonal weights keep 1 in linear networks but not with tanh or ReLU. As "
+        rf"published. Missing points overflowed. ({meta.setting}.)"
     )

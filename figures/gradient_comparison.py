@@ -130,14 +130,15 @@ def caption(result: Result, meta: Meta) -> str:
     implicit = distance("cosine_pc", "implicit", "one-step", "neumann", "equilibrium-propagation")
     gap = np.nanmean(result["cosine_bp"]["pc"], axis=0)
     return (
-        rf"Of {len(_NAMES)} learning rules, some are exactly backprop, some exactly predictive coding, and these two differ. "
-        rf"Linear networks ({widths}) at initialisation, $T = {meta.config['num_steps']}$ steps of inference, mean of "
-        rf"{meta.config['seeds']} draws. (a, b) Cosine to BP and to exact PC by layer; (c, d) ratios of norms (colour: "
-        rf"logarithm). Z-IL and fixed predictions are BP (cosines within {exact:.0e} of 1). Implicit, one-step, Neumann and "
-        rf"equilibrium propagation are exact PC (within {implicit:.0e}). PC has cosines of {gap.min():.2f} to {gap.max():.2f} "
-        r"to BP. Unrolled gradients come closer to PC than the local rule after the same $T$. (e, f) A task loss other than the "
-        rf"energy: error of the adjoint after $K$ terms (lines: the bound $\rho^K$; fitted rate {slopes['neumann']:.2f}, "
-        rf"expected 1) and of equilibrium propagation (order {slopes['ep']:.2f}, expected 2). ({meta.setting}.)"
+        rf"Of {len(_NAMES)} learning rules, some are exactly backprop and some exactly predictive coding. "
+        rf"Linear networks ({widths}) at initialisation, $T = {meta.config['num_steps']}$ steps of "
+        rf"inference, mean of {meta.config['seeds']} draws. (a, b) Cosine to BP and to exact PC by layer; "
+        "(c, d) ratios of norms (colour: logarithm). Z-IL and fixed predictions are BP (cosines within "
+        rf"{exact:.0e} of 1). Implicit, one-step, Neumann and equilibrium propagation are exact PC (within "
+        rf"{implicit:.0e}). PC has cosines of {gap.min():.2f} to {gap.max():.2f} to BP. Unrolled gradients "
+        "come closer to PC than the local rule. (e, f) A task loss other than the energy: error of the "
+        rf"adjoint after $K$ terms (lines: the bound $\rho^K$; fitted rate {slopes['neumann']:.2f}, expected "
+        rf"1) and of equilibrium propagation (order {slopes['ep']:.2f}, expected 2). ({meta.setting}.)"
     )
 
 

@@ -58,13 +58,14 @@ def caption(result: Result, meta: Meta) -> str:
     """What is drawn, what it shows."""
     loss, energy = (float(np.min(result["origin"][rule])) for rule in _NAMES)
     return (
-        rf"Predictive coding leaves the saddle at the origin after {_half(result, 'pc')} iterations, backprop after "
-        rf"{_half(result, 'bp')} (loss halved), with the same step from the same point. The network is a chain of three "
-        r"weights, the first two tied: $f = v u^2 x$ on $y = -x$. Left: the loss $\mathcal{L}$, which backprop descends. "
-        r"Middle, on the same scale: the equilibrated energy $F^* = \mathcal{L} / S$ with $S = 1 + v^2 + v^2 u^2$, which "
-        rf"predictive coding descends. Hollow: the start; dots: every {_EVERY} iterations. At the origin the least curvature "
-        rf"of $\mathcal{{L}}$ is {abs(loss):.3g}, that of $F^*$ {energy:.3g}: a plateau against a slope. The advantage "
-        rf"belongs to small weights: from large ones backprop can be faster. ({meta.setting}.)"
+        rf"Predictive coding leaves the saddle at the origin after {_half(result, 'pc')} iterations, "
+        rf"backprop after {_half(result, 'bp')} (loss halved), with the same step from the same point. The "
+        "network is a chain of three weights, the first two tied: $f = v u^2 x$ on $y = -x$. Left: the loss "
+        r"$\mathcal{L}$, which backprop descends. Middle, on the same scale: the equilibrated energy $F^* = "
+        r"\mathcal{L} / S$ with $S = 1 + v^2 + v^2 u^2$, which predictive coding descends. Hollow: the "
+        rf"start; dots: every {_EVERY} iterations. At the origin the least curvature of $\mathcal{{L}}$ is "
+        rf"{abs(loss):.3g}, that of $F^*$ {energy:.3g}: a plateau against a slope. The advantage belongs to "
+        rf"small weights: from large ones backprop can be faster. ({meta.setting}.)"
     )
 
 

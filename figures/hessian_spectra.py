@@ -59,11 +59,12 @@ def draw(fig: Figure, result: Result) -> None:
 def caption(result: Result, meta: Meta) -> str:
     """What was run, what agrees."""
     return (
-        r"The spectrum of inference in wide networks is known in advance: eigenvalues follow limiting densities of random-matrix "
-        rf"theory. Linear networks of width {meta.config['width']} at initialisation (histograms) and the limits "
-        r"(black). Top: standard parameterisation with variance $1/N$. The diagonal blocks follow the law of Marchenko and "
-        r"Pastur, shifted by 1, with edges 1 and 5; the couplings $O$ a Dyson equation, up to $2\sqrt{2}$ (dotted). The two "
-        r"share their weights, so $H$ is not their free sum: it follows a matrix Dyson equation of its own at every depth. "
-        r"Bottom: residual $\mu$PC networks, where one band splits off at the lower end for each slow mode of the chain of layers; axes cut at 1.5. "
-        rf"The published figure treats the blocks and the couplings; the density of $H$ is new. ({meta.setting}.)"
+        "Random-matrix theory gives the spectrum of inference in wide networks. Linear networks of width "
+        rf"{meta.config['width']} at initialisation (histograms) and the limits (black). Top: standard "
+        "parameterisation with variance $1/N$. The diagonal blocks follow Marchenko and Pastur's law, "
+        r"shifted by 1, with edges 1 and 5; the couplings $O$ a Dyson equation, up to $2\sqrt{2}$ (dotted). "
+        "The two share their weights, so $H$ is not their free sum: it follows a matrix Dyson equation of "
+        r"its own at every depth. Bottom: residual $\mu$PC networks, where one band splits off at the lower "
+        "end for each slow mode of the chain of layers; axes cut at 1.5. The published figure treats the "
+        rf"blocks and the couplings; the density of $H$ is new. ({meta.setting}.)"
     )

@@ -77,8 +77,9 @@ def _unstable(result: Result) -> str:
     gaps = ", ".join(f"{result['coarse']['gap'][k, -1]:.2g}" for k in wide)
     fine = ", ".join(_gap(result["euler"]["gap"][k, -1]) for k in wide)
     return (
-        rf"Euler's step of {step} converges while $\lambda_{{\max}}(H) < {bound:g}$. With {depths} hidden layers training raises it "
-        rf"to {high}: the activities oscillate and a gap of {gaps} remains (step {result['step']:g}: {fine})."
+        rf"Euler's step of {step} converges while $\lambda_{{\max}}(H) < {bound:g}$. With {depths} hidden "
+        rf"layers training raises it to {high}: the activities oscillate and a gap of {gaps} remains (step "
+        rf"{result['step']:g}: {fine})."
     )
 
 
@@ -92,18 +93,20 @@ def caption(result: Result, meta: Meta) -> str:
     )
     decay = result["decay"]
     return (
-        r"Deeper networks need longer inference, and training can push a coarse step beyond its bound of stability. tanh "
-        rf"networks of width {c['width']} on {_names.dataset(result['dataset'])}, {c['iterations']} iterations of Adam, one seed. "
-        r"Top, after training, against the length of inference (time; steps for Adam): test accuracy, energy gap relative to "
-        rf"that of the feedforward pass, largest eigenvalue of the activity Hessian. Accuracy at $H = {deep}$, shortest to "
-        rf"longest: {ends}. {_unstable(result)} Bottom: Euler with step {c['step']:g}, $T = {c['decay_time']}$, "
-        rf"$H = {c['decay_hidden']}$ with decaying activities: accuracy {decay['accuracy'][0]:.2f} at decay "
+        "Deeper networks need longer inference; training can make a coarse step unstable. tanh networks of "
+        rf"width {c['width']} on {_names.dataset(result['dataset'])}, one seed. Top, after training, against "
+        "the length of inference (time; steps for Adam): test accuracy, share of the energy gap that is "
+        rf"left, largest eigenvalue of the activity Hessian. Accuracy at $H = {deep}$, shortest to longest: "
+        rf"{ends}. {_unstable(result)} Bottom: Euler with step {c['step']:g}, $T = {c['decay_time']}$, $H = "
+        rf"{c['decay_hidden']}$ with decaying activities: accuracy {decay['accuracy'][0]:.2f} at decay "
         rf"{result['decays'][0]:g}, {decay['accuracy'][-1]:.2f} without. ({meta.setting}.)"
     )
 
 
 def numbers(result: Result) -> dict[str, str | float]:
-    """The deepest network after the longest inference, with the fine and the coarse step of Euler's method."""
+    """The deepest network after the longest inference, with the fine and the coarse step of Euler's "
+    "method.
+    """
     return {
         **{f"largest-{m}": f"{result[m]['largest'][-1, -1]:.2f}" for m in ("euler", "coarse")},
         "gap-coarse": _gap(result["coarse"]["gap"][-1, -1]),

@@ -88,15 +88,16 @@ def caption(result: Result, meta: Meta) -> str:
         return ", ".join(format(scale * e[f"{rule}-{key}"], form) for rule in rules)
 
     return (
-        r"Rules that learn from the energy lower it alike, but not the loss, and leave networks that differ in how fast they "
-        rf"infer. Linear networks ({meta.config['hidden']} hidden layers of {meta.config['width']}) on "
-        rf"{_names.dataset(result['dataset'])}, {_names.seeds(meta.config)}, the same weights, data, learning rate and inference "
-        rf"($g = {meta.config['step']:g}$, $T = {meta.config['num_steps']}$). Values at the end, in the order local rule, "
-        rf"backprop through inference, exact PC, BP. (a) Energy (solid) {ends('energy', '.3f')}; loss (dashed) "
-        rf"{ends('loss', '.2f')}: no linear map fits, so the energy rewards large weights. (b) Condition number: "
-        rf"{ends('condition', '.1f')}, from {first:.1f}. (c) Half-life of the slowest mode in steps: "
-        rf"{ends('half-life', '.1f')}. (d) Spectra of $H$. (e) Energy by layer. (f) Excess energy along inference; left after "
-        rf"$T$ steps, per cent: {ends('left', '.2g', 100)}. ({meta.setting}.)"
+        "Rules that learn from the energy lower it alike, but not the loss, and change how fast the network "
+        rf"infers. Linear networks ({meta.config['hidden']} hidden layers of {meta.config['width']}) on "
+        rf"{_names.dataset(result['dataset'])}, {_names.seeds(meta.config)}, equal weights, data, rates and "
+        rf"inference ($g = {meta.config['step']:g}$, $T = {meta.config['num_steps']}$). Values at the end "
+        "for local rule, backprop through inference, exact PC, BP. (a) Energy (solid) "
+        rf"{ends('energy', '.3f')}; loss (dashed) {ends('loss', '.2f')}: no linear map fits, so the energy "
+        rf"rewards large weights. (b) Condition number: {ends('condition', '.1f')}, from {first:.1f}. (c) "
+        rf"Half-life of the slowest mode in steps: {ends('half-life', '.1f')}. (d) Spectra of $H$. (e) "
+        "Energy by layer. (f) Excess energy along inference; left after $T$ steps, per cent: "
+        rf"{ends('left', '.2g', 100)}. ({meta.setting}.)"
     )
 
 

@@ -76,12 +76,13 @@ def caption(result: Result, meta: Meta) -> str:
         for name, deep in result["deep"].items()
     )
     return (
-        r"Inference descends a parabola, which is narrow in deep networks. (a) One hidden unit, $w = (0.5, 1.5)$, $x = 1$, "
-        r"$y = -1$: the energy (points) and the parabola of curvature $1 + w_2^2$ around the closed form $z^*$ (line, star). "
-        r"(b) Two hidden layers of one unit, $w = (1, 2, 1)$: paths of the activities from $(2, -2)$ under four solvers. (c-e) "
-        r"Energy of one sample along the eigenvectors of $H$ with the smallest and the largest eigenvalue, "
-        rf"$N = {meta.config['width']}$, $L = {meta.config['depth']}$: measured (points) and $\lambda \alpha^2 / 2$ (lines). "
-        rf"Condition numbers: {kappas}. Published: about 42, $4.6 \times 10^4$ and $1.9 \times 10^3$; other draws of the "
+        "Inference descends a parabola, which is narrow in deep networks. (a) One hidden unit, $w = (0.5, "
+        "1.5)$, $x = 1$, $y = -1$: the energy (points) and the parabola of curvature $1 + w_2^2$ around the "
+        "closed form $z^*$ (line, star). (b) Two hidden layers of one unit, $w = (1, 2, 1)$: paths of the "
+        "activities from $(2, -2)$ under four solvers. (c-e) Energy of one sample along the eigenvectors of "
+        rf"$H$ with the smallest and the largest eigenvalue, $N = {meta.config['width']}$, $L = "
+        rf"{meta.config['depth']}$: measured (points) and $\lambda \alpha^2 / 2$ (lines). Condition numbers: "
+        rf"{kappas}. Published: about 42, $4.6 \times 10^4$ and $1.9 \times 10^3$; other draws of the "
         rf"weights change them by tens of per cent. ({meta.setting}.)"
     )
 

@@ -3,7 +3,6 @@ r"""Gradients of predictive coding and of backpropagation in residual tanh netwo
 Sees: parallel gradients for N well above the depth, as in linear networks, with inference at its equilibrium.
 """
 
-
 import numpy as np
 from matplotlib.figure import Figure
 
@@ -23,7 +22,9 @@ SAME = 1e-5
 
 
 def draw(fig: Figure, result: Result) -> None:
-    """Rows: readings of the learning rate. Columns: cosine along training, cosine by layer, energy gap, losses."""
+    """Rows: readings of the learning rate. Columns: cosine along training, cosine by layer, energy gap, "
+    "losses.
+    """
     runs, widths = result["runs"], [int(n) for n in result["widths"]]
     axes = fig.subplots(len(list(runs)), 4, squeeze=False, sharex="col", sharey="col")
     shades = plotting.shades(len(widths))
@@ -61,7 +62,9 @@ def _ends(result: Result) -> list[tuple[str, int]]:
 
 
 def numbers(result: Result) -> dict[str, str | float]:
-    """Cosines, gaps and losses at the ends and in the middle of the widths; the worst residual of inference."""
+    """Cosines, gaps and losses at the ends and in the middle of the widths; the worst residual of "
+    "inference.
+    """
     found: dict[str, str | float] = {}
     for scaling, part in result["runs"].items():
         gap = 1 - part["energy"] / part["loss"]
@@ -90,26 +93,22 @@ def _uniqueness(result: Result) -> str:
     return found + (f", but not at $N = {', '.join(apart)}$." if apart else ".")
 
 
-def _power(value: float) -> str:
-    mantissa, exponent = f"{value:.1e}".split("e")
-    return rf"${mantissa} \times 10^{{{int(exponent)}}}$"
-
-
 def caption(result: Result, meta: Meta) -> str:
     """What was run, what agrees, what does not."""
     n, config = numbers(result), meta.config
     rows = " ".join(
         rf"At the rate {RATES[scaling]} the cosine goes from {n[f'{scaling}-narrow-cosine-start']} to "
         rf"{n[f'{scaling}-narrow-cosine-end']} at $N = {int(result['widths'][0])}$, from "
-        rf"{n[f'{scaling}-wide-cosine-start']} to {n[f'{scaling}-wide-cosine-end']} at $N = {int(result['widths'][-1])}$; the "
-        rf"loss falls by up to {n[f'{scaling}-fall']}%."
+        rf"{n[f'{scaling}-wide-cosine-start']} to {n[f'{scaling}-wide-cosine-end']} at $N = "
+        rf"{int(result['widths'][-1])}$; the loss falls by up to {n[f'{scaling}-fall']}%."
         for scaling in result["runs"]
     )
     return (
-        r"Nonlinear residual networks also approach backprop with their width, at every iteration, as published. "
-        rf"{config['activation']}, $H = {config['hidden']}$, $\mu$PC, cross-entropy, {config['samples']} images of "
-        rf"{_names.dataset(result['dataset'])}, {config['iterations']} iterations of full-batch Adam, one seed. Left to right: "
-        r"cosine of the gradients of $F^*$ and $\mathcal{L}$ (dotted: $\mathcal{L}$ of a second network trained by BP, as in the "
-        r"published code); the same by layer (dotted: at first); the energy below the loss; loss (solid), $F^*$ (dotted), loss "
-        rf"of BP (grey). {rows} The published rate is the first. {_uniqueness(result)} ({meta.setting}.)"
+        "Nonlinear residual networks also approach backprop with their width, as published. "
+        rf"{config['activation']}, $H = {config['hidden']}$, $\mu$PC, cross-entropy, {config['samples']} "
+        rf"images of {_names.dataset(result['dataset'])}, {config['iterations']} iterations of full-batch "
+        r"Adam, one seed. Left to right: cosine of the gradients of $F^*$ and $\mathcal{L}$ (dotted, as "
+        r"published: $\mathcal{L}$ of a second network, trained by BP); the same by layer; energy gap; loss "
+        rf"(solid), $F^*$ (dotted), loss of BP (grey). {rows} The first rate is the published one. "
+        rf"{_uniqueness(result)} ({meta.setting}.)"
     )

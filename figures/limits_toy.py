@@ -21,7 +21,9 @@ ROWS = ("loss and energy", r"$s - 1$", "gradient norms", "cosine")
 
 
 def draw(fig: Figure, result: Result) -> None:
-    """Columns: parameterisations. Rows: losses and energies, s - 1, norms of the two terms, cosine with backprop."""
+    """Columns: parameterisations. Rows: losses and energies, s - 1, norms of the two terms, cosine with "
+    "backprop.
+    """
     cases = list(limits_toy.CASES)
     axes = fig.subplots(len(ROWS), len(cases), sharex=True, sharey="row")
     widths, steps = [int(n) for n in result["widths"]], result["steps"]
@@ -83,13 +85,14 @@ def caption(result: Result, meta: Meta) -> str:
     """What was run, what agrees, what does not."""
     n, widths = numbers(result), result["widths"]
     return (
-        r"Under $\mu$PC predictive coding becomes backprop as the width grows, throughout training; under sp it does not, as "
-        rf"published. {meta.config['samples']} Gaussian samples, labels $\pm 1$, {meta.config['hidden']} hidden layers, full-batch "
-        rf"gradient descent, mean and deviation over {_names.seeds(meta.config)}. Rows: loss of PC (solid), its energy (dotted), "
-        r"loss of BP (grey) and of the infinitely wide network (dash-dotted); $s - 1$ with its exact initial mean (dashes) and "
-        r"the mean field's first order; norms of the gradient's two terms; cosine of the gradients of $F^*$ and $\mathcal{L}$. "
-        rf"With $\mu$PC and skips the smallest cosine is {n['mupc-skips-narrow-cosine']} at $N = {widths[0]}$ and "
-        rf"{n['mupc-skips-wide-cosine']} at $N = {widths[-1]}$, where the losses of PC and BP differ by at most "
-        rf"{n['mupc-skips-wide-gap']} of the first; under sp $s - 1$ grows from {n['sp-wide-start']} to {n['sp-wide-end']} there. "
-        rf"({meta.setting}.)"
+        r"Under $\mu$PC predictive coding becomes backprop as the width grows, throughout training; under sp "
+        rf"it does not, as published. {meta.config['samples']} Gaussian samples, labels $\pm 1$, "
+        rf"{meta.config['hidden']} hidden layers, gradient descent, mean and deviation over "
+        rf"{_names.seeds(meta.config)}. Rows: loss of PC (solid), its energy (dotted), loss of BP (grey) and "
+        "of the infinitely wide network (dash-dotted); $s - 1$ with its exact initial mean (dashes) and the "
+        "mean field's first order; norms of the gradient's two terms; cosine of the gradients of $F^*$ and "
+        rf"$\mathcal{{L}}$. With $\mu$PC and skips the smallest cosine is {n['mupc-skips-narrow-cosine']} at "
+        rf"$N = {widths[0]}$ and {n['mupc-skips-wide-cosine']} at $N = {widths[-1]}$, where the losses of PC "
+        rf"and BP differ by at most {n['mupc-skips-wide-gap']} of the first; under sp $s - 1$ grows from "
+        rf"{n['sp-wide-start']} to {n['sp-wide-end']} there. ({meta.setting}.)"
     )

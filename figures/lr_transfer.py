@@ -50,7 +50,9 @@ def _tick(value: float) -> str:
 
 
 def draw(fig: Figure, result: Result) -> None:
-    """Heatmaps of muPC and standard PC, a column per network; below, cuts through the best rate of the other kind, and BP."""
+    """Heatmaps of muPC and standard PC, a column per network; below, cuts through the best rate of the "
+    "other kind, and BP.
+    """
     networks = list(result["loss"]["mupc"])
     top, bottom = fig.subfigures(2, 1, height_ratios=(1.45, 1))
     axes = top.subplots(2, len(networks), squeeze=False, sharex="row", sharey="row")
@@ -124,7 +126,9 @@ def _listed(values: Iterable[float]) -> str:
 
 
 def _excess(result: Result, method: str, sweep: str) -> float:
-    """Loss of the largest network at the rates that are best for the smallest one, over its loss at its own best rates."""
+    """Loss of the largest network at the rates that are best for the smallest one, over its loss at its own "
+    "best rates.
+    """
     names = _sweep(result, sweep)
     losses = _losses(result, method, names[-1])
     return float(losses[_best(result, method, names[0])] / losses.min())
@@ -157,12 +161,13 @@ def caption(result: Result, meta: Meta) -> str:
     agrees = "as published" if moves["sp"] and not moves["mupc"] else "not as published"
     excess = "; ".join(rf"{LABELS[m]} {n[f'{m}-width-excess']} and {n[f'{m}-depth-excess']}" for m in LABELS)
     return (
-        rf"As networks grow the best weight rate of $\mu$PC {stay['mupc']} and that of sp {stay['sp']}, {agrees}; small "
-        rf"networks differ in their best activity rate. Residual {c['activation']} networks on "
-        rf"{_names.dataset(result['dataset'])}, $T = H$, Adam: smallest loss of a training batch in {c['iterations']} iterations "
-        rf"for every pair of rates (star: the lowest{crosses}). Below: the cut at the best weight rate, and BP. Best rates of "
-        rf"$\mu$PC, weight and activity: widths {n['mupc-width-weight']} and {n['mupc-width-activity']}; depths "
-        rf"{n['mupc-depth-weight']} and {n['mupc-depth-activity']} (published: 0.05 to 0.1 and about 10). With the rates of the "
-        rf"smallest network the largest reaches this many times its lowest loss, over widths and depths: {excess}. "
+        rf"As networks grow the best weight rate of $\mu$PC {stay['mupc']} and that of sp {stay['sp']}, "
+        rf"{agrees}; small networks differ in their best activity rate. Residual {c['activation']} networks "
+        rf"on {_names.dataset(result['dataset'])}, $T = H$, Adam: smallest loss of a training batch in "
+        rf"{c['iterations']} iterations for every pair of rates (star: the lowest{crosses}). Below: the cut "
+        r"at the best weight rate, and BP. Best rates of $\mu$PC, weight and activity: widths "
+        rf"{n['mupc-width-weight']} and {n['mupc-width-activity']}; depths {n['mupc-depth-weight']} and "
+        rf"{n['mupc-depth-activity']} (published: 0.05 to 0.1 and about 10). With the rates of the smallest "
+        rf"network the largest reaches this many times its lowest loss, over widths and depths: {excess}. "
         rf"({meta.setting}; {_names.seeds(c)}.)"
     )

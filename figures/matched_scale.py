@@ -62,18 +62,18 @@ def caption(result: Result, meta: Meta) -> str:
     """What was run, what agrees."""
     levels, c = list(result["levels"]), meta.config
     parts = "; ".join(
-        rf"{name} {np.median(_speed_up(found, 0)):.2g} and {np.median(_speed_up(found, len(levels) - 1)):.2g} "
-        rf"($\times {found['factor']:g}$)"
+        rf"{name} {np.median(_speed_up(found, 0)):.2g} and "
+        rf"{np.median(_speed_up(found, len(levels) - 1)):.2g} ($\times {found['factor']:g}$)"
         for name, found in result["problems"].items()
     )
     return (
-        r"Most of the published speed-up of $10^2$ to $10^3$ is a difference of scale; from small weights PC remains faster "
-        r"without it. In the public code equal learning rates give PC a step $B n_L / 2$ times as long. Exact gradient flow on "
-        r"$\mathcal{L}$ and $F^*$ of linear networks: a chain with two hidden units, a wide toy network, completion of a matrix "
-        rf"({c['completion_size']} x {c['completion_size']}, rank {c['completion_rank']}). (a) Loss of one initialisation. (b) "
-        rf"Time of BP over time of PC to fractions of the first loss, {c['seeds']} initialisations, at the matched (circles) and "
-        rf"at the published scales (triangles). Medians at the matched scale to half and to {100 * levels[-1]:g}%, and in "
-        rf"brackets the factor that the published scales add: {parts}. ({meta.setting}.)"
+        "Most of the published speed-up of $10^2$ to $10^3$ is a difference of scale; from small weights PC "
+        "remains faster without it. Exact gradient flow on linear networks: a chain with two hidden units, a "
+        rf"wide toy network, completion of a matrix ({c['completion_size']} x {c['completion_size']}, rank "
+        rf"{c['completion_rank']}). (a) Loss of one initialisation. (b) Time of BP over time of PC to "
+        rf"fractions of the first loss, {c['seeds']} initialisations, at the matched (circles) and at the "
+        rf"published scales (triangles). Medians at the matched scale to half and to {100 * levels[-1]:g}%, "
+        rf"in brackets the factor $B n_L / 2$ of the published scales: {parts}. ({meta.setting}.)"
     )
 
 

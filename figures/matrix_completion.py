@@ -31,7 +31,9 @@ RATED = (0.9, 0.6)
 
 
 def draw(fig: Figure, result: Result) -> None:
-    """Rows: error and gradient norm of the matrices, by activation; the ratings. The first draw; lines: best fits of each rank."""
+    """Rows: error and gradient norm of the matrices, by activation; the ratings. The first draw; lines: "
+    "best fits of each rank.
+    """
     axes = fig.subplots(3, 3)
     plotting.letter(axes.ravel().tolist())
     for ax in axes.ravel():
@@ -92,7 +94,9 @@ def to(run: Any, fraction: float) -> np.ndarray:
 
 
 def from_saddle(runs: Any, number: int) -> dict[str, np.ndarray]:
-    """The error at a saddle of BP and the iterations in which BP and PC halve it from there, per draw; NaN: not reached."""
+    """The error at a saddle of BP and the iterations in which BP and PC halve it from there, per draw; NaN: "
+    "not reached.
+    """
     bp, pc = runs["bp"], runs["bp"]["saddles"][str(number)]
     steps, found = np.asarray(bp["step"], dtype=float), []
     for start, errors in zip(pc["from"], bp["error"], strict=True):
@@ -112,20 +116,23 @@ def caption(result: Result, meta: Meta) -> str:
         for activation, runs in result["curves"].items()
     )
     return (
-        rf"PC leaves the plateaus of matrix completion sooner, even at the matched scale. A {c['size']} x {c['size']} matrix of "
-        rf"rank {c['rank']}, {100 * c['hidden_share']:g}% hidden, $H = {c['hidden_layers']}$, $\sigma = {c['init']:g}$, "
-        rf"$T = {c['inference_steps']}$; one draw shown. Mean squared error and gradient norm: solid matched, dashed published "
-        rf"scales; red: PC from BP's flattest point. Dotted: best fits of lower rank, {ranks} (published plateaus of another "
-        rf"matrix: 3.446, 1.096, 0.1255). Iterations of BP and PC to half of the error: {half} (published: about 10000 and "
-        rf"1000); at the published scales the linear ratio is {n['ratio-published']}. Last row: {c['films']} films, {c['films']} "
-        rf"users, linear: {n['ratings-bp']} and {n['ratings-pc']} iterations to {RATED[0]:g} of the observed error; lowest hidden "
-        rf"error {n['ratings-hidden-bp']} and {n['ratings-hidden-pc']} stars. ({meta.setting}; {c['seeds']} "
-        rf"draw{'s' if c['seeds'] > 1 else ''}.)"
+        rf"PC leaves the plateaus of matrix completion sooner, also at the matched scale. A {c['size']} x "
+        rf"{c['size']} matrix of rank {c['rank']}, {100 * c['hidden_share']:g}% hidden, $H = "
+        rf"{c['hidden_layers']}$, $\sigma = {c['init']:g}$, $T = {c['inference_steps']}$; one draw. Mean "
+        "squared error and gradient norm: solid matched, dashed published scales; red: PC from BP's saddles. "
+        rf"Dotted: best fits of lower rank, {ranks} (published plateaus elsewhere: 3.446, 1.096, 0.1255). "
+        rf"Iterations of BP and PC to half of the error: {half} (published: about 10000 and 1000); at the "
+        rf"published scales the linear ratio is {n['ratio-published']}. Last row: {c['films']} films, "
+        rf"{c['films']} users, linear: {n['ratings-bp']} and {n['ratings-pc']} iterations to {RATED[0]:g} of "
+        rf"the observed error; lowest hidden error {n['ratings-hidden-bp']} and {n['ratings-hidden-pc']} "
+        rf"stars. ({meta.setting}; {c['seeds']} draw{'s' if c['seeds'] > 1 else ''}.)"
     )
 
 
 def numbers(result: Result) -> dict[str, str | float]:
-    """Iterations to half of the error, linear network, and out of BP's saddles, with their ratios; the ratings."""
+    """Iterations to half of the error, linear network, and out of BP's saddles, with their ratios; the "
+    "ratings.
+    """
     runs, ratings = result["curves"]["linear"], result["ratings"]
     half = {m: to(runs[m], 0.5) for m in LABELS}
     found: dict[str, str | float] = {

@@ -24,7 +24,9 @@ COMMAND = "make figures FIG=mupc_128 PROFILE=full"
 
 
 def draw(fig: Figure, result: Result) -> None:
-    """Top: test accuracy against iteration, a panel per data set. Bottom: relative change of each layer's weights."""
+    """Top: test accuracy against iteration, a panel per data set. Bottom: relative change of each layer's "
+    "weights.
+    """
     cases = list(result["runs"])
     axes = fig.subplots(2, len(cases), squeeze=False, sharey="row")
     plotting.letter(axes.ravel().tolist())
@@ -57,7 +59,9 @@ def _minutes(part: Result) -> float:
 
 
 def numbers(result: Result) -> dict[str, str | float]:
-    """Final accuracies in per cent, layers that learned, those that stayed exactly, and minutes, by data set and rule."""
+    """Final accuracies in per cent, layers that learned, those that stayed exactly, and minutes, by data "
+    "set and rule.
+    """
     found: dict[str, str | float] = {}
     for case, name in result["datasets"].items():
         for rule in LABELS:
@@ -77,15 +81,16 @@ def caption(result: Result, meta: Meta) -> str:
         pc, bp = (result["runs"][case][rule] for rule in ("pc", "bp"))
         gaps.append(100 * float(np.mean(bp["final"]) - np.mean(pc["final"])))
         parts.append(
-            rf"{_names.dataset(name)} {100 * float(np.mean(pc['final'])):.1f} and {100 * float(np.mean(bp['final'])):.1f}, "
-            rf"{_moved(pc['change'])} and {_moved(bp['change'])}"
+            rf"{_names.dataset(name)} {100 * float(np.mean(pc['final'])):.1f} and "
+            rf"{100 * float(np.mean(bp['final'])):.1f}, {_moved(pc['change'])} and {_moved(bp['change'])}"
         )
     scale = "" if meta.setting == "exact setting" else f" The published scale: {COMMAND}."
     return (
-        rf"$\mu$PC trains {c['hidden']} hidden layers stably, but at the published settings only the layers next to the output "
-        rf"learn. ReLU residual networks, $T = H$ steps of inference, Adam. Top: accuracy on the first {c['test_images']} test "
-        rf"images. Bottom: relative change of each layer's weights; no point: exactly zero. Accuracy on the whole test set in "
-        rf"per cent of $\mu$PC and BP, and how many of {layers} layers changed by more than {100 * MOVED:g}%: {'; '.join(parts)}. "
-        rf"Published, with more training: $\mu$PC competitive with BP. Here BP is ahead by {min(gaps):.1f} to {max(gaps):.1f} "
+        rf"$\mu$PC trains {c['hidden']} hidden layers stably, but at the published settings only the layers "
+        "next to the output learn. ReLU residual networks, $T = H$ steps of inference, Adam. Top: accuracy "
+        rf"on the first {c['test_images']} test images. Bottom: relative change of each layer's weights; no "
+        r"point: exactly zero. Accuracy on the whole test set in per cent of $\mu$PC and BP, and how many of "
+        rf"{layers} layers changed by more than {100 * MOVED:g}%: {'; '.join(parts)}. Published, with more "
+        rf"training: $\mu$PC competitive with BP. Here BP is ahead by {min(gaps):.1f} to {max(gaps):.1f} "
         rf"points.{scale} ({meta.setting}; {_names.seeds(c)}.)"
     )

@@ -31,7 +31,9 @@ def _colour(method: str) -> str:
 
 
 def draw(fig: Figure, results: Mapping[str, Result]) -> None:
-    """Top: test accuracy against iteration, one panel per depth. Bottom: relative change of each layer's weights."""
+    """Top: test accuracy against iteration, one panel per depth. Bottom: relative change of each layer's "
+    "weights.
+    """
     result, scaled = results["mupc_depth"], results["mupc_scaled_rate"]
     depths = list(result["accuracy"])
     axes = fig.subplots(2, len(depths), squeeze=False, sharey="row")
@@ -98,13 +100,14 @@ def caption(results: Mapping[str, Result], metas: Mapping[str, Meta]) -> str:
     )
     gaps = [_gap(result, h) for h in depths]
     return (
-        rf"$\mu$PC trains deep networks where standard PC fails, as published, but only the last layers learn. ReLU residual "
-        rf"networks on {_names.dataset(result['dataset'])}, $T = H$. Top: test accuracy along training (first "
-        rf"{meta.config['test_images']} images). After {int(result['steps']['mupc'][-1])} iterations (sp: "
-        rf"{int(result['steps']['sp'][-1])}) the whole test set gives, in per cent, $\mu$PC, BP and PC in sp, by $H = "
-        rf"{', '.join(depths)}$: {scores}. BP is ahead of $\mu$PC by {min(gaps):.1f} to {max(gaps):.1f} points; published: "
-        rf"together. Bottom: change of each layer's weights; above {100 * MOVED:g}% under $\mu$PC: {moved}; the rest is moved by "
-        rf"rounding. Dotted: $\mu$PC with Adam's rate times $(NL)^{{-1/2}}$, {_names.seeds(other.config)}: {further}; the published "
+        r"$\mu$PC trains where standard PC fails, as published, but only the last layers learn. ReLU "
+        rf"residual networks on {_names.dataset(result['dataset'])}, $T = H$. Top: test accuracy along "
+        rf"training (first {meta.config['test_images']} images). After {int(result['steps']['mupc'][-1])} "
+        rf"iterations (sp: {int(result['steps']['sp'][-1])}) the whole test set gives, in per cent, $\mu$PC, "
+        rf"BP and PC in sp, by $H = {', '.join(depths)}$: {scores}. BP is ahead of $\mu$PC by "
+        rf"{min(gaps):.1f} to {max(gaps):.1f} points; published: together. Bottom: change of each layer's "
+        rf"weights; above {100 * MOVED:g}% under $\mu$PC: {moved}; the rest is rounding. Dotted: $\mu$PC "
+        rf"with Adam's rate times $(NL)^{{-1/2}}$, {_names.seeds(other.config)}: {further}; the published "
         rf"accuracies need the rate as it is. ({meta.setting}; {_names.seeds(meta.config)}.)"
     )
 

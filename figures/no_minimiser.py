@@ -72,15 +72,16 @@ def caption(result: Result, meta: Meta) -> str:
     chains = [name for name in result["columns"] if name.startswith("N=")]
     exponents = " and ".join(f"{_exponent(result, name):.3f}" for name in chains)
     return (
-        r"On noisy data predictive coding has no minimiser: the last weights grow without end. Exact gradient flow. Left and "
-        r"middle: chains of two weights, residual variance $N$ of the best linear map; right: widths "
-        rf"{'-'.join(map(str, meta.config['widths']))}, noise {meta.config['noise']:g} in the targets. Plain PC fits the map "
-        r"(bottom), goes on to inflate the last weights (top), and its energy falls towards 0 (middle). Exponents of the growth "
-        rf"in the last decade: {exponents} (law: 1/4, dashed). Weight decay ({meta.config['decay']:g}) stops the growth and "
-        r"biases the map. The negative log likelihood, which keeps the log determinant, stops it without bias at $N = 2$, "
-        rf"$w_2 = {_last(result, chains[0], 'likelihood', 'last'):.3f}$ (theory: $\sqrt{{N - 1}} = 1$). At $N = 0.5$, less than "
-        rf"the model's own noise of 1, the first weight grows, to {_last(result, chains[-1], 'likelihood', 'first'):.1f}. "
-        rf"({meta.setting}.)"
+        "On noisy data predictive coding has no minimiser: the last weights grow without end. Exact gradient "
+        "flow. Left and middle: chains of two weights, residual variance $N$ of the best linear map; right: "
+        rf"widths {'-'.join(map(str, meta.config['widths']))}, noise {meta.config['noise']:g} in the "
+        "targets. Plain PC fits the map (bottom), goes on to inflate the last weights (top), and its energy "
+        rf"falls towards 0 (middle). Exponents of the growth in the last decade: {exponents} (law: 1/4, "
+        rf"dashed). Weight decay ({meta.config['decay']:g}) stops the growth and biases the map. The "
+        "negative log likelihood, which keeps the log determinant, stops it without bias at $N = 2$, $w_2 = "
+        rf"{_last(result, chains[0], 'likelihood', 'last'):.3f}$ (theory: $\sqrt{{N - 1}} = 1$). At $N = "
+        "0.5$, less than the model's own noise of 1, the first weight grows, to "
+        rf"{_last(result, chains[-1], 'likelihood', 'first'):.1f}. ({meta.setting}.)"
     )
 
 

@@ -80,14 +80,16 @@ def caption(result: Result, meta: Meta) -> str:
     ]
     left = (1 - c["step"]) ** (2 * c["num_steps"])
     return (
-        r"With two hidden layers or more the loss is flat to second order at the origin and the energy is a strict saddle, as "
-        rf"published. Hessians at $W = 0$ on $y = -x$, {c['size']} inputs, by automatic differentiation through inference "
-        rf"($T = {c['num_steps']}$ Euler steps of {c['step']:g}) and in closed form; lines separate the layers, one colour scale "
-        r"per column. Fourth row and bottom (chains): sorted eigenvalues, measured (points) and exact (line). Largest difference "
-        rf"relative to the largest entry: {_difference(result, 'loss'):.1e} (loss) and {_difference(result, 'energy'):.1e} "
-        rf"(energy), which is what inference leaves, $(1 - \mathrm{{dt}})^{{2T}}$, or {left:.1e}. The largest entry of the "
-        rf"measured Hessian of the loss is then {max(flat, default=0.0):.2g}; $F^*$ has the eigenvalues $-\mathrm{{eig}}(S_{{yy}})$, "
-        rf"each $n_{{L-1}}$ times. ({meta.setting}.)"
+        "With two hidden layers or more the loss is flat to second order at the origin and the energy is a "
+        rf"strict saddle, as published. Hessians at $W = 0$ on $y = -x$, {c['size']} inputs, by automatic "
+        rf"differentiation through inference ($T = {c['num_steps']}$ Euler steps of {c['step']:g}) and in "
+        "closed form; lines separate the layers, one colour scale per column. Fourth row and bottom "
+        "(chains): sorted eigenvalues, measured (points) and exact (line). Largest difference relative to "
+        rf"the largest entry: {_difference(result, 'loss'):.1e} (loss) and "
+        rf"{_difference(result, 'energy'):.1e} (energy), which is what inference leaves, $(1 - "
+        rf"\mathrm{{dt}})^{{2T}}$, or {left:.1e}. The largest entry of the measured Hessian of the loss is "
+        rf"then {max(flat, default=0.0):.2g}; $F^*$ has the eigenvalues $-\mathrm{{eig}}(S_{{yy}})$, each "
+        rf"$n_{{L-1}}$ times. ({meta.setting}.)"
     )
 
 

@@ -46,13 +46,15 @@ def caption(result: Result, meta: Meta) -> str:
         dict.fromkeys(_names.dataset(found["dataset"]) for found in result["networks"].values())
     )
     return (
-        r"On labelled images the curvature of the energy at the origin is minus the frequency of the classes, as published. "
-        rf"Smallest eigenvalues of the Hessians at $W = 0$ on a batch of {meta.config['batch_size']} samples of {sets}, one-hot "
-        rf"labels. Points: automatic differentiation through inference ($T = {meta.config['num_steps']}$ steps of "
-        rf"{meta.config['step']:g}). Black: closed form. Red: minus the class frequencies of the batch. Largest difference of "
-        rf"measured and exact entries, relative to the largest entry: {_worst(result):.1e}. With two hidden layers or more the "
-        r"loss has no eigenvalue but 0. With one, the correlation of input and label moves the eigenvalues of both objectives "
-        rf"far below the frequencies (each panel has its own scale). ({meta.setting}.)"
+        "On labelled images the curvature of the energy at the origin is minus the frequency of the classes, "
+        "as published. Smallest eigenvalues of the Hessians at $W = 0$ on a batch of "
+        rf"{meta.config['batch_size']} samples of {sets}, one-hot labels. Points: automatic differentiation "
+        rf"through inference ($T = {meta.config['num_steps']}$ steps of {meta.config['step']:g}). Black: "
+        "closed form. Red: minus the class frequencies of the batch. Largest difference of measured and "
+        rf"exact entries, relative to the largest entry: {_worst(result):.1e}. With two hidden layers or "
+        "more the loss has no eigenvalue but 0. With one, the correlation of input and label moves the "
+        "eigenvalues of both objectives far below the frequencies (each panel has its own scale). "
+        rf"({meta.setting}.)"
     )
 
 

@@ -83,13 +83,15 @@ def caption(result: Result, meta: Meta) -> str:
     curves, c = result["curves"], meta.config
     two, wide = curves["chain H=2"], curves["wide H=3"]
     return (
-        r"PC leaves the saddle at the origin sooner than BP, by a small factor at the same step and by hundreds at the published "
-        rf"scales. Networks on $y = -x$, $x \sim N(1, 0.1)$, batch {c['batch_size']}; columns: chains with one and two hidden "
-        r"units, three hidden layers of width 4. Rows: loss and energy on a plane through the origin (arrows: negative "
-        rf"gradient), and the loss in training (torch, $T = {c['num_steps']}$ Euler steps of {c['step']:g}; mean and standard "
-        rf"deviation over {c['seeds']} initialisations). Iterations to half of the loss, with the published ones in brackets: two hidden units, PC "
-        rf"{_range(two['pc']['half_time'])} (22-31), BP {_range(two['bp']['half_time'])} (69-141); wide, PC "
-        rf"{_range(wide['pc']['half_time'])} (45-51), BP {_range(wide['bp']['half_time'])} (94-140), at the published scale "
+        "PC leaves the saddle at the origin sooner than BP, by a small factor at the same step and by "
+        r"hundreds at the published scales. Networks on $y = -x$, $x \sim N(1, 0.1)$, batch "
+        rf"{c['batch_size']}; columns: chains with one and two hidden units, three hidden layers of width 4. "
+        "Rows: loss and energy on a plane through the origin (arrows: negative gradient), and the loss in "
+        rf"training (torch, $T = {c['num_steps']}$ Euler steps of {c['step']:g}; mean and standard deviation "
+        rf"over {c['seeds']} initialisations). Iterations to half of the loss, with the published ones in "
+        rf"brackets: two hidden units, PC {_range(two['pc']['half_time'])} (22-31), BP "
+        rf"{_range(two['bp']['half_time'])} (69-141); wide, PC {_range(wide['pc']['half_time'])} (45-51), BP "
+        rf"{_range(wide['bp']['half_time'])} (94-140), at the published scale "
         rf"{_range(wide['bp published']['half_time'])} (about $10^4$). ({meta.setting}.)"
     )
 

@@ -19,7 +19,9 @@ SIZE = (5.5, 3.7)
 
 
 def draw(fig: Figure, result: Result) -> None:
-    """Top: heatmaps of the cosine at each time, and at the last with the unscaled rate. Bottom: excess of S, with the law."""
+    """Top: heatmaps of the cosine at each time, and at the last with the unscaled rate. Bottom: excess of "
+    "S, with the law.
+    """
     top, bottom = fig.subfigures(2, 1, height_ratios=(1, 1.15))
     times, widths, depths = result["times"], result["widths"], result["depths"]
     maps = [(rf"$t = {t}$", result["table"]["cosine"][:, :, k]) for k, t in enumerate(times)]
@@ -59,7 +61,9 @@ def _text(value: float, digits: int = 4) -> str:
 
 
 def numbers(result: Result) -> dict[str, str | float]:
-    """Cosines of the deepest networks at initialisation and at the last time, at both rates, and the smallest."""
+    """Cosines of the deepest networks at initialisation and at the last time, at both rates, and the "
+    "smallest.
+    """
     found: dict[str, str | float] = {}
     deepest = int(result["depths"][-1])
     for i, n in enumerate(result["widths"]):
@@ -86,12 +90,13 @@ def caption(result: Result, meta: Meta) -> str:
     least = f"; from $N = 512$ on all are at least {wide.min():.3f}" if wide.size else ""
     grey = "; grey: not trained" if largest < widths[-1] else ""
     return (
-        r"The gradients of PC and BP become parallel as the width grows, and part in narrow deep networks, as published. Cosine "
-        r"of the gradients of $F^*$ and $\mathcal{L}$, linear residual $\mu$PC networks, PC at the exact equilibrium "
-        rf"on {meta.config['samples']} samples of {_names.dataset(result['dataset'])} (Adam, {meta.config['rate']:g} times "
-        rf"$(NL)^{{-1/2}}$; one seed{grey}). At $L = {deepest}$, $t = 0$: {listed}. The smallest is {n['smallest-table']} "
+        "The gradients of PC and BP become parallel with growing width and part in narrow deep networks, as "
+        r"published. Cosine of the gradients of $F^*$ and $\mathcal{L}$, linear residual $\mu$PC networks, "
+        rf"PC at the exact equilibrium on {meta.config['samples']} samples of "
+        rf"{_names.dataset(result['dataset'])} (Adam, {meta.config['rate']:g} times $(NL)^{{-1/2}}$; one "
+        rf"seed{grey}). At $L = {deepest}$, $t = 0$: {listed}. The smallest is {n['smallest-table']} "
         rf"({n['smallest-table-at']}){least}. Right: Adam's rate as it is, smallest {n['smallest-none']} "
-        rf"({n['smallest-none-at']}). Bottom: excess of $S$ over the identity, with the exact mean at initialisation (black). Published: "
-        r"0.2 to 0.4 in the narrow deep corner, 1.0 from $N = 512$ on, with the loss gradient of a second network. "
-        rf"({meta.setting}.)"
+        rf"({n['smallest-none-at']}). Bottom: excess of $S$ over the identity, with the exact mean at "
+        "initialisation (black). Published: 0.2 to 0.4 in the narrow deep corner, 1.0 from $N = 512$ on, "
+        rf"with the loss gradient of a second network. ({meta.setting}.)"
     )

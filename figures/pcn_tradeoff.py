@@ -149,16 +149,19 @@ def caption(result: Result, meta: Meta) -> str:
     """What was run, what agrees, what does not."""
     s, c = _summary(result), meta.config
     return (
-        r"The local rule reconstructs; backprop through inference can trade reconstruction for classification. Generative "
-        rf"networks (label, {c['code']} codes, image) on {_names.dataset(result['dataset'])}, {_names.seeds(c)}; test images are classified by "
-        r"inferring the label and reconstructed by their prediction (error 1: a pixel's mean variance). (a) Linear networks, exact inference, "
-        r"trained through inference on $\lambda$ reconstruction + $(1 - \lambda)$ cross-entropy. Accuracy and error: local rule "
-        rf"{s['local-accuracy']:.3f}, {s['local-reconstruction']:.3f}; $\lambda = 0$ {s['zero-accuracy']:.3f}, "
+        "The local rule reconstructs; backprop through inference can trade reconstruction for "
+        rf"classification. Generative networks (label, {c['code']} codes, image) on "
+        rf"{_names.dataset(result['dataset'])}, {_names.seeds(c)}; test images are classified by inferring "
+        "the label and reconstructed by their prediction (error 1: a pixel's mean variance). (a) Linear "
+        r"networks, exact inference, trained through inference on $\lambda$ reconstruction + $(1 - \lambda)$ "
+        rf"cross-entropy. Accuracy and error: local rule {s['local-accuracy']:.3f}, "
+        rf"{s['local-reconstruction']:.3f}; $\lambda = 0$ {s['zero-accuracy']:.3f}, "
         rf"{s['zero-reconstruction']:.2f}; $\lambda = {s['knee-weight']:g}$ {s['knee-accuracy']:.3f}, "
         rf"{s['knee-reconstruction']:.3f}; best bidirectional {s['bidirectional-accuracy']:.3f}, "
-        rf"{s['bidirectional-reconstruction']:.3f}. Dashed: logistic regression; dotted: principal components. (b) tanh codes: "
-        rf"local {s['tanh-local-accuracy']:.3f}, through inference up to {s['tanh-best-accuracy']:.3f}. (c) Over $\lambda$; at "
-        rf"1 nothing trains the label. Below: reconstructions, and images completed from the upper half. ({meta.setting}.)"
+        rf"{s['bidirectional-reconstruction']:.3f}. Dashed: logistic regression; dotted: principal "
+        rf"components. (b) tanh codes: local {s['tanh-local-accuracy']:.3f}, through inference up to "
+        rf"{s['tanh-best-accuracy']:.3f}. (c) Over $\lambda$; at 1 nothing trains the label. Below: "
+        rf"reconstructions, and images completed from the upper half. ({meta.setting}.)"
     )
 
 

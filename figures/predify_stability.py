@@ -103,12 +103,13 @@ def caption(result: Result, meta: Meta) -> str:
     """What was run, what agrees."""
     worst = float(np.max(np.abs(np.asarray(result["speeds_measured"]) - np.asarray(result["speeds"]))))
     return (
-        r"Predify is stable below $\alpha + \lambda = 1$, whatever $\beta$: the published constraint $\beta + \lambda \leq 1$ is "
-        r"not the boundary. Top: growth of the fastest wave on the infinite chain of identity maps; black: the exact boundary, "
-        r"dotted: the published constraint. Blue: $\beta = 0$, $\lambda = \alpha$, where a step is a gradient step of predictive "
-        rf"coding. (d) Centre of a bump on a chain of {meta.config['chain']} layers (points) and the speed "
-        rf"$(\alpha + \beta - \lambda)/(1 - \beta)$ (lines; largest difference {worst:.0e} layers per step). (e) Multipliers of "
-        r"these chains by wavenumber. (f) Eigenvalues of the update $A$ of a network with random feedback and forward maps "
-        rf"(radius {result['full_radius']:.2f}, complex: damped oscillations), and of the special case with the same feedback "
-        rf"(radius {result['pc_radius']:.2f}, real). ({meta.setting}.)"
+        r"Predify is stable below $\alpha + \lambda = 1$, whatever $\beta$: the published constraint $\beta "
+        r"+ \lambda \leq 1$ is not the boundary. Top: growth of the fastest wave on the infinite chain of "
+        r"identity maps; black: the exact boundary, dotted: the published constraint. Blue: $\beta = 0$, "
+        r"$\lambda = \alpha$, where a step is a gradient step of predictive coding. (d) Centre of a bump on "
+        rf"a chain of {meta.config['chain']} layers (points) and the speed $(\alpha + \beta - \lambda)/(1 - "
+        rf"\beta)$ (lines; largest difference {worst:.0e} layers per step). (e) Multipliers of these chains "
+        "by wavenumber. (f) Eigenvalues of the update $A$ of a network with random feedback and forward maps "
+        rf"(radius {result['full_radius']:.2f}, complex: damped oscillations), and of the special case with "
+        rf"the same feedback (radius {result['pc_radius']:.2f}, real). ({meta.setting}.)"
     )

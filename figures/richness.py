@@ -71,10 +71,12 @@ def caption(result: Result, meta: Meta) -> str:
         for g in dict.fromkeys((gammas[0], gammas[-1]))
     )
     return (
-        r"Rich networks start nearest to backprop and drift away from it in training. The toy problem of the limits at "
-        rf"$N = {meta.config['width']}$ with the output divided by $\gamma$ (large: rich), residual $\mu$PC, PC at the exact "
-        rf"equilibrium, mean and deviation over {_names.seeds(meta.config)}. The distance from backprop is $s - 1$. At initialisation "
-        rf"it falls as $\gamma^{{{n['exponent']}}}$ (law: $-2$). In {meta.config['steps']} iterations it grows by these factors, "
-        rf"measured and in the mean field (dash-dotted), by $\gamma$: {listed}. So the networks with $\gamma \geq 1$ end at "
-        rf"nearly the same distance; the nearest to backprop at the end has $\gamma = {n['nearest']}$. ({meta.setting}.)"
+        "Rich networks start nearest to backprop and drift away from it in training. The toy problem of the "
+        rf"limits at $N = {meta.config['width']}$ with the output divided by $\gamma$ (large: rich), "
+        r"residual $\mu$PC, PC at the exact equilibrium, mean and deviation over "
+        rf"{_names.seeds(meta.config)}. The distance from backprop is $s - 1$. At initialisation it falls as "
+        rf"$\gamma^{{{n['exponent']}}}$ (law: $-2$). In {meta.config['steps']} iterations it grows by these "
+        rf"factors, measured and in the mean field (dash-dotted), by $\gamma$: {listed}. So the networks "
+        r"with $\gamma \geq 1$ end at nearly the same distance; the nearest to backprop at the end has "
+        rf"$\gamma = {n['nearest']}$. ({meta.setting}.)"
     )

@@ -30,7 +30,9 @@ MEAN = 2 / 10
 
 
 def draw(fig: Figure, result: Result) -> None:
-    """Rows: loss and gradient norm from both starts. Columns: activations. The first data set dark, the second light."""
+    """Rows: loss and gradient norm from both starts. Columns: activations. The first data set dark, the "
+    "second light.
+    """
     curves = result["curves"]
     first = next(iter(curves.values()))
     starts = list(first)
@@ -82,7 +84,9 @@ def escape(run: Any, share: float = SHARES[0]) -> np.ndarray:
 
 
 def plateau(run: Any) -> np.ndarray:
-    """Loss where it changes least from record to record between the two shares, per seed; NaN: none recorded there."""
+    """Loss where it changes least from record to record between the two shares, per seed; NaN: none "
+    "recorded there.
+    """
     found = []
     for row in np.asarray(run["loss"], dtype=float):
         inside = (row > SHARES[1] * row[0]) & (row < SHARES[0] * row[0])
@@ -128,14 +132,15 @@ def caption(result: Result, meta: Meta) -> str:
         for method in ("bp", "bp-published")
     )
     return (
-        rf"PC leaves both kinds of saddle sooner: from near the origin and from near a zero-rank saddle BP takes {over} times as "
-        rf"many iterations; at the published scales {published}. $H = {c['hidden_layers']}$, $\sigma = {c['init']:g}$, "
-        rf"$T = {c['inference_steps']}$; near a zero-rank saddle the last hidden matrix has torch's initialisation. Loss on one "
-        r"batch and norm of the gradient: PC, BP at the matched (solid) and published scale (dashed, steps "
-        rf"{c['batch_size'] / MEAN:g} times shorter); light: {_data(result, list(result['curves'])[-1])}. Iterations of PC and "
-        rf"BP to {SHARES[0]:g} of the loss on {_data(result, name)}: {times}. Plateaus, mean squared error: "
-        rf"{n['plateau-first']} (published: 0.1), then {n['plateau-pc']} (near 0.09); dotted, best map of rank one: "
-        rf"{n['plateau-rank-1']}. ({meta.setting}; {_names.seeds(c)}.)"
+        "PC leaves both kinds of saddle sooner: near the origin and near a zero-rank saddle BP takes "
+        rf"{over} times as long; at the published scales {published}. $H = {c['hidden_layers']}$, $\sigma = "
+        rf"{c['init']:g}$, $T = {c['inference_steps']}$; zero-rank: the last hidden matrix has torch's "
+        "initialisation. Loss and gradient norm: PC, BP at the matched (solid) and published scale (dashed, "
+        rf"steps {c['batch_size'] / MEAN:g} times shorter); light: "
+        rf"{_data(result, list(result['curves'])[-1])}. Iterations of PC and BP to {SHARES[0]:g} of the loss "
+        rf"on {_data(result, name)}: {times}. Plateaus, mean squared error: {n['plateau-first']} (published: "
+        rf"0.1), then {n['plateau-pc']} (near 0.09); dotted, best map of rank one: {n['plateau-rank-1']}. "
+        rf"({meta.setting}; {_names.seeds(c)}.)"
     )
 
 

@@ -67,15 +67,16 @@ def caption(result: Result, meta: Meta) -> str:
         return f"{n[pc]} and {n[bp]} ({n[f'{pc}-later']} and {n[f'{bp}-later']})"
 
     return (
-        rf"Convolutional networks leave the origin sooner under PC, too. {_names.dataset(result['dataset'])}: {len(c['channels'])} "
-        rf"convolutions of side {c['kernel']} and stride {c['stride']} with {', '.join(map(str, c['channels']))} channels and a "
-        rf"dense readout, $\sigma = {c['init']:g}$; $T = {c['inference_steps']}$; both rules "
-        rf"with the same step. Left, middle: loss on one batch, norm of the gradient. Right: change of the "
-        r"weights at the end over their first norm. The runs end at unequal times: "
-        rf"{c['bp_iterations']} iterations (BP) and {c['pc_iterations']} (PC). Iterations of PC and BP to {SHARES[0]:g} of the "
-        rf"first loss (to {SHARES[1]:g}): {each(result['curves'], times)}. PC ends at a mean squared error of {n['end-pc']}; "
-        r"fully connected networks were published to pause near 0.09. Every layer changes, by at least "
-        rf"{n['least-change-pc']} (PC) and {n['least-change-bp']} (BP) of its first norm. ({meta.setting}; {_names.seeds(c)}.)"
+        rf"PC leaves the origin sooner in a convolutional network, too. {_names.dataset(result['dataset'])}: "
+        rf"{len(c['channels'])} convolutions (side {c['kernel']}, stride {c['stride']}, "
+        rf"{', '.join(map(str, c['channels']))} channels) and a dense readout, $\sigma = {c['init']:g}$; $T "
+        rf"= {c['inference_steps']}$; both rules with the same step. Left, middle: loss, gradient norm. "
+        "Right: change of the weights at the end over their first norm. The runs end at unequal times: "
+        rf"{c['bp_iterations']} iterations (BP) and {c['pc_iterations']} (PC). Iterations of PC and BP to "
+        rf"{SHARES[0]:g} of the first loss (to {SHARES[1]:g}): {each(result['curves'], times)}. PC ends at a "
+        rf"mean squared error of {n['end-pc']}; fully connected networks were published to pause near 0.09. "
+        rf"Every layer changes, by at least {n['least-change-pc']} (PC) and {n['least-change-bp']} (BP) of "
+        rf"its first norm. ({meta.setting}; {_names.seeds(c)}.)"
     )
 
 

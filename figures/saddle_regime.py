@@ -95,10 +95,11 @@ def caption(result: Result, meta: Meta) -> str:
         rf"{n[f'pc-{first}-{s:g}']} and {n[f'bp-{first}-{s:g}']} ($\sigma = {s:g}$)" for s in result["sigmas"]
     )
     return (
-        r"Only from very small weights does PC fit narrow deep networks sooner: from the parameterisation's own it ends with "
-        rf"the lower loss in {n['wins']} of {n['panels']} panels. The toy problem of the limits, without skips. Top: $\mu$PC, "
-        rf"{meta.config['steps']} iterations, mean and deviation over {_names.seeds(meta.config)} (losses above 0.8 are cut). PC "
-        r"lowers its energy at once and the loss later than BP, because $S$ grows as well. Bottom: iterations to half of the "
-        r"loss of zero weights, sp, weights of standard deviation $\sigma$, median (open: not all seeds arrive). PC and BP at "
-        rf"$H = {first}$: {times}; inf: not within the run. ({meta.setting}.)"
+        "Only from very small weights does PC fit narrow deep networks sooner: from the parameterisation's "
+        rf"own it ends with the lower loss in {n['wins']} of {n['panels']} panels. The toy problem of the "
+        rf"limits, without skips. Top: $\mu$PC, {meta.config['steps']} iterations, mean and deviation over "
+        rf"{_names.seeds(meta.config)} (losses above 0.8 are cut). PC lowers its energy at once and the loss "
+        "later than BP, because $S$ grows as well. Bottom: iterations to half of the loss of zero weights, "
+        r"sp, weights of standard deviation $\sigma$, median (open: not all seeds arrive). PC and BP at $H = "
+        rf"{first}$: {times}; inf: not within the run. ({meta.setting}.)"
     )

@@ -53,13 +53,13 @@ def caption(result: Result, meta: Meta) -> str:
         f"{name} {n[f'{rule}-median']} and {n[f'{rule}-mean']}" for rule, name in _NAMES.items()
     )
     return (
-        rf"From the published start PC points at the nearest solution better than BP; over all starts it does so in "
-        rf"{n['pc-wins']}% of them. The toy $f = w_2 w_1 x$, $y = -x$. (a) Cosine between the update and the way to the nearest "
-        rf"solution over the first {c['batches']} batches from $(0.744, 0.94)$: {ranges}, in the published order. (b) "
-        rf"{c['starts']} starts uniform on $[-2, 2]^2$; medians and means: {middle}. The median favours PC, the mean does not. "
-        r"(c) Cosine of PC minus that of GD by start (star: published; dotted: solutions). On one side of $w_1 = w_2$ PC heads "
-        r"for the nearest solution, on the other for the farther one, because its residual term drives $w_2$ away from zero. "
-        rf"({meta.setting}.)"
+        "PC points at the nearest solution better than BP from the published start, but from "
+        rf"{n['pc-wins']}% of all starts only. The toy $f = w_2 w_1 x$, $y = -x$. (a) Cosine between the "
+        rf"update and the way to the nearest solution over the first {c['batches']} batches from $(0.744, "
+        rf"0.94)$: {ranges}, in the published order. (b) {c['starts']} starts uniform on $[-2, 2]^2$; "
+        rf"medians and means: {middle}. The median favours PC, the mean does not. (c) Cosine of PC minus "
+        "that of GD by start (star: published; dotted: solutions). On one side of $w_1 = w_2$ PC heads for "
+        rf"the farther solution, because its residual term drives $w_2$ away from zero. ({meta.setting}.)"
     )
 
 

@@ -60,13 +60,15 @@ def caption(result: Result, meta: Meta) -> str:
     agrees = min(gain[name] for name in gain if name != "relu") > 1.1 and gain["relu"] < 1.1
     worst = max(result[name]["gap"] for name in _activations(result))
     return (
-        rf"PC trains chains of scalar weights faster than BP with linear and tanh units, and with ReLU the mean loss shows no "
-        rf"gain: {'as' if agrees else 'not quite as'} published. {c['depth']} weights, $y = -x$, stochastic "
-        rf"gradient descent on batches of {c['batch_size']} from weights uniform on $[0, 1]$, {_names.seeds(c)} (thin; mean thick), each "
-        rf"rule with the best of the learning rates {', '.join(f'{r:g}' for r in c['learning_rates'])}. Loss averaged over "
-        rf"training, BP and PC: {losses}. But the mean over ReLU chains hides that {dead['bp']} (BP) and {dead['pc']} (PC) of {c['seeds']} "
-        rf"chains end dead, with no gradient left. PC's inference runs to equilibrium by Newton-Krylov steps, which leave at most "
-        rf"{worst:.0e} of the first activity gradient. ({meta.setting}.)"
+        "PC trains chains of scalar weights faster than BP with linear and tanh units, and with ReLU the "
+        rf"mean loss shows no gain: {'as' if agrees else 'not quite as'} published. {c['depth']} weights, $y "
+        rf"= -x$, stochastic gradient descent on batches of {c['batch_size']} from weights uniform on $[0, "
+        rf"1]$, {_names.seeds(c)} (thin; mean thick), each rule with the best of the learning rates "
+        rf"{', '.join(f'{r:g}' for r in c['learning_rates'])}. Loss averaged over training, BP and PC: "
+        rf"{losses}. But the mean over ReLU chains hides that {dead['bp']} (BP) and {dead['pc']} (PC) of "
+        rf"{c['seeds']} chains end dead, with no gradient left. PC's inference runs to equilibrium by "
+        rf"Newton-Krylov steps, which leave at most {worst:.0e} of the first activity gradient. "
+        rf"({meta.setting}.)"
     )
 
 

@@ -51,7 +51,9 @@ def draw(fig: Figure, result: Result) -> None:
 
 
 def lead(result: Result, name: str) -> float:
-    """Iterations of BP over those of PC to the larger of the two final losses (smoothed); below 1: BP is ahead."""
+    """Iterations of BP over those of PC to the larger of the two final losses (smoothed); below 1: BP is "
+    "ahead.
+    """
     steps = np.asarray(result["steps"])
     smooth = {
         rule: np.mean([_smooth(c, 10) for c in np.asarray(result[name][rule]["loss"])], axis=0)
@@ -77,12 +79,12 @@ def caption(result: Result, meta: Meta) -> str:
         f"{result[name]['pc']['gap']:.0e} ({_names.activation(name)})" for name in _activations(result)
     )
     return (
-        rf"{_verdict(result)} Networks of {c['depth']} layers and width {c['width']} on {_names.dataset(result['dataset'])}: "
-        r"loss on training batches (thin) and its running mean (thick), stochastic gradient descent from PyTorch's "
-        rf"initialisation, {_names.seeds(c)}, each rule at the best of the learning rates "
-        rf"{', '.join(f'{r:g}' for r in c['learning_rates'])}, one scale. Loss at the end, BP and PC: {ends}. Inference by "
-        rf"Newton-Krylov steps leaves these fractions of the first activity gradient: {gaps}. So the linear network is at "
-        rf"equilibrium, the others only near it. ({meta.setting}.)"
+        rf"{_verdict(result)} Networks of {c['depth']} layers and width {c['width']} on "
+        rf"{_names.dataset(result['dataset'])}: loss on training batches (thin) and its running mean "
+        rf"(thick), stochastic gradient descent from PyTorch's initialisation, {_names.seeds(c)}, each rule "
+        rf"at the best of the learning rates {', '.join(f'{r:g}' for r in c['learning_rates'])}, one scale. "
+        rf"Loss at the end, BP and PC: {ends}. Inference (Newton-Krylov) leaves these fractions of the first "
+        rf"activity gradient: {gaps}. ({meta.setting}.)"
     )
 
 

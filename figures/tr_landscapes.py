@@ -49,14 +49,15 @@ def caption(result: Result, meta: Meta) -> str:
     eigen = {rule: result[rule]["origin_eigenvalues"] for rule in ("bp", "pc")}
     near = {rule: result[rule]["nearest_to_origin"] for rule in ("bp", "pc")}
     return (
-        rf"BP bends towards the saddle at the origin and passes it at a distance of {near['bp']:.2f}; PC keeps {near['pc']:.2f} "
-        rf"away, because the energy attracts less there and repels more. The toy $f = w_2 w_1 x$, $y = -x$, $x \sim N(1, 0.1^2)$: "
-        r"surfaces (top), contours with the negative gradient and stochastic descent from $(0.744, 0.94)$ (bottom; dotted: the "
-        rf"solutions). Batches of {meta.config['batch_size']}, learning rate {meta.config['learning_rate']:g} for both, at one "
-        rf"scale. Ends: BP $({ends['bp'][0]:.2f}, {ends['bp'][1]:.2f})$ (published: near $(-0.95, 1.05)$), PC "
-        rf"$({ends['pc'][0]:.2f}, {ends['pc'][1]:.2f})$ ($(-0.68, 1.46)$). Eigenvalues at the origin: "
-        rf"${eigen['bp'][0]:.3f}, {eigen['bp'][1]:.3f}$ (loss), ${eigen['pc'][0]:.3f}, {eigen['pc'][1]:.3f}$ (energy). "
-        rf"({meta.setting}.)"
+        rf"BP bends towards the saddle at the origin and passes it at a distance of {near['bp']:.2f}; PC "
+        rf"keeps {near['pc']:.2f} away, because the energy attracts less there and repels more. The toy $f = "
+        r"w_2 w_1 x$, $y = -x$, $x \sim N(1, 0.1^2)$: surfaces (top), contours with the negative gradient "
+        "and stochastic descent from $(0.744, 0.94)$ (bottom; dotted: the solutions). Batches of "
+        rf"{meta.config['batch_size']}, learning rate {meta.config['learning_rate']:g} for both, at one "
+        rf"scale. Ends: BP $({ends['bp'][0]:.2f}, {ends['bp'][1]:.2f})$ (published: near $(-0.95, 1.05)$), "
+        rf"PC $({ends['pc'][0]:.2f}, {ends['pc'][1]:.2f})$ ($(-0.68, 1.46)$). Eigenvalues at the origin: "
+        rf"${eigen['bp'][0]:.3f}, {eigen['bp'][1]:.3f}$ (loss), ${eigen['pc'][0]:.3f}, {eigen['pc'][1]:.3f}$ "
+        rf"(energy). ({meta.setting}.)"
     )
 
 

@@ -57,14 +57,16 @@ def caption(result: Result, meta: Meta) -> str:
     end = {(w, m): result[w][f"mean/{m}"][-1] for w, m, *_ in _CURVES}
     small = max(abs(z) for z in _scores(result))
     return (
-        r"PC's minimum is flatter for PC's own objective, not for the loss. The toy $f = w_2 w_1 x$, $y = -x$. (a) Mean of loss "
-        rf"and energy over {meta.config['draws']} draws of Gaussian weight noise at the minima reached from $(0.744, 0.94)$ (bars: "
-        r"two standard errors), and what the Hessian predicts (lines; at the smallest noise they agree to "
-        rf"{small:.1f} standard errors). At $\sigma = {max(result['deviations']):g}$: loss {end['bp', 'bp']:.2f} at BP's minimum and "
-        rf"{end['pc', 'bp']:.2f} at PC's, energy {end['pc', 'pc']:.2f} at PC's. The published outcome, PC lower, holds for each "
-        r"rule's own objective, because the Hessian of $F^*$ is that of the loss over $1 + w_2^2$. (b) Trace of the Hessian at "
-        rf"the minima from {meta.config['starts']} random starts (medians {traces}); for the loss PC's minimum is the flatter one "
-        rf"in {100 * np.mean(flatter):.0f}%. ({meta.setting}.)"
+        "PC's minimum is flatter for PC's own objective, not for the loss. The toy $f = w_2 w_1 x$, $y = "
+        rf"-x$. (a) Mean of loss and energy over {meta.config['draws']} draws of Gaussian weight noise at "
+        "the minima reached from $(0.744, 0.94)$ (bars: two standard errors), and what the Hessian predicts "
+        rf"(lines; at the smallest noise they agree to {small:.1f} standard errors). At $\sigma = "
+        rf"{max(result['deviations']):g}$: loss {end['bp', 'bp']:.2f} at BP's minimum and "
+        rf"{end['pc', 'bp']:.2f} at PC's, energy {end['pc', 'pc']:.2f} at PC's. The published outcome, PC "
+        "lower, holds for each rule's own objective, because the Hessian of $F^*$ is that of the loss over "
+        rf"$1 + w_2^2$. (b) Trace of the Hessian at the minima from {meta.config['starts']} random starts "
+        rf"(medians {traces}); for the loss PC's minimum is the flatter one in "
+        rf"{100 * np.mean(flatter):.0f}%. ({meta.setting}.)"
     )
 
 

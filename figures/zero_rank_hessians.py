@@ -41,7 +41,9 @@ def _worst(result: Result, key: str) -> float:
 
 
 def _block_gap(result: Result) -> float:
-    """How far the lowest eigenvalues are from the block's with three hidden layers or more, relative to the lowest."""
+    """How far the lowest eigenvalues are from the block's with three hidden layers or more, relative to the "
+    "lowest.
+    """
     gaps = [0.0]
     for found in result["networks"].values():
         if found["hidden"] > 2:
@@ -58,13 +60,14 @@ def caption(result: Result, meta: Meta) -> str:
     """What was run, what agrees."""
     deeper = _deeper(result)
     return (
-        rf"At zero-rank saddles the energy has more negative curvature than at the origin, as published and proved: "
-        rf"{min(deeper):.2f} to {max(deeper):.2f} times. Smallest eigenvalues of the Hessian where all weights but $W_{{L-1}}$ "
-        rf"(torch's initialisation) are zero, batch {meta.config['batch_size']}. Points: automatic differentiation through "
-        rf"inference ($T = {meta.config['num_steps']}$ steps of {meta.config['step']:g}), within "
-        rf"{_worst(result, 'largest_difference'):.1e} of the largest entry of the exact Hessian of $F^*$, which is what inference "
-        r"leaves in its slowest mode. Line: closed form of the last layer's block. With more than two hidden layers it gives all "
-        rf"negative eigenvalues (measured within {_block_gap(result):.1e}); with two, the coupling of first and last layer lowers "
+        "At zero-rank saddles the energy has more negative curvature than at the origin, as published and "
+        rf"proved: {min(deeper):.2f} to {max(deeper):.2f} times. Smallest eigenvalues of the Hessian where "
+        rf"all weights but $W_{{L-1}}$ (torch's initialisation) are zero, batch {meta.config['batch_size']}. "
+        rf"Points: automatic differentiation through inference ($T = {meta.config['num_steps']}$ steps of "
+        rf"{meta.config['step']:g}), within {_worst(result, 'largest_difference'):.1e} of the largest entry "
+        "of the exact Hessian of $F^*$, which is what inference leaves in its slowest mode. Line: closed "
+        "form of the last layer's block. With more than two hidden layers it gives all negative eigenvalues "
+        rf"(measured within {_block_gap(result):.1e}); with two, the coupling of first and last layer lowers "
         rf"them and gives the loss negative eigenvalues, too. ({meta.setting}.)"
     )
 
