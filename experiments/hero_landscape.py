@@ -1,9 +1,10 @@
 r"""Why does predictive coding leave the saddle at the origin sooner than backpropagation?
 
-A chain of three weights on y = -x, x ~ N(1, .1^2), whose first two weights are tied, f = v u^2 x, so that two numbers say
-everything: the loss L = (1 + v u^2)^2 <x^2> / 2 and the equilibrated energy F* = L / S with S = 1 + v^2 + v^2 u^2. Both on
-the same plane, and gradient descent on both from the same point near the origin with the same step. At the origin all second
-derivatives of L are zero, while F* curves downwards along v. New. Claims ``origin-hessian-loss``, ``origin-hessian-energy``.
+A chain of three weights on y = -x, x ~ N(1, .1^2), whose first two weights are tied, f = v u^2 x, so that two
+numbers say everything: the loss L = (1 + v u^2)^2 <x^2> / 2 and the equilibrated energy F* = L / S with S = 1
++ v^2 + v^2 u^2. Both on the same plane, and gradient descent on both from the same point near the origin with
+the same step. At the origin all second derivatives of L are zero, while F* curves downwards along v. New.
+Claims ``origin-hessian-loss``, ``origin-hessian-energy``.
 """
 
 from dataclasses import dataclass
@@ -37,7 +38,7 @@ PROFILES = {"quick": Config(steps=300, grid=9), "cpu": Config(), "full": Config(
 
 
 def run(config: Config, progress: Progress) -> dict[str, Any]:
-    """The two landscapes and, along the two paths, the weights, the value of what is descended, and the loss."""
+    """The two landscapes, and along both paths the weights, the descended objective and the loss."""
     data = Data.toy(config.batch_size, rng=config.seed)
     result: dict[str, Any] = {}
     for rule in progress.track(OBJECTIVES, "landscapes"):

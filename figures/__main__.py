@@ -1,4 +1,4 @@
-"""`python -m figures`: compute what is missing or stale, draw, and write the gallery and the paper's captions."""
+"""`python -m figures`: compute what is missing or stale, draw, write the gallery and the captions."""
 
 from __future__ import annotations
 

@@ -9,7 +9,8 @@ from figures import _names
 
 
 def iterations_to(steps: ArrayLike, losses: ArrayLike, fraction: float) -> np.ndarray:
-    """First iteration at which the loss is at most this fraction of the first one, per seed; NaN: not reached.
+    """First iteration at which the loss is at most this fraction of the first one, per seed; NaN: not
+    reached.
 
     `losses` is (seeds, records); between two records the loss is interpolated.
     """

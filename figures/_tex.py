@@ -1,7 +1,8 @@
 r"""Captions and numbers for the paper, and the mathematics of captions for the gallery.
 
-A caption is plain text with mathematics between dollar signs, `the energy $\mathcal{F}^*$ at 5% noise`. Outside the
-dollars every character means itself; inside them stands what matplotlib's mathtext and LaTeX both read.
+A caption is plain text with mathematics between dollar signs, `the energy $\mathcal{F}^*$ at 5% noise`.
+Outside the dollars every character means itself; inside them stands what matplotlib's mathtext and LaTeX both
+read.
 """
 
 from __future__ import annotations
@@ -40,7 +41,8 @@ _ESCAPES = {
     "∞": r"\ensuremath{\infty}",
     "–": "--",
 }
-# \ifcsname asks without defining, and an unknown key stops LaTeX: no number of the paper is typed by hand or empty.
+# \ifcsname asks without defining, and an unknown key stops LaTeX: no number of the paper is typed by hand or
+# empty.
 _PCNUM = r"""\providecommand{\pcnum}[1]{%
   \ifcsname pcnum:#1\endcsname\csname pcnum:#1\endcsname
   \else\errmessage{pctheory: no figure defines the number #1}\fi}

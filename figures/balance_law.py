@@ -1,7 +1,7 @@
 r"""The balance law along training in torch.
 
-Sees: backprop keeps the imbalance of neighbouring layers, PC adds twice the hidden errors; the deviation of both from the
-law of the flow is of the order of the learning rate.
+What to see: backprop keeps the imbalance of neighbouring layers, PC adds twice the hidden errors; the
+deviation of both from the law of the flow is of the order of the learning rate.
 """
 
 import numpy as np

@@ -1,7 +1,8 @@
 r"""The top-down cascade: leaving the saddle is not fitting the data.
 
-Sees: the last layer grows first and the energy with it falls, at a time that does not depend on depth; the loss follows much
-later; PC's advantage over backprop at small weights turns into a disadvantage at weights of order one.
+What to see: the last layer grows first and the energy with it falls, at a time that does not depend on depth;
+the loss follows much later; PC's advantage over backprop at small weights turns into a disadvantage at
+weights of order one.
 """
 
 import numpy as np

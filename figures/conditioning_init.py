@@ -1,7 +1,8 @@
 r"""Condition number of inference against depth and width, with the exact laws.
 
-Sees: orthogonal networks on the law of the path graph, Depth-muP with skips parallel to it (the square of the depth) and
-nearly independent of the width, the standard parameterisation saturated without skips and exponential with them.
+What to see: orthogonal networks on the law of the path graph, Depth-muP with skips parallel to it (the square
+of the depth) and nearly independent of the width, the standard parameterisation saturated without skips and
+exponential with them.
 """
 
 import numpy as np

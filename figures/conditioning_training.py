@@ -1,6 +1,8 @@
-r"""Test accuracy, condition number of inference and the energy gap left by T steps, along the training of deep linear networks.
+r"""Test accuracy, condition number of inference and the energy gap left by T steps, along the training of
+deep linear networks.
 
-Published: the condition number grows and spikes during training, under Adam as under gradient descent on the activities.
+Published: the condition number grows and spikes during training, under Adam as under gradient descent on the
+activities.
 """
 
 import numpy as np

@@ -1,7 +1,8 @@
 r"""Condition numbers in the two coordinates, and the energy gap of every solver against equal work.
 
-Sees: kappa in the activities grows like the square of the depth and in the errors stays near 1; descent in the errors needs
-a handful of gradients where descent in the activities needs thousands; conjugate gradients end after n_L.
+What to see: kappa in the activities grows like the square of the depth and in the errors stays near 1;
+descent in the errors needs a handful of gradients where descent in the activities needs thousands; conjugate
+gradients end after n_L.
 """
 
 import numpy as np

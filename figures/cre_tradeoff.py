@@ -1,7 +1,7 @@
 r"""What classification and reconstruction cost each other in a shared code: closed form and trained networks.
 
-Sees: the closed form's front, reached by trained linear networks at every lambda and k; a bend that moves to the origin as k grows; ReLU
-networks at or below the linear front.
+What to see: the closed form's front, reached by trained linear networks at every lambda and k; a bend that
+moves to the origin as k grows; ReLU networks at or below the linear front.
 """
 
 import numpy as np

@@ -1,7 +1,9 @@
-r"""All critical points that a search finds, of F* and of the loss, and the counterexample to strictness without correlation.
+r"""All critical points that a search finds, of F* and of the loss, and the counterexample to strictness
+without correlation.
 
-Sees: no critical point of F* that is neither a global minimum nor a strict saddle, under the hypotheses of the theorem; flat
-saddles of the loss; the degenerate point for S_xy = 0 turns strict or disappears as soon as S_xy is not 0.
+What to see: no critical point of F* that is neither a global minimum nor a strict saddle, under the
+hypotheses of the theorem; flat saddles of the loss; the degenerate point for S_xy = 0 turns strict or
+disappears as soon as S_xy is not 0.
 """
 
 import numpy as np

@@ -1,7 +1,8 @@
 r"""Ratio of the loss to the equilibrated energy over widths and depths, at initialisation and along training.
 
-Published: mupc: ratio 1 wherever the width exceeds the depth, also after training; sp: a ratio that grows with depth and does
-not fall with width. The middle row has the rate of mupc scaled with width and depth, which the published one is not.
+Published: mupc: ratio 1 wherever the width exceeds the depth, also after training; sp: a ratio that grows
+with depth and does not fall with width. The middle row has the rate of mupc scaled with width and depth,
+which the published one is not.
 """
 
 import numpy as np

@@ -1,7 +1,7 @@
 r"""The energy after inference, against the closed form, along training and along inference.
 
-Sees: the two curves overlap at every depth and on every data set; the energy tends to F* from above as T
-grows, down to the floor that the tolerance of the solver sets.
+What to see: the two curves overlap at every depth and on every data set; the energy tends to F* from above as
+T grows, down to the floor that the tolerance of the solver sets.
 """
 
 import numpy as np

@@ -1,7 +1,8 @@
 r"""Errors travel one layer a step, arrive exponentially small, and level out.
 
-Sees: a layer's energy is exactly zero before t = L - l and g^{2(L-l)} of the output's at that step; at equilibrium the layers of
-an orthogonal network hold equal energies; spiking precisions give backprop's direction with exponentially rescaled layers.
+What to see: a layer's energy is exactly zero before t = L - l and g^{2(L-l)} of the output's at that step; at
+equilibrium the layers of an orthogonal network hold equal energies; spiking precisions give backprop's
+direction with exponentially rescaled layers.
 """
 
 import numpy as np

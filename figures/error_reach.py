@@ -1,7 +1,8 @@
-r"""Errors, weight gradients and weight changes against the distance from the output; accuracy with frozen layers.
+r"""Errors, weight gradients and weight changes against the distance from the output; accuracy with frozen
+layers.
 
-Sees: at the published settings the error falls factorially after about one layer and is exactly zero beyond T layers; the
-input-side layers of such networks can be frozen.
+What to see: at the published settings the error falls factorially after about one layer and is exactly zero
+beyond T layers; the input-side layers of such networks can be frozen.
 """
 
 import math

@@ -1,7 +1,7 @@
 r"""The energy after T steps of inference, and two gradients on their way from backprop to predictive coding.
 
-Sees: eig(M_T) falls from 1 (backprop) to 1 / eig(S) (predictive coding); the gradient through inference errs by
-T rho^2T, the local rule by rho^T.
+What to see: eig(M_T) falls from 1 (backprop) to 1 / eig(S) (predictive coding); the gradient through
+inference errs by T rho^2T, the local rule by rho^T.
 """
 
 import numpy as np

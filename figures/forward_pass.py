@@ -1,7 +1,7 @@
 r"""Size of the forward pass against depth, at initialisation and after one and two steps of training.
 
-Sees: Depth-muP with skips keeps a size of order one at every depth and stays there under training; the standard
-parameterisation explodes with skips and dies without.
+What to see: Depth-muP with skips keeps a size of order one at every depth and stays there under training; the
+standard parameterisation explodes with skips and dies without.
 """
 
 import numpy as np

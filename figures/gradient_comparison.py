@@ -1,7 +1,8 @@
 r"""Learning rules between backprop and predictive coding.
 
-Sees: the rules through inference agree with exact PC, Z-IL and fixed predictions with backprop exactly; the local rule
-before equilibrium agrees with neither in the layers that errors have not reached; errors of order rho^K and beta^2.
+What to see: the rules through inference agree with exact PC, Z-IL and fixed predictions with backprop
+exactly; the local rule before equilibrium agrees with neither in the layers that errors have not reached;
+errors of order rho^K and beta^2.
 """
 
 import numpy as np

@@ -1,6 +1,8 @@
-r"""The picture of the README: the loss and the equilibrated energy on one plane, and the two paths out of the saddle.
+r"""The picture of the README: the loss and the equilibrated energy on one plane, and the two paths out of the
+saddle.
 
-Sees: the path on the loss creeps over a plateau; the path on the energy slides off it. Both end at a perfect fit.
+What to see: the path on the loss creeps over a plateau; the path on the energy slides off it. Both end at a
+perfect fit.
 """
 
 import numpy as np

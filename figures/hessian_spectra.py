@@ -1,6 +1,7 @@
 r"""Eigenvalues of the inference Hessian and of its two parts against random-matrix densities.
 
-Sees: Marchenko and Pastur's law for the diagonal part, the Dyson equation's for the couplings and for H at any depth.
+What to see: Marchenko and Pastur's law for the diagonal part, the Dyson equation's for the couplings and for
+H at any depth.
 """
 
 import math

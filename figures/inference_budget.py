@@ -1,7 +1,8 @@
-r"""Test accuracy, energy gap and largest curvature against the length of inference, by solver and depth; decay of activities.
+r"""Test accuracy, energy gap and largest curvature against the length of inference, by solver and depth;
+decay of activities.
 
-Sees: deeper networks need longer inference; decay trades the equilibrium for speed. Euler's coarse step becomes unstable where
-training has raised the largest eigenvalue of H to the bound.
+What to see: deeper networks need longer inference; decay trades the equilibrium for speed. Euler's coarse
+step becomes unstable where training has raised the largest eigenvalue of H to the bound.
 """
 
 import numpy as np

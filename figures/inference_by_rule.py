@@ -1,7 +1,8 @@
 r"""Inference in networks that were trained by different rules from the same weights on the same data.
 
-Sees: the energy falls alike under all rules that see it, and the loss does not; the rules leave different spectra behind, and the two that
-use T steps leave less of the excess energy after T steps than exact PC, at a larger condition number.
+What to see: the energy falls alike under all rules that see it, and the loss does not; the rules leave
+different spectra behind, and the two that use T steps leave less of the excess energy after T steps than
+exact PC, at a larger condition number.
 """
 
 import numpy as np

@@ -1,7 +1,7 @@
 r"""The energy over the hidden activities.
 
-Sees: a parabola of curvature 1 + w_2^2; paths that agree on the minimum and differ in the way; condition numbers of about
-42 (sp), 4.6e4 (sp with skips) and 1.9e3 (muPC) at N = 128, L = 16.
+What to see: a parabola of curvature 1 + w_2^2; paths that agree on the minimum and differ in the way;
+condition numbers of about 42 (sp), 4.6e4 (sp with skips) and 1.9e3 (muPC) at N = 128, L = 16.
 """
 
 from matplotlib.figure import Figure

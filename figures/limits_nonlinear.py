@@ -1,6 +1,8 @@
-r"""Gradients of predictive coding and of backpropagation in residual tanh networks with a cross-entropy output.
+r"""Gradients of predictive coding and of backpropagation in residual tanh networks with a cross-entropy
+output.
 
-Sees: parallel gradients for N well above the depth, as in linear networks, with inference at its equilibrium.
+What to see: parallel gradients for N well above the depth, as in linear networks, with inference at its
+equilibrium.
 """
 
 import numpy as np

@@ -1,6 +1,7 @@
 r"""Training on the toy problem over widths: losses, energies, s - 1, the two terms of the gradient, cosines.
 
-Sees: under mupc predictive coding and backpropagation meet as N grows, with and without skips; under sp they do not.
+What to see: under mupc predictive coding and backpropagation meet as N grows, with and without skips; under
+sp they do not.
 """
 
 import numpy as np

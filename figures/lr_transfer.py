@@ -1,7 +1,7 @@
 r"""Smallest training loss against weight and activity learning rates, over widths and depths.
 
-Published: under muPC the best pair stays where it is as networks grow (tanh: activity rate about 10, weight rate .05 to .1); for
-standard PC it does not.
+Published: under muPC the best pair stays where it is as networks grow (tanh: activity rate about 10, weight
+rate .05 to .1); for standard PC it does not.
 """
 
 from collections.abc import Iterable

@@ -1,6 +1,7 @@
 r"""Speed-up of PC over backprop out of a saddle, at the published scales and at the same scale.
 
-Sees: hundreds to more than a thousand times at the published scales, about 2 to 20 times at the matched one.
+What to see: hundreds to more than a thousand times at the published scales, about 2 to 20 times at the
+matched one.
 """
 
 import numpy as np

@@ -1,7 +1,9 @@
-r"""Matrix completion from the origin and from the saddles of BP: plateaus at the errors of the best fits of lower rank.
+r"""Matrix completion from the origin and from the saddles of BP: plateaus at the errors of the best fits of
+lower rank.
 
-Sees: BP at the published scale flat for a long time at each plateau, PC at its own scale out much sooner; at the matched scale
-PC reaches half of the loss about ten times sooner, and leaves BP's saddles of rank one and two sooner, too.
+What to see: BP at the published scale flat for a long time at each plateau, PC at its own scale out much
+sooner; at the matched scale PC reaches half of the loss about ten times sooner, and leaves BP's saddles of
+rank one and two sooner, too.
 """
 
 from typing import Any

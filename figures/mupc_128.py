@@ -1,6 +1,7 @@
 r"""Test accuracy of networks of 128 hidden layers along training, and which of their layers learned.
 
-Published: muPC close to backpropagation with Depth-muP on MNIST and Fashion-MNIST, without tuning for this depth.
+Published: muPC close to backpropagation with Depth-muP on MNIST and Fashion-MNIST, without tuning for this
+depth.
 """
 
 import numpy as np

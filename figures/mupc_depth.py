@@ -1,7 +1,8 @@
 r"""muPC on residual networks of growing depth beside backpropagation, and which of their layers learn.
 
-Published: muPC and BP with Depth-muP together at every H, standard PC falling behind with H or diverging. Here too, when the
-published rate is Adam's own; with the rate scaled by (N L)^-1/2 (dotted) muPC learns in the layers next to the output only.
+Published: muPC and BP with Depth-muP together at every H, standard PC falling behind with H or diverging.
+Here too, when the published rate is Adam's own; with the rate scaled by (N L)^-1/2 (dotted) muPC learns in
+the layers next to the output only.
 """
 
 from collections.abc import Mapping

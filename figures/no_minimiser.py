@@ -1,7 +1,8 @@
 r"""Noisy data: weights that never come to rest, and two remedies.
 
-Sees: under plain PC the last weights grow like t^(1/4) while the map stays; weight decay and the full likelihood stop them,
-the likelihood only if the residual is larger than the output variance that the model assumes.
+What to see: under plain PC the last weights grow like t^(1/4) while the map stays; weight decay and the full
+likelihood stop them, the likelihood only if the residual is larger than the output variance that the model
+assumes.
 """
 
 import numpy as np

@@ -1,6 +1,7 @@
 r"""Hessians at the origin, measured and in closed form.
 
-Sees: measured = exact; the loss's Hessian is zero for more than one hidden layer; F* has -eig(S_yy), n_{L-1} times each.
+What to see: measured = exact; the loss's Hessian is zero for more than one hidden layer; F* has -eig(S_yy),
+n_{L-1} times each.
 """
 
 import numpy as np

@@ -1,6 +1,7 @@
 r"""Spectra at the origin on images: the class frequencies, read off the Hessian of the energy.
 
-Sees: negative eigenvalues at minus the class frequencies for more than one hidden layer; near them for one.
+What to see: negative eigenvalues at minus the class frequencies for more than one hidden layer; near them for
+one.
 """
 
 import numpy as np

@@ -1,7 +1,8 @@
 r"""The origin of three small networks: the loss, the equilibrated energy, and training from nearby.
 
-Sees: with two hidden units the loss is flat at 0 and F* is not; PC leaves within tens of iterations, backprop later by a
-factor of a few at the same step, and by a factor of hundreds at the published scales of the wide network.
+What to see: with two hidden units the loss is flat at 0 and F* is not; PC leaves within tens of iterations,
+backprop later by a factor of a few at the same step, and by a factor of hundreds at the published scales of
+the wide network.
 """
 
 import numpy as np

@@ -1,6 +1,8 @@
-r"""Cosine of the gradients of predictive coding and backpropagation over width and depth, and the excess of S.
+r"""Cosine of the gradients of predictive coding and backpropagation over width and depth, and the excess of
+S.
 
-Published: 1.0 for wide or shallow networks; .2 to .4 in the narrow deep corner. The last map is not: Adam's rate unscaled.
+Published: 1.0 for wide or shallow networks; .2 to .4 in the narrow deep corner. The last map is not: Adam's
+rate unscaled.
 """
 
 import numpy as np

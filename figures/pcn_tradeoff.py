@@ -1,7 +1,7 @@
 r"""Classification by inference: the local rule, backprop through inference, and both directions.
 
-Sees: the local rule at the reconstruction end; a front with a knee along lambda, whose accuracy ends near that of regression from the
-pixels; bidirectional networks in between.
+What to see: the local rule at the reconstruction end; a front with a knee along lambda, whose accuracy ends
+near that of regression from the pixels; bidirectional networks in between.
 """
 
 import numpy as np
@@ -33,7 +33,8 @@ def draw(fig: Figure, result: Result) -> None:
     front.set(title="linear", ylabel="test accuracy")
     curved.set(title="tanh")
     front.legend(fontsize=7, loc="lower right", handlelength=0.8)
-    # with lambda = 1 nothing trains the label: its chance accuracy lies below the panel, and is in the last one
+    # with lambda = 1 nothing trains the label: its chance accuracy lies below the panel, and is in the last
+    # one
     shown = [np.asarray(result[f"{arm}_accuracy"]).mean() for arm in ("local", "tanh_local", "bidirectional")]
     for ax in (front, curved):
         ax.set_ylim(min(shown) - 0.1, min(1.0, result["logistic_accuracy"] + 0.06))

@@ -1,7 +1,8 @@
-r"""Predify on linear chains: where it is stable, how fast waves travel, and the special case that is predictive coding.
+r"""Predify on linear chains: where it is stable, how fast waves travel, and the special case that is
+predictive coding.
 
-Sees: the boundary alpha + lambda = 1 for every beta; speeds (alpha + beta - lambda) / (1 - beta); a complex spectrum in general and
-a real one in the special case beta = 0, lambda = alpha.
+What to see: the boundary alpha + lambda = 1 for every beta; speeds (alpha + beta - lambda) / (1 - beta); a
+complex spectrum in general and a real one in the special case beta = 0, lambda = alpha.
 """
 
 import numpy as np

@@ -1,6 +1,7 @@
 r"""The excess s - 1 over training at several degrees of richness.
 
-Sees: at initialisation it falls as the inverse square of gamma; training drives it up with gamma, as the mean field predicts.
+What to see: at initialisation it falls as the inverse square of gamma; training drives it up with gamma, as
+the mean field predicts.
 """
 
 import numpy as np

@@ -1,7 +1,9 @@
-r"""Images from near the origin and from near a zero-rank saddle: BP stays on the plateau of the zero output, PC leaves it.
+r"""Images from near the origin and from near a zero-rank saddle: BP stays on the plateau of the zero output,
+PC leaves it.
 
-Sees: at the published scales BP flat at a mean squared error of 0.1 while PC leaves within hundreds of iterations and passes a
-second plateau near 0.09, the best linear map of rank one; at the matched scale PC still leaves first.
+What to see: at the published scales BP flat at a mean squared error of 0.1 while PC leaves within hundreds of
+iterations and passes a second plateau near 0.09, the best linear map of rank one; at the matched scale PC
+still leaves first.
 """
 
 from typing import Any

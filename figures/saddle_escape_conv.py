@@ -1,7 +1,8 @@
-r"""A convolutional network from near the origin: the plateau of the zero output, and when each rule leaves it.
+r"""A convolutional network from near the origin: the plateau of the zero output, and when each rule leaves
+it.
 
-Sees: predictive coding leaves the origin sooner than backpropagation at the matched scale, as in fully connected networks; the
-kernels of all layers move.
+What to see: predictive coding leaves the origin sooner than backpropagation at the matched scale, as in fully
+connected networks; the kernels of all layers move.
 """
 
 from typing import Any

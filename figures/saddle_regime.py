@@ -1,7 +1,8 @@
-r"""Narrow deep networks on the toy problem: loss and energy of PC, loss of BP; and times to half of the loss from several sigma.
+r"""Narrow deep networks on the toy problem: loss and energy of PC, loss of BP; and times to half of the loss
+from several sigma.
 
-Sees: PC leaves the saddle of deep narrow networks sooner; the advantage holds for small initialisations and reverses at
-ordinary scale.
+What to see: PC leaves the saddle of deep narrow networks sooner; the advantage holds for small
+initialisations and reverses at ordinary scale.
 """
 
 import numpy as np

@@ -1,6 +1,7 @@
 r"""Cosine of the update to the way to the nearest solution: the published start, and all starts.
 
-Sees: trust-region Newton > PC > GD from the published start; over random starts PC about as GD in the mean.
+What to see: trust-region Newton > PC > GD from the published start; over random starts PC about as GD in the
+mean.
 """
 
 import numpy as np

@@ -1,6 +1,6 @@
 r"""Training loss of deep scalar chains: BP against PC, by activation.
 
-Sees (published): PC faster with sign-symmetric activations, no gain with ReLU.
+Published: PC faster with sign-symmetric activations, no gain with ReLU.
 """
 
 import numpy as np

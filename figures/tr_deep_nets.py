@@ -1,7 +1,7 @@
 r"""Training loss of ten-layer networks: BP against PC, by activation.
 
-Sees (published): linear: PC at the floor about three times earlier; tanh: earlier, then BP slightly lower; ReLU: BP stuck
-long, PC not.
+Published: linear: PC at the floor about three times earlier; tanh: earlier, then BP slightly lower; ReLU: BP
+stuck long, PC not.
 """
 
 import numpy as np

@@ -1,6 +1,6 @@
 r"""The landscape of the energy over the weights at growing inference times.
 
-Sees: it equals the loss at 0 and flattens to F*.
+What to see: it equals the loss at 0 and flattens to F*.
 """
 
 import numpy as np

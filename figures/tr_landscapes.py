@@ -1,6 +1,7 @@
 r"""Loss and equilibrated energy of the toy, with the paths of BP and PC.
 
-Sees: BP bends towards the origin first and ends near (-.95, 1.05); PC goes directly and ends near (-.68, 1.46).
+What to see: BP bends towards the origin first and ends near (-.95, 1.05); PC goes directly and ends near
+(-.68, 1.46).
 """
 
 import numpy as np

@@ -1,7 +1,7 @@
 r"""Objectives under Gaussian weight noise at the minima that BP and PC find, and the line of their Hessians.
 
-Sees (published): PC lower. True of its own objective, the energy; the loss at PC's minimum is the higher one from the
-published start.
+Published: PC lower. True of its own objective, the energy; the loss at PC's minimum is the higher one from
+the published start.
 """
 
 import numpy as np

@@ -1,7 +1,7 @@
 r"""The two terms of predictive coding's gradient, and other directions, along training from a small start.
 
-Sees: near the saddle the residual term is nearly all of the gradient; later the preconditioned one takes over; the residual
-term survives at the end where the data are noisy.
+What to see: near the saddle the residual term is nearly all of the gradient; later the preconditioned one
+takes over; the residual term survives at the end where the data are noisy.
 """
 
 import numpy as np

@@ -1,6 +1,6 @@
 r"""Spectra at zero-rank saddles, against the Kronecker product of S_yy and M.
 
-Sees: the negative eigenvalues are those of -S_yy (x) M and reach deeper than at the origin.
+What to see: the negative eigenvalues are those of -S_yy (x) M and reach deeper than at the origin.
 """
 
 import numpy as np

@@ -36,8 +36,8 @@ def contour(
     values : (m, n)
         `values[j, i]` at `(x[i], y[j])`
     levels
-        how many, evenly spread over the *ranks* of the values so that valleys are resolved as well as walls, or
-        the levels themselves
+        how many, evenly spread over the *ranks* of the values so that valleys are resolved as well as walls,
+        or the levels themselves
     field : pair of (m, n)
         the two components of the negative gradient, drawn as arrows of one length on a thinned grid
 
@@ -115,7 +115,10 @@ def surface(
 
 
 def path(ax: Axes, points: ArrayLike, color: str, label: str | None = None, **options: Any) -> Line2D:
-    """A way through a landscape, (steps, 2): hollow where it starts, full where it ends, readable on any ground."""
+    """A path through a landscape, (steps, 2).
+
+    Its marker is hollow where it starts and full where it ends; a white edge keeps it readable on any ground.
+    """
     way = np.asarray(points, dtype=np.float64)
     options = {"linewidth": 1.3, "zorder": 5, **options}
     ax.plot(
