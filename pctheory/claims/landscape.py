@@ -40,12 +40,15 @@ CLAIMS = (
         "Saddles of the equilibrated energy are strict",
         r"(a) On data with $y = Tx$ every critical point of $F^*$ is a global minimum or a strict saddle. (b) If "
         r"$S_{yy} - S_{yx} S_{xx}^+ S_{xy}$ is positive definite and $S_{yx} \ne 0$, every critical point is a strict saddle. "
-        r"(c) The condition is needed: $L = 2$, all widths 1, $S_{xy} = 0$, $w_1^2 S_{xx} = S_{yy}$, $w_2 = 0$ is a critical "
-        r"point with zero Hessian and a descent direction of third order.",
+        r"(c) Without a condition on the data this is false. $L = 2$, all widths 1, $S_{xy} = 0$, $w_1^2 S_{xx} = S_{yy}$, "
+        r"$w_2 = 0$ is a critical point with zero Hessian and a descent direction of third order. With correlated input, but "
+        r"noise of partial rank, there are local minima that are not global: widths 1-1-2, $y = (x, \sqrt\nu \xi)$, "
+        r"$\nu > \mu = S_{xx}$, $A_2 = (a, 0)^\top$, $A_1 = 1/a$, $a^2 < \mu / (\nu - \mu)$.",
         _ENDS,
-        "this work; it settles a conjecture of "
+        "this work; the conjecture of "
         + _SAD
-        + ". (c) also stands in a public Lean 4 formalisation (MeTTapedia)",
+        + " holds under (a) or (b) and not in general. The one-unit case of (c) also stands in a public Lean 4 "
+        "formalisation (MeTTapedia)",
         _ALL,
         "pctheory.landscape",
         ("critical-points",),
@@ -102,10 +105,14 @@ CLAIMS = (
     ),
     Claim(
         "no-minimiser-with-noise",
-        "Noise leaves no minimiser",
-        r"With an irreducible residual $F^*$ has no finite minimiser: $A_L \to s A_L$, $A_1 \to A_1 / s$ keeps the map and sends "
-        r"$F^*$ down, to $\frac12 \sum_{j > n_{L-1}} \lambda_j(S_{yy})$ at best. On one unit $w \sim t^{1/4}$. Weight decay "
-        r"restores a minimiser; so does $\frac12 \log\det S$ if the noise exceeds $\Sigma_L$.",
+        "When there is no minimiser, and what learning then tends to",
+        r"$\inf F^* = \frac12 \sum_{j > n_{L-1}} \lambda_j(S_{yy})$, whatever the inputs. It is attained only if the leading "
+        r"principal components of the targets are a linear function of the input that the network can represent: never with "
+        r"noise on every output, and without noise not if an earlier bottleneck is too narrow. The scaling $A_L \to s A_L$, "
+        r"$A_1 \to A_1 / s$ keeps the map and sends $F^*$ down. Along any sequence with $F^* \to \inf F^*$ the prediction "
+        r"$A_L z_{L-1}^*$ tends to $\Pi_U y$, the projection of the targets on their top $n_{L-1}$ principal components "
+        r"(if $\lambda_{n_{L-1}} > \lambda_{n_{L-1}+1}$), where backpropagation tends to reduced-rank regression. On one unit "
+        r"$w \sim t^{1/4}$. Weight decay restores a minimiser; so does $\frac12 \log\det S$ if the noise exceeds $\Sigma_L$.",
         _ENDS,
         "this work",
         _ALL,
@@ -126,10 +133,12 @@ CLAIMS = (
     ),
     Claim(
         "init-scale-reversal",
-        "The advantage is one of small weights",
-        r"Near a fit gradient flow on $F^*$ is slower than on $\mathcal L$ by the factor $s$: predictive coding leaves a small "
-        r"initialisation sooner and is the slower one from weights of order one.",
-        "Linear network, one output, matched scales.",
+        "Near a fit the two flows differ by a unit of time",
+        r"At a fit of one output $\nabla^2 F^* = \nabla^2 \mathcal L / s$: gradient flow on $F^*$ is slower by the factor $s$, but "
+        r"its largest stable step is larger by the same factor and the condition numbers are equal. On a common scale of time "
+        r"predictive coding leaves a small initialisation sooner and is the slower one from weights of order one; each at its "
+        r"largest stable step, the two converge equally fast.",
+        "Linear network, one output. The reversal on a common scale of time is measured.",
         "this work (measured)",
         ("numerical", "empirical"),
         "pctheory.dynamics.flow",

@@ -14,7 +14,8 @@ CLAIMS = (
         r"\sum_{l<L} \epsilon_l^\top \Pi_l \epsilon_l$, where $\ell(\epsilon) = \tfrac12 |r - \sum_{l<L} P_l \epsilon_l|^2_{\Pi_L}$ "
         r"is the loss of the forward pass perturbed by $\epsilon$, equal to its Gauss-Newton model. In activities "
         r"$F = \ell(0) + g^\top d + \tfrac12 d^\top H d$ with $d = z - \hat z$, $g = (0, \dots, 0, -A_L^\top \Pi_L r)$ and $H$ the "
-        r"Fisher information of the activities, so that $z^* = \hat z - H^{-1} g$ is a natural-gradient step.",
+        r"information matrix of the joint density of activities and output, so that $z^* = \hat z - H^{-1} g$ is a Newton step, "
+        r"and a natural-gradient step in this metric.",
         _SETTING,
         _TR + " (to second order); this work (exactness, precisions)",
         ("symbolic", "numerical", "empirical"),
