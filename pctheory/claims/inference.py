@@ -13,6 +13,16 @@ _LIM = "Innocenti et al. 2026"
 
 CLAIMS = (
     Claim(
+        "envelope-gradient",
+        "The local rule at equilibrium is an exact gradient",
+        r"$\partial F^* / \partial A_l = -\frac1B \sum_i \Pi_l \epsilon_l^* z_{l-1}^{*\top}$ and $\partial "
+        r"F^* / \partial W_l = a_l\, \partial F^* / \partial A_l$.",
+        _SETTING + " The activities are at equilibrium.",
+        _SAD,
+        _ALL,
+        "pctheory.inference.Equilibrium.weight_gradient",
+    ),
+    Claim(
         "equilibrium-errors",
         "Errors at equilibrium",
         r"The energy has one minimiser in the hidden activities: $\Pi_l \epsilon_l^* = P_l^\top S^{-1} r$ "
