@@ -22,7 +22,8 @@ BACKENDS = ("loky", "dask", "ray")
 class Progress:
     """The way a `run` is carried out: how many processes, where its checkpoints lie. It changes no number.
 
-    `Progress(config)` alone computes in this process, keeps no checkpoint and is silent: for tests and notebooks.
+    `Progress(config)` alone computes in this process, keeps no checkpoint and is silent: for tests and
+    notebooks.
 
     Parameters
     ----------
@@ -109,7 +110,8 @@ class Progress:
 
         _connect(self.backend)
         with joblib.parallel_config(backend=self.backend, n_jobs=self.jobs):
-            # unordered: the parent writes each checkpoint when its cell ends, also where workers share no disk
+            # unordered: the parent writes each checkpoint when its cell ends, also where workers share no
+            # disk
             parallel = joblib.Parallel(return_as="generator_unordered")
         results: Iterable[tuple[int, Result, float]] = parallel(
             joblib.delayed(_call)(*call) for call in calls

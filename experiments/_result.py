@@ -21,10 +21,11 @@ class DamagedError(ValueError):
 
 
 class Result(Mapping[str, Any]):
-    """Arrays and scalars by name; `result["mnist/5/loss"]` is `result["mnist"]["5"]["loss"]` is `result["mnist"][5]["loss"]`.
+    """Arrays and scalars by name; `result["mnist/5/loss"]` is `result["mnist"]["5"]["loss"]` is
+    `result["mnist"][5]["loss"]`.
 
-    Nested mappings and keys with `/` mean the same. Names are strings: `result[5]` looks up `"5"`. Scalars come
-    back as Python scalars, everything else as numpy arrays. Iteration goes over the names of this level.
+    Nested mappings and keys with `/` mean the same. Names are strings: `result[5]` looks up `"5"`. Scalars
+    come back as Python scalars, everything else as numpy arrays. Iteration goes over the names of this level.
 
     Examples
     --------
@@ -135,7 +136,10 @@ def _flatten(values: Mapping[Any, Any], prefix: str) -> Iterator[tuple[str, np.n
 
 
 def _compact(array: np.ndarray) -> np.ndarray:
-    """Float32 for long float64 arrays that lie in its range: pictures need six digits, the repository is small."""
+    """Float32 for long float64 arrays that lie in its range.
+
+    Pictures need six digits, and the repository stays small.
+    """
     if array.dtype != np.float64 or array.size <= _COMPACT_ABOVE:
         return array
     size = np.abs(array[np.isfinite(array) & (array != 0)])

@@ -60,8 +60,8 @@ class Meta:
         "exact setting", "scaled down: ..." (each setting that differs from the profile `full`, both values)
         or "analogue: ..." (the module's `ANALOGUE`)
     seconds, versions, commit
-        wall time (and the cells' own time of those resumed), package versions, and the commit of the computation
-        (None outside a checkout)
+        wall time (and the cells' own time of those resumed), package versions, and the commit of the
+        computation (None outside a checkout)
     stale
         why the result is not that of the present code and settings; None when it is
     """
@@ -78,7 +78,10 @@ class Meta:
 
 @dataclasses.dataclass(frozen=True)
 class Status:
-    """`state` is "present", "stale" or "missing"; `stem` is the path without suffix of the result, if there is one."""
+    """`state` is "present", "stale" or "missing".
+
+    `stem` is the path without suffix of the result, if there is one.
+    """
 
     state: str
     reason: str | None = None
@@ -171,7 +174,7 @@ class Store:
         keep_stale: bool = False,
         quiet: bool = False,
     ) -> tuple[Result, Meta]:
-        """The result of a profile: the stored one where it is present, else computed, stored and read back."""
+        """The result of a profile, from disk if it is present, else computed and stored."""
         status = self.status(experiment, profile)
         say = _silence if quiet else _say
         if status.reason is not None and not force:

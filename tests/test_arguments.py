@@ -90,7 +90,9 @@ CASES = [
 @pytest.mark.parametrize(("name", "thing", "argument"), CASES, ids=lambda v: v if isinstance(v, str) else "")
 def test_a_wrong_type_is_refused_in_one_sentence_that_names_the_argument(name, thing, argument):
     values = arguments(thing)
-    assert values is not None, f"give `VALID` a value for every argument of {name}: {inspect.signature(thing)}"
+    assert values is not None, (
+        f"give `VALID` a value for every argument of {name}: {inspect.signature(thing)}"
+    )
     for wrong in WRONG[argument]:
         with pytest.raises(TypeError, match=rf"^`{argument}` must be .*\. Got .*\.$"):
             thing(**{**values, argument: wrong})

@@ -3,6 +3,7 @@
 from .certificates import EscapeDirection, escape_direction
 from .classification import KINDS, CriticalPoint, classify_critical_point, infimum, non_strict_saddle
 from .closed_forms import OriginHessian, gauss_newton_hessian, origin_hessian, zero_rank_hessian
+from .envelopes import EnvelopeEnergy, OutputLoss
 from .objectives import (
     EquilibratedEnergy,
     MSELoss,
@@ -19,6 +20,7 @@ __all__ = [
     "KINDS",
     "CriticalPoint",
     "CriticalPoints",
+    "EnvelopeEnergy",
     "EquilibratedEnergy",
     "EscapeDirection",
     "LandscapeSlice",
@@ -26,6 +28,7 @@ __all__ = [
     "NegativeLogLikelihood",
     "Objective",
     "OriginHessian",
+    "OutputLoss",
     "RescaledObjective",
     "WeightDecay",
     "classify_critical_point",
