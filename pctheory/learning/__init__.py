@@ -1,8 +1,9 @@
 """What each learning rule computes, in closed form, and how the rules differ.
 
-`rules` holds the local rule and the exact variants of backprop; `through_inference` the gradients of a task loss through
-inference (unrolled, truncated, implicit, equilibrium propagation) for any clamps; `comparison` puts all of them on one batch;
-`consolidation` says what an update does to the output; `tradeoff` how a linear code trades classification for reconstruction.
+`rules` holds the local rule and the exact variants of backprop; `through_inference` the gradients of a task
+loss through inference (unrolled, truncated, implicit, equilibrium propagation) for any clamps; `comparison`
+puts all of them on one batch; `consolidation` says what an update does to the output; `tradeoff` how a linear
+code trades classification for reconstruction.
 """
 
 from .comparison import RULES, GradientBounds, GradientComparison, compare_gradients, gradient_bounds

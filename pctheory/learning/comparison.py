@@ -151,7 +151,8 @@ def compare_gradients(
     rules : names in `RULES`
         All of them by default; "bp" and "pc" are always there.
     step : float
-        g of gradient descent on the activities; by default the best one, :math:`2/(\lambda_{\min} + \lambda_{\max})`.
+        g of gradient descent on the activities; by default the best one, :math:`2/(\lambda_{\min} +
+        \lambda_{\max})`.
     num_steps : int
         T.
     last : int
@@ -204,15 +205,15 @@ def gradient_bounds(problem: ClampedProblem, step: float, num_steps: int) -> Gra
     r"""Bounds that hold for any network, data and step (also an unstable one), in terms of :math:`\rho`.
 
     Let :math:`d_t = z_t - z^*`, :math:`|d_t| \le \rho^t |d_0|`, :math:`s_l = \Vert \Pi_l [I, -A_l] \Vert` and
-    :math:`m_l = |\Pi_l \epsilon_l^*| + s_l |z_{l-1}^*|` (Frobenius norms over the batch). Since :math:`|D_l(z^*, a)| \le
-    a_l m_l |a| / B` and :math:`|D_l(d, a)| \le 2 a_l s_l |d| |a| / B`,
+    :math:`m_l = |\Pi_l \epsilon_l^*| + s_l |z_{l-1}^*|` (Frobenius norms over the batch). Since
+    :math:`|D_l(z^*, a)| \le a_l m_l |a| / B` and :math:`|D_l(d, a)| \le 2 a_l s_l |d| |a| / B`,
 
     .. math:: \text{local:} \quad & \tfrac{a_l}{B} (m_l \rho^T |d_0| + s_l \rho^{2T} |d_0|^2) \\
               \text{detached:} \quad & \tfrac{a_l}{B} \rho^{2T} |d_0| (m_l + s_l |d_0|
                   + 2 T g \lambda_{\max} s_l |d_0| / \rho)
 
-    and the start adds at most :math:`\tfrac{a_l}{B} \rho^{2T} \lambda_{\max} |d_0| |\hat z_{l-1}| \sum_{k \ge l}
-    \Vert A_k \Vert \cdots \Vert A_{l+1} \Vert`. Claim ``finite-time-energy``.
+    and the start adds at most :math:`\tfrac{a_l}{B} \rho^{2T} \lambda_{\max} |d_0| |\hat z_{l-1}| \sum_{k \ge
+    l} \Vert A_k \Vert \cdots \Vert A_{l+1} \Vert`. Claim ``finite-time-energy``.
     """
     _check.instance(problem, "problem", ClampedProblem)
     net, size = problem.net, problem.batch_size

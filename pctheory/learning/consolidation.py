@@ -34,8 +34,8 @@ def output_change(net: LinearPCN, x: Array, update: tuple[Array, ...]) -> Array:
 def target_alignment(net: LinearPCN, data: Data, update: tuple[Array, ...]) -> Array:
     r"""Cosine of each sample's first-order output change and its output error r, (B,). Claim ``target-alignment``.
 
-    For one sample and one learning rate, backprop moves the output along K r and PC along :math:`\tilde K S^{-1} r`, with
-    :math:`K = \sum_l a_l^2 |\hat z_{l-1}|^2 P_l P_l^T` and :math:`\tilde K` the same with
+    For one sample and one learning rate, backprop moves the output along K r and PC along :math:`\tilde K
+    S^{-1} r`, with :math:`K = \sum_l a_l^2 |\hat z_{l-1}|^2 P_l P_l^T` and :math:`\tilde K` the same with
     :math:`\langle z_{l-1}^*, \hat z_{l-1} \rangle` (unit hidden precisions). Source: Song et al. 2024.
 
     Parameters
@@ -89,8 +89,9 @@ def one_shot(net: LinearPCN, data: Data) -> LinearPCN:
     .. math:: A_l \leftarrow A_l + E_l Z_{l-1}^+, \qquad \text{for one sample }
               A_l + \frac{\epsilon_l^* z_{l-1}^{*T}}{|z_{l-1}^*|^2}
 
-    with the samples' errors and activities as columns. Then :math:`A_l z_{l-1}^* = z_l^*` for every layer, and the forward pass
-    from x retraces the equilibrium. Claim ``one-shot``; one sample: Alonso et al. 2022 (arXiv:2206.00164).
+    with the samples' errors and activities as columns. Then :math:`A_l z_{l-1}^* = z_l^*` for every layer,
+    and the forward pass from x retraces the equilibrium. Claim ``one-shot``; one sample: Alonso et al. 2022
+    (arXiv:2206.00164).
 
     Raises
     ------
@@ -127,11 +128,12 @@ def posterior_averaged_gradient(net: LinearPCN, data: Data) -> tuple[Array, ...]
     r"""The local rule averaged over the posterior of the hidden activities: learning that knows its uncertainty.
 
     .. math:: -a_l \Pi_l \big\langle \mathbb E[\epsilon_l z_{l-1}^T] \big\rangle
-              = -a_l \Pi_l \big[ \langle \epsilon_l^* z_{l-1}^{*T} \rangle + C_{l,l-1} - A_l C_{l-1,l-1} \big],
-              \qquad C = H^{-1}
+              = -a_l \Pi_l \big[ \langle \epsilon_l^* z_{l-1}^{*T} \rangle + C_{l,l-1} - A_l C_{l-1,l-1}
+              \big], \qquad C = H^{-1}
 
-    It is the gradient of :math:`F^* + \frac12 \log\det S`, the negative log likelihood that plain PC leaves incomplete, so that
-    a linear generative model of one layer is stationary exactly at probabilistic PCA's solution. Claim ``missing-logdet``.
+    It is the gradient of :math:`F^* + \frac12 \log\det S`, the negative log likelihood that plain PC leaves
+    incomplete, so that a linear generative model of one layer is stationary exactly at probabilistic PCA's
+    solution. Claim ``missing-logdet``.
 
     Examples
     --------

@@ -1,14 +1,14 @@
 r"""Task losses :math:`\Lambda(z; \theta)` on the activities at the end of inference, with their first derivatives.
 
-Each is a batch mean: `value`, `activity_gradient` (with its factor 1/B, like `pctheory.activity_gradient`) and
-`weight_gradient`, the explicit dependence on the weights at fixed activities.
+Each is a batch mean: `value`, `activity_gradient` (with its factor 1/B, like `pctheory.activity_gradient`)
+and `weight_gradient`, the explicit dependence on the weights at fixed activities.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from array_api_compat import array_namespace
 
@@ -19,6 +19,7 @@ from ..model import LinearPCN, layer_energies, prediction_errors
 __all__ = ["CrossEntropy", "LayerEnergies", "Mixture", "SquaredError", "TaskLoss"]
 
 
+@runtime_checkable
 class TaskLoss(Protocol):
     """What the gradients through inference need to know of a task."""
 
@@ -39,8 +40,8 @@ class LayerEnergies:
     Parameters
     ----------
     weights : None or L numbers
-        :math:`c_l`. None: all 1, the energy itself. Zero but for the last: the reconstruction error of a generative
-        network, whose layer L is the image.
+        :math:`c_l`. None: all 1, the energy itself. Zero but for the last: the reconstruction error of a
+        generative network, whose layer L is the image.
 
     Examples
     --------

@@ -1,6 +1,7 @@
 r"""Learning rules of the discriminative chain that are no gradients through inference: local, exact variants of backprop.
 
-All return arrays like the weights in the sign of a gradient: subtract them to learn. BP is the gradient of the loss,
+All return arrays like the weights in the sign of a gradient: subtract them to learn. BP is the gradient of
+the loss,
 
 .. math:: \frac{\partial\mathcal L}{\partial W_l} = -a_l \langle \delta_l \hat z_{l-1}^T \rangle, \qquad
           \delta_L = \Pi_L r, \quad \delta_l = A_{l+1}^T \delta_{l+1} .
@@ -59,8 +60,9 @@ def error_descent_gradient(net: LinearPCN, data: Data, step: float, num_steps: i
 
     .. math:: \epsilon_l \leftarrow \epsilon_l - g\, (\epsilon_l - \Sigma_l P_l^T \Pi_L \epsilon_L)
 
-    A step costs a forward and a backward pass and reaches every layer at once: after the first, :math:`\Pi_l \epsilon_l` is
-    g times backprop's :math:`\delta_l`. Source of the coordinates: Goemaere et al. 2025 (arXiv:2505.20137).
+    A step costs a forward and a backward pass and reaches every layer at once: after the first, :math:`\Pi_l
+    \epsilon_l` is g times backprop's :math:`\delta_l`. Source of the coordinates: Goemaere et al. 2025
+    (arXiv:2505.20137).
     """
     g, steps = _check.positive(step, "step"), _check.count(num_steps, "num_steps")
     x, y = data_rows(net, data)
@@ -76,9 +78,9 @@ def error_descent_gradient(net: LinearPCN, data: Data, step: float, num_steps: i
 def z_il_gradient(net: LinearPCN, data: Data) -> tuple[Array, ...]:
     r"""Z-IL: inference with step 1 from the forward pass, each layer updated at its own time :math:`t = L - l`.
 
-    The error that arrives there is backprop's, :math:`\epsilon_l(L-l) = \delta_l`, and :math:`z_{l-1}` has not moved yet, so that
-    this is backprop's gradient exactly, for unit precisions of the hidden layers. Claim ``exact-bp-variants``; Song et al.
-    2020.
+    The error that arrives there is backprop's, :math:`\epsilon_l(L-l) = \delta_l`, and :math:`z_{l-1}` has
+    not moved yet, so that this is backprop's gradient exactly, for unit precisions of the hidden layers.
+    Claim ``exact-bp-variants``; Song et al. 2020.
     """
     gradient: list[Array] = []
     z = inference_start(net, data)
@@ -95,9 +97,10 @@ def fixed_prediction_gradient(net: LinearPCN, data: Data, step: float, num_steps
     .. math:: \epsilon_l \leftarrow \epsilon_l - g\, (\Pi_l \epsilon_l - A_{l+1}^T \Pi_{l+1} \epsilon_{l+1}), \qquad
               \epsilon_L = r, \qquad \text{update } -\tfrac{a_l}{B} \sum \Pi_l \epsilon_l \hat z_{l-1}^T
 
-    At its fixed point :math:`\Pi_l \epsilon_l = \delta_l`: backprop's gradient for any precisions. The iteration is triangular:
-    with :math:`g \Pi_l = I` it ends after L - 1 steps, otherwise at the rate :math:`\max |1 - g\, \mathrm{eig}(\Pi_l)|`. Claim
-    ``exact-bp-variants``; Millidge et al. 2022, Whittington & Bogacz 2017.
+    At its fixed point :math:`\Pi_l \epsilon_l = \delta_l`: backprop's gradient for any precisions. The
+    iteration is triangular: with :math:`g \Pi_l = I` it ends after L - 1 steps, otherwise at the rate
+    :math:`\max |1 - g\, \mathrm{eig}(\Pi_l)|`. Claim ``exact-bp-variants``; Millidge et al. 2022, Whittington
+    & Bogacz 2017.
     """
     g, steps = _check.positive(step, "step"), _check.count(num_steps, "num_steps")
     x, y = data_rows(net, data)

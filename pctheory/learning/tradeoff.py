@@ -1,7 +1,7 @@
 r"""The classification-reconstruction trade-off of a shared linear code, in closed form (claim ``cre-tradeoff``).
 
-A code :math:`z = E x` of dimension k is decoded linearly into the input and into the target. The best linear decoders leave
-mean squared errors that depend on the code's row space only, and
+A code :math:`z = E x` of dimension k is decoded linearly into the input and into the target. The best linear
+decoders leave mean squared errors that depend on the code's row space only, and
 
 .. math:: \min_{E, D, C} \; \lambda \langle |x - D z|^2 \rangle + (1 - \lambda) \langle |y - C z|^2 \rangle
 
@@ -9,8 +9,9 @@ is solved by :math:`z = V_k^T S_{xx}^{-1/2} x`, with :math:`V_k` the top k eigen
 
 .. math:: G(\lambda) = \lambda S_{xx} + (1 - \lambda)\, S_{xx}^{-1/2} S_{xy} S_{yx} S_{xx}^{-1/2} .
 
-:math:`\lambda = 1` is principal component analysis and :math:`\lambda = 0` canonical (reduced-rank) regression. The question is
-that of Rathjens & Wiskott 2024 (arXiv:2401.09237), who train networks. Moments are not centred: centre x and y for PCA proper.
+:math:`\lambda = 1` is principal component analysis and :math:`\lambda = 0` canonical (reduced-rank)
+regression. The question is that of Rathjens & Wiskott 2024 (arXiv:2401.09237), who train networks. Moments
+are not centred: centre x and y for PCA proper.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 r"""Networks at initialisation, in the mean: the rescaling S, the forward pass, and spectra under perfect isometry.
 
-Random weights with independent layers make second moments propagate layer by layer in closed form, at any widths:
+Random weights with independent layers make second moments propagate layer by layer in closed form, at any
+widths:
 
 .. math:: \mathbb E[M_l] = \Sigma_l + a_l^2 \sigma_l^2\, \mathrm{tr}\, \mathbb E[M_{l-1}]\, I + \tau_l\, \mathbb E[M_{l-1}],
           \qquad M_0 = 0, \quad S = M_L ,
@@ -76,8 +77,8 @@ def expected_rescaling(
 
     With one output, equal hidden widths N and unit precisions (claim ``limit-to-backprop``): ``mupc`` has
     :math:`\mathbb E[S] - 1 = \frac{L}{\gamma^2 N}\big[(1+1/L)^{L-1}-1\big]` with skips, which tends to
-    :math:`(e-1) L/(\gamma^2 N)`, and :math:`(L-1)/(\gamma^2 N)` without; ``ntp`` has N times that. With one output
-    S is also the condition number of inference in the coordinates of the errors (claim
+    :math:`(e-1) L/(\gamma^2 N)`, and :math:`(L-1)/(\gamma^2 N)` without; ``ntp`` has N times that. With one
+    output S is also the condition number of inference in the coordinates of the errors (claim
     ``coordinates-resolve-tradeoff``).
 
     Parameters
@@ -128,9 +129,10 @@ def forward_rms(
 
     .. math:: q_l^2 = (a_l^2 \sigma_l^2 n_{l-1} + \tau_l)\, q_{l-1}^2, \qquad q_0 = 1
 
-    The mean over the weights is exact at any width. Claim ``forward-stability``: at the last hidden layer ``mupc`` with
-    skips tends to :math:`\sqrt e`, ``sp`` with skips grows like :math:`2^{L/2}` (or :math:`(4/3)^{L/2}` from torch's
-    initialisation), and ``sp`` without them keeps 1 (or dies like :math:`3^{-L/2}`).
+    The mean over the weights is exact at any width. Claim ``forward-stability``: at the last hidden layer
+    ``mupc`` with skips tends to :math:`\sqrt e`, ``sp`` with skips grows like :math:`2^{L/2}` (or
+    :math:`(4/3)^{L/2}` from torch's initialisation), and ``sp`` without them keeps 1 (or dies like
+    :math:`3^{-L/2}`).
 
     Examples
     --------
@@ -155,8 +157,9 @@ def isometric_eigenvalues(depth: int, *, narrow_output: bool = False) -> np.ndar
 
     .. math:: \lambda_k = 2 - 2\cos\frac{k\pi}{L}, \qquad k = 1, \dots, L - 1 .
 
-    With `narrow_output` the last map has fewer rows than columns (orthonormal rows). The hidden directions that it does
-    not see belong to a chain with a free end, whose :math:`2 - 2\cos\frac{(2k-1)\pi}{2L-1}` come on top.
+    With `narrow_output` the last map has fewer rows than columns (orthonormal rows). The hidden directions
+    that it does not see belong to a chain with a free end, whose :math:`2 - 2\cos\frac{(2k-1)\pi}{2L-1}` come
+    on top.
 
     Examples
     --------

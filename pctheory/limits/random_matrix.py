@@ -1,15 +1,16 @@
 r"""Spectral densities of the inference Hessian at initialisation, in the limit of large width (claim ``hessian-spectra``).
 
-:math:`H = D + O` splits into its diagonal blocks :math:`D_l = I + A_{l+1}^T A_{l+1}` and its couplings. D and O share the
-same weights, so the spectrum of the sum does not follow from the two spectra. It follows from :math:`H = J^T J`, where J
-is block bidiagonal with I on the diagonal and :math:`-A_{l+1}` below: a deterministic matrix plus independent Gaussian
-blocks. The resolvent of such a matrix tends to the solution M of the matrix Dyson equation
+:math:`H = D + O` splits into its diagonal blocks :math:`D_l = I + A_{l+1}^T A_{l+1}` and its couplings. D and
+O share the same weights, so the spectrum of the sum does not follow from the two spectra. It follows from
+:math:`H = J^T J`, where J is block bidiagonal with I on the diagonal and :math:`-A_{l+1}` below: a
+deterministic matrix plus independent Gaussian blocks. The resolvent of such a matrix tends to the solution M
+of the matrix Dyson equation
 
 .. math:: M = \Big( z - K - \mathrm{diag}_a \sum_b v_{ab} M_{bb} \Big)^{-1},
 
-a matrix of one row per block: K is the deterministic part and :math:`v_{ab}` the variance of an entry of the coupling of
-blocks a and b times the size of b. Unit precisions, Gaussian (or any independent) entries; finite networks approach the
-limit at the rate 1 / width.
+a matrix of one row per block: K is the deterministic part and :math:`v_{ab}` the variance of an entry of the
+coupling of blocks a and b times the size of b. Unit precisions, Gaussian (or any independent) entries; finite
+networks approach the limit at the rate 1 / width.
 """
 
 from __future__ import annotations
@@ -75,8 +76,8 @@ def coupling_edge(num_hidden: int, std: float = 1.0) -> float:
 
     .. math:: 0 \text{ for } H = 1, \qquad 2s \text{ for } H = 2, \qquad 2\sqrt2\, s \, \big(1 - O(H^{-4})\big) \text{ for deep networks}
 
-    Found as the largest z at which the Dyson equation :math:`1/m_l = z - s^2 (m_{l-1} + m_{l+1})` is singular: there the
-    solution on the real axis ends.
+    Found as the largest z at which the Dyson equation :math:`1/m_l = z - s^2 (m_{l-1} + m_{l+1})` is
+    singular: there the solution on the real axis ends.
 
     Examples
     --------
@@ -171,8 +172,8 @@ def diagonal_density(
 ) -> np.ndarray:
     r"""Limiting density of the diagonal part D, the mixture of its blocks :math:`I + A_{l+1}^T A_{l+1}`.
 
-    Without skips each block is Marchenko and Pastur's law shifted by 1; with them, the law of a Gaussian matrix plus I.
-    Parameters as in `hessian_density`.
+    Without skips each block is Marchenko and Pastur's law shifted by 1; with them, the law of a Gaussian
+    matrix plus I. Parameters as in `hessian_density`.
 
     Examples
     --------
@@ -204,7 +205,8 @@ def coupling_density(
 ) -> np.ndarray:
     r"""Limiting density of the couplings O of a network without skips: symmetric about 0. Needs two hidden layers.
 
-    Parameters as in `hessian_density`. Where the layers are unequal part of the eigenvalues are exactly 0: a spike.
+    Parameters as in `hessian_density`. Where the layers are unequal part of the eigenvalues are exactly 0: a
+    spike.
 
     Examples
     --------
@@ -262,8 +264,8 @@ def _dyson(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Diagonal of the solution with negative imaginary part, (k, blocks), and z, at z = parameter(points + i eta).
 
-    Far from the real axis the fixed-point iteration contracts. From there the solution is followed down to the
-    resolution by Newton's method on the diagonal.
+    Far from the real axis the fixed-point iteration contracts. From there the solution is followed down to
+    the resolution by Newton's method on the diagonal.
     """
     order = len(deterministic)
     eye = np.eye(order)
