@@ -6,7 +6,7 @@ puts all of them on one batch; `consolidation` says what an update does to the o
 code trades classification for reconstruction.
 """
 
-from .comparison import RULES, GradientBounds, GradientComparison, compare_gradients, gradient_bounds
+from .comparison import LEARNING_RULES, GradientBounds, GradientComparison, compare_gradients, gradient_bounds
 from .consolidation import (
     aligned_update,
     one_shot,
@@ -33,7 +33,7 @@ from .through_inference import (
 from .tradeoff import TradeoffCurve, TradeoffPoint, tradeoff_curve
 
 __all__ = [
-    "RULES",
+    "LEARNING_RULES",
     "CrossEntropy",
     "GradientBounds",
     "GradientComparison",

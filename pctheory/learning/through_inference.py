@@ -1,4 +1,4 @@
-r"""Gradients of a task loss through inference, in closed form: unrolled, truncated, implicit, equilibrium propagation.
+r"""Gradients of a task loss through inference: unrolled, truncated, implicit, equilibrium propagation.
 
 Inference is :math:`z_{t+1} = z_t - g \nabla E(z_t)` with E a sample's energy and :math:`\mathcal H` its
 Hessian on the free units. For an adjoint :math:`\alpha = (\alpha_0, \dots, \alpha_L)`, shaped like the
@@ -101,7 +101,7 @@ def implicit_gradient(problem: ClampedProblem, loss: TaskLoss) -> tuple[Array, .
     >>> from pctheory.learning import CrossEntropy
     >>> net, image = LinearPCN([[[1.0], [0.0]]]), (np.zeros((1, 1)), np.array([[3.0, 1.0]]))
     >>> problem = ClampedProblem(net, image, (False, True))
-    >>> [g.tolist() for g in implicit_gradient(problem, CrossEntropy(np.ones((1, 1))))]  # one class: nothing to learn
+    >>> [g.tolist() for g in implicit_gradient(problem, CrossEntropy(np.ones((1, 1))))]  # one class
     [[[0.0], [0.0]]]
     """
     _require(problem, loss)
@@ -140,7 +140,7 @@ def truncated_gradient(
     >>> net, y = LinearPCN([[[1.0]], [[1.0]]]), np.array([[2.0]])
     >>> problem = ClampedProblem(net, (np.ones((1, 1)), np.zeros((1, 1)), y))
     >>> loss = SquaredError(np.array([[3.0]]), layer=1)
-    >>> [round(g.item(), 12) for g in truncated_gradient(problem, loss, 0.25, 1)]  # half of the sum: 1 - 0.25 * 2
+    >>> [round(g.item(), 12) for g in truncated_gradient(problem, loss, 0.25, 1)]  # 1 - 0.25 * 2
     [-0.375, 0.375]
     >>> [round(g.item(), 12) for g in implicit_gradient(problem, loss)]
     [-0.75, 0.75]
@@ -171,8 +171,8 @@ def unrolled_gradient(
     ``nothing-to-learn``).
 
     .. math:: \alpha_T = \nabla_z\Lambda, \quad \alpha_t = (I - g\mathcal H)\,\alpha_{t+1}, \qquad
-              \frac{d\Lambda}{dW_l} = \sum_{t<T} D_l(z_t, g\,\alpha_{t+1}) + \frac{\partial\Lambda}{\partial W_l}
-              + \alpha_0^T \frac{\partial z_0}{\partial W_l}
+              \frac{d\Lambda}{dW_l} = \sum_{t<T} D_l(z_t, g\,\alpha_{t+1})
+              + \frac{\partial\Lambda}{\partial W_l} + \alpha_0^T \frac{\partial z_0}{\partial W_l}
 
     with the index of :math:`\alpha` the step t.
 
@@ -234,7 +234,9 @@ def unrolled_gradient(
 def equilibrium_propagation_gradient(
     problem: ClampedProblem, loss: TaskLoss, beta: float
 ) -> tuple[Array, ...]:
-    r"""Two nudged equilibria: :math:`[\partial_W F_\beta(z^{+\beta}) - \partial_W F_{-\beta}(z^{-\beta})] / 2\beta`.
+    r"""Equilibrium propagation: the difference quotient of two nudged equilibria.
+
+    .. math:: \frac{1}{2\beta} \big[ \partial_W F_\beta(z^{+\beta}) - \partial_W F_{-\beta}(z^{-\beta}) \big]
 
     :math:`F_\beta = F + \beta\Lambda`, and :math:`z^\beta` is its minimum over the free units. The error
     against `implicit_gradient` is :math:`O(\beta^2)`; rounding adds about eps / beta. Claim
@@ -259,8 +261,9 @@ def equilibrium_propagation_gradient(
 
     Notes
     -----
-    The minimum is found by :math:`z \leftarrow z - \mathcal H^{-1} B \nabla F_\beta(z)`, repeated until z no longer
-    changes. The rate is :math:`\beta \Vert \mathcal H^{-1} \nabla^2\Lambda \Vert`, so a small nudge takes a few solves.
+    The minimum is found by :math:`z \leftarrow z - \mathcal H^{-1} B \nabla F_\beta(z)`, repeated until z no
+    longer changes. The rate is :math:`\beta \Vert \mathcal H^{-1} \nabla^2\Lambda \Vert`: a small nudge takes
+    a few solves.
 
     Examples
     --------
@@ -341,7 +344,7 @@ def _with_adjoint(
 def _start_gradient(
     problem: ClampedProblem, start: Sequence[Array], adjoint: Sequence[Array]
 ) -> tuple[Array, ...]:
-    r"""Through the forward pass of the start: :math:`\mu_{l-1} = \alpha_{l-1} + A_l^T \mu_l` on the free units."""
+    r"""Through the forward pass of the start: :math:`\mu_{l-1} = \alpha_{l-1} + A_l^T \mu_l`."""
     net, size = problem.net, problem.batch_size
     back = list(adjoint)
     gradient: list[Array] = []

@@ -146,9 +146,10 @@ def mean_field_training(
 
     Notes
     -----
-    With :math:`\kappa_l = a_l \sqrt{n_{l-1}}`, which is 1, or :math:`L^{-1/2}` in the hidden layers of a network with skips,
-    :math:`\kappa_L = 1`, :math:`\beta(s) = (S_{xy} - S_{xx} f(s)^T)\Pi_L`, independent :math:`u_l \sim N(0, \Phi_{l-1})` and
-    :math:`r_l \sim N(0, G_{l+1})`, :math:`\Phi_0 = I/n_0`, :math:`G_L = I`, and all sums over s < t:
+    With :math:`\kappa_l = a_l \sqrt{n_{l-1}}`, which is 1, or :math:`L^{-1/2}` in the hidden layers of a
+    network with skips, :math:`\kappa_L = 1`, :math:`\beta(s) = (S_{xy} - S_{xx} f(s)^T)\Pi_L`, independent
+    :math:`u_l \sim N(0, \Phi_{l-1})` and :math:`r_l \sim N(0, G_{l+1})`, :math:`\Phi_0 = I/n_0`, :math:`G_L =
+    I`, and all sums over s < t:
 
     .. math::
 
