@@ -52,14 +52,21 @@ LIBRARIES = (
 SECONDS = 90.0
 """Longest time for the tests of one mutant: one that loops for ever is killed, and counts as found."""
 WORD = re.compile(r"\w+")
-ELSEWHERE = (
-    "test_figures",
-    "test_symbolic",
-    "test_claims",
-    "test_notebooks",
-    "test_pipeline",
-    "test_architecture",
-)
+ELSEWHERE = tuple(
+    f"test_{name}"
+    for name in (
+        "architecture",
+        "claims",
+        "datasets",
+        "figures",
+        "notebooks",
+        "paper",
+        "pipeline",
+        "plotting",
+    )
+) + ("test_readme", "test_symbolic")
+"""Tests of other things than numbers."""
+NEAR = 30
 FILES = 4
 """Largest number of test files for one mutant: those that name the module's exports most often."""
 
@@ -164,7 +171,7 @@ def nearest(path: Path, line: int, files: list[str]) -> list[str]:
             )
             if is_test and public & set(WORD.findall(ast.get_source_segment(text, node) or "")):
                 found.append(f"{file}::{node.name}")
-    return found
+    return found[:NEAR]
 
 
 @functools.cache
