@@ -52,21 +52,11 @@ LIBRARIES = (
 SECONDS = 90.0
 """Longest time for the tests of one mutant: one that loops for ever is killed, and counts as found."""
 WORD = re.compile(r"\w+")
-ELSEWHERE = tuple(
-    f"test_{name}"
-    for name in (
-        "architecture",
-        "claims",
-        "datasets",
-        "figures",
-        "notebooks",
-        "paper",
-        "pipeline",
-        "plotting",
-    )
-) + ("test_readme", "test_symbolic")
+OTHERS = "architecture claims datasets figures notebooks paper pipeline plotting readme symbolic"
+ELSEWHERE = tuple(f"test_{name}" for name in OTHERS.split())
 """Tests of other things than numbers."""
 NEAR = 30
+"""Largest number of tests that are tried first."""
 FILES = 4
 """Largest number of test files for one mutant: those that name the module's exports most often."""
 
