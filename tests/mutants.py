@@ -55,7 +55,7 @@ WORD = re.compile(r"\w+")
 OTHERS = "architecture claims datasets figures notebooks paper pipeline plotting readme symbolic"
 ELSEWHERE = tuple(f"test_{name}" for name in OTHERS.split())
 """Tests of other things than numbers."""
-NEAR = 30
+NEAR = 12
 """Largest number of tests that are tried first."""
 FILES = 4
 """Largest number of test files for one mutant: those that name the module's exports most often."""
