@@ -1,4 +1,4 @@
-"""The toy problem of the limits: Gaussian inputs with labels +1 and -1, one output, full-batch gradient descent."""
+"""The toy problem of the limits: Gaussian inputs, labels +1 and -1, one output, full-batch descent."""
 
 from __future__ import annotations
 
@@ -30,7 +30,8 @@ def toy_run(
     precise: bool = False,
     details: bool = True,
 ) -> dict[str, np.ndarray]:
-    """Curves of one run: loss, energy, s - 1, norms of the two terms of the gradient of F*, cosine with backprop.
+    """Curves of one run: loss, energy, s - 1, norms of the two terms of the gradient of F*, cosine with
+    backprop.
 
     The learning rate is scaled by the parameterisation's powers, also in gamma. Diverged runs end in nan.
     """

@@ -1,4 +1,4 @@
-"""Training runs over a grid of learning rates, and the best of them: shared by the trust-region experiments."""
+"""Training runs over a grid of learning rates, shared by the trust-region experiments."""
 
 from collections.abc import Sequence
 
@@ -9,7 +9,10 @@ from pctheory.nn import PCN, TrainingSettings, infer, train
 
 
 def losses(model: PCN, data: Data, settings: TrainingSettings, every: int) -> np.ndarray:
-    """Loss on a batch of the training data (rows in order) before every `every`-th step; NaN from where the run diverged."""
+    """Loss on a batch of the training data (rows in order) before every `every`-th step.
+
+    NaN from where the run diverged.
+    """
     found: list[float] = []
     total = settings.steps or 0
     size, rows = settings.batch_size, data.num_samples
@@ -38,6 +41,9 @@ def gap(model: PCN, data: Data, settings: TrainingSettings) -> float:
 
 
 def best(curves: Sequence[np.ndarray], window: int) -> int:
-    """Index of the runs (seeds, points) with the lowest mean loss over the last `window` points; divergence counts as infinite."""
+    """Index of the runs (seeds, points) with the lowest mean loss over the last `window` points.
+
+    Divergence counts as infinite.
+    """
     ends = [np.mean(np.asarray(c)[:, -window:]) for c in curves]
     return int(np.argmin([e if np.isfinite(e) else np.inf for e in ends]))

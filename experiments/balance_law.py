@@ -1,9 +1,10 @@
 r"""Does the balance of neighbouring layers drift under PC as the hidden errors say, and stay under backprop?
 
-Linear and ReLU networks trained in torch by small steps: backprop, and the local rule at activities that inference has brought
-to rest. The imbalance of layer l is followed against the sum of the law's rate 2 eta <eps_l^2> over the steps: for linear
-networks the whole matrix, for ReLU networks its diagonal, one number per hidden neuron. A step of size eta adds a term of
-order eta^2, so that the deviation from the law must fall in proportion to eta. Claim ``balance-law``.
+Linear and ReLU networks trained in torch by small steps: backprop, and the local rule at activities that
+inference has brought to rest. The imbalance of layer l is followed against the sum of the law's rate 2 eta
+<eps_l^2> over the steps: for linear networks the whole matrix, for ReLU networks its diagonal, one number per
+hidden neuron. A step of size eta adds a term of order eta^2, so that the deviation from the law must fall in
+proportion to eta. Claim ``balance-law``.
 """
 
 from dataclasses import dataclass, field
@@ -74,7 +75,8 @@ def train(config: Config, activation: str, rule: str, rate: float) -> dict[str, 
         if rule == "bp":
             gradients = model.loss_gradient(data.x, data.y)
         else:
-            # from the last activities: they are nearly at rest, and of several resting places this one is followed
+            # from the last activities: they are nearly at rest, and of several resting places this one is
+            # followed
             activities = infer(
                 model, data.x, data.y, method="gauss-newton", num_steps=50, tolerance=config.tolerance,
                 start=activities,

@@ -1,9 +1,11 @@
-r"""From small weights, when does PC leave the origin, when does it fit, and from which size of the weights on is it slower?
+r"""From small weights, when does PC leave the origin, when does it fit, and from which size of the weights on
+is it slower?
 
-Exact gradient flow on the loss and on F*. Chains of depth 2..8 on y = -x with unit second moments start at weights of one
-size, the first one with the sign that lets the product reach -1. For one depth the whole path is kept; for all depths and
-for several sizes the times at which loss and energy have halved. Wide networks with Gaussian weights repeat the comparison over
-sigma, with the time to one per cent of the loss besides. Claims ``cascade`` and ``init-scale-reversal``.
+Exact gradient flow on the loss and on F*. Chains of depth 2..8 on y = -x with unit second moments start at
+weights of one size, the first one with the sign that lets the product reach -1. For one depth the whole path
+is kept; for all depths and for several sizes the times at which loss and energy have halved. Wide networks
+with Gaussian weights repeat the comparison over sigma, with the time to one per cent of the loss besides.
+Claims ``cascade`` and ``init-scale-reversal``.
 """
 
 from dataclasses import dataclass

@@ -1,10 +1,11 @@
 r"""How ill-conditioned does inference become while a deep network learns, and does its accuracy suffer?
 
-Innocenti et al. 2025 (arXiv:2505.13124), figure 3 and its appendix: deep linear networks of width 128 in the standard
-parameterisation, without skips, on MNIST, batches of 64, Adam 1e-3, T = 500 steps of inference on the batch-mean energy with
-activity rates .5, .1 and .05, by gradient descent and by Adam, and by gradient descent from orthogonal weights. Measured along
-training: test accuracy, the condition number of the activity Hessian H, and the part of the energy gap that these T steps
-leave open on a fixed batch. Real inference and training in torch; H belongs to the weights that come out. Claim: conditioning.
+Innocenti et al. 2025 (arXiv:2505.13124), figure 3 and its appendix: deep linear networks of width 128 in the
+standard parameterisation, without skips, on MNIST, batches of 64, Adam 1e-3, T = 500 steps of inference on
+the batch-mean energy with activity rates .5, .1 and .05, by gradient descent and by Adam, and by gradient
+descent from orthogonal weights. Measured along training: test accuracy, the condition number of the activity
+Hessian H, and the part of the energy gap that these T steps leave open on a fixed batch. Real inference and
+training in torch; H belongs to the weights that come out. Claim: conditioning.
 """
 
 from __future__ import annotations
@@ -67,7 +68,7 @@ class Diverged(Exception):
 
 
 def measure(model: PCN, batch: Data, test: Data, settings: InferenceSettings) -> tuple[float, ...]:
-    """Test accuracy, condition number and largest eigenvalue of H, and the relative energy gap where inference ends."""
+    """Test accuracy, condition number and largest eigenvalue of H, relative energy gap after inference."""
     with torch.no_grad():
         start = float(model.loss(batch.x, batch.y))
     reached = infer(model, batch.x, batch.y, settings=settings).energy if np.isfinite(start) else np.nan

@@ -1,10 +1,11 @@
 r"""Does inference, run to the end on real data, reach the closed-form equilibrated energy along training?
 
-Linear networks of three depths on three data sets, trained by the local rule with Adam at activities that an adaptive Heun
-solver has relaxed to T = 300. Every ten iterations the numerical energy is set against `equilibrated-energy` on the same
-batch; and after training, against inference time, at the published tolerance of the solver and at a tight one: an explicit
-adaptive solver rides on its stability bound and leaves every activity uncertain by about its tolerance, which is a floor
-under the energy it can reach. Innocenti et al. 2024 (arXiv:2408.11979), Figure 1.
+Linear networks of three depths on three data sets, trained by the local rule with Adam at activities that an
+adaptive Heun solver has relaxed to T = 300. Every ten iterations the numerical energy is set against
+`equilibrated-energy` on the same batch; and after training, against inference time, at the published
+tolerance of the solver and at a tight one: an explicit adaptive solver rides on its stability bound and
+leaves every activity uncertain by about its tolerance, which is a floor under the energy it can reach.
+Innocenti et al. 2024 (arXiv:2408.11979), Figure 1.
 """
 
 from dataclasses import dataclass, field

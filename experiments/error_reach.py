@@ -1,10 +1,10 @@
 r"""How many layers does the error reach, and does a network need the others?
 
-Residual Depth-muP networks at the settings published for them (Innocenti et al. 2025, arXiv:2505.13124): batch 64, activity
-learning rate .5 on the batch-mean energy, T = H steps. Errors and weight gradients against the distance from the output; then
-which layers learn, and test accuracy after training with the input-side layers frozen: by that inference, by inference that
-reaches equilibrium (Gauss-Newton, which depth does not slow), and by backpropagation. Real inference and training in torch.
-Claim: error-reach.
+Residual Depth-muP networks at the settings published for them (Innocenti et al. 2025, arXiv:2505.13124):
+batch 64, activity learning rate .5 on the batch-mean energy, T = H steps. Errors and weight gradients against
+the distance from the output; then which layers learn, and test accuracy after training with the input-side
+layers frozen: by that inference, by inference that reaches equilibrium (Gauss-Newton, which depth does not
+slow), and by backpropagation. Real inference and training in torch. Claim ``error-reach``.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ PROFILES = {
 
 
 def profile(config: Config, num_steps: int, rate: float) -> dict[str, Any]:
-    """Root mean square errors and norms of weight gradients, from the output, float64 so that tiny errors are seen."""
+    """Root mean square errors and norms of weight gradients from the output, in float64 for tiny errors."""
     torch.set_num_threads(1)
     data = load_dataset(config.dataset, limit=config.batch)
     widths = [data.x.shape[1], *[config.width] * config.hidden, data.y.shape[1]]
@@ -74,7 +74,8 @@ def profile(config: Config, num_steps: int, rate: float) -> dict[str, Any]:
     z = result.activities
     start = infer(model, data.x, data.y, num_steps=0).activities
     with torch.no_grad():
-        # as differences to the start, where only the output has an error: layers that did not move have exactly none
+        # as differences to the start, where only the output has an error: layers that did not move have
+        # exactly none
         moved = [
             (z[l] - start[l]) - (model.prediction(l, z[l - 1]) - model.prediction(l, start[l - 1]))
             for l in range(1, len(z))
@@ -97,7 +98,7 @@ def inference(config: Config, rule: str) -> InferenceSettings:
 
 
 def distance(model: PCN, batch: Data, settings: InferenceSettings) -> float:
-    """Largest relative distance over the layers from the weight gradient to that at a hundredth of the tolerance."""
+    """Largest relative distance, over layers, of the weight gradient from that at tolerance / 100."""
     strict = replace(settings, tolerance=(settings.tolerance or 0.0) / 100)
     here, there = (
         model.local_gradient(infer(model, batch.x, batch.y, settings=chosen).activities)

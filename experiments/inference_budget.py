@@ -1,10 +1,11 @@
 r"""How much inference does learning need, and with which solver?
 
-Innocenti et al. 2025 (arXiv:2505.13124) and the first experiment of the JPC library (arXiv:2412.03676): tanh networks of width
-300 trained by predictive coding with Euler, Heun and Adam inference; test accuracy and the energy gap where inference stops,
-against its length T; and the same with a decay of the activities. Euler's method takes two steps: training raises the largest
-eigenvalue of the activity Hessian, and the coarse step .5 is stable below 4 only (claim inference-rate), so that eigenvalue is
-measured too. Real inference and training in torch.
+Innocenti et al. 2025 (arXiv:2505.13124) and the first experiment of the JPC library (arXiv:2412.03676): tanh
+networks of width 300 trained by predictive coding with Euler, Heun and Adam inference; test accuracy and the
+energy gap where inference stops, against its length T; and the same with a decay of the activities. Euler's
+method takes two steps: training raises the largest eigenvalue of the activity Hessian, and the coarse step .5
+is stable below 4 only (claim inference-rate), so that eigenvalue is measured too. Real inference and training
+in torch.
 """
 
 from __future__ import annotations
@@ -76,7 +77,7 @@ def settings_of(config: Config, method: str, time: int, decay: float) -> Inferen
 
 
 def largest_curvature(model: PCN, activities: Sequence[torch.Tensor]) -> float:
-    """Largest eigenvalue of the Hessian of a sample's energy in its hidden activities, over the batch, by Lanczos."""
+    """Largest eigenvalue over the batch of the Hessian of a sample's energy in the activities, by Lanczos."""
     z = [a.detach().clone().requires_grad_(0 < l < len(activities) - 1) for l, a in enumerate(activities)]
     hidden, batch = z[1:-1], z[0].shape[0]
     slopes = torch.autograd.grad(batch * model.energy(z), hidden, create_graph=True)
@@ -96,7 +97,7 @@ def largest_curvature(model: PCN, activities: Sequence[torch.Tensor]) -> float:
 
 
 def budget(config: Config, method: str, hidden: int, time: int, decay: float) -> dict[str, Any]:
-    """Test accuracy after training, and there the relative energy gap of inference and the largest curvature."""
+    """Test accuracy, relative energy gap of inference and largest curvature, after training."""
     torch.set_num_threads(1)
     data, test = load_dataset(config.dataset), load_dataset(config.dataset, "test")
     widths = [data.x.shape[1], *[config.width] * hidden, data.y.shape[1]]

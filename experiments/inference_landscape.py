@@ -1,9 +1,10 @@
 r"""What does the energy look like from the hidden activities, and how do the usual solvers walk on it?
 
-One hidden unit: F(z), a parabola of curvature 1 + w_2^2 at z*. Two hidden layers of one unit: contours, and the paths of
-gradient descent, momentum, Adam (by torch inference) and adaptive Heun. Deep networks (N = 128, L = 16): the energy along
-the extreme eigenvectors of H, whose ratio of curvatures is the condition number that inference has to cope with.
-Claims ``activity-hessian``, ``equilibrium-errors``; Innocenti et al. 2025 (arXiv:2505.13124).
+One hidden unit: F(z), a parabola of curvature 1 + w_2^2 at z*. Two hidden layers of one unit: contours, and
+the paths of gradient descent, momentum, Adam (by torch inference) and adaptive Heun. Deep networks (N = 128,
+L = 16): the energy along the extreme eigenvectors of H, whose ratio of curvatures is the condition number
+that inference has to cope with. Claims ``activity-hessian``, ``equilibrium-errors``; Innocenti et al. 2025
+(arXiv:2505.13124).
 """
 
 from dataclasses import dataclass, field

@@ -1,13 +1,15 @@
-r"""Does predictive coding become backpropagation in wide nonlinear networks, too, as long as inference ends at equilibrium?
+r"""Does predictive coding become backpropagation in wide nonlinear networks, too, as long as inference ends
+at equilibrium?
 
-Innocenti et al. 2026 (arXiv:2602.07697), figure 4a: residual tanh networks with 31 hidden layers, 64 samples, cross-entropy,
-100 iterations of Adam at the rate 1e-3, which the published code multiplies by (N L)^-1/2; so little is learned at that rate
-that it is used as it is, too. Measured at every iteration are the cosine of the gradients of F* and of the loss at the weights
-of predictive coding, over all weights and layer by layer; the cosine with the gradient of a second network, trained by
-backpropagation from the same weights, which is what the published code compares; F* and the loss; and the norm of the gradient
-that inference leaves, because all of this is about the equilibrium. Inference descends in the errors, and takes Gauss-Newton
-steps where that does not get to the tolerance; `agreement` measures whether the two end at the same stationary point. Claim:
-limit-to-backprop.
+Innocenti et al. 2026 (arXiv:2602.07697), figure 4a: residual tanh networks with 31 hidden layers, 64 samples,
+cross-entropy, 100 iterations of Adam at the rate 1e-3, which the published code multiplies by (N L)^-1/2; so
+little is learned at that rate that it is used as it is, too. Measured at every iteration are the cosine of
+the gradients of F* and of the loss at the weights of predictive coding, over all weights and layer by layer;
+the cosine with the gradient of a second network, trained by backpropagation from the same weights, which is
+what the published code compares; F* and the loss; and the norm of the gradient that inference leaves, because
+all of this is about the equilibrium. Inference descends in the errors, and takes Gauss-Newton steps where
+that does not get to the tolerance; `agreement` measures whether the two end at the same stationary point.
+Claim: limit-to-backprop.
 """
 
 from __future__ import annotations
@@ -91,7 +93,7 @@ def cosines(first: tuple[Tensor, ...], second: tuple[Tensor, ...]) -> np.ndarray
 
 
 def compare(config: Config, width: int, scaling: str) -> dict[str, Any]:
-    """Both networks along training: everything at iterations 0..t, cosines by layer at the first and the last."""
+    """Both networks along training: all at iterations 0..t, cosines by layer at the first and last."""
     (pc, data, used), (bp, _, _) = problem(config, width), problem(config, width)
     factor = 1.0 if scaling == "none" else learning_rate_scale(pc.widths, "mupc", "adam", skips=True)
     optimisers = [torch.optim.Adam(m.parameters(), lr=config.learning_rate * factor) for m in (pc, bp)]
@@ -119,7 +121,7 @@ def compare(config: Config, width: int, scaling: str) -> dict[str, Any]:
 
 
 def agreement(config: Config, width: int) -> dict[str, Any]:
-    """Where descent in the errors and Gauss-Newton end from the forward pass: relative distance of the activities."""
+    """Relative distance of the activities where descent in the errors and Gauss-Newton steps end."""
     model, data, _ = problem(config, width)
     by_errors = infer(model, data.x, data.y, method="error", step=0.3, num_steps=1000, tolerance=1e-8)
     by_newton = infer(model, data.x, data.y, method="gauss-newton", tolerance=1e-8)

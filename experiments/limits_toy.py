@@ -1,9 +1,9 @@
 r"""Does predictive coding become backpropagation as the width grows, also during training?
 
-Innocenti et al. 2026 (arXiv:2602.07697), figures 2 and A.17-19: 40 Gaussian inputs, 20 samples with labels +1 and -1, four
-hidden layers, gradient descent with base rate .025 (times N for Depth-muP), 100 iterations; Depth-muP with and without skips
-and the standard parameterisation; beside Depth-muP the mean field of its infinitely wide network. Claims: limit-to-backprop,
-scalar-gradient-split, mean-field-training.
+Innocenti et al. 2026 (arXiv:2602.07697), figures 2 and A.17-19: 40 Gaussian inputs, 20 samples with labels +1
+and -1, four hidden layers, gradient descent with base rate .025 (times N for Depth-muP), 100 iterations;
+Depth-muP with and without skips and the standard parameterisation; beside Depth-muP the mean field of its
+infinitely wide network. Claims: limit-to-backprop, scalar-gradient-split, mean-field-training.
 """
 
 from __future__ import annotations

@@ -1,12 +1,14 @@
-r"""How do the loss and the equilibrated energy look around the origin, and how long does each keep training there?
+r"""How do the loss and the equilibrated energy look around the origin, and how long does each keep training
+there?
 
-Chains with one and two hidden units and a wide network with three hidden layers, on y = -x. The landscapes are exact: the
-plane of the weights (one hidden unit), the plane spanned by the last weight and the common direction of the others (two),
-and the plane of the extreme eigenvectors of F*'s Hessian at 0 (wide). Training is measured in torch: backprop, and the local
-rule after T Euler steps of inference, from weights of standard deviation sigma. The public code averages its loss over batch
-and outputs, (2/n_L) L, and sums its energy over the batch, B F (claim ``matched-scale``). On the chains a common rate on L
-and F is published; on the wide network "published" has one nominal rate on the two unequal scales, "matched" the same step.
-Innocenti et al. 2024 (arXiv:2408.11979), Figures 2 and 7. Claims ``origin-hessian-loss``, ``origin-hessian-energy``.
+Chains with one and two hidden units and a wide network with three hidden layers, on y = -x. The landscapes
+are exact: the plane of the weights (one hidden unit), the plane spanned by the last weight and the common
+direction of the others (two), and the plane of the extreme eigenvectors of F*'s Hessian at 0 (wide). Training
+is measured in torch: backprop, and the local rule after T Euler steps of inference, from weights of standard
+deviation sigma. The public code averages its loss over batch and outputs, (2/n_L) L, and sums its energy over
+the batch, B F (claim ``matched-scale``). On the chains a common rate on L and F is published; on the wide
+network "published" has one nominal rate on the two unequal scales, "matched" the same step. Innocenti et al.
+2024 (arXiv:2408.11979), Figures 2 and 7. Claims ``origin-hessian-loss``, ``origin-hessian-energy``.
 """
 
 from dataclasses import dataclass, field

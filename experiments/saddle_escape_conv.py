@@ -1,11 +1,13 @@
-r"""How long do backpropagation and predictive coding stay near the origin in a convolutional network on colour images?
+r"""How long do backpropagation and predictive coding stay near the origin in a convolutional network on
+colour images?
 
-Four convolutions with stride 2 in place of pooling, which is not linear, and a dense readout; Gaussian weights near 0, batches,
-SGD, T steps of inference with dt on each sample's energy. The settings are those of Innocenti et al. 2024 (arXiv:2408.11979)
-for fully connected networks (figure ``saddle-escape``); the architecture is this work's. Both rules take steps of B times the
-nominal `learning_rate`, BP on the loss and PC on F: the matched scale. Loss and gradient norm are measured on one fixed batch,
-the change of the weights over the run. Claim ``origin-hessian-energy``: below a dense last layer, kernels leave its block of
-the Hessian at the origin as it is.
+Four convolutions with stride 2 in place of pooling, which is not linear, and a dense readout; Gaussian
+weights near 0, batches, SGD, T steps of inference with dt on each sample's energy. The settings are those of
+Innocenti et al. 2024 (arXiv:2408.11979) for fully connected networks (figure ``saddle-escape``); the
+architecture is this work's. Both rules take steps of B times the nominal `learning_rate`, BP on the loss and
+PC on F: the matched scale. Loss and gradient norm are measured on one fixed batch, the change of the weights
+over the run. Claim ``origin-hessian-energy``: below a dense last layer, kernels leave its block of the
+Hessian at the origin as it is.
 """
 
 from dataclasses import dataclass, field
@@ -25,7 +27,10 @@ RUNS = ("bp", "pc")
 
 @dataclass(frozen=True)
 class Config:
-    """Batch, inference and scale of the weights as published for fully connected networks; the rest is this work's."""
+    """Batch, inference and scale of the weights as published for fully connected networks.
+
+    Everything else is chosen here.
+    """
 
     dataset: str = "cifar10"
     images: int = field(default=50_000, metadata={"label": "training images"})
@@ -65,7 +70,7 @@ def used(config: Config) -> str:
 
 
 def trial(config: Config, activation: str, method: str, seed: int) -> dict[str, Any]:
-    """Loss and gradient norm (of what is descended) on a fixed batch, at points spread over the iterations' logarithm."""
+    """Loss and gradient norm (of what is descended) on a fixed batch, at log-spaced iterations."""
     torch.set_num_threads(1)
     data = load_dataset(used(config), limit=config.images)
     fixed = data.take(slice(config.batch_size))

@@ -1,10 +1,11 @@
 r"""Does predictive coding train deep scalar chains faster, and does the activation matter?
 
-Chains of width one, y = -x, x ~ N(1, .1^2), batches of 64, stochastic gradient descent. The initial weights are uniform on
-[0, 1], the same for both rules: positive as in the published start of the toy, so that every ReLU is on and an odd number of
-weights has to change its sign, past the saddle at the origin. BP and PC at matched scale, each with the best learning rate of a grid. PC's
-inference is run to equilibrium (Newton-Krylov to a gradient `tolerance` times that of the feedforward pass). Innocenti et al.
-2023 (arXiv:2305.18188), Figure 3.
+Chains of width one, y = -x, x ~ N(1, .1^2), batches of 64, stochastic gradient descent. The initial weights
+are uniform on [0, 1], the same for both rules: positive as in the published start of the toy, so that every
+ReLU is on and an odd number of weights has to change its sign, past the saddle at the origin. BP and PC at
+matched scale, each with the best learning rate of a grid. PC's inference is run to equilibrium (Newton-Krylov
+to a gradient `tolerance` times that of the feedforward pass). Innocenti et al. 2023 (arXiv:2305.18188),
+Figure 3.
 """
 
 from dataclasses import dataclass, field
@@ -19,7 +20,10 @@ from pctheory import Data
 from pctheory.nn import PCN, InferenceSettings, TrainingSettings
 
 FITTED = 1e-6
-"""Loss below which a chain counts as fitted: the activity gradient is then too small to be compared with its start."""
+"""Loss below which a chain counts as fitted.
+
+The activity gradient is then too small to be compared with its start.
+"""
 
 
 @dataclass(frozen=True)

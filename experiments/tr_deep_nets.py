@@ -1,10 +1,12 @@
-r"""Does predictive coding train a network of ten layers faster than backpropagation, and with which activation?
+r"""Does predictive coding train a network of ten layers faster than backpropagation, and with which
+activation?
 
-MNIST, L = 10, linear, tanh and ReLU networks from PyTorch's default initial weights, batches of 64, stochastic gradient
-descent at matched scale; BP and PC each with the best learning rate of a grid. PC learns by the local rule after
-Newton-Krylov inference, which stops when the activity gradient is `tolerance` of that at the feedforward pass, or after
-`inference_steps` steps: for linear networks its first step is the exact equilibrium. How far from equilibrium it stops is
-measured. Innocenti et al. 2023 (arXiv:2305.18188), the experiment with ten layers.
+MNIST, L = 10, linear, tanh and ReLU networks from PyTorch's default initial weights, batches of 64,
+stochastic gradient descent at matched scale; BP and PC each with the best learning rate of a grid. PC learns
+by the local rule after Newton-Krylov inference, which stops when the activity gradient is `tolerance` of that
+at the feedforward pass, or after `inference_steps` steps: for linear networks its first step is the exact
+equilibrium. How far from equilibrium it stops is measured. Innocenti et al. 2023 (arXiv:2305.18188), the
+experiment with ten layers.
 """
 
 from dataclasses import dataclass, field

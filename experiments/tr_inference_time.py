@@ -1,9 +1,9 @@
 r"""How does inference turn the loss into the equilibrated energy?
 
-The toy f = w_2 w_1 x, y = -x, x ~ N(1, .1^2): the energy over the weights after inference for t = 0, .1, .5, 1, 2 and for
-ever, from the feedforward pass, by the closed form `finite_time_rescaling` with Euler steps dt. At random weights the closed
-form is set against inference in torch. Innocenti et al. 2023 (arXiv:2305.18188). Claims ``finite-time-energy``,
-``tr-expansion``.
+The toy f = w_2 w_1 x, y = -x, x ~ N(1, .1^2): the energy over the weights after inference for t = 0, .1, .5,
+1, 2 and for ever, from the feedforward pass, by the closed form `finite_time_rescaling` with Euler steps dt.
+At random weights the closed form is set against inference in torch. Innocenti et al. 2023 (arXiv:2305.18188).
+Claims ``finite-time-energy``, ``tr-expansion``.
 """
 
 from dataclasses import dataclass, field

@@ -7,7 +7,7 @@ from figure_checks import drawn, quick
 from experiments import saddle_escape_conv
 from figures import saddle_escape_conv as figure
 
-pytestmark = pytest.mark.road("empirical")
+pytestmark = pytest.mark.evidence("empirical")
 
 
 @pytest.mark.claim("origin-hessian-energy")

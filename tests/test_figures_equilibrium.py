@@ -8,7 +8,7 @@ from experiments import equilibrium_energy, inference_landscape
 from figures import equilibrium_energy as equilibrium_figure
 from figures import inference_landscape as landscape_figure
 
-pytestmark = pytest.mark.road("empirical")
+pytestmark = pytest.mark.evidence("empirical")
 
 
 @pytest.fixture(scope="module")

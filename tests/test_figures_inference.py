@@ -76,7 +76,7 @@ def test_orthogonal_networks_lie_on_the_law_and_errors_are_better_coordinates():
 
 
 @pytest.mark.claim("conditioning")
-@pytest.mark.road("empirical")
+@pytest.mark.evidence("empirical")
 def test_learning_makes_inference_ill_conditioned():
     module = importlib.import_module("experiments.conditioning_training")
     config = dataclasses.replace(
@@ -126,7 +126,7 @@ def test_the_loss_is_never_below_the_energy_and_the_excess_has_its_mean():
 
 
 @pytest.mark.claim("error-reach")
-@pytest.mark.road("empirical")
+@pytest.mark.evidence("empirical")
 def test_errors_of_real_inference_end_at_the_number_of_steps_and_fall_factorially():
     part = quick("error_reach")["0.5"]
     for steps in (4, 8):
@@ -189,7 +189,7 @@ def test_the_extra_gradient_fades_with_the_width():
 
 
 @pytest.mark.claim("rich-drift")
-@pytest.mark.road("empirical")
+@pytest.mark.evidence("empirical")
 def test_rich_networks_start_nearest_to_backprop_and_drift_away():
     result = quick("richness")
     start, end = result["excess"][:, :, 0].mean(axis=1), result["excess"][:, :, -1].mean(axis=1)
@@ -200,7 +200,7 @@ def test_rich_networks_start_nearest_to_backprop_and_drift_away():
 
 
 @pytest.mark.claim("init-scale-reversal")
-@pytest.mark.road("empirical")
+@pytest.mark.evidence("empirical")
 def test_the_advantage_at_small_initialisation_reverses_at_ordinary_scale():
     module = importlib.import_module("experiments.saddle_regime")
     config = module.Config(steps=300)

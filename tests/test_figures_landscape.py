@@ -19,7 +19,7 @@ from experiments import (
     zero_rank_hessians,
 )
 
-EMPIRICAL = pytest.mark.road("empirical")
+EMPIRICAL = pytest.mark.evidence("empirical")
 
 
 def drawn(name, result, panels, shown):

@@ -21,7 +21,7 @@ from figures import inference_by_rule as rule_figure
 from figures import pcn_tradeoff as pcn_figure
 from figures import predify_stability as predify_figure
 
-pytestmark = pytest.mark.road("empirical")
+pytestmark = pytest.mark.evidence("empirical")
 
 
 @pytest.mark.claim("finite-time-energy")

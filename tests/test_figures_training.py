@@ -28,7 +28,7 @@ from pctheory import load_dataset
 from pctheory.datasets import load_movielens
 from pctheory.nn import PCN, infer
 
-pytestmark = pytest.mark.road("empirical")
+pytestmark = pytest.mark.evidence("empirical")
 
 
 def test_mupc_learns_with_backprop_and_only_standard_pc_stays_behind():

@@ -32,7 +32,7 @@ def test_the_toys_paths_end_where_they_were_published_to_end():
 
 
 @pytest.mark.claim("tr-expansion")
-@pytest.mark.road("empirical")
+@pytest.mark.evidence("empirical")
 def test_the_landscape_falls_from_the_loss_to_the_equilibrated_energy_as_torch_inference_says():
     result = quick("tr_inference_time")
     ordered = list(result["landscapes"].values())
