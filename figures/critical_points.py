@@ -15,7 +15,7 @@ from experiments._store import Meta
 from pctheory import plotting
 
 EXPERIMENT = critical_points
-TITLE = "Critical points"
+TITLE = "Critical points of the energy are minima or strict saddles"
 SOURCE = "new"
 SIZE = (5.5, 4.4)
 _FAMILIES = {"realisable": plotting.COLOURS["pc"], "bottleneck": "#832db6", "noisy": "#e76300"}

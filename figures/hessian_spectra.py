@@ -49,7 +49,7 @@ def draw(fig: Figure, result: Result) -> None:
         plotting.spectrum(
             ax, part["full"], [part["points"], part["full density"]], kind="density", color=blue, bins=60
         )
-        ax.set(title=f"mupc + skips, $H = {h}$", xlabel="eigenvalue")
+        ax.set(title=rf"$\mu$PC + skips, $H = {h}$", xlabel="eigenvalue")
     for row in axes:
         row[0].set_ylabel("density")
     for ax in axes.flat:  # a sharp peak at the lower end must not flatten the rest

@@ -13,7 +13,7 @@ from figures import _names
 from pctheory import plotting
 
 EXPERIMENT = tr_chains
-TITLE = "Deep scalar chains"
+TITLE = "Chains of scalar weights, by activation"
 SOURCE = "TR 3"
 SIZE = (5.5, 2.0)
 _NAMES = {"bp": "BP", "pc": "PC"}
