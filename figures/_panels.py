@@ -20,7 +20,8 @@ def by_dataset(fig: Figure, networks: Mapping[str, Any], panel: Callable[[Axes, 
         for ax, found in zip(axes[row], own, strict=False):
             panel(ax, found)
             ax.set_title(
-                rf"{_names.dataset(found['dataset'])}, $H = {found['hidden']}$, $n = {found['width']}$",
+                rf"{_names.dataset(found['dataset'])}
+$H = {found['hidden']}$, $n = {found['width']}$",
                 fontsize=8,
             )
         for ax in axes[row, len(own) :]:
