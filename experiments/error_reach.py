@@ -4,7 +4,7 @@ Residual Depth-muP networks at the settings published for them (Innocenti et al.
 batch 64, activity learning rate .5 on the batch-mean energy, T = H steps. Errors and weight gradients against
 the distance from the output; then which layers learn, and test accuracy after training with the input-side
 layers frozen: by that inference, by inference that reaches equilibrium (Gauss-Newton, which depth does not
-slow), and by backpropagation. Real inference and training in torch. Claim: error-reach.
+slow), and by backpropagation. Real inference and training in torch. Claim ``error-reach``.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@ r"""Do rich networks stay close to backpropagation?
 Innocenti et al. 2026 (arXiv:2602.07697), figures A.3 and A.22: the toy problem of the limits at one large
 width, with the output divided by gamma and the learning rate multiplied by its square. At initialisation s -
 1 falls as the inverse square of gamma; what does training do to it, and does the mean field of infinite width
-predict it? Claims: rich-drift, mean-field-training.
+predict it? Claims ``rich-drift``, ``mean-field-training``.
 """
 
 from __future__ import annotations

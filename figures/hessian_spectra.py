@@ -49,12 +49,16 @@ def draw(fig: Figure, result: Result) -> None:
         plotting.spectrum(
             ax, part["full"], [part["points"], part["full density"]], kind="density", color=blue, bins=60
         )
-        ax.set(title=rf"$\mu$PC + skips, $H = {h}$", xlabel="eigenvalue")
+        ax.set(title=rf"$\mu$PC + skips, $H = {h}$")
+    for ax in axes[1, len(hidden) :]:
+        ax.set_visible(False)
+    for column in range(3):  # below the lowest panel of each column
+        axes[int(column < len(hidden)), column].set_xlabel("eigenvalue")
     for row in axes:
         row[0].set_ylabel("density")
     for ax in axes.flat:  # a sharp peak at the lower end must not flatten the rest
         ax.set_ylim(0, min(ax.get_ylim()[1], 1.5))
-    plotting.letter(axes)
+    plotting.letter(ax for ax in axes.flat if ax.get_visible())
 
 
 def caption(result: Result, meta: Meta) -> str:

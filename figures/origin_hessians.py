@@ -40,6 +40,7 @@ def draw(fig: Figure, result: Result) -> None:
         hidden, width = name.strip("[]").split(", ")
         axes[0, column].set_title(f"$H = {hidden}$, $n = {width}$")
         _spectrum(axes[3, column], found)
+        axes[3, column].set_xlabel("rank")
     axes[3, 0].set_ylabel("eigenvalue")
     chains = bottom.subplots(1, len(result["chains"]), squeeze=False)
     for ax, (hidden, found) in zip(chains[0], result["chains"].items(), strict=True):

@@ -1,6 +1,8 @@
-r"""Write what the paper takes from the code: `python -m paper.generate`, after `python -m pctheory.claims verify`.
+r"""Write what the paper takes from the code: `python -m paper.generate`.
 
-generated/ticks.tex         a mark for each claim and road, from the verdicts of the tests
+It needs the verdicts of `python -m pctheory.claims verify`.
+
+generated/ticks.tex         a mark for each claim and check, from the verdicts of the tests
 generated/claims.tex        the appendix table of all claims and their tests, from the catalogue
 generated/derivations.tex   derivations of `pctheory.symbolic`, step by step
 
@@ -21,7 +23,8 @@ from experiments._result import write_atomically
 from figures._tex import to_latex
 from pctheory import symbolic
 from pctheory.claims import Catalogue, Claim, claims
-from pctheory.claims._claim import ROADS
+from pctheory.claims._claim import EVIDENCE
+from pctheory.claims._readme import source_file
 from pctheory.claims._tests import ClaimTest, find_tests
 
 GENERATED = Path(__file__).resolve().parent / "generated"
@@ -50,22 +53,24 @@ def main() -> int:
 
 def ticks(catalogue: Catalogue, verdicts: Mapping[str, Any], num_derivations: int) -> str:
     r"""`\pctick:<id>` for every claim with a verdict, and `\pcnum{claims/...}` about the run as a whole."""
-    records = {claim: roads for claim, roads in verdicts["claims"].items() if claim in catalogue}
+    records = {claim: kinds for claim, kinds in verdicts["claims"].items() if claim in catalogue}
     lines = []
-    for claim, roads in records.items():
-        marks = r"\,".join(rf"\pctickmark{{{road[0].upper()}}}{{{roads[road]['verdict']}}}" for road in ROADS)
+    for claim, kinds in records.items():
+        marks = r"\,".join(
+            rf"\pctickmark{{{kind[0].upper()}}}{{{kinds[kind]['verdict']}}}" for kind in EVIDENCE
+        )
         lines.append(rf"\expandafter\def\csname pctick:{claim}\endcsname{{{marks}}}")
-    every = [record for roads in records.values() for record in roads.values()]
+    every = [record for kinds in records.values() for record in kinds.values()]
     tests = {test for record in every for test in record["tests"]}
     passed = Counter(
-        sum(record["verdict"] == "passed" for record in roads.values()) for roads in records.values()
+        sum(record["verdict"] == "passed" for record in kinds.values()) for kinds in records.values()
     )
     numbers = {
         "claims": len(records),
-        "roads": sum(record["verdict"] == "passed" for record in every),
-        "three-roads": passed[3],
-        "two-roads": passed[2],
-        "one-road": passed[1],
+        "checks": sum(record["verdict"] == "passed" for record in every),
+        "three-checks": passed[3],
+        "two-checks": passed[2],
+        "one-check": passed[1],
         "tests": len(tests),
         "derivations": num_derivations,
         "seconds": f"{verdicts['seconds']:.0f}",
@@ -77,11 +82,14 @@ def ticks(catalogue: Catalogue, verdicts: Mapping[str, Any], num_derivations: in
 
 
 def table(catalogue: Catalogue, tests: Sequence[ClaimTest]) -> str:
-    """A long table: the claim with its ticks, its place and source, its tests."""
+    """A long table: the claim with its ticks, its place and source, what computes it and its tests."""
     lines = [
         r"{\footnotesize\setlength{\tabcolsep}{4pt}",
-        r"\begin{longtable}{@{}>{\raggedright}p{2.05in}>{\raggedright}p{1.4in}>{\raggedright\arraybackslash}p{1.83in}@{}}",
-        r"\toprule claim & result and source & tests \\ \midrule\endhead \bottomrule\endfoot",
+        (
+            r"\begin{longtable}"
+            r"{@{}>{\raggedright}p{2.05in}>{\raggedright}p{1.4in}>{\raggedright\arraybackslash}p{1.83in}@{}}"
+        ),
+        r"\toprule claim & result and source & computed by, tests \\ \midrule\endhead \bottomrule\endfoot",
     ]
     for heading, group in catalogue.sections.items():
         lines.append(rf"\multicolumn{{3}}{{@{{}}l}}{{\bfseries {to_latex(heading)}}} \\*[1pt]")
@@ -94,10 +102,14 @@ def _row(claim: Claim, tests: Iterable[ClaimTest]) -> str:
     files = r"\newline ".join(
         rf"\texttt{{{to_latex(name)}}}~({count})" for name, count in sorted(counts.items())
     )
+    place = r".\allowbreak{}".join(map(to_latex, claim.where.removeprefix("pctheory.").split(".")))
     cells = [
-        rf"\hypertarget{{claim:{claim.id}}}{{}}\pcticks{{{claim.id}}} \texttt{{{claim.id}}}\newline {to_latex(claim.title)}",
+        (
+            rf"\hypertarget{{claim:{claim.id}}}{{}}\pcticks{{{claim.id}}} \texttt{{{claim.id}}}"
+            rf"\newline {to_latex(claim.title)}"
+        ),
         rf"\cref{{thm:{claim.id}}}\newline {to_latex(claim.source)}",
-        files,
+        rf"\href{{../{source_file(claim)}}}{{\texttt{{{place}}}}}\newline {files}",
     ]
     return " & ".join(cells) + r" \\ \addlinespace[4pt]"
 
@@ -105,8 +117,9 @@ def _row(claim: Claim, tests: Iterable[ClaimTest]) -> str:
 def kinds(names: Iterable[str]) -> list[list[str]]:
     """For each kind of derivation the one to print, and one to print if that is too long.
 
-    `chain-1`, `chain-2`, ... are one kind, `widths-1-1-1`, `widths-2-2-2`, ... another: the names differ in numbers only.
-    The first choice is the smallest network that has a hidden layer or a matrix, and takes a step; the second the smallest.
+    `chain-1`, `chain-2`, ... are one kind, `widths-1-1-1`, `widths-2-2-2`, ... another: the names differ in numbers
+    only. The first choice is the smallest network that has a hidden layer or a matrix, and takes a step; the second the
+    smallest.
     """
     groups: dict[str, list[str]] = {}
     for name in names:

@@ -1,7 +1,7 @@
-"""Argument checks, and the wording of every error: the rule, what came, what to do.
+"""Checks of arguments, and the wording of every error: the rule, what came, what to do.
 
-Public functions call these at the door; private ones assume what they state. A wrong value is a
-`ValueError`, a wrong type a `TypeError`. Arrays stay in their own namespace (numpy, torch, JAX, ...).
+Public functions check their arguments first; the private ones that they call rely on it. A wrong value is a
+`ValueError`, a wrong type a `TypeError`. The checks keep the library of an array: numpy, torch, JAX, ...
 """
 
 from __future__ import annotations
@@ -17,18 +17,27 @@ from array_api_compat import array_namespace, is_array_api_obj
 Array = Any
 """Any array of the array API: numpy, torch, JAX, array-api-strict."""
 
+EXPECTED = {
+    "LinearPCN": ("a pctheory.LinearPCN", "LinearPCN(weights)"),
+    "Data": ("a pctheory.Data", "Data(x, y)"),
+    "Objective": ("an objective", "MSELoss(data) or EquilibratedEnergy(data)"),
+}
+"""What errors call the classes of the common arguments, and how to make one."""
+
+
+def instance(value: object, name: str, kind: type[Any]) -> Any:
+    """An object of the class `kind`."""
+    if isinstance(value, kind):
+        return value
+    called, example = EXPECTED.get(kind.__name__, (f"a {kind.__name__}", f"{kind.__name__}(...)"))
+    raise TypeError(f"`{name}` must be {called}. Got {type(value).__name__}: pass for example {example}.")
+
 
 def as_array(value: object, name: str) -> Array:
-    """Return `value` as a real floating array: array-API objects stay what they are, the rest becomes float64."""
+    """`value` as a real floating array: arrays keep their library and dtype, anything else becomes float64."""
     array: Array = value
     if not is_array_api_obj(value):
-        try:
-            array = np.asarray(value, dtype=np.float64)
-        except (TypeError, ValueError):
-            raise TypeError(
-                f"`{name}` must be a real array (numpy, torch, JAX or nested lists). "
-                f"Got {type(value).__name__}."
-            ) from None
+        array = to_numpy(value, name)
     xp = array_namespace(array)
     if xp.isdtype(array.dtype, ("bool", "integral")):
         array = xp.astype(array, xp.float64)
@@ -38,19 +47,24 @@ def as_array(value: object, name: str) -> Array:
 
 
 def to_numpy(value: object, name: str) -> np.ndarray:
-    """A float64 numpy copy of any array, off its device and out of its graph."""
+    """Any array as a numpy array of float64, without torch's graph; not copied if it is one already."""
     if hasattr(value, "detach"):
         value = value.detach().cpu()
-    return as_array(np.asarray(value, dtype=np.float64), name)
+    try:
+        return np.asarray(value, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise TypeError(
+            f"`{name}` must be a real array (numpy, torch, JAX or nested lists). Got {type(value).__name__}."
+        ) from None
 
 
 def detached(value: Array) -> Array:
-    """The array outside torch's graph, to look at its values; arrays of other libraries as they are."""
+    """A torch tensor without its graph, to look at its values; arrays of other libraries unchanged."""
     return value.detach() if hasattr(value, "detach") else value
 
 
 def finite(value: Array, name: str) -> Array:
-    """Refuse NaN and infinity. A traced array (`jax.jit`, `torch.func.vmap`) has no values to look at and passes."""
+    """Refuse NaN and infinity. A traced array (`jax.jit`, `torch.func.vmap`) has no values yet, and passes."""
     xp = array_namespace(value)
     try:
         ok = bool(xp.all(xp.isfinite(value)))

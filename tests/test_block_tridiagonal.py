@@ -209,7 +209,8 @@ def test_every_copy_of_a_multiple_eigenvalue_is_found(rng):
 def chain(gains, depth):
     """H = J^T J with J = I - diag(gains) below the diagonal, and the smallest eigenvalue of each unit's own chain.
 
-    J^{-1} has the entries gain^(i - j), so that its largest singular value is known to eps: gain^59 is about 1e18.
+    J^{-1} has the entries gain^(i - j), so that its largest singular value is known to eps: gain^59 is about
+    1e18.
     """
     gains = np.asarray(gains)
     H = BlockTridiagonal(
@@ -393,7 +394,7 @@ def test_reprs_are_one_line():
     assert repr(path_graph(40)) == "BlockTridiagonal(40 blocks of order [1, 1, 1, 1, ..., 1, 1], float64)"
     assert repr(BlockTridiagonal([], [])) == "BlockTridiagonal(0 blocks of order [])"
     assert repr(path_graph(2).cholesky()) == f"BlockTridiagonalCholesky({path_graph(2)!r})"
-    assert "smallest=1, largest=3, k=1" in repr(path_graph(2).extreme_eigenvalues())
+    assert "SpectrumEnds(1 to 3, residuals" in repr(path_graph(2).extreme_eigenvalues())
 
 
 ONE, TWO = np.eye(1), np.eye(2)

@@ -123,7 +123,7 @@ def torch_drift(rate, steps):
 
 
 @pytest.mark.claim("balance-law")
-@pytest.mark.road("empirical")
+@pytest.mark.evidence("empirical")
 def test_training_drifts_by_the_integral_up_to_the_step_size():
     worst, moved = zip(*(torch_drift(rate, int(2.4 / rate)) for rate in (0.16, 0.08, 0.04)), strict=True)
     assert moved[-1] > 0.1
@@ -159,7 +159,7 @@ ACTIVATIONS = {
 
 
 @pytest.mark.claim("balance-law")
-@pytest.mark.road("empirical")
+@pytest.mark.evidence("empirical")
 @pytest.mark.parametrize("name", ACTIVATIONS)
 def test_each_hidden_neuron_of_a_homogeneous_network_obeys_the_diagonal(name):
     """z_l = W_l phi(z_{l-1}) + eps_l at a stationary z: |out|^2 - |in|^2 of a neuron grows at 2 <eps^2>. Tanh does not.
@@ -307,7 +307,7 @@ def test_a_product_of_the_wrong_sign_stops_the_loss_for_good_and_only_delays_the
 
 
 @pytest.mark.claim("cascade")
-@pytest.mark.road("empirical")
+@pytest.mark.evidence("empirical")
 def test_training_by_inference_cascades_as_the_flow_does():
     x, y, net = torch.tensor(TOY.x), torch.tensor(TOY.y), chain(3, 0.01)
     weights, rate = plain_torch.tensors(net), 0.05
@@ -334,7 +334,7 @@ def test_the_energys_lead_turns_into_a_lag_at_ordinary_scale():
 
 
 @pytest.mark.claim("matched-scale")
-@pytest.mark.road("empirical")
+@pytest.mark.evidence("empirical")
 def test_the_published_code_gives_predictive_coding_a_step_larger_by_half_of_batch_times_outputs(rng):
     """BP averages over batch and outputs (torch's mse_loss), PC sums over the batch: with S -> I the ratio is B n_L / 2."""
     batch, outputs = 16, 3
@@ -366,7 +366,7 @@ def test_on_noise_the_weights_inflate_like_the_fourth_root_of_time():
 
 
 @pytest.mark.claim("no-minimiser-with-noise")
-@pytest.mark.road("empirical")
+@pytest.mark.evidence("empirical")
 def test_training_on_noise_inflates_the_weights_and_decay_stops_it():
     rng = np.random.default_rng(1)
     x, y = torch.tensor(rng.standard_normal((12, 2))), torch.tensor(rng.standard_normal((12, 2)))

@@ -177,7 +177,7 @@ def test_half_lives_halve_their_modes(rng):
 
 
 @pytest.mark.claim("inference-rate")
-@pytest.mark.road("empirical")
+@pytest.mark.evidence("empirical")
 def test_autograd_descent_on_the_plain_energy_takes_the_same_path(rng):
     net, data = gaussian_problem(rng, (3, 5, 4, 2), precisions=[2.0, None, 0.5])
     step, steps = 0.5 * inference_rate(net).best_step, 25
@@ -268,7 +268,7 @@ def test_m_t_has_its_closed_form_between_the_output_precision_and_the_inverse_re
 
 
 @pytest.mark.claim("finite-time-energy")
-@pytest.mark.road("empirical")
+@pytest.mark.evidence("empirical")
 def test_the_gradient_through_inference_errs_by_rho_to_the_2t_and_the_local_rule_by_rho_to_the_t(rng):
     """The two rates, measured by unrolling the inference of the plain energy in torch."""
     net, data = gaussian_problem(rng, (3, 4, 4, 2), size=6)

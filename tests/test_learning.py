@@ -158,7 +158,7 @@ def scale_of(problem, *parts):
 
 
 @pytest.mark.claim("through-inference-gradients")
-@pytest.mark.road("empirical")
+@pytest.mark.evidence("empirical")
 @pytest.mark.parametrize("kind", KINDS)
 @settings(max_examples=25)
 @given(case=tasks())
@@ -178,7 +178,7 @@ def test_the_implicit_gradient_is_autograd_through_the_equilibrium(kind, case):
 
 
 @pytest.mark.claim("through-inference-gradients")
-@pytest.mark.road("empirical")
+@pytest.mark.evidence("empirical")
 @pytest.mark.parametrize("kind", KINDS)
 @settings(max_examples=20)
 @given(case=tasks(), steps=st.integers(0, 5), last=st.sampled_from([None, 0, 1, 3]))
@@ -571,7 +571,7 @@ def test_rates_inverse_to_the_overlap_make_pc_move_straight_at_the_target(proble
 
 
 @pytest.mark.claim("target-alignment")
-@pytest.mark.road("empirical")
+@pytest.mark.evidence("empirical")
 def test_a_small_step_of_the_aligned_update_really_moves_the_output_at_the_target(rng):
     net = LinearPCN.random((6, 8, 8, 4), rng=rng)
     data = Data(rng.standard_normal((1, 6)), rng.standard_normal((1, 4)))
@@ -624,7 +624,7 @@ def test_a_batch_is_learned_in_one_shot_when_its_activities_are_independent(rng)
 
 
 @pytest.mark.claim("missing-logdet")
-@pytest.mark.road("empirical")
+@pytest.mark.evidence("empirical")
 @settings(max_examples=30)
 @given(problems(max_depth=4, max_samples=3, gain=(0.3, 1.2)))
 def test_the_posterior_averaged_rule_is_the_gradient_of_the_likelihood(problem):

@@ -107,7 +107,7 @@ SHAPES = [(2, False), (3, True), (4, [False, True, False, True, False])]
 
 
 @pytest.mark.claim("mean-field-training")
-@pytest.mark.road("empirical")
+@pytest.mark.evidence("empirical")
 @pytest.mark.parametrize("rule", ["bp", "pc"])
 @pytest.mark.parametrize("hidden, skips", SHAPES, ids=["plain", "residual", "some skips"])
 def test_wide_networks_train_like_the_mean_field(hidden, skips, rule):

@@ -132,7 +132,7 @@ def at_rest(model, data):
 
 
 @pytest.mark.claim("balance-law")
-@pytest.mark.road("empirical")
+@pytest.mark.evidence("empirical")
 @pytest.mark.parametrize("seed", [0, 3])
 def test_no_hidden_error_is_left_where_the_training_of_a_relu_network_ends(seed):
     """Two hidden units in front of four outputs: the loss stays, so that the errors need not all vanish with it.

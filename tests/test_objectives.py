@@ -13,6 +13,7 @@ from tolerances import EPS, assert_close
 from pctheory import Data, LinearPCN, equilibrium, loss, rescaling, weight_gradient
 from pctheory.inference import gradient_decomposition
 from pctheory.landscape import EquilibratedEnergy, MSELoss, NegativeLogLikelihood, WeightDecay
+from pctheory.landscape._expansion import Elimination
 
 OBJECTIVES = {
     "loss": MSELoss,
@@ -97,7 +98,7 @@ def sizes(net):
 
 
 @pytest.mark.claim("envelope-gradient")
-@pytest.mark.road("empirical")
+@pytest.mark.evidence("empirical")
 @pytest.mark.parametrize("name", NAMES)
 @given(problem=problems(max_depth=5))
 @settings(max_examples=40)
@@ -188,7 +189,7 @@ def test_many_samples_cost_and_mean_what_their_compression_does(net, seed):
 def test_the_elimination_gives_the_same_derivatives(problem, seed):
     net, data = problem
     objective = EquilibratedEnergy(data)
-    sweep, other = objective._expand(net), objective._eliminate(net)
+    sweep, other = objective.expand(net), Elimination(net, data)
     rng = np.random.default_rng(seed)
     stack = [rng.standard_normal((3, *w.shape)) for w in net.weights]
     pairs = [*zip(sweep.gradient(), other.gradient(), strict=True)]
@@ -232,7 +233,7 @@ def test_stacks_of_networks_have_the_values_of_their_members(name, problem, seed
     objective = OBJECTIVES[name](data)
     rng = np.random.default_rng(seed)
     stack = tuple(rng.standard_normal((2, 3, *w.shape)) for w in net.weights)
-    values = objective._values(net.with_weights(stack))
+    values = objective.stacked_values(net.with_weights(stack))
     assert values.shape == (2, 3)
     for i in range(2):
         for j in range(3):

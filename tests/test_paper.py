@@ -11,7 +11,7 @@ from figures._figure import figure_ids
 from paper import generate
 from pctheory import symbolic
 from pctheory.claims import Catalogue, Claim, claims
-from pctheory.claims._claim import ROADS
+from pctheory.claims._claim import EVIDENCE
 from pctheory.claims._tests import ClaimTest
 
 ROOT = Path(__file__).parent.parent
@@ -92,7 +92,7 @@ def test_mathematics_is_balanced():
         assert not {e: n for e, n in environments.items() if n}, name
 
 
-# ---- what is generated ------------------------------------------------------------------------------------------------
+# ---- what is generated
 
 
 def toy():
@@ -103,7 +103,7 @@ def toy():
         "None.",
         "this work",
         ("symbolic",),
-        "pctheory.model.definitions",
+        "pctheory.model.layer_energies",
         ("toy",),
     )
     return Catalogue({"Toys": (claim,)})
@@ -114,17 +114,19 @@ def record(verdict, *tests):
 
 
 def test_ticks_are_the_verdicts():
-    roads = dict(zip(ROADS, (record("passed", "a", "b"), record("none"), record("failed", "b")), strict=True))
-    text = generate.ticks(toy(), {"seconds": 12.4, "claims": {"toy-claim": roads, "gone": roads}}, 7)
+    kinds = dict(
+        zip(EVIDENCE, (record("passed", "a", "b"), record("none"), record("failed", "b")), strict=True)
+    )
+    text = generate.ticks(toy(), {"seconds": 12.4, "claims": {"toy-claim": kinds, "gone": kinds}}, 7)
     assert r"\pctickmark{S}{passed}\,\pctickmark{N}{none}\,\pctickmark{E}{failed}" in text
     assert "gone" not in text
     numbers = dict(re.findall(r"pcnum:claims/([\w-]+)\\endcsname\{(\d+)\}", text))
     assert numbers == {
         "claims": "1",
-        "roads": "1",
-        "three-roads": "0",
-        "two-roads": "0",
-        "one-road": "1",
+        "checks": "1",
+        "three-checks": "0",
+        "two-checks": "0",
+        "one-check": "1",
         "tests": "2",
         "derivations": "7",
         "seconds": "12",
@@ -140,10 +142,11 @@ def test_the_table_names_the_claim_its_place_and_its_tests():
     assert r"A toy \& $\mu$" in text
     assert r"\cref{thm:toy-claim}" in text
     assert r"\texttt{test\_symbolic\_toy.py}~(3)" in text
+    assert r"\href{../pctheory/model/definitions.py}{\texttt{model.\allowbreak{}layer\_energies}}" in text
 
 
 def test_every_number_about_the_claims_is_generated():
-    empty = dict.fromkeys(ROADS, record("none"))
+    empty = dict.fromkeys(EVIDENCE, record("none"))
     text = generate.ticks(toy(), {"seconds": 1.0, "claims": {"toy-claim": empty}}, 7)
     used = {key for key in arguments("pcnum") if key.startswith("claims/")}
     assert all(rf"\csname pcnum:{key}\endcsname" in text for key in used)

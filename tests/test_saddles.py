@@ -147,7 +147,7 @@ def test_the_two_conditions_are_sufficient_and_there_all_hidden_errors_vanish(ca
 
 
 @pytest.mark.claim("critical-points")
-@pytest.mark.road("empirical")
+@pytest.mark.evidence("empirical")
 def test_inference_at_a_critical_point_ends_without_hidden_error_and_nothing_is_learned(rng):
     x = rng.standard_normal((12, 3))
     data = Data(x, x @ rng.standard_normal((3, 2)))
@@ -355,7 +355,7 @@ def test_the_infimum_of_the_loss_is_the_best_map_of_the_networks_rank(seed):
 
 @pytest.mark.claim("strict-saddles")
 @pytest.mark.claim("zero-rank-saddles")
-@pytest.mark.road("empirical")
+@pytest.mark.evidence("empirical")
 def test_training_leaves_a_saddle_at_the_rate_of_its_curvature_where_backprop_stays(rng):
     """From a tiny push along the certificate PC grows by 1 - step * curvature a step; BP stands still."""
     data = sampled((3, 3, 3, 2), 0, rng)

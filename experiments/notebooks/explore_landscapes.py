@@ -163,7 +163,7 @@ def leave(kind, width, seed):
     print("F*:  ", point)
     print("loss:", classify_critical_point(loss, net))
     figure, axes = panels(3)
-    across = extreme_eigenvalues(energy, net).directions()[1]
+    across = net.split(extreme_eigenvalues(energy, net).largest_vectors[0])
     for ax, objective, title in zip(axes, (loss, energy), (r"$\mathcal{L}$", "$F^*$"), strict=False):
         if point.escape is None:
             continue

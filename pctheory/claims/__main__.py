@@ -1,7 +1,7 @@
 """`python -m pctheory.claims`: the table of claims, their verification, and the README's table.
 
-python -m pctheory.claims                       the catalogue: ids, roads and sources
-python -m pctheory.claims verify [ID ...]       run the tests of claims: ids x roads with verdicts
+python -m pctheory.claims                       the catalogue: ids, evidence and sources
+python -m pctheory.claims verify [ID ...]       run the tests of claims: a verdict for each check
 python -m pctheory.claims readme                rewrite the table in README.md
 """
 

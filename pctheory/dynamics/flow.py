@@ -1,7 +1,8 @@
 r"""Learning on an objective: gradient flow, gradient descent, the balance law, and the times they take.
 
-Gradient flow on the weights is :math:`\dot W_l = -\partial f / \partial W_l`. On the loss it conserves the *imbalance* of every
-pair of layers; on :math:`F^*` the imbalance grows at twice the covariance of the hidden prediction errors (claim ``balance-law``).
+Gradient flow on the weights is :math:`\dot W_l = -\partial f / \partial W_l`. On the loss it conserves the
+*imbalance* of every pair of layers; on :math:`F^*` the imbalance grows at twice the covariance of the hidden
+prediction errors (claim ``balance-law``).
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from .. import _check
 from ..inference import equilibrium
 from ..landscape import Objective
 from ..model import Data, LinearPCN
+from ..model.definitions import data_rows
 
 __all__ = [
     "Trajectory",
@@ -54,8 +56,8 @@ class Trajectory:
     objective : Objective
         What was descended.
     status : "completed", "diverged" or "stopped"
-        "diverged": the weights passed `DIVERGED` or became infinite; "stopped": the integrator could not keep its tolerance.
-        Then `times` ends early.
+        "diverged": the weights passed `DIVERGED` or became infinite; "stopped": the integrator could not keep
+        its tolerance. Then `times` ends early.
     message : str
     """
 
@@ -73,18 +75,11 @@ class Trajectory:
     def values(self, objective: Objective | None = None) -> np.ndarray:
         """Values (T,) of the descended objective, or of another one, along the path."""
         chosen = self.objective if objective is None else objective
-        if not isinstance(chosen, Objective):
-            raise TypeError(f"`objective` must be an objective. Got {type(chosen).__name__}.")
-        ends = np.cumsum([w.size for w in self.net.weights])[:-1]
-        parts = np.split(self.weights, ends, axis=1)
-        shaped = (p.reshape(-1, *w.shape) for p, w in zip(parts, self.net.weights, strict=True))
-        return np.asarray(chosen._values(self.net.with_weights(tuple(shaped))))
+        return np.asarray(_check.instance(chosen, "objective", Objective).values(self.net, self.weights))
 
     def layer_norms(self) -> np.ndarray:
         r""":math:`\|W_l\|_F`, (T, L)."""
-        ends = np.cumsum([w.size for w in self.net.weights])[:-1]
-        parts = np.split(self.weights, ends, axis=1)
-        return np.stack([np.linalg.norm(p, axis=1) for p in parts], axis=1)
+        return np.stack([np.linalg.norm(w, axis=(1, 2)) for w in self.net.split(self.weights)], axis=1)
 
     def __repr__(self) -> str:
         return (
@@ -107,8 +102,8 @@ def gradient_flow(
     ----------
     times : increasing (T,), the first is the time of the start
     method : None, "LSODA", "DOP853", "Radau" or "BDF"
-        By default LSODA, which turns implicit where the flow is stiff, up to `JACOBIAN_LIMIT` weights, and DOP853 above. The
-        implicit methods use the exact Hessian up to that limit.
+        By default LSODA, which turns implicit where the flow is stiff, up to `JACOBIAN_LIMIT` weights, and
+        DOP853 above. The implicit methods use the exact Hessian up to that limit.
     rtol, atol : float
         Relative and absolute tolerance of a step.
 
@@ -127,15 +122,15 @@ def gradient_flow(
     """
     from scipy.integrate import solve_ivp  # 0.3 s that `import pctheory` need not wait for
 
-    _require_objective(objective)
+    _check.instance(objective, "objective", Objective)
+    net = _check.instance(net, "net", LinearPCN).to_numpy()
     when = _times(times)
     chosen = ("LSODA" if net.num_weights <= JACOBIAN_LIMIT else "DOP853") if method is None else method
     _check.choice(chosen, "method", FLOW_METHODS)
-    start = np.array(net.flatten(), dtype=np.float64)
+    start = np.asarray(net.flatten())
 
     def slope(_: float, vector: np.ndarray) -> np.ndarray:
-        gradient = objective.gradient(net.with_weights(net.split(vector)))
-        return -np.concatenate([g.ravel() for g in gradient])
+        return -np.asarray(net.join(objective.gradient(net.with_weights(net.split(vector)))))
 
     def jacobian(_: float, vector: np.ndarray) -> np.ndarray:
         return -np.asarray(objective.hessian(net.with_weights(net.split(vector))))
@@ -185,7 +180,8 @@ def gradient_descent(
     Returns
     -------
     Trajectory
-        ``times`` are steps times the learning rate. It ends early, "diverged", if the weights pass `DIVERGED`.
+        ``times`` are steps times the learning rate. It ends early, "diverged", if the weights pass
+        `DIVERGED`.
 
     Examples
     --------
@@ -194,14 +190,15 @@ def gradient_descent(
     >>> gradient_descent(loss, LinearPCN([[[0.0]]]), 0.5, 2).weights[:, 0]
     array([0.  , 0.5 , 0.75])
     """
-    _require_objective(objective)
+    _check.instance(objective, "objective", Objective)
+    net = _check.instance(net, "net", LinearPCN).to_numpy()
     rate, number = _check.positive(learning_rate, "learning_rate"), _check.count(steps, "steps")
     if isinstance(record, int):
         every = _check.count(record, "record", 1)
         kept = {*range(0, number + 1, every), number}
     else:
         kept = {_check.count(step, "record") for step in record}
-    vector = np.array(net.flatten(), dtype=np.float64)
+    vector = np.asarray(net.flatten())
     at, rows, status = [], [], "completed"
     for step in range(number + 1):
         if step in kept:
@@ -210,7 +207,7 @@ def gradient_descent(
         if step == number:
             break
         gradient = objective.gradient(net.with_weights(net.split(vector)))
-        vector = vector - rate * np.concatenate([g.ravel() for g in gradient])
+        vector = vector - rate * net.join(gradient)
         if not np.linalg.norm(vector) < DIVERGED:
             status = "diverged"
             break
@@ -231,17 +228,16 @@ def imbalance(net: LinearPCN) -> tuple[np.ndarray, ...]:
 
     Notes
     -----
-    Gradient flow on the loss conserves it; on :math:`F^*` it obeys :math:`\dot D_l` = `imbalance_rate` (claim ``balance-law``).
+    Gradient flow on the loss conserves it; on :math:`F^*` it obeys :math:`\dot D_l` = `imbalance_rate` (claim
+    ``balance-law``).
 
     Examples
     --------
     >>> imbalance(LinearPCN([[[2.0]], [[3.0]]]))[0]
     array([[5.]])
     """
-    scaled = [
-        np.asarray(m) / _nonzero(a, l)
-        for l, (m, a) in enumerate(zip(net.maps, net.multipliers, strict=True), 1)
-    ]
+    net = _check.instance(net, "net", LinearPCN).to_numpy()
+    scaled = [m / _nonzero(a, l) for l, (m, a) in enumerate(zip(net.maps, net.multipliers, strict=True), 1)]
     return tuple(above.T @ above - below @ below.T for below, above in pairwise(scaled))
 
 
@@ -251,7 +247,8 @@ def imbalance_rate(net: LinearPCN, data: Data) -> tuple[np.ndarray, ...]:
     .. math:: \dot D_l = \Pi_l \langle \epsilon_l^* \epsilon_l^{*T} \rangle
               + \langle \epsilon_l^* \epsilon_l^{*T} \rangle \Pi_l
 
-    With unit precisions twice the covariance of the hidden errors: positive semidefinite, a drift towards the output.
+    With unit precisions twice the covariance of the hidden errors: positive semidefinite, a drift towards the
+    output.
 
     Returns
     -------
@@ -267,8 +264,10 @@ def imbalance_rate(net: LinearPCN, data: Data) -> tuple[np.ndarray, ...]:
     >>> rate[0].round(12)  # the error is 3 r / S = 0.3
     array([[0.18]])
     """
+    data_rows(net, data)
     for l, a in enumerate(net.multipliers, 1):
         _nonzero(a, l)
+    net, data = net.to_numpy(), data.to_numpy()
     errors = equilibrium(net, data.compress()).errors
     rates = []
     for precision, error in zip(net.precisions[:-1], errors[:-1], strict=True):
@@ -332,11 +331,3 @@ def _nonzero(multiplier: float, layer: int) -> float:
     if multiplier == 0:
         raise ValueError(f"`multipliers` must not be 0 where weights learn. Got 0 at layer {layer}.")
     return multiplier
-
-
-def _require_objective(objective: object) -> None:
-    if not isinstance(objective, Objective):
-        raise TypeError(
-            "`objective` must be an objective such as MSELoss(data) or EquilibratedEnergy(data). "
-            f"Got {type(objective).__name__}."
-        )

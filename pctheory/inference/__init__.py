@@ -36,12 +36,16 @@ from .error_coordinates import (
     error_gradient,
     error_hessian,
 )
+from .output_losses import OUTPUT_LOSSES, ConvexLoss, EnvelopeEquilibrium, envelope_equilibrium, pseudo_huber
 from .solvers import SOLVERS, SolverTrace, solve_inference
 
 __all__ = [
+    "OUTPUT_LOSSES",
     "SOLVERS",
     "ClampedEquilibrium",
     "ClampedProblem",
+    "ConvexLoss",
+    "EnvelopeEquilibrium",
     "Equilibrium",
     "InferenceModes",
     "InferenceRate",
@@ -50,6 +54,7 @@ __all__ = [
     "clamped_equilibrium",
     "condition_number",
     "delayed_multipliers",
+    "envelope_equilibrium",
     "equilibrium",
     "error_eigenvalues",
     "error_energy",
@@ -66,6 +71,7 @@ __all__ = [
     "input_products",
     "noise_covariances",
     "output_products",
+    "pseudo_huber",
     "relax",
     "rescaling",
     "scheduled_inference",

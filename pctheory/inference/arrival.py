@@ -1,8 +1,8 @@
 r"""How errors travel in the first steps of inference: arrival times, precisions that change with time, delays.
 
-From the feedforward pass with a clamped output only the last layer has an error. Each step of inference moves it one
-layer towards the input (claim ``first-arrival``): the exponential imbalance of the errors across layers that this
-leaves is a transient of inference and no property of its equilibrium.
+After the feedforward pass with a clamped output only the last layer has an error. Each step of inference
+carries it one layer towards the input (claim ``first-arrival``). The exponential imbalance of the errors
+across layers that this leaves is a transient of inference, not a property of its equilibrium.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import numpy as np
 
 from .. import _check
 from .._check import Array
-from ..model import Data, LinearPCN, feedforward, prediction_errors
-from ..model.definitions import data_rows
+from ..model import Data, LinearPCN
+from ..model.definitions import data_rows, errors_of, forward_pass
 from .dynamics import inference_start
 
 __all__ = [
@@ -36,12 +36,14 @@ def first_arrival(net: LinearPCN, data: Data, step: float) -> tuple[Array, ...]:
 
     Parameters
     ----------
+    data : Data
     step : float
         g of `relax`, on the energy of a sample.
 
     Returns
     -------
     errors : tuple of (B, n_l), l = 1..L
+        That of layer l at step L - l.
 
     Examples
     --------
@@ -51,9 +53,9 @@ def first_arrival(net: LinearPCN, data: Data, step: float) -> tuple[Array, ...]:
     """
     g = _check.positive(step, "step")
     x, y = data_rows(net, data)
-    errors = [y - feedforward(net, x)[-1]]
+    errors, maps = [y - forward_pass(net, x)[-1]], net.maps
     for l in range(net.depth - 1, 0, -1):
-        errors.append(g * net.precisions[l].apply(errors[-1]) @ net.maps[l])
+        errors.append(g * net.precisions[l].apply(errors[-1]) @ maps[l])
     return tuple(errors[::-1])
 
 
@@ -66,6 +68,7 @@ def scheduled_inference(
 
     Parameters
     ----------
+    data : Data
     step : float
         g, on the energy of a sample.
     weights : T rows of L numbers
@@ -82,17 +85,16 @@ def scheduled_inference(
     [1.0, 2.3, 7.0]
     """
     g = _check.positive(step, "step")
+    _check.instance(net, "net", LinearPCN)
     table = _check.finite(_check.to_numpy(weights, "weights"), "weights")
     if table.ndim != 2 or table.shape[1] != net.depth:
         raise ValueError(
             f"`weights` must be rows of {net.depth} numbers, one per layer. Got shape {table.shape}."
         )
-    z = inference_start(net, data)
+    z, maps = inference_start(net, data), net.maps
     for row in table.tolist():
-        pushed = [
-            c * p.apply(e) for c, p, e in zip(row, net.precisions, prediction_errors(net, z), strict=True)
-        ]
-        hidden = [z[l] - g * (pushed[l - 1] - pushed[l] @ net.maps[l]) for l in range(1, net.depth)]
+        pushed = [c * p.apply(e) for c, p, e in zip(row, net.precisions, errors_of(net, z), strict=True)]
+        hidden = [z[l] - g * (pushed[l - 1] - pushed[l] @ maps[l]) for l in range(1, net.depth)]
         z = (z[0], *hidden, z[-1])
     return z
 
@@ -100,6 +102,20 @@ def scheduled_inference(
 def spiking_precision(depth: int, alpha: float) -> np.ndarray:
     r"""The spiking schedule: weight 1 on layer L - t at step t and `alpha` elsewhere, (L, L), rows t = 0..L-1.
 
+    Parameters
+    ----------
+    depth : int
+        L.
+    alpha : float
+        Zero or more.
+
+    Returns
+    -------
+    weights : (L, L)
+        For `scheduled_inference`.
+
+    Notes
+    -----
     Source: Qi et al. 2025 (arXiv:2506.23800).
 
     Examples
@@ -118,16 +134,30 @@ def spiking_precision(depth: int, alpha: float) -> np.ndarray:
 def spiking_update(net: LinearPCN, data: Data, step: float, alpha: float) -> tuple[Array, ...]:
     r"""The forward update with spiking precisions, :math:`-\frac{a_l}{B}\sum_i (z_l^T - \hat z_l)\, \hat z_{l-1}^T`.
 
-    As alpha tends to 0, with unit precisions, :math:`z_l - \hat z_l \to g^{L-l} (1-g) P_l^T r` for hidden l and r for the
-    output: backprop's gradient with its layers rescaled. Claim ``precision-limits``.
+    As alpha tends to 0, with unit precisions, :math:`z_l - \hat z_l \to g^{L-l} (1-g) P_l^T r` for hidden l
+    and r for the output: backprop's gradient with its layers rescaled. Claim ``precision-limits``.
+
+    Parameters
+    ----------
+    data : Data
+    step : float
+        g, on the energy of a sample.
+    alpha : float
+        Weight of the layers that do not spike.
 
     Returns
     -------
     update : tuple of (n_l, n_{l-1}), l = 1..L
         In the sign of a gradient: subtract it to learn.
+
+    Examples
+    --------
+    >>> net, data = LinearPCN([[[2.0]], [[3.0]]]), Data([[1.0]], [[7.0]])
+    >>> [u.item() for u in spiking_update(net, data, 0.5, 0.0)]  # P_1 r = 3 and r = 1, times the input of the layer
+    [-0.75, -2.0]
     """
     x, _ = data_rows(net, data)
-    forward = feedforward(net, x)
+    forward = forward_pass(net, x)
     z = scheduled_inference(net, data, step, spiking_precision(net.depth, alpha))
     return tuple(
         (-a / x.shape[0]) * (z[l] - forward[l]).T @ forward[l - 1]
@@ -140,9 +170,16 @@ def delayed_multipliers(step_times_eigenvalue: float, delay: int = 1) -> np.ndar
 
     .. math:: z_{t+1} = z_t - g \lambda z_{t-d} \quad\Rightarrow\quad \mu^{d+1} - \mu^d + g\lambda = 0
 
-    The mode decays iff all of them lie inside the unit circle, :math:`g\lambda < 2 \sin \frac{\pi}{2(2d+1)}`; at the
-    bound the dominant pair is :math:`e^{\pm i \pi / (2d+1)}`: a flip without delay, a turn by 60 degrees (a
-    Neimark-Sacker bifurcation) with a delay of one. Claim ``stability-delay``.
+    The mode decays iff all of them lie inside the unit circle, :math:`g\lambda < 2 \sin \frac{\pi}{2(2d+1)}`;
+    at the bound the dominant pair is :math:`e^{\pm i \pi / (2d+1)}`: a flip without delay, a turn by 60
+    degrees (a Neimark-Sacker bifurcation) with a delay of one. Claim ``stability-delay``.
+
+    Parameters
+    ----------
+    step_times_eigenvalue : float
+        :math:`g\lambda`.
+    delay : int
+        d, in steps.
 
     Returns
     -------

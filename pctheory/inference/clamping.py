@@ -1,15 +1,16 @@
-r"""Any orientation and any clamps: inference when arbitrary units are given and the rest are free.
+r"""Any orientation and any clamps: inference when some units are clamped and the rest are free.
 
-The energy is the same; what is clamped is a choice. The discriminative chain clamps :math:`z_0` and :math:`z_L`; the
-generative one has a label :math:`z_0` at the top, an image :math:`z_L` at the bottom, and classifies by leaving the label
-free; filling in missing pixels clamps some units of a layer. Let :math:`\mathcal H` be the Hessian of a sample's energy in
-all units and f, c the free and the clamped ones:
+The energy is the same for all of them. The discriminative chain clamps :math:`z_0` and :math:`z_L`. The
+generative one has a label :math:`z_0` at the top and an image :math:`z_L` at the bottom, and classifies an
+image by inferring its label. To fill in missing pixels, the other units of their layer are clamped. Let
+:math:`\mathcal H` be the Hessian of a sample's energy in all units, and f, c the free and the clamped ones:
 
 .. math:: \mathcal H_{ff} z_f^* = -\mathcal H_{fc} z_c, \qquad \mathrm{Cov}(z_f \mid z_c) = \mathcal H_{ff}^{-1},
 
-block tridiagonal whatever is clamped. It is singular only if a signal in the free units of layer 0 reaches no clamped unit;
-a prior on layer 0 mends that. Bidirectional predictive coding (Oliviers et al. 2025, arXiv:2505.23415) adds predictions
-from L to 0, which are the same network read backwards: their Hessian is block tridiagonal too, and is added.
+which is block tridiagonal whatever is clamped. It is singular only if some signal in the free units of layer
+0 reaches no clamped unit; a prior on layer 0 prevents that. Bidirectional predictive coding (Oliviers et al.
+2025, arXiv:2505.23415) adds predictions from L to 0: a network in the other direction, whose Hessian is block
+tridiagonal too, and is added.
 """
 
 from __future__ import annotations
@@ -25,8 +26,8 @@ from array_api_compat import array_namespace, device
 from .. import _check
 from .._check import Array
 from ..linalg import BlockTridiagonal, BlockTridiagonalCholesky
-from ..model import LinearPCN, Precision, activity_gradient, energy
-from ..model.definitions import activity_rows
+from ..model import LinearPCN, Precision
+from ..model.definitions import activity_rows, energies_of, errors_of, slope_of
 
 __all__ = ["ClampedEquilibrium", "ClampedProblem", "clamped_equilibrium"]
 
@@ -40,14 +41,30 @@ class ClampedProblem:
     net : LinearPCN
         Predictions from layer 0 to layer L.
     activities : (z_0, ..., z_L), each (B, n_l)
-        Read on the clamped units only.
+        Only the values of the clamped units matter.
     mask : None, or L + 1 of: bool, (n_l,) booleans
         True where a unit is clamped; None clamps layers 0 and L.
     prior : None, number, vector (n_0,) or matrix (n_0, n_0)
         Precision :math:`\Pi_0` of a Gaussian prior of mean 0 on layer 0, which adds
         :math:`\frac12 z_0^T \Pi_0 z_0` to the energy of a sample. None: flat.
     reverse : None or LinearPCN
-        Predictions from layer L to layer 0, widths :math:`(n_L, \dots, n_0)`: the second half of a bidirectional network.
+        Predictions from layer L to layer 0, widths :math:`(n_L, \dots, n_0)`: the second half of a
+        bidirectional network.
+
+    Attributes
+    ----------
+    free : L + 1 integer arrays
+        Numbers of the free units of each layer, ascending.
+
+    Raises
+    ------
+    ValueError, TypeError
+        One sentence with the rule that the argument breaks.
+
+    Examples
+    --------
+    >>> ClampedProblem(LinearPCN([[[2.0]]]), ([[0.0]], [[3.0]]), mask=(False, True))
+    ClampedProblem(1 samples, free units 1/1, 0/1)
     """
 
     net: LinearPCN
@@ -65,7 +82,8 @@ class ClampedProblem:
         prior: Any = None,
         reverse: LinearPCN | None = None,
     ) -> None:
-        if reverse is not None and reverse.widths != net.widths[::-1]:
+        _check.instance(net, "net", LinearPCN)
+        if reverse is not None and _check.instance(reverse, "reverse", LinearPCN).widths != net.widths[::-1]:
             raise ValueError(
                 f"`reverse` must have the widths of `net` in reverse, {net.widths[::-1]}. Got {reverse.widths}."
             )
@@ -84,12 +102,16 @@ class ClampedProblem:
 
     def energy(self, activities: Sequence[Array]) -> Array:
         """Energy of any activities, prior and reverse predictions included: a mean over the batch."""
-        z = tuple(activities)
-        total = energy(self.net, z)
+        return self._energy(activity_rows(self.net, activities))
+
+    def _energy(self, z: tuple[Array, ...]) -> Array:
+        xp = array_namespace(*z)
+        total = xp.sum(energies_of(self.net, errors_of(self.net, z)))
         if self.reverse is not None:
-            total = total + energy(self.reverse, z[::-1])
+            back = z[::-1]
+            total = total + xp.sum(energies_of(self.reverse, errors_of(self.reverse, back)))
         if self.prior is not None:
-            total = total + 0.5 * array_namespace(z[0]).sum(self.prior.whiten(z[0]) ** 2) / z[0].shape[0]
+            total = total + 0.5 * xp.sum(self.prior.whiten(z[0]) ** 2) / z[0].shape[0]
         return total
 
     def product(self, layers: Sequence[Array]) -> tuple[Array, ...]:
@@ -97,27 +119,30 @@ class ClampedProblem:
 
         The energy has no linear term, so this is also the gradient of a sample's energy at v.
         """
-        v = tuple(layers)
-        size = v[0].shape[0]
-        slope = list(activity_gradient(self.net, v))
+        return self._product(activity_rows(self.net, layers, "layers"))
+
+    def _product(self, v: tuple[Array, ...]) -> tuple[Array, ...]:
+        slope = list(slope_of(self.net, errors_of(self.net, v)))
         if self.reverse is not None:
-            back = activity_gradient(self.reverse, v[::-1])[::-1]
+            back = slope_of(self.reverse, errors_of(self.reverse, v[::-1]))[::-1]
             slope = [a + b for a, b in zip(slope, back, strict=True)]
         if self.prior is not None:
-            slope[0] = slope[0] + self.prior.apply(v[0]) / size
-        return self.project(tuple(size * s for s in slope))
+            slope[0] = slope[0] + self.prior.apply(v[0])
+        return self.project(slope)
 
     def project(self, layers: Sequence[Array]) -> tuple[Array, ...]:
-        """Zero on the clamped units."""
+        """`layers` with zeros on the clamped units."""
         return tuple(v * m for v, m in zip(layers, self._indicators, strict=True))
 
     def solve(self, layers: Sequence[Array]) -> tuple[Array, ...]:
         r"""Rows :math:`v \mapsto \mathcal H_{ff}^{-1} v_f`, zero on the clamped units."""
-        if not self._blocks:
+        if not self.free_layers:
             return self.project(layers)
         xp = array_namespace(*layers)
-        rows = xp.concat([_take(layers[l], self.free[l]) for l in self._blocks], axis=1)
-        parts = dict(zip(self._blocks, self.hessian.split(self.factor.solve(rows)), strict=True))
+        rows = xp.concat([_take(layers[l], self.free[l]) for l in self.free_layers], axis=1)
+        parts = dict(
+            zip(self.free_layers, self.hessian.split_rows(self.factor.substitute(rows)), strict=True)
+        )
         zero = [xp.zeros_like(v) for v in layers]
         return tuple(self._place(l, parts[l], zero[l]) if l in parts else zero[l] for l in range(len(zero)))
 
@@ -132,9 +157,9 @@ class ClampedProblem:
         if self.prior is not None:
             diagonal[0] = diagonal[0] + self.prior.matrix(diagonal[0])
         xp = array_namespace(*diagonal)
-        blocks = [_take(_take(diagonal[l], self.free[l]), self.free[l], axis=0) for l in self._blocks]
+        blocks = [_take(_take(diagonal[l], self.free[l]), self.free[l], axis=0) for l in self.free_layers]
         couplings = []
-        for before, after in zip(self._blocks, self._blocks[1:], strict=False):
+        for before, after in zip(self.free_layers, self.free_layers[1:], strict=False):
             if after == before + 1:
                 couplings.append(_take(_take(lower[before], self.free[before]), self.free[after], axis=0))
             else:  # a layer that is clamped as a whole separates what is above from what is below
@@ -155,7 +180,7 @@ class ClampedProblem:
             factor = self.hessian.cholesky()
         except ValueError:
             raise self._undetermined() from None
-        if 0 in self._blocks and self.prior is None and self.reverse is None:
+        if 0 in self.free_layers and self.prior is None and self.reverse is None:
             # the pivot of layer 0 is what all clamped units together say about it; all other pivots are at least Pi_l
             pivot = _check.detached(factor.pivots[0])
             try:
@@ -185,23 +210,37 @@ class ClampedProblem:
     def relax(
         self, step: float, num_steps: int, start: Sequence[Array] | None = None
     ) -> list[tuple[Array, ...]]:
-        r"""Activities during gradient descent, :math:`z \leftarrow z - g \nabla` on the free units: T + 1 of them."""
+        r"""Activities during gradient descent, :math:`z \leftarrow z - g \nabla` on the free units.
+
+        Parameters
+        ----------
+        step : float
+            g, on the energy of a sample.
+        num_steps : int
+            T.
+        start : None or (z_0, ..., z_L)
+            Free units at t = 0; `start` by default.
+
+        Returns
+        -------
+        path : T + 1 tuples of activities
+        """
         g, steps = _check.positive(step, "step"), _check.count(num_steps, "num_steps")
-        path = [self.start() if start is None else self._clamped(activity_rows(self.net, start))]
+        path = [self.start() if start is None else self._clamped(activity_rows(self.net, start, "start"))]
         for _ in range(steps):
-            slope = self.product(path[-1])
+            slope = self._product(path[-1])
             path.append(tuple(z - g * s for z, s in zip(path[-1], slope, strict=True)))
         return path
 
     def equilibrium(self) -> ClampedEquilibrium:
         """The minimum of the energy over the free units."""
         held = self._clamped(tuple(array_namespace(z).zeros_like(z) for z in self.activities))
-        moved = self.solve(self.product(held))
+        moved = self.solve(self._product(held))
         z = tuple(a - b for a, b in zip(held, moved, strict=True))
-        return ClampedEquilibrium(z, self.energy(z), self)
+        return ClampedEquilibrium(z, self._energy(z), self)
 
     @cached_property
-    def _blocks(self) -> tuple[int, ...]:
+    def free_layers(self) -> tuple[int, ...]:
         """Layers that have free units."""
         return tuple(l for l, units in enumerate(self.free) if len(units))
 
@@ -262,14 +301,28 @@ class ClampedEquilibrium:
     def covariance(self, layer: int) -> Array:
         r"""Posterior covariance of a layer's free units given the clamped ones, the diagonal block of :math:`\mathcal H_{ff}^{-1}`.
 
-        (m, m) with m free units in that layer; the same for every sample. Claim ``posterior``.
+        It is the same for every sample. Claim ``posterior``.
+
+        Parameters
+        ----------
+        layer : int
+
+        Returns
+        -------
+        covariance : (m, m)
+            For the m free units of the layer.
+
+        Raises
+        ------
+        ValueError
+            If the layer has no free units.
         """
         l = _check.count(layer, "layer")
-        if l not in self.problem._blocks:
+        if l not in self.problem.free_layers:
             raise ValueError(
-                f"`layer` must have free units: layers {list(self.problem._blocks)} do. Got {l}."
+                f"`layer` must have free units: layers {list(self.problem.free_layers)} do. Got {l}."
             )
-        return self._inverse[0][self.problem._blocks.index(l)]
+        return self._inverse[0][self.problem.free_layers.index(l)]
 
     @cached_property
     def _inverse(self) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
@@ -287,7 +340,7 @@ def clamped_equilibrium(
     prior: Any = None,
     reverse: LinearPCN | None = None,
 ) -> ClampedEquilibrium:
-    r"""Where inference ends with any units clamped, exactly, by block-tridiagonal elimination.
+    r"""The equilibrium of inference with any units clamped, by block-tridiagonal elimination.
 
     .. math:: z_f^* = -\mathcal H_{ff}^{-1} \mathcal H_{fc} z_c
 
@@ -302,8 +355,8 @@ def clamped_equilibrium(
 
     Notes
     -----
-    Cost :math:`O(\sum_l n_l^3)` once and :math:`O(\sum_l n_l^2)` per sample. Differentiable in torch and JAX. With layers 0
-    and L clamped it is `equilibrium`.
+    Cost :math:`O(\sum_l n_l^3)` once and :math:`O(\sum_l n_l^2)` per sample. Differentiable in torch and JAX.
+    With layers 0 and L clamped it is `equilibrium`.
 
     Examples
     --------
@@ -320,9 +373,11 @@ def _free_units(net: LinearPCN, mask: Sequence[Any] | None) -> tuple[np.ndarray,
     depth = net.depth
     if mask is None:
         mask = [l in (0, depth) for l in range(depth + 1)]
-    if not isinstance(mask, list | tuple) or len(mask) != depth + 1:
-        came = len(mask) if isinstance(mask, list | tuple) else type(mask).__name__
-        raise ValueError(f"`mask` must be one entry per layer, {depth + 1} of them. Got {came}.")
+    rule = f"`mask` must be one entry per layer, {depth + 1} of them."
+    if not isinstance(mask, list | tuple):
+        raise TypeError(f"{rule} Got {type(mask).__name__}.")
+    if len(mask) != depth + 1:
+        raise ValueError(f"{rule} Got {len(mask)}.")
     return tuple(
         np.flatnonzero(~_clamped_units(entry, width, f"mask[{l}]"))
         for l, (entry, width) in enumerate(zip(mask, net.widths, strict=True))

@@ -1,15 +1,15 @@
-r"""The extreme eigenvalues of the inference Hessian, also where they are smaller than the rounding of its entries.
+r"""The extreme eigenvalues of the inference Hessian, accurate even below the rounding errors of its entries.
 
-In deep networks whose signal grows, :math:`\kappa(H)` passes :math:`1/\varepsilon`: the smallest eigenvalue of H is then
-not determined by H in floating point. It is by the maps. With :math:`K = (I - A)^{-1}` the block-triangular map from hidden
-errors to hidden activities, C the Cholesky factors of the precisions and Q the orthonormal factor of the stacked
-:math:`C_l^{-1} P_l^T`, restricted to the hidden layers,
+In deep networks whose signal grows, :math:`\kappa(H)` passes :math:`1/\varepsilon`: the smallest eigenvalue
+of H is then not determined by H in floating point. It is by the maps. With :math:`K = (I - A)^{-1}` the
+block-triangular map from hidden errors to hidden activities, C the Cholesky factors of the precisions and Q
+the orthonormal factor of the stacked :math:`C_l^{-1} P_l^T`, restricted to the hidden layers,
 
 .. math:: H^{-1} = K C^{-T} (I - Q Q^T) C^{-1} K^T ,
 
-the posterior covariance: two sweeps and a low-rank correction. Its rounding errors are :math:`\varepsilon \Vert K C^{-T} \Vert^2`,
-small against :math:`\Vert H^{-1} \Vert` unless large maps are pinned down by the layers above them; there H itself is
-well conditioned, and its elimination is used.
+the posterior covariance: two sweeps and a low-rank correction. Its rounding errors are :math:`\varepsilon
+\Vert K C^{-T} \Vert^2`, small against :math:`\Vert H^{-1} \Vert` unless large maps are pinned down by the
+layers above them; there H itself is well conditioned, and its elimination is used.
 """
 
 from __future__ import annotations
@@ -19,9 +19,8 @@ from collections.abc import Callable
 import numpy as np
 from scipy.sparse.linalg import LinearOperator, eigsh
 
-from .. import _check
 from ..model import LinearPCN, activity_hessian
-from .equilibria import hidden_products, whitened_stack
+from .equilibria import hidden_products, require_hidden, whitened_stack
 
 __all__ = ["extreme_curvatures"]
 
@@ -35,9 +34,15 @@ _AMPLIFICATION = 1e4
 def extreme_curvatures(net: LinearPCN) -> tuple[float, float, float]:
     r"""Smallest and largest eigenvalue of `activity_hessian`, and the larger of their relative residuals.
 
-    They are :math:`|Hv/\lambda - v|` of the largest and :math:`|\lambda H^{-1}v - v|` of the smallest: each eigenvalue is
-    exact to this relative distance.
+    They are :math:`|Hv/\lambda - v|` of the largest and :math:`|\lambda H^{-1}v - v|` of the smallest: each
+    eigenvalue is exact to this relative distance.
 
+    Returns
+    -------
+    smallest, largest, residual : float
+
+    Notes
+    -----
     Cost: a few hundred sweeps through the network, :math:`O(\sum_l n_l n_{l-1})` each, and no factorisation.
 
     Examples
@@ -45,11 +50,12 @@ def extreme_curvatures(net: LinearPCN) -> tuple[float, float, float]:
     >>> [round(v, 12) for v in extreme_curvatures(LinearPCN([[[1.0]], [[1.0]], [[1.0]]]))]  # [[2, -1], [-1, 2]]
     [1.0, 3.0, 0.0]
     """
-    host = net.replace(weights=[_check.to_numpy(w, "weights") for w in net.weights])
+    require_hidden(net)
+    host = net.to_numpy()
     covariance, spread, size = _sweeps(host)
     hessian = activity_hessian(host)
     inverse, row = _top(covariance, size)
-    largest, large_row = _top(hessian._matvec, size)
+    largest, large_row = _top(hessian.product, size)
     amplification = (
         _top(spread, size)[0] / inverse
     )  # the sweeps err by eps times this, the elimination by eps kappa
@@ -60,7 +66,7 @@ def extreme_curvatures(net: LinearPCN) -> tuple[float, float, float]:
         return smallest, largest, float(max(residuals))
     residuals = [
         np.linalg.norm(covariance(row) / inverse - row),
-        np.linalg.norm(hessian._matvec(large_row) / largest - large_row),
+        np.linalg.norm(hessian.product(large_row) / largest - large_row),
     ]
     return 1 / inverse, largest, float(max(residuals))
 

@@ -4,8 +4,8 @@ Gradient descent on the hidden activities of one sample with step g is linear (c
 
 .. math:: z_T - z^* = (I - gH)^T (z_0 - z^*) .
 
-The step g belongs to the energy of a sample; on the batch mean F it is B times larger. Everything here holds for any
-precisions: H is `activity_hessian`.
+The step g belongs to the energy of a sample; on the batch mean F it is B times larger. Everything here holds
+for any precisions: H is `activity_hessian`.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from array_api_compat import array_namespace, device
 
 from .. import _check
 from .._check import Array
-from ..model import Data, LinearPCN, activity_gradient, activity_hessian, feedforward
-from ..model.definitions import activity_rows, data_rows
+from ..model import Data, LinearPCN, activity_hessian
+from ..model.definitions import activity_rows, data_rows, errors_of, forward_pass, slope_of
 from .curvature import extreme_curvatures
-from .equilibria import equilibrium, rescaling
+from .equilibria import equilibrium, require_hidden, rescaling
 from .error_coordinates import error_eigenvalues
 
 __all__ = [
@@ -91,8 +91,9 @@ class InferenceRate:
 
         .. math:: g < \frac{2}{\lambda_{\max}} \sin \frac{\pi}{2 (2d + 1)}
 
-        Without delay this is :math:`2 / \lambda_{\max}`, where the fastest mode flips sign at every step; with a delay
-        of one it is :math:`1 / \lambda_{\max}`, where it turns by 60 degrees. Claim ``stability-delay``.
+        Without delay this is :math:`2 / \lambda_{\max}`, where the fastest mode flips sign at every step;
+        with a delay of one it is :math:`1 / \lambda_{\max}`, where it turns by 60 degrees. Claim
+        ``stability-delay``.
         """
         d = _check.count(delay, "delay")
         return 2 * math.sin(math.pi / (2 * (2 * d + 1))) / self.largest
@@ -101,7 +102,16 @@ class InferenceRate:
 def inference_rate(net: LinearPCN) -> InferenceRate:
     r"""Extreme curvatures of inference, and with them its best step, rate and largest stable step.
 
-    Never forms H, and right also where :math:`\kappa` exceeds 1/eps: `extreme_curvatures`. Claim ``inference-rate``.
+    From `extreme_curvatures`, which holds even where :math:`\kappa` exceeds 1/eps. Claim ``inference-rate``.
+
+    Returns
+    -------
+    InferenceRate
+
+    Raises
+    ------
+    ValueError
+        If there is no hidden layer.
 
     Examples
     --------
@@ -120,8 +130,17 @@ def condition_number(net: LinearPCN, coordinates: str = "activities") -> float:
     ----------
     coordinates : "activities" or "errors"
         The coordinates in which descent runs. In errors (whitened by the precisions) it is
-        :math:`\lambda_{\max}(C_L^T S C_L)`, that is :math:`\lambda_{\max}(S)` for unit precisions, as soon as the hidden
-        layers together are wider than the output. Claims ``conditioning``, ``error-coordinates``.
+        :math:`\lambda_{\max}(C_L^T S C_L)`, that is :math:`\lambda_{\max}(S)` for unit precisions, as soon as
+        the hidden layers together are wider than the output. Claims ``conditioning``, ``error-coordinates``.
+
+    Returns
+    -------
+    kappa : float
+
+    Raises
+    ------
+    ValueError
+        If there is no hidden layer.
 
     Examples
     --------
@@ -185,24 +204,55 @@ class InferenceModes:
 
 
 def inference_modes(net: LinearPCN, data: Data, *, start: Sequence[Array] | None = None) -> InferenceModes:
-    r"""Eigenvectors of H and how much of each the start of inference holds. Dense: :math:`O(N^3)`, numpy float64.
+    r"""Eigenvectors of H, and the amplitude of each in the start of inference. Dense: :math:`O(N^3)`, numpy float64.
 
     Parameters
     ----------
+    data : Data
     start : None or (z_0, ..., z_L)
         Where inference starts; the feedforward pass by default.
+
+    Returns
+    -------
+    InferenceModes
+
+    Raises
+    ------
+    ValueError
+        If there is no hidden layer.
+
+    Examples
+    --------
+    >>> modes = inference_modes(LinearPCN([[[2.0]], [[3.0]]]), Data([[1.0]], [[7.0]]))
+    >>> modes.eigenvalues, modes.amplitudes.round(12)  # z_0 - z* = 2 - 2.3
+    (array([10.]), array([[-0.3]]))
     """
     require_hidden(net)
     values, columns = np.linalg.eigh(_check.to_numpy(activity_hessian(net).to_dense(), "weights"))
     fixed = hidden_rows(equilibrium(net, data).activities)
-    begin = hidden_rows(inference_start(net, data) if start is None else activity_rows(net, start))
+    begin = hidden_rows(inference_start(net, data) if start is None else activity_rows(net, start, "start"))
     return InferenceModes(values, columns.T, (begin - fixed) @ columns, fixed)
 
 
 def inference_start(net: LinearPCN, data: Data) -> tuple[Array, ...]:
-    """The feedforward pass with the output clamped to y: no error but the output's, and the energy is the loss."""
+    """The feedforward pass with the output clamped to y: only the output has an error, and the energy is the loss.
+
+    Parameters
+    ----------
+    data : Data
+
+    Returns
+    -------
+    activities : tuple of (B, n_l), l = 0..L
+
+    Examples
+    --------
+    >>> net, data = LinearPCN([[[2.0]], [[3.0]]]), Data([[1.0]], [[7.0]])
+    >>> [z.item() for z in inference_start(net, data)]
+    [1.0, 2.0, 7.0]
+    """
     x, y = data_rows(net, data)
-    return (*feedforward(net, x)[:-1], y)
+    return (*forward_pass(net, x)[:-1], y)
 
 
 def relax(
@@ -221,12 +271,17 @@ def relax(
 
     Parameters
     ----------
+    data : Data
     step : float
         g, on the energy of a sample.
     num_steps : int
         T.
     start : None or (z_0, ..., z_L)
         The feedforward pass by default.
+
+    Returns
+    -------
+    activities : tuple of (B, n_l), l = 0..L
 
     Examples
     --------
@@ -235,11 +290,10 @@ def relax(
     [1.0, 2.3, 7.0]
     """
     g, steps = _check.positive(step, "step"), _check.count(num_steps, "num_steps")
-    z = inference_start(net, data) if start is None else activity_rows(net, start)
+    z = inference_start(net, data) if start is None else activity_rows(net, start, "start")
     for _ in range(steps):
-        slope = activity_gradient(net, z)
-        scale = g * z[0].shape[0]
-        z = (z[0], *(a - scale * s for a, s in zip(z[1:-1], slope[1:-1], strict=True)), z[-1])
+        slope = slope_of(net, errors_of(net, z))
+        z = (z[0], *(a - g * s for a, s in zip(z[1:-1], slope[1:-1], strict=True)), z[-1])
     return z
 
 
@@ -249,8 +303,19 @@ def finite_time_rescaling(net: LinearPCN, step: float, num_steps: int) -> Array:
     .. math:: M_T = \Pi_L - U^T H^{-1} \big[ I - (I - gH)^{2T} \big] U
                   = S^{-1} + \big[ (I-gH)^T U \big]^T H^{-1} \big[ (I-gH)^T U \big]
 
-    with :math:`U = A_L^T \Pi_L` in the block of layer L-1. The second form adds positive matrices only, and costs T
-    products and one solve with n_L vectors. Claim ``finite-time-energy``.
+    with :math:`U = A_L^T \Pi_L` in the block of layer L-1. The second form adds positive matrices only, and
+    costs T products and one solve with n_L vectors. Claim ``finite-time-energy``.
+
+    Parameters
+    ----------
+    step : float
+        g, on the energy of a sample.
+    num_steps : int
+        T.
+
+    Returns
+    -------
+    M_T : (n_L, n_L)
 
     Examples
     --------
@@ -258,7 +323,7 @@ def finite_time_rescaling(net: LinearPCN, step: float, num_steps: int) -> Array:
     0.325
     """
     g, steps = _check.positive(step, "step"), _check.count(num_steps, "num_steps")
-    last = net.maps[-1]
+    last = _check.instance(net, "net", LinearPCN).maps[-1]
     output = net.precisions[-1].matrix(last)
     if net.depth == 1 or steps == 0:
         return output
@@ -270,25 +335,30 @@ def finite_time_rescaling(net: LinearPCN, step: float, num_steps: int) -> Array:
         [xp.zeros((last.shape[0], start), dtype=last.dtype, device=device(last)), source], axis=1
     )
     for _ in range(steps):
-        rows = rows - g * hessian.matvec(rows)
+        rows = rows - g * hessian.product(rows)
     identity = xp.eye(last.shape[0], dtype=last.dtype, device=device(last))
     inverse = xp.linalg.solve(rescaling(net), identity)
-    result = (inverse + inverse.T) / 2 + rows @ hessian.cholesky().solve(rows).T
+    result = (inverse + inverse.T) / 2 + rows @ hessian.cholesky().substitute(rows).T
     return (result + result.T) / 2
 
 
 def finite_time_energy(net: LinearPCN, data: Data, step: float, num_steps: int) -> Array:
     r"""The energy after T steps of inference from the feedforward pass, :math:`F(z_T) = \frac{1}{2B}\sum_i r_i^T M_T r_i`.
 
-    It is the loss at T = 0 and tends to :math:`F^*`; its gradient in the weights is what backpropagation through T steps
-    of inference computes. Differentiable in torch and JAX. Claim ``finite-time-energy``.
+    It is the loss at T = 0 and tends to :math:`F^*`; its gradient in the weights is what backpropagation
+    through T steps of inference computes. Differentiable in torch and JAX. Claim ``finite-time-energy``.
 
     Parameters
     ----------
+    data : Data
     step : float
         g, on the energy of a sample.
     num_steps : int
         T.
+
+    Returns
+    -------
+    energy : scalar of the network's array library
 
     Examples
     --------
@@ -298,17 +368,11 @@ def finite_time_energy(net: LinearPCN, data: Data, step: float, num_steps: int) 
     """
     x, y = data_rows(net, data)
     xp = array_namespace(x, y)
-    residual = y - feedforward(net, x)[-1]
+    residual = y - forward_pass(net, x)[-1]
     matrix = finite_time_rescaling(net, step, num_steps)
     return 0.5 * xp.sum((residual @ matrix) * residual) / x.shape[0]
 
 
 def hidden_rows(activities: Sequence[Array]) -> np.ndarray:
+    """The hidden activities side by side, (B, N), numpy float64."""
     return np.concatenate([_check.to_numpy(z, "activities") for z in activities[1:-1]], axis=1)
-
-
-def require_hidden(net: LinearPCN) -> None:
-    if net.depth < 2:
-        raise ValueError(
-            "`net` must have a hidden layer: inference moves hidden activities. Got a network of one layer."
-        )

@@ -1,12 +1,12 @@
 r"""Inference in the coordinates of the errors: the same energy and equilibrium, another condition number.
 
-Claim ``error-coordinates``. The hidden errors :math:`\epsilon_1, \dots, \epsilon_{L-1}` determine the activities through
-:math:`z_l = A_l z_{l-1} + \epsilon_l`, and the energy of a sample is
+Claim ``error-coordinates``. The hidden errors :math:`\epsilon_1, \dots, \epsilon_{L-1}` determine the
+activities through :math:`z_l = A_l z_{l-1} + \epsilon_l`, and the energy of a sample is
 
 .. math:: F = \tfrac12 \sum_{l<L} \epsilon_l^T \Pi_l \epsilon_l + \tfrac12 \Big| r - \sum_{l<L} P_l \epsilon_l \Big|^2_{\Pi_L} .
 
-With :math:`\Pi_l = C_l C_l^T` and whitened errors :math:`w_l = C_l^T \epsilon_l` its Hessian is :math:`I + G^T G`,
-:math:`G = C_L^T [P_1 C_1^{-T}, \dots, P_{L-1} C_{L-1}^{-T}]`, whose eigenvalues are 1 and those of
+With :math:`\Pi_l = C_l C_l^T` and whitened errors :math:`w_l = C_l^T \epsilon_l` its Hessian is :math:`I +
+G^T G`, :math:`G = C_L^T [P_1 C_1^{-T}, \dots, P_{L-1} C_{L-1}^{-T}]`, whose eigenvalues are 1 and those of
 :math:`I + G G^T = C_L^T S C_L`. Source of the coordinates: Goemaere et al. 2025 (arXiv:2505.20137).
 """
 
@@ -21,7 +21,7 @@ from scipy.sparse.linalg import LinearOperator
 from .. import _check
 from .._check import Array
 from ..model import Data, LinearPCN
-from ..model.definitions import data_rows, like_weights
+from ..model.definitions import data_rows, energies_of, input_rows, like_weights
 from .equilibria import output_products
 
 __all__ = [
@@ -52,12 +52,16 @@ def activities_from_errors(net: LinearPCN, x: Array, errors: Sequence[Array]) ->
     >>> [z.item() for z in activities_from_errors(net, np.array([[1.0]]), [np.array([[0.5]])])]
     [1.0, 2.5, 7.5]
     """
-    rows = like_weights(net, _check.matrix(x, "x"))
-    hidden = _errors(net, errors, rows.shape[0])
-    activities = [rows]
-    for matrix, error in zip(net.maps[:-1], hidden, strict=True):
+    rows = input_rows(net, x)
+    return forward_with_errors(net, rows, _errors(net, errors, rows.shape[0]))
+
+
+def forward_with_errors(net: LinearPCN, x: Array, errors: Sequence[Array]) -> tuple[Array, ...]:
+    """`activities_from_errors` of checked arrays."""
+    activities, maps = [x], net.maps
+    for matrix, error in zip(maps[:-1], errors, strict=True):
         activities.append(activities[-1] @ matrix.T + error)
-    return (*activities, activities[-1] @ net.maps[-1].T)
+    return (*activities, activities[-1] @ maps[-1].T)
 
 
 def error_energy(net: LinearPCN, data: Data, errors: Sequence[Array]) -> Array:
@@ -65,7 +69,12 @@ def error_energy(net: LinearPCN, data: Data, errors: Sequence[Array]) -> Array:
 
     Parameters
     ----------
+    data : Data
     errors : L - 1 arrays (B, n_l), l = 1..L-1
+
+    Returns
+    -------
+    F : scalar of the network's array library
 
     Examples
     --------
@@ -74,10 +83,9 @@ def error_energy(net: LinearPCN, data: Data, errors: Sequence[Array]) -> Array:
     0.05...
     """
     x, y = data_rows(net, data)
-    xp = array_namespace(x, y)
-    output = y - activities_from_errors(net, x, errors)[-1]
-    squares = [xp.sum(p.whiten(e) ** 2) for p, e in zip(net.precisions, (*errors, output), strict=True)]
-    return 0.5 * sum(squares) / x.shape[0]
+    hidden = _errors(net, errors, x.shape[0])
+    energies = energies_of(net, (*hidden, y - forward_with_errors(net, x, hidden)[-1]))
+    return array_namespace(energies).sum(energies)
 
 
 def error_gradient(net: LinearPCN, data: Data, errors: Sequence[Array]) -> tuple[Array, ...]:
@@ -85,29 +93,58 @@ def error_gradient(net: LinearPCN, data: Data, errors: Sequence[Array]) -> tuple
 
     .. math:: \partial F / \partial \epsilon_l = \tfrac1B (\Pi_l \epsilon_l - P_l^T \Pi_L \epsilon_L)
 
-    At zero errors it is minus the error that backpropagation sends to layer l. Cost: a forward and a backward pass, as
-    for the gradient in the activities.
+    At zero errors it is minus the error that backpropagation sends to layer l. Cost: a forward and a backward
+    pass, as for the gradient in the activities.
+
+    Parameters
+    ----------
+    data : Data
+    errors : L - 1 arrays (B, n_l), l = 1..L-1
 
     Returns
     -------
     gradient : tuple of (B, n_l), l = 1..L-1
+
+    Examples
+    --------
+    >>> net, data = LinearPCN([[[2.0]], [[3.0]]]), Data([[1.0]], [[7.0]])
+    >>> error_gradient(net, data, [np.array([[0.0]])])[0].item()  # minus w_2 r
+    -3.0
     """
     x, y = data_rows(net, data)
-    back = net.precisions[-1].apply(y - activities_from_errors(net, x, errors)[-1])
-    gradient = []
+    hidden = _errors(net, errors, x.shape[0])
+    return tuple(slope / x.shape[0] for slope in error_slope(net, x, y, hidden))
+
+
+def error_slope(net: LinearPCN, x: Array, y: Array, errors: Sequence[Array]) -> tuple[Array, ...]:
+    """`error_gradient` of checked arrays, of a sample's energy: without its factor 1/B."""
+    back, maps = net.precisions[-1].apply(y - forward_with_errors(net, x, errors)[-1]), net.maps
+    slopes = []
     for l in range(net.depth - 1, 0, -1):
-        back = back @ net.maps[l]
-        gradient.append((net.precisions[l - 1].apply(errors[l - 1]) - back) / x.shape[0])
-    return tuple(gradient[::-1])
+        back = back @ maps[l]
+        slopes.append(net.precisions[l - 1].apply(errors[l - 1]) - back)
+    return tuple(slopes[::-1])
 
 
 def error_hessian(net: LinearPCN) -> LinearOperator:
     r"""The Hessian :math:`I + G^T G` in whitened hidden errors (:math:`I + P^T P` for unit precisions), as an operator.
 
-    Of one sample, so without 1/B. Vectors are the layers' whitened errors one after another, length
-    :math:`N = n_1 + \dots + n_{L-1}`. A product costs a forward and a backward pass; nothing is formed.
+    Of one sample, so without 1/B. Vectors are the layers' whitened errors one after another, of length
+    :math:`N = n_1 + \dots + n_{L-1}`. A product costs a forward and a backward pass; the matrix is not
+    formed.
+
+    Returns
+    -------
+    operator : scipy.sparse.linalg.LinearOperator
+        (N, N), on numpy float64.
+
+    Examples
+    --------
+    >>> error_hessian(LinearPCN([[[2.0]], [[3.0]]])) @ np.array([1.0])  # 1 + w_2^2
+    array([10.])
     """
-    host = net.replace(weights=[_check.to_numpy(w, "weights") for w in net.weights])
+    _check.instance(net, "net", LinearPCN)
+    host = net.to_numpy()
     sizes = host.widths[1:-1]
     cuts = np.cumsum(sizes)[:-1]
 
@@ -136,18 +173,24 @@ def error_hessian(net: LinearPCN) -> LinearOperator:
 def error_eigenvalues(net: LinearPCN) -> np.ndarray:
     r"""All eigenvalues of `error_hessian`, ascending, (N,): 1, and those of :math:`C_L^T S C_L` (claim ``error-coordinates``).
 
-    From the singular values of G, (n_L, N): :math:`O(n_L^2 N)`. When the output is as wide as all hidden layers together,
-    or wider, the eigenvalue 1 need not be there.
+    From the singular values of G, (n_L, N): :math:`O(n_L^2 N)`. When the output is as wide as all hidden
+    layers together, or wider, the eigenvalue 1 need not be there.
+
+    Returns
+    -------
+    eigenvalues : (N,)
+        Numpy float64.
 
     Examples
     --------
     >>> error_eigenvalues(LinearPCN([[[2.0]], [[3.0]]]))  # 1 + w_2^2 = S
     array([10.])
     """
+    _check.instance(net, "net", LinearPCN)
     size = sum(net.widths[1:-1])
     if not size:
         return np.ones(0)
-    host = net.replace(weights=[_check.to_numpy(w, "weights") for w in net.weights])
+    host = net.to_numpy()
     stack = np.concatenate(
         [
             p.colour(product)
@@ -162,6 +205,8 @@ def error_eigenvalues(net: LinearPCN) -> np.ndarray:
 
 
 def _errors(net: LinearPCN, errors: Sequence[Array], batch: int) -> list[Array]:
+    if not isinstance(errors, list | tuple):
+        raise TypeError(f"`errors` must be a list or tuple of arrays. Got {type(errors).__name__}.")
     if len(errors) != net.depth - 1:
         raise ValueError(
             f"`errors` must be one array per hidden layer, {net.depth - 1} of them. Got {len(errors)}."

@@ -1,8 +1,9 @@
 r"""Solvers of inference compared on equal work: the gap :math:`F(z) - F^*` against gradients evaluated.
 
-The unit of work is one gradient of the energy for the whole batch, :math:`2 B \sum_l n_l n_{l-1}` multiply-adds: a
-product with H in the activities, and a forward and a backward pass in the coordinates of the errors, cost the same.
-Gaps are computed from :math:`\tfrac12 (v - v^*)^T \nabla F`, exact for a quadratic, so nothing cancels near the minimum.
+The unit of work is one gradient of the energy for the whole batch, :math:`2 B \sum_l n_l n_{l-1}`
+multiply-adds: a product with H in the activities, and a forward and a backward pass in the coordinates of the
+errors, cost the same. Gaps are computed from :math:`\tfrac12 (v - v^*)^T \nabla F`, exact for a quadratic:
+nothing cancels near the minimum.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ import numpy as np
 from .. import _check
 from ..model import Data, LinearPCN, activity_hessian, loss
 from ..model.definitions import data_rows
-from .dynamics import hidden_rows, inference_rate, inference_start, require_hidden
-from .equilibria import equilibrium
+from .dynamics import hidden_rows, inference_rate, inference_start
+from .equilibria import equilibrium, require_hidden
 from .error_coordinates import error_eigenvalues, error_hessian
 
 __all__ = ["SOLVERS", "SolverTrace", "solve_inference"]
@@ -67,11 +68,12 @@ def solve_inference(
 
     Parameters
     ----------
+    data : Data
     method : str
-        "gd", "momentum" (heavy ball) and "heun" with the constants that are optimal for the extreme eigenvalues of H;
-        "adam" (step sizes from signs: never optimal, and it needs a learning rate); "cg" (conjugate gradients on H);
-        "error-gd" and "error-cg", descent and conjugate gradients in the coordinates of the errors, where the latter ends
-        after at most n_L steps; "exact", the closed form.
+        "gd", "momentum" (heavy ball) and "heun" with the constants that are optimal for the extreme
+        eigenvalues of H; "adam" (step sizes from signs: never optimal, and it needs a learning rate); "cg"
+        (conjugate gradients on H); "error-gd" and "error-cg", descent and conjugate gradients in the
+        coordinates of the errors, where the latter ends after at most n_L steps; "exact", the closed form.
     max_products : int
         Largest work, in gradients.
     tolerance : float
@@ -85,9 +87,10 @@ def solve_inference(
 
     Notes
     -----
-    Heun's map of a mode is :math:`1 - u + u^2/2` with :math:`u = g\lambda`; its best step equals that of descent,
-    :math:`2/(\lambda_{\min}+\lambda_{\max})`, at twice the work. The extremes are found beforehand and not counted. The
-    "exact" work counts its sweeps and its QR factorisation. Claims ``inference-rate``, ``coordinates-resolve-tradeoff``.
+    Heun's map of a mode is :math:`1 - u + u^2/2` with :math:`u = g\lambda`; its best step equals that of
+    descent, :math:`2/(\lambda_{\min}+\lambda_{\max})`, at twice the work. The extremes are found beforehand
+    and not counted. The "exact" work counts its sweeps and its QR factorisation. Claims ``inference-rate``,
+    ``coordinates-resolve-tradeoff``.
 
     Examples
     --------
@@ -97,16 +100,15 @@ def solve_inference(
     """
     _check.choice(method, "method", SOLVERS)
     require_hidden(net)
+    data_rows(net, data)
     limit = _check.count(max_products, "max_products")
     fraction = _check.non_negative(tolerance, "tolerance")
     size = None if step is None else _check.positive(step, "step")
-    host = net.replace(weights=[_check.to_numpy(w, "weights") for w in net.weights])
-    x, y = data_rows(host, data)
-    rows = Data(_check.to_numpy(x, "x"), _check.to_numpy(y, "y"))
+    host, rows = net.to_numpy(), data.to_numpy()
     if method == "exact":
         first = float(loss(host, rows)) - float(equilibrium(host, rows).energy)
         return SolverTrace(
-            method, math.nan, np.array([0.0, _exact_work(host, len(x))]), np.array([first, 0.0])
+            method, math.nan, np.array([0.0, _exact_work(host, rows.num_samples)]), np.array([first, 0.0])
         )
     start, solution, apply, low, high = _quadratic(host, rows, in_errors=method.startswith("error"))
 
@@ -120,7 +122,7 @@ def solve_inference(
         if work > limit:
             break
         products.append(float(work))
-        gaps.append(float(0.5 * np.sum((v - solution) * slope) / len(x)))
+        gaps.append(float(0.5 * np.sum((v - solution) * slope) / rows.num_samples))
         if gaps[-1] <= fraction * gaps[0] or not math.isfinite(gaps[-1]):
             break
     return SolverTrace(method, used, np.array(products), np.array(gaps))
@@ -138,7 +140,7 @@ def _quadratic(
         return (
             begin,
             hidden_rows(fixed.activities),
-            hessian.matvec,
+            hessian.product,
             rate.smallest,
             rate.largest,
         )
@@ -168,7 +170,7 @@ def _iterates(
     high: float,
     step: float | None,
 ) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
-    """Work spent, point and gradient there, for ever."""
+    """Work spent, point and gradient there, without end."""
     g = _default_step(method, low, high) if step is None else step
     if method == "cg":
         yield from _conjugate_gradients(v, gradient, apply)
@@ -210,7 +212,7 @@ def _conjugate_gradients(
         yield work, v, slope
         image = apply(direction)
         curvature = np.sum(direction * image, axis=1, keepdims=True)
-        alive = squared > floor  # a sample that has converged stays: its next step would be 0 / 0
+        alive = squared > floor  # a sample that has converged keeps its point: its next step would be 0 / 0
         length = np.where(alive, squared / np.where(alive, curvature, 1.0), 0.0)
         v, slope = v + length * direction, slope + length * image
         following = np.sum(slope**2, axis=1, keepdims=True)

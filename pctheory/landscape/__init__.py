@@ -3,23 +3,33 @@
 from .certificates import EscapeDirection, escape_direction
 from .classification import KINDS, CriticalPoint, classify_critical_point, infimum, non_strict_saddle
 from .closed_forms import OriginHessian, gauss_newton_hessian, origin_hessian, zero_rank_hessian
-from .objectives import EquilibratedEnergy, MSELoss, NegativeLogLikelihood, Objective, WeightDecay
+from .envelopes import EnvelopeEnergy, OutputLoss
+from .objectives import (
+    EquilibratedEnergy,
+    MSELoss,
+    NegativeLogLikelihood,
+    Objective,
+    RescaledObjective,
+    WeightDecay,
+)
 from .search import CriticalPoints, find_critical_points
 from .slices import LandscapeSlice, landscape_slice
-from .spectrum import HessianEnds, extreme_eigenvalues
+from .spectrum import extreme_eigenvalues
 
 __all__ = [
     "KINDS",
     "CriticalPoint",
     "CriticalPoints",
+    "EnvelopeEnergy",
     "EquilibratedEnergy",
     "EscapeDirection",
-    "HessianEnds",
     "LandscapeSlice",
     "MSELoss",
     "NegativeLogLikelihood",
     "Objective",
     "OriginHessian",
+    "OutputLoss",
+    "RescaledObjective",
     "WeightDecay",
     "classify_critical_point",
     "escape_direction",

@@ -12,8 +12,9 @@ from array_api_compat import array_namespace, device
 from .._check import Array
 from ..inference import Equilibrium, equilibrium
 from ..inference.equilibria import closure_mismatch
-from ..linalg import BlockTridiagonalCholesky
-from ..model import Data, LinearPCN, activity_hessian, weight_gradient
+from ..linalg import BlockTridiagonal, BlockTridiagonalCholesky
+from ..model import Data, LinearPCN
+from ..model.definitions import hessian_blocks
 
 
 class Expansion(ABC):
@@ -33,10 +34,10 @@ class Expansion(ABC):
 class Metric:
     r"""Output coordinates in which the residual's metric is the identity.
 
-    `outputs`: :math:`p_l`, l = 1..L. `weighted`: :math:`p_l \Sigma_l`. `whiten`: rows :math:`r \mapsto R^{-T} r`.
-    `half_logdet`: :math:`\frac12\log\det S`. `root`: R.
-    `residual_weight`, `entropy_weight`: N is the first times :math:`\langle \rho\rho^T \rangle` minus the second times I.
-    The loss does not depend on S: both are 0, and it uses neither `weighted` nor `half_logdet` nor `root`.
+    `outputs`: :math:`p_l`, l = 1..L. `weighted`: :math:`p_l \Sigma_l`. `whiten`: rows :math:`r \mapsto R^{-T}
+    r`. `half_logdet`: :math:`\frac12\log\det S`. `root`: R. `residual_weight`, `entropy_weight`: N is the
+    first times :math:`\langle \rho\rho^T \rangle` minus the second times I. The loss does not depend on S:
+    both are 0, and it uses neither `weighted` nor `half_logdet` nor `root`.
     """
 
     outputs: list[Array]
@@ -137,7 +138,7 @@ class Elimination(Expansion):
 
     @cached_property
     def factor(self) -> BlockTridiagonalCholesky:
-        return activity_hessian(self.net).cholesky()
+        return BlockTridiagonal.unchecked(*hessian_blocks(self.net)).cholesky()
 
     @cached_property
     def delta(self) -> list[Array]:
@@ -145,7 +146,7 @@ class Elimination(Expansion):
         return [pi.apply(e) for pi, e in zip(self.net.precisions, self.at.errors, strict=True)]
 
     def gradient(self) -> tuple[Array, ...]:
-        return weight_gradient(self.net, self.at.activities)
+        return self.at.weight_gradient()
 
     def hvp(self, direction: Sequence[Array]) -> tuple[Array, ...]:
         if direction[0].ndim > 2:
@@ -154,20 +155,18 @@ class Elimination(Expansion):
                 *(self.hvp([d[i] for d in direction]) for i in range(direction[0].shape[0])), strict=True
             )
             return tuple(xp.stack(list(parts)) for parts in stacks)
-        z, delta, net = self.at.activities, self.delta, self.net
+        z, delta, net, maps = self.at.activities, self.delta, self.net, self.net.maps
         xp = array_namespace(z[0])
         moved = [a * d for a, d in zip(net.multipliers, direction, strict=True)]
         # errors and their weighted values move by -dA_l z_{l-1} at fixed activities
         fixed = [-pi.apply(before @ m.T) for pi, before, m in zip(net.precisions, z[:-1], moved, strict=True)]
         dz = [xp.zeros_like(z[0]), xp.zeros_like(z[-1])]
         if net.depth > 1:
-            force = [fixed[l - 1] - delta[l] @ moved[l] - fixed[l] @ net.maps[l] for l in range(1, net.depth)]
-            rows = xp.concat(force, axis=1)
-            dz[1:1] = activity_hessian(net).split(-self.factor.solve(rows))
+            force = [fixed[l - 1] - delta[l] @ moved[l] - fixed[l] @ maps[l] for l in range(1, net.depth)]
+            rows = self.factor.substitute(xp.concat(force, axis=1))
+            dz[1:1] = self.factor.matrix.split_rows(-rows)
         product = []
-        for l, (a, pi, matrix) in enumerate(
-            zip(net.multipliers, net.precisions, net.maps, strict=True), start=1
-        ):
+        for l, (a, pi, matrix) in enumerate(zip(net.multipliers, net.precisions, maps, strict=True), start=1):
             tangent = fixed[l - 1] + pi.apply(dz[l] - dz[l - 1] @ matrix.T)
             term = tangent.T @ z[l - 1] + delta[l - 1].T @ dz[l - 1]
             product.append(-a / z[0].shape[0] * term)
@@ -175,6 +174,8 @@ class Elimination(Expansion):
 
 
 class Decayed(Expansion):
+    """An expansion with weight decay."""
+
     def __init__(self, inner: Expansion, weights: Sequence[Array], strength: float) -> None:
         self.inner, self.weights, self.strength = inner, weights, strength
         squares = sum(array_namespace(w).sum(w**2) for w in weights)
@@ -200,21 +201,3 @@ def on_rows(function: Callable[[Array], Array], stack: Array) -> Array:
         return function(stack)
     xp = array_namespace(stack)
     return xp.reshape(function(xp.reshape(stack, (-1, stack.shape[-1]))), stack.shape)
-
-
-def split(net: LinearPCN, vectors: Array) -> tuple[Array, ...]:
-    """Vectors (K, num_weights) as stacks (K, n_l, n_{l-1})."""
-    xp = array_namespace(vectors)
-    parts, start = [], 0
-    for w in net.weights:
-        size = w.shape[-2] * w.shape[-1]
-        shape = (vectors.shape[0], w.shape[-2], w.shape[-1])
-        parts.append(xp.reshape(vectors[:, start : start + size], shape))
-        start += size
-    return tuple(parts)
-
-
-def flatten(parts: Sequence[Array]) -> Array:
-    """Stacks (..., n_l, n_{l-1}) as vectors (..., num_weights)."""
-    xp = array_namespace(*parts)
-    return xp.concat([xp.reshape(p, (*p.shape[:-2], -1)) for p in parts], axis=-1)

@@ -97,7 +97,7 @@ def escape_direction(
     """
     if case is not None:
         _check.choice(case, "case", _CASES)
-    if net.depth < 2:
+    if _check.instance(net, "net", LinearPCN).depth < 2:
         raise ValueError("`net` must have at least two layers: with one the problem is convex. Got one.")
     if 0 in net.multipliers:
         raise ValueError(f"`multipliers` must not be 0 where weights learn. Got {net.multipliers}.")

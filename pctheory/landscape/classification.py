@@ -9,8 +9,8 @@ import numpy as np
 from .. import _check
 from ..model import Data, LinearPCN
 from .certificates import EscapeDirection, escape_direction
-from .objectives import EquilibratedEnergy, MSELoss, NegativeLogLikelihood, Objective
-from .spectrum import DENSE_LIMIT, check_objective, extreme_eigenvalues
+from .objectives import EquilibratedEnergy, Objective
+from .spectrum import DENSE_LIMIT, extreme_eigenvalues
 
 __all__ = ["KINDS", "CriticalPoint", "classify_critical_point", "infimum", "non_strict_saddle"]
 
@@ -82,13 +82,15 @@ def classify_critical_point(
 
     Examples
     --------
+    >>> from pctheory import MSELoss
     >>> data = Data([[1.0], [-1.0]], [[-2.0], [2.0]])
     >>> classify_critical_point(EquilibratedEnergy(data), LinearPCN.zeros((1, 1, 1, 1))).kind
     'strict saddle'
     >>> classify_critical_point(MSELoss(data), LinearPCN.zeros((1, 1, 1, 1))).kind
     'degenerate'
     """
-    check_objective(objective)
+    _check.instance(objective, "objective", Objective)
+    _check.instance(net, "net", LinearPCN)
     limit = _check.positive(gradient_tolerance, "gradient_tolerance")
     value, gradient = objective.value_and_gradient(net)
     norm = float(np.sqrt(sum(np.sum(np.asarray(g) ** 2) for g in gradient)))
@@ -126,26 +128,13 @@ def infimum(objective: Objective, net: LinearPCN) -> float | None:
 
     Examples
     --------
+    >>> from pctheory import MSELoss
     >>> data = Data([[1.0], [1.0]], [[1.0], [3.0]])  # S_yy = 5, residual noise 1
     >>> net = LinearPCN.zeros((1, 1, 1))
     >>> round(infimum(MSELoss(data), net), 12), infimum(EquilibratedEnergy(data), net)
     (0.5, 0.0)
     """
-    if not isinstance(objective, MSELoss | EquilibratedEnergy) or isinstance(
-        objective, NegativeLogLikelihood
-    ):
-        return None
-    x, y = np.asarray(objective.data.x), np.asarray(net.precisions[-1].whiten(np.asarray(objective.data.y)))
-    if isinstance(objective, EquilibratedEnergy) and net.depth > 1:
-        unexplained, rank = np.zeros((0, y.shape[1])), net.widths[-2]
-        predictable = y
-    else:
-        basis, singular, _ = np.linalg.svd(x, full_matrices=False)
-        basis = basis[:, singular > max(x.shape) * np.finfo(np.float64).eps * singular[0]]
-        predictable, rank = basis.T @ y, min(net.widths)
-        unexplained = y - basis @ predictable
-    tail = np.linalg.svd(predictable, compute_uv=False)[rank:]
-    return float((np.sum(unexplained**2) + np.sum(tail**2)) / (2 * len(y)))
+    return _check.instance(objective, "objective", Objective).infimum(_check.instance(net, "net", LinearPCN))
 
 
 def non_strict_saddle() -> tuple[LinearPCN, Data]:
@@ -183,7 +172,7 @@ def _is_infimum(objective: Objective, net: LinearPCN, value: float) -> bool:
 def _escape(
     objective: Objective, net: LinearPCN, smallest: float, lowest: np.ndarray, tolerance: float
 ) -> EscapeDirection:
-    if isinstance(objective, EquilibratedEnergy) and not isinstance(objective, NegativeLogLikelihood):
+    if isinstance(objective, EquilibratedEnergy):
         try:
             return escape_direction(net, objective.data, gradient_tolerance=tolerance)
         except (

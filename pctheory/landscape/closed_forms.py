@@ -1,13 +1,15 @@
 r"""Hessians in the weights in closed form: at the origin, at points of rank zero, at perfect fits.
 
-Claims ``origin-hessian-loss``, ``origin-hessian-energy``, ``zero-rank-saddles``, ``flat-minima``. The closed forms hold for
-every objective that sees the network through its whole map and its rescaling. With :math:`\Lambda` the inverse metric of the
-residual (:math:`\Pi_L` for the loss, :math:`S^{-1}` otherwise) they need one more matrix,
+Claims ``origin-hessian-loss``, ``origin-hessian-energy``, ``zero-rank-saddles``, ``flat-minima``. The closed
+forms hold for every objective that depends on the network through its map :math:`P_0` and its rescaling. They
+need two matrices: the metric :math:`\Lambda` of the residual (:math:`\Pi_L` for the loss, :math:`S^{-1}`
+otherwise), and
 
 .. math:: N = 0 \ (\mathcal L), \qquad N = \Lambda \langle r r^T \rangle \Lambda \ (F^*), \qquad
           N = \Lambda \langle r r^T \rangle \Lambda - \Lambda \ (F^* + \tfrac12 \log\det S),
 
-minus twice the derivative of the objective in S: what makes a saddle of :math:`F^*` strict where the loss is flat.
+which is minus twice the derivative of the objective in S. It makes saddles of :math:`F^*` strict where the
+loss is flat.
 """
 
 from __future__ import annotations
@@ -18,9 +20,10 @@ from typing import Any
 
 import numpy as np
 
-from ..inference import input_products, noise_covariances, output_products, rescaling
+from .. import _check
+from ..inference import input_products, noise_covariances, output_products
 from ..model import LinearPCN
-from .objectives import EquilibratedEnergy, MSELoss, NegativeLogLikelihood, Objective
+from .objectives import Objective
 
 __all__ = ["OriginHessian", "gauss_newton_hessian", "origin_hessian", "zero_rank_hessian"]
 
@@ -29,10 +32,11 @@ __all__ = ["OriginHessian", "gauss_newton_hessian", "origin_hessian", "zero_rank
 class OriginHessian:
     r"""The Hessian at the origin of weight space, in closed form, with its spectrum.
 
-    Only two blocks do not vanish: the one of the last layer, :math:`-a_L^2 N \otimes C` (row-major), and the one that couples
-    the first and the last layer, :math:`(W_1[a,i], W_L[c,b]) \mapsto -a_1 a_L \delta_{ab} (\Lambda S_{yx})_{ci}`, which is there
-    if every hidden layer (possibly none) has a skip. C sums :math:`\Sigma_{L-1}` and the :math:`\Sigma_k` below it from which
-    skips lead up to layer L-1. With L = 1 the Hessian is :math:`a^2 \Lambda \otimes S_{xx}`.
+    Only two blocks do not vanish: the one of the last layer, :math:`-a_L^2 N \otimes C` (row-major), and the
+    one that couples the first and the last layer, :math:`(W_1[a,i], W_L[c,b]) \mapsto -a_1 a_L \delta_{ab}
+    (\Lambda S_{yx})_{ci}`, which is there if every hidden layer (possibly none) has a skip. C sums
+    :math:`\Sigma_{L-1}` and the :math:`\Sigma_k` below it from which skips lead up to layer L-1. With L = 1
+    the Hessian is :math:`a^2 \Lambda \otimes S_{xx}`.
 
     Attributes
     ----------
@@ -99,10 +103,10 @@ def origin_hessian(
 ) -> OriginHessian:
     r"""The Hessian at W = 0 in closed form: any depth, widths, multipliers, skips and precisions.
 
-    Without skips, unit multipliers and precisions: the loss has the block
-    :math:`\partial^2 \mathcal L / \partial W_1[a,i] \partial W_2[c,b] = -\delta_{ab} S_{yx}[c,i]` for L = 2 and nothing for L > 2;
-    :math:`F^*` has in addition :math:`\partial^2 F^* / \partial W_L^2 = -S_{yy} \otimes I`. So the origin is a strict saddle of
-    :math:`F^*` at any depth as soon as some y is not 0.
+    Without skips, unit multipliers and precisions: the loss has the block :math:`\partial^2 \mathcal L /
+    \partial W_1[a,i] \partial W_2[c,b] = -\delta_{ab} S_{yx}[c,i]` for L = 2 and nothing for L > 2;
+    :math:`F^*` has in addition :math:`\partial^2 F^* / \partial W_L^2 = -S_{yy} \otimes I`. So the origin is
+    a strict saddle of :math:`F^*` at any depth as soon as some y is not 0.
 
     Parameters
     ----------
@@ -116,12 +120,13 @@ def origin_hessian(
 
     Notes
     -----
-    Claims ``origin-hessian-loss`` (Saxe et al. 2014, Kawaguchi 2016) and ``origin-hessian-energy`` (Innocenti et al. 2024,
-    Theorem 2; multipliers, skips, precisions and the likelihood: this work).
+    Claims ``origin-hessian-loss`` (Saxe et al. 2014, Kawaguchi 2016) and ``origin-hessian-energy`` (Innocenti
+    et al. 2024, Theorem 2; multipliers, skips, precisions and the likelihood: this work). Claim
+    ``tr-toy`` is the network of two weights.
 
     Examples
     --------
-    >>> from pctheory import Data
+    >>> from pctheory import Data, EquilibratedEnergy, MSELoss
     >>> data = Data([[1.0], [1.0]], [[-1.0], [-3.0]])  # S_yy = 5
     >>> origin_hessian(MSELoss(data), (1, 2, 2, 1)).eigenvalues()
     array([0., 0., 0., 0., 0., 0., 0., 0.])
@@ -131,7 +136,7 @@ def origin_hessian(
     net = LinearPCN.zeros(
         widths, parameterisation=parameterisation, skips=skips, gamma=gamma, precisions=precisions
     )
-    inverse, noise = _metric_and_noise(objective, net)
+    inverse, noise = _check.instance(objective, "objective", Objective).metric_and_noise(net)
     data, a, depth = objective.data, net.multipliers, net.depth
     if depth == 1:
         return OriginHessian(a[0] ** 2 * inverse, data.xx, None, net.widths)
@@ -170,17 +175,18 @@ def zero_rank_hessian(objective: Objective, net: LinearPCN) -> np.ndarray:
 
     Examples
     --------
-    >>> from pctheory import Data
+    >>> from pctheory import Data, EquilibratedEnergy
     >>> net = LinearPCN([[[0.0]], [[2.0]], [[0.0]]])  # M_2 = 1 + 4
     >>> zero_rank_hessian(EquilibratedEnergy(Data([[1.0]], [[3.0]])), net).round(12)
     array([[-45.]])
     """
-    if net.depth < 2:
+    _check.instance(objective, "objective", Objective)
+    if _check.instance(net, "net", LinearPCN).depth < 2:
         raise ValueError("`net` must have at least two layers. Got one: its Hessian is `origin_hessian`.")
     if np.any(np.asarray(net.weights[-1])):
         largest = np.max(np.abs(np.asarray(net.weights[-1])))
         raise ValueError(f"`W_{net.depth}` must be zero. Got entries up to {largest:g}.")
-    inverse, noise = _metric_and_noise(objective, net)
+    inverse, noise = objective.metric_and_noise(net)
     inputs = input_products(net)[-2]
     features = inputs @ objective.data.xx @ inputs.T
     below = noise_covariances(net)[-2]
@@ -194,8 +200,8 @@ def gauss_newton_hessian(objective: Objective, net: LinearPCN) -> np.ndarray:
 
     .. math:: (J^T \Lambda J)_{W_l W_k} = a_l a_k\, (P_l^T \Lambda P_k) \otimes (Q_{l-1} S_{xx} Q_{k-1}^T)
 
-    With :math:`\Lambda = S^{-1} \preceq \Pi_L` minima of :math:`F^*` are flatter than those of the loss, in every direction
-    (claim ``flat-minima``; Innocenti et al. 2023, 2024; general form here).
+    With :math:`\Lambda = S^{-1} \preceq \Pi_L` minima of :math:`F^*` are flatter than those of the loss, in
+    every direction (claim ``flat-minima``; Innocenti et al. 2023, 2024; general form here).
 
     Parameters
     ----------
@@ -207,7 +213,7 @@ def gauss_newton_hessian(objective: Objective, net: LinearPCN) -> np.ndarray:
 
     Examples
     --------
-    >>> from pctheory import Data
+    >>> from pctheory import Data, EquilibratedEnergy, MSELoss
     >>> net, data = LinearPCN([[[2.0]], [[3.0]]]), Data([[1.0]], [[6.0]])  # R = 0, S = 10
     >>> gauss_newton_hessian(MSELoss(data), net)
     array([[9., 6.],
@@ -216,12 +222,12 @@ def gauss_newton_hessian(objective: Objective, net: LinearPCN) -> np.ndarray:
     array([[0.9, 0.6],
            [0.6, 0.4]])
     """
-    if isinstance(objective, NegativeLogLikelihood):
+    inverse, _ = _check.instance(objective, "objective", Objective).metric_and_noise(net)
+    if objective.entropy_weight:
         raise TypeError(
-            "`objective` must be an MSELoss or an EquilibratedEnergy. Got a NegativeLogLikelihood: its log "
-            "determinant has curvature of its own at a perfect fit."
+            "`objective` must be an MSELoss or an EquilibratedEnergy. "
+            f"Got {type(objective).__name__}: its log determinant has curvature of its own at a perfect fit."
         )
-    inverse, _ = _metric_and_noise(objective, net)
     outputs, inputs, a = output_products(net), input_products(net), net.multipliers
     layers = range(1, net.depth + 1)
     return np.block(
@@ -237,25 +243,3 @@ def gauss_newton_hessian(objective: Objective, net: LinearPCN) -> np.ndarray:
             for l in layers
         ]
     )
-
-
-def _metric_and_noise(objective: Objective, net: LinearPCN) -> tuple[np.ndarray, np.ndarray]:
-    r""":math:`\Lambda` and N of the three objectives of the data."""
-    if not isinstance(objective, MSELoss | EquilibratedEnergy):
-        raise TypeError(
-            "`objective` must be an MSELoss, an EquilibratedEnergy or a NegativeLogLikelihood. "
-            f"Got {type(objective).__name__}."
-        )
-    data, last = objective.data, np.asarray(net.maps[-1])
-    if data.x.shape[1] != net.widths[0] or data.y.shape[1] != net.widths[-1]:
-        raise ValueError(
-            f"`widths` must begin and end with those of the data, {data.x.shape[1]} and {data.y.shape[1]}. "
-            f"Got {net.widths[0]} and {net.widths[-1]}."
-        )
-    if isinstance(objective, MSELoss):
-        return np.asarray(net.precisions[-1].matrix(last)), np.zeros((net.widths[-1], net.widths[-1]))
-    inverse = np.linalg.solve(rescaling(net), np.eye(net.widths[-1]))
-    inverse = (inverse + inverse.T) / 2
-    solved = (data.y - data.x @ output_products(net)[0].T) @ inverse
-    noise = solved.T @ solved / data.num_samples
-    return inverse, noise - inverse if isinstance(objective, NegativeLogLikelihood) else noise

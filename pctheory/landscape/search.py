@@ -11,7 +11,7 @@ from .. import _check
 from ..model import LinearPCN
 from .classification import KINDS, CriticalPoint, classify_critical_point
 from .objectives import Objective
-from .spectrum import DENSE_LIMIT, check_objective
+from .spectrum import DENSE_LIMIT
 
 __all__ = ["CriticalPoints", "find_critical_points"]
 
@@ -96,7 +96,8 @@ def find_critical_points(
     >>> find_critical_points(EquilibratedEnergy(data), LinearPCN.zeros((1, 1, 1)), 30, rng=0).of_kind("strict saddle")
     (CriticalPoint(strict saddle: value 2, ...),)
     """
-    check_objective(objective)
+    _check.instance(objective, "objective", Objective)
+    _check.instance(net, "net", LinearPCN)
     starts = _check.count(num_starts, "num_starts", 1)
     generator = _check.generator(rng)
     width = _check.positive(scale, "scale")

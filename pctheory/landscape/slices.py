@@ -11,7 +11,7 @@ import numpy as np
 from .. import _check
 from ..model import LinearPCN
 from .objectives import Objective
-from .spectrum import check_objective, extreme_eigenvalues
+from .spectrum import extreme_eigenvalues
 
 __all__ = ["LandscapeSlice", "landscape_slice"]
 
@@ -62,9 +62,10 @@ def landscape_slice(
     Parameters
     ----------
     directions : "eigenvectors", "random", "layer-normalised", or one or two directions
-        "eigenvectors": the most negative and the most positive eigenvector of the Hessian. "random": orthonormal, uniform.
-        "layer-normalised": random with each layer scaled to the norm of its weights (Li et al. 2018), which needs non-zero
-        weights. Otherwise directions as in `Objective.hvp`, used as they are.
+        "eigenvectors": the most negative and the most positive eigenvector of the Hessian. "random":
+        orthonormal, uniform. "layer-normalised": random with each layer scaled to the norm of its weights (Li
+        et al. 2018), which needs non-zero weights. Otherwise directions as in `Objective.hvp`, used as they
+        are.
     extent : float or (low, high)
         The coordinates run from -extent to extent, or from low to high.
     num : int
@@ -89,7 +90,8 @@ def landscape_slice(
     >>> landscape_slice(MSELoss(Data([[1.0]], [[-1.0]])), net, [[1.0, 1.0]], extent=1.0, num=3).values
     array([2. , 0.5, 2. ])
     """
-    check_objective(objective)
+    _check.instance(objective, "objective", Objective)
+    _check.instance(net, "net", LinearPCN)
     points = _check.count(num, "num", 1)
     low, high = (-extent, extent) if isinstance(extent, int | float) else extent
     low, high = _check.real(low, "extent"), _check.real(high, "extent")
@@ -100,7 +102,7 @@ def landscape_slice(
     centre, plane = net.flatten(), np.stack(vectors)
     step = max(1, STACK // net.num_weights)
     values = [
-        objective._values(net.with_weights(_stacked(net, centre + coordinates[i : i + step] @ plane)))
+        objective.values(net, centre + coordinates[i : i + step] @ plane)
         for i in range(0, len(coordinates), step)
     ]
     return LandscapeSlice(
@@ -109,13 +111,6 @@ def landscape_slice(
         tuple(net.split(v) for v in vectors),
         net,
     )
-
-
-def _stacked(net: LinearPCN, vectors: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Vectors (K, num_weights) as weights (K, n_l, n_{l-1})."""
-    ends = np.cumsum([w.size for w in net.weights])[:-1]
-    parts = np.split(vectors, ends, axis=1)
-    return tuple(p.reshape(-1, *w.shape) for p, w in zip(parts, net.weights, strict=True))
 
 
 def _slice_vectors(
@@ -147,7 +142,7 @@ def _layer_normalised(net: LinearPCN, vector: np.ndarray) -> np.ndarray:
                 f'`W_{l}` must not be zero for layer-normalised directions. Got a zero matrix: use "random".'
             )
         parts.append(part * (norm / np.linalg.norm(part)))
-    return np.concatenate([p.ravel() for p in parts])
+    return np.asarray(net.join(parts))
 
 
 def _as_vector(net: LinearPCN, direction: Any) -> np.ndarray:
@@ -158,7 +153,7 @@ def _as_vector(net: LinearPCN, direction: Any) -> np.ndarray:
                 f"`directions` must have the shapes of the weights, {[w.shape for w in net.weights]}. "
                 f"Got {[np.shape(d) for d in direction]}."
             )
-        direction = np.concatenate([np.ravel(d) for d in direction])
+        direction = net.join([_check.to_numpy(d, "directions") for d in direction])
     vector: np.ndarray = _check.finite(_check.to_numpy(direction, "directions"), "directions")
     if vector.shape != (net.num_weights,):
         raise ValueError(

@@ -214,6 +214,7 @@ def gradient_bounds(problem: ClampedProblem, step: float, num_steps: int) -> Gra
     and the start adds at most :math:`\tfrac{a_l}{B} \rho^{2T} \lambda_{\max} |d_0| |\hat z_{l-1}| \sum_{k \ge l}
     \Vert A_k \Vert \cdots \Vert A_{l+1} \Vert`. Claim ``finite-time-energy``.
     """
+    _check.instance(problem, "problem", ClampedProblem)
     net, size = problem.net, problem.batch_size
     rate = inference_rate(net)
     rho, top, g, T = rate.contraction(step), rate.largest, step, num_steps

@@ -63,12 +63,13 @@ def aligned_update(net: LinearPCN, data: Data) -> tuple[Array, ...]:
     ValueError
         If there is more than one sample, or if an activity at equilibrium is orthogonal to the forward pass.
     """
+    x, _ = data_rows(net, data)
     if data.num_samples != 1:
         raise ValueError(
             f"`data` must hold one sample: its learning rates are its own. Got {data.num_samples}."
         )
     settled = equilibrium(net, data)
-    forward = feedforward(net, data.x)
+    forward = feedforward(net, x)
     xp = array_namespace(*forward)
     update = []
     for a, error, z, z_hat in zip(net.multipliers, settled.errors, settled.activities, forward, strict=False):

@@ -46,7 +46,7 @@ def backprop_gradient(net: LinearPCN, data: Data) -> tuple[Array, ...]:
 
 def pc_gradient(net: LinearPCN, data: Data) -> tuple[Array, ...]:
     """The local rule at equilibrium, which is the gradient of F* (claim ``envelope-gradient``)."""
-    return weight_gradient(net, equilibrium(net, data).activities)
+    return equilibrium(net, data).weight_gradient()
 
 
 def local_gradient(net: LinearPCN, data: Data, step: float, num_steps: int) -> tuple[Array, ...]:

@@ -19,7 +19,8 @@ from array_api_compat import array_namespace
 from .. import _check
 from .._check import Array
 from ..inference import ClampedProblem
-from ..model import LinearPCN, prediction_errors, weight_gradient
+from ..model import LinearPCN, weight_gradient
+from ..model.definitions import activity_rows, errors_of
 from .losses import TaskLoss
 
 __all__ = [
@@ -39,9 +40,21 @@ def mixed_derivative(
     r"""The bilinear form :math:`D_l(z, a)`, (n_l, n_{l-1}), l = 1..L: minus :math:`a^T \partial_{W_l} \nabla E(z)`, averaged.
 
     Symmetric in its arguments; :math:`D(z, z) = -2\, \partial F/\partial W`.
+
+    Parameters
+    ----------
+    activities, adjoint : (z_0, ..., z_L) and (a_0, ..., a_L), each (B, n_l)
+
+    Returns
+    -------
+    derivative : tuple of (n_l, n_{l-1}), l = 1..L
     """
+    return _mixed(net, activity_rows(net, activities), activity_rows(net, adjoint, "adjoint"))
+
+
+def _mixed(net: LinearPCN, activities: Sequence[Array], adjoint: Sequence[Array]) -> tuple[Array, ...]:
     size = activities[0].shape[0]
-    errors, responses = prediction_errors(net, activities), prediction_errors(net, adjoint)
+    errors, responses = errors_of(net, activities), errors_of(net, adjoint)
     return tuple(
         (multiplier / size) * (precision.apply(e).T @ a + precision.apply(d).T @ z)
         for multiplier, precision, e, d, a, z in zip(
@@ -67,6 +80,7 @@ def implicit_gradient(problem: ClampedProblem, loss: TaskLoss) -> tuple[Array, .
     >>> [g.tolist() for g in implicit_gradient(problem, CrossEntropy(np.ones((1, 1))))]  # one class: nothing to learn
     [[[0.0], [0.0]]]
     """
+    _check.instance(problem, "problem", ClampedProblem)
     z = problem.equilibrium().activities
     return _with_adjoint(problem, loss, z, problem.solve(_per_sample(problem, loss, z)))
 
@@ -81,6 +95,7 @@ def truncated_gradient(
     The relative error of the adjoint is at most :math:`\rho^K`; K = 1 is the one-step (Jacobian-free) gradient and K = 0
     the explicit derivative alone. Claim ``truncated-adjoint``.
     """
+    _check.instance(problem, "problem", ClampedProblem)
     g, terms = _check.positive(step, "step"), _check.count(num_terms, "num_terms")
     z = problem.equilibrium().activities
     term = _per_sample(problem, loss, z)
@@ -102,6 +117,8 @@ def unrolled_gradient(
 ) -> tuple[Array, ...]:
     r"""Backpropagation of :math:`\Lambda(z_T)` through T steps of inference.
 
+    If only the input is clamped, this is backpropagation through the forward pass (claim ``nothing-to-learn``).
+
     .. math:: \lambda_T = \nabla_z\Lambda, \quad \lambda_t = (I - g\mathcal H)\lambda_{t+1}, \qquad
               \frac{d\Lambda}{dW_l} = \sum_{t<T} D_l(z_t, g\lambda_{t+1}) + \frac{\partial\Lambda}{\partial W_l}
               + \lambda_0^T \frac{\partial z_0}{\partial W_l}
@@ -116,6 +133,7 @@ def unrolled_gradient(
     start : None or (z_0, ..., z_L)
         Free units at t = 0, constants; `ClampedProblem.start` by default.
     """
+    _check.instance(problem, "problem", ClampedProblem)
     path = problem.relax(step, num_steps, start)
     steps = len(path) - 1
     count = steps if last is None else _check.count(last, "last")
@@ -127,7 +145,7 @@ def unrolled_gradient(
     gradient = loss.weight_gradient(problem.net, path[-1])
     for z in reversed(path[steps - count : steps]):
         pushed = tuple(step * v for v in adjoint)
-        gradient = _add(gradient, mixed_derivative(problem.net, z, pushed))
+        gradient = _add(gradient, _mixed(problem.net, z, pushed))
         adjoint = _contract(problem, adjoint, step)
     if last is None and start is None:
         gradient = _add(gradient, _start_gradient(problem, path[0], adjoint))
@@ -158,6 +176,7 @@ def equilibrium_propagation_gradient(
     ValueError
         If `beta` is zero, or too large for the iteration to converge.
     """
+    _check.instance(problem, "problem", ClampedProblem)
     nudge = _check.real(beta, "beta")
     if nudge == 0:
         raise ValueError("`beta` must not be 0: two equal equilibria have no difference. Got 0.")
@@ -211,7 +230,7 @@ def _contract(problem: ClampedProblem, layers: Sequence[Array], step: float) -> 
 def _with_adjoint(
     problem: ClampedProblem, loss: TaskLoss, z: Sequence[Array], adjoint: Sequence[Array]
 ) -> tuple[Array, ...]:
-    return _add(mixed_derivative(problem.net, z, adjoint), loss.weight_gradient(problem.net, z))
+    return _add(_mixed(problem.net, z, adjoint), loss.weight_gradient(problem.net, z))
 
 
 def _start_gradient(

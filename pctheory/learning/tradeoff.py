@@ -100,6 +100,8 @@ class TradeoffCurve:
 def tradeoff_curve(data: Data, k: int, weights: Iterable[float]) -> TradeoffCurve:
     r"""The optimal reconstruction and classification errors of a linear code of dimension k, for each weight.
 
+    Claim ``cre-tradeoff``.
+
     Parameters
     ----------
     data : Data
@@ -123,8 +125,7 @@ def tradeoff_curve(data: Data, k: int, weights: Iterable[float]) -> TradeoffCurv
     >>> curve.reconstruction.round(12).tolist(), curve.classification.round(12).tolist()
     ([2.0, 0.5], [0.0, 0.5])
     """
-    if not isinstance(data, Data):
-        raise TypeError(f"`data` must be a pctheory.Data(x, y). Got {type(data).__name__}.")
+    _check.instance(data, "data", Data)
     size = _check.count(k, "k", 1)
     levels = [_check.real(w, "weights") for w in weights]
     if not levels:

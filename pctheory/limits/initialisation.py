@@ -76,7 +76,9 @@ def expected_rescaling(
 
     With one output, equal hidden widths N and unit precisions (claim ``limit-to-backprop``): ``mupc`` has
     :math:`\mathbb E[S] - 1 = \frac{L}{\gamma^2 N}\big[(1+1/L)^{L-1}-1\big]` with skips, which tends to
-    :math:`(e-1) L/(\gamma^2 N)`, and :math:`(L-1)/(\gamma^2 N)` without; ``ntp`` has N times that.
+    :math:`(e-1) L/(\gamma^2 N)`, and :math:`(L-1)/(\gamma^2 N)` without; ``ntp`` has N times that. With one output
+    S is also the condition number of inference in the coordinates of the errors (claim
+    ``coordinates-resolve-tradeoff``).
 
     Parameters
     ----------

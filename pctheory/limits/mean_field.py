@@ -164,8 +164,7 @@ def mean_field_training(
     >>> mean_field_training(Data([[1.0]], [[1.0]]), 2, learning_rate=0.1, steps=40)
     MeanFieldTraining(40 steps, 2 hidden layers, loss 0.5 -> ...)
     """
-    if not isinstance(data, Data):
-        raise TypeError(f"`data` must be a pctheory.Data(x, y). Got {type(data).__name__}.")
+    _check.instance(data, "data", Data)
     layers = _check.count(hidden, "hidden", 1)
     times = _check.count(steps, "steps") + 1
     rate, richness = _check.positive(learning_rate, "learning_rate"), _check.positive(gamma, "gamma")

@@ -135,7 +135,8 @@ def hessian_density(
 
     Notes
     -----
-    Cost: k matrices of order 2L per iteration. One hidden layer gives Marchenko and Pastur's law, shifted by 1.
+    Claim ``hessian-spectra`` (this work). Cost: k matrices of order 2L per iteration. One hidden layer gives
+    Marchenko and Pastur's law, shifted by 1.
 
     Examples
     --------

@@ -1,21 +1,24 @@
-"""The dense steps of a block elimination: raw LAPACK on numpy arrays, plain array-API operations on all others."""
+"""The dense steps of a block elimination: raw LAPACK on numpy arrays, array-API operations on all others."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import scipy.linalg
+from array_api_compat import array_namespace, device
 
 from .._check import Array
 
-__all__ = ["ArrayAPI", "Lapack"]
+__all__ = ["ArrayAPI", "Lapack", "dense", "identity"]
 
 
 class Lapack:
     """The dense steps of the elimination on rows, in place on Fortran-ordered arrays that the caller owns.
 
-    scipy's raw BLAS throughout: numpy's matmul runs on another thread pool, and two pools fight over small blocks.
+    scipy's raw BLAS throughout: numpy's matmul runs on another thread pool, and two pools fight over small
+    blocks.
     """
 
     def __init__(self, dtype: np.dtype[Any]) -> None:
@@ -75,3 +78,30 @@ class ArrayAPI:
 
     def subtract(self, rows: Array, coupling: Array, other: Array, *, transposed: bool = False) -> Array:
         return rows - other @ (coupling if transposed else coupling.T)
+
+
+def identity(block: Array) -> Array:
+    """The identity matrix of a block's order, library and dtype."""
+    return array_namespace(block).eye(block.shape[0], dtype=block.dtype, device=device(block))
+
+
+def dense(diagonal: Sequence[Array], lower: Sequence[Array], upper: Sequence[Array]) -> Array:
+    """One array from the blocks on, below and above the diagonal."""
+    if not diagonal:
+        return np.zeros((0, 0))
+    xp = array_namespace(*diagonal)
+    like, last = diagonal[0], len(diagonal) - 1
+
+    def zeros(row: int, column: int) -> Array:
+        shape = (diagonal[row].shape[0], diagonal[column].shape[0])
+        return xp.zeros(shape, dtype=like.dtype, device=device(like))
+
+    bands = []
+    for l, block in enumerate(diagonal):
+        band = [zeros(l, j) for j in range(l - 1)]
+        band += [lower[l - 1]] if l else []
+        band += [block]
+        band += [upper[l]] if l < last else []
+        band += [zeros(l, j) for j in range(l + 2, last + 1)]
+        bands.append(xp.concat(band, axis=1))
+    return xp.concat(bands, axis=0)

@@ -3,11 +3,11 @@ r"""Symmetric block-tridiagonal matrices with unequal blocks: products, Cholesky
 .. math:: H = \begin{pmatrix} D_1 & E_1^T & \\ E_1 & D_2 & E_2^T \\ & E_2 & \ddots \end{pmatrix},
           \qquad D_l \in \mathbb R^{n_l \times n_l}, \quad E_l \in \mathbb R^{n_{l+1} \times n_l}.
 
-Elimination runs from the last block to the first. For the activity Hessian of a predictive coding network every pivot
-:math:`C_l C_l^T` is then at least :math:`\Pi_l`: the layer's own precision plus the curvature of the energy above it,
-minimised over the layers above. From the first block on, pivots can be as small as the smallest eigenvalue. In either
-order the stored H must be positive definite, and rounding its entries moves its eigenvalues by :math:`\varepsilon
-\lambda_{\max}`.
+Elimination runs from the last block to the first. For the activity Hessian of a predictive coding network
+every pivot :math:`C_l C_l^T` is then at least :math:`\Pi_l`: it is the layer's own precision plus the
+curvature of the energy of the layers above, minimised over their activities. In the other order pivots can be
+as small as the smallest eigenvalue. In both, H must be positive definite as stored, and rounding its entries
+moves its eigenvalues by :math:`\varepsilon \lambda_{\max}`.
 """
 
 from __future__ import annotations
@@ -23,27 +23,28 @@ from scipy.sparse.linalg import LinearOperator
 
 from .. import _check
 from .._check import Array
-from ._kernels import ArrayAPI, Lapack
-from .spectrum import ExtremeEigenvalues, extreme_pairs
+from ._kernels import ArrayAPI, Lapack, dense, identity
+from .spectrum import SpectrumEnds, extreme_pairs
 
-__all__ = ["BlockTridiagonal", "BlockTridiagonalCholesky", "ExtremeEigenvalues"]
+__all__ = ["BlockTridiagonal", "BlockTridiagonalCholesky"]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class BlockTridiagonal:
-    r"""A symmetric block-tridiagonal matrix H, kept in the array library of its blocks.
+    r"""A symmetric block-tridiagonal matrix H, in the array library of its blocks.
 
     Parameters
     ----------
     diagonal : m arrays (n_l, n_l)
-        :math:`D_1, \dots, D_m`, symmetric up to rounding (then symmetrised). m = 0 is the 0 x 0 matrix.
+        :math:`D_1, \dots, D_m`, symmetric up to rounding, which is removed. With m = 0 the matrix is 0 x 0.
     lower : m - 1 arrays (n_{l+1}, n_l)
         :math:`E_1, \dots, E_{m-1}`, below the diagonal.
 
     Notes
     -----
-    Vectors are rows: a batch is (B, N) with :math:`N = \sum_l n_l`. Products cost :math:`O(B \sum_l n_l^2)`, the
-    factorisation :math:`O(\sum_l n_l^3)`. The blocks are differentiable inputs in torch and JAX.
+    Vectors are rows: a batch is (B, N) with :math:`N = \sum_l n_l`. Products cost :math:`O(B \sum_l n_l^2)`,
+    the factorisation :math:`O(\sum_l n_l^3)`. Both are differentiable in the blocks, in torch and JAX.
+    `product` and `BlockTridiagonalCholesky.substitute` are `matvec` and `solve` without checks, for loops.
 
     Examples
     --------
@@ -109,10 +110,16 @@ class BlockTridiagonal:
 
     def split(self, rows: Array) -> tuple[Array, ...]:
         """Cut rows (B, N) into their blocks, a tuple of m arrays (B, n_l)."""
-        return self._split(self._rows(rows))
+        return self.split_rows(self.checked_rows(rows))
 
     def join(self, parts: Sequence[Array]) -> Array:
-        """Rows (B, N) from their blocks, m >= 1 arrays (B, n_l): the inverse of `split`."""
+        """Rows (B, N) from their blocks, m >= 1 arrays (B, n_l): the inverse of `split`.
+
+        Raises
+        ------
+        ValueError
+            If there are no parts, or their shapes do not fit.
+        """
         parts = [_check.matrix(part, f"parts[{l}]") for l, part in enumerate(parts)]
         if not parts:
             raise ValueError(
@@ -127,23 +134,23 @@ class BlockTridiagonal:
 
     def matvec(self, rows: Array) -> Array:
         r"""Products :math:`v \mapsto H v` of rows, (B, N) -> (B, N)."""
-        return self._matvec(self._rows(rows))
+        return self.product(self.checked_rows(rows))
 
     def to_dense(self) -> Array:
         """H as one (N, N) array."""
-        return _dense(self.diagonal, self.lower, [block.T for block in self.lower])
+        return dense(self.diagonal, self.lower, [block.T for block in self.lower])
 
     def shifted(self, sigma: float) -> BlockTridiagonal:
         r""":math:`H + \sigma I`."""
         sigma = _check.real(sigma, "sigma")
-        return BlockTridiagonal([block + sigma * _identity(block) for block in self.diagonal], self.lower)
+        return BlockTridiagonal([block + sigma * identity(block) for block in self.diagonal], self.lower)
 
     def as_linear_operator(self) -> LinearOperator:
-        """H as a scipy operator on numpy float64 columns, for iterative solvers; the blocks are copied if need be."""
-        host = self._host()
+        """H as a scipy operator on numpy float64 columns, for iterative solvers."""
+        host = self.to_numpy()
 
         def matmat(columns: Array) -> Array:
-            return host._matvec(columns.T).T
+            return host.product(columns.T).T
 
         def matvec(vector: Array) -> Array:
             return matmat(vector.reshape(-1, 1))[:, 0]
@@ -157,15 +164,19 @@ class BlockTridiagonal:
 
         .. math:: C_l C_l^T = D_l - X_l X_l^T, \qquad X_l = E_l^T C_{l+1}^{-T}
 
-        Cost :math:`\sum_l (n_l^3/3 + n_{l+1}^2 n_l + n_{l+1} n_l^2)` multiply-adds. In numpy by LAPACK and BLAS in
-        place; elsewhere by the library's own `cholesky` and `solve`, differentiable.
+        Cost :math:`\sum_l (n_l^3/3 + n_{l+1}^2 n_l + n_{l+1} n_l^2)` multiply-adds. In numpy LAPACK and BLAS
+        work in place; elsewhere the library's own `cholesky` and `solve` are used, which are differentiable.
+
+        Returns
+        -------
+        BlockTridiagonalCholesky
 
         Raises
         ------
         ValueError
             If H is not positive definite to working precision.
         """
-        kernel = self._kernel
+        kernel = self.kernel
         pivots: list[Array] = []
         couplings: list[Array] = []
         for l in reversed(range(self.num_blocks)):
@@ -181,7 +192,7 @@ class BlockTridiagonal:
             pivots.append(pivot)
         return BlockTridiagonalCholesky(self, tuple(pivots[::-1]), tuple(couplings[::-1]))
 
-    def extreme_eigenvalues(self, k: int = 1) -> ExtremeEigenvalues:
+    def extreme_eigenvalues(self, k: int = 1) -> SpectrumEnds:
         r"""The k smallest and the k largest eigenvalues of H, with eigenvectors and residual norms.
 
         Parameters
@@ -189,17 +200,27 @@ class BlockTridiagonal:
         k : int
             1 to N.
 
+        Returns
+        -------
+        SpectrumEnds
+
+        Raises
+        ------
+        ValueError
+            If `k` is not in this range.
+
         Notes
         -----
-        Up to order 400 (or for k near N) from the singular values of the dense Cholesky factor, which find an eigenvalue
-        :math:`\lambda` to :math:`O(\varepsilon \sqrt{\lambda \lambda_{\max}})`. Above, and for the small end of a
-        matrix of condition beyond 1e8, by Lanczos on the products (largest) and on the solves (smallest: the
-        reciprocals of the largest eigenvalues of the inverse keep the relative precision of the factor). Pairs found
-        are deflated and the iteration repeated until nothing better turns up, because one Krylov space holds one copy
-        of a multiple eigenvalue; that adds a relative error of order :math:`\varepsilon^2 \lambda_i / \lambda_1` to the
-        i-th. Rounding the entries of H already moves its eigenvalues by :math:`\varepsilon \lambda_{\max}`: below that
-        they are right only where the factor happens to be exact. An H without a Cholesky factor is shifted first.
-        Deterministic. Not differentiable: numpy float64.
+        Up to order 400 (or for k near N) from the singular values of the dense Cholesky factor, which find an
+        eigenvalue :math:`\lambda` to :math:`O(\varepsilon \sqrt{\lambda \lambda_{\max}})`. Above, and for the
+        small end of a matrix of condition beyond 1e8, by Lanczos on the products (largest) and on the solves
+        (smallest: the reciprocals of the largest eigenvalues of the inverse keep the relative precision of
+        the factor). Pairs found are deflated and the iteration repeated until nothing better turns up,
+        because one Krylov space holds one copy of a multiple eigenvalue; that adds a relative error of order
+        :math:`\varepsilon^2 \lambda_i / \lambda_1` to the i-th. Rounding the entries of H already moves its
+        eigenvalues by :math:`\varepsilon \lambda_{\max}`: below that they are right only where the factor
+        happens to be exact. An H without a Cholesky factor is shifted first. Deterministic. Not
+        differentiable: numpy float64.
 
         Examples
         --------
@@ -210,19 +231,25 @@ class BlockTridiagonal:
         size = self.shape[0]
         if _check.count(k, "k", 1) > size:
             raise ValueError(f"`k` must be at most the order of the matrix, {size}. Got {k}.")
-        host = self._host()
+        host = self.to_numpy()
         small, small_rows, large, large_rows = extreme_pairs(host, int(k))
-        return ExtremeEigenvalues(
+        return SpectrumEnds(
             small,
             large,
             small_rows,
             large_rows,
-            np.linalg.norm(host._matvec(small_rows) - small[:, None] * small_rows, axis=1),
-            np.linalg.norm(host._matvec(large_rows) - large[:, None] * large_rows, axis=1),
+            np.linalg.norm(host.product(small_rows) - small[:, None] * small_rows, axis=1),
+            np.linalg.norm(host.product(large_rows) - large[:, None] * large_rows, axis=1),
         )
 
-    def _rows(self, rows: Array) -> Array:
-        """Check rows, in the library and the dtype of the blocks."""
+    def checked_rows(self, rows: Array) -> Array:
+        """Rows (B, N), checked, in the library and the dtype of the blocks.
+
+        Raises
+        ------
+        ValueError
+            If they have another shape, or entries that are not finite.
+        """
         if not self.diagonal:
             rows = _check.as_array(rows, "rows")
         else:
@@ -238,11 +265,13 @@ class BlockTridiagonal:
             )
         return _check.finite(rows, "rows")
 
-    def _split(self, rows: Array) -> tuple[Array, ...]:
+    def split_rows(self, rows: Array) -> tuple[Array, ...]:
+        """`split` without checks."""
         return tuple(rows[:, start:stop] for start, stop in pairwise(accumulate(self.sizes, initial=0)))
 
-    def _matvec(self, rows: Array) -> Array:
-        parts = self._split(rows)
+    def product(self, rows: Array) -> Array:
+        """`matvec` without checks."""
+        parts = self.split_rows(rows)
         if not parts:
             return rows
         result = [part @ block for part, block in zip(parts, self.diagonal, strict=True)]
@@ -251,15 +280,24 @@ class BlockTridiagonal:
             result[l + 1] = result[l + 1] + parts[l] @ block.T
         return array_namespace(rows).concat(result, axis=1)
 
-    def _host(self) -> BlockTridiagonal:
+    def to_numpy(self) -> BlockTridiagonal:
         """The same matrix in numpy float64."""
-        return BlockTridiagonal(
+        return BlockTridiagonal.unchecked(
             [_check.to_numpy(block, "diagonal") for block in self.diagonal],
             [_check.to_numpy(block, "lower") for block in self.lower],
         )
 
+    @classmethod
+    def unchecked(cls, diagonal: Sequence[Array], lower: Sequence[Array]) -> BlockTridiagonal:
+        """A matrix from blocks of one library and dtype that fit and are symmetric, without checks."""
+        matrix = object.__new__(cls)
+        object.__setattr__(matrix, "diagonal", tuple(diagonal))
+        object.__setattr__(matrix, "lower", tuple(lower))
+        return matrix
+
     @property
-    def _kernel(self) -> Lapack | ArrayAPI:
+    def kernel(self) -> Lapack | ArrayAPI:
+        """The dense operations of the elimination."""
         if not self.diagonal:
             return ArrayAPI(np)
         xp = array_namespace(*self.diagonal)
@@ -289,7 +327,7 @@ class BlockTridiagonalCholesky:
 
     def solve(self, rows: Array) -> Array:
         r"""Solutions of :math:`H x = b` for rows b, (B, N) -> (B, N)."""
-        return self._solve(self.matrix._rows(rows))
+        return self.substitute(self.matrix.checked_rows(rows))
 
     def logdet(self) -> Array:
         r""":math:`\log\det H = 2 \sum_l \sum_i \log (C_l)_{ii}`, a scalar of the blocks' library."""
@@ -302,13 +340,14 @@ class BlockTridiagonalCholesky:
         r"""Diagonal blocks (n_l, n_l) and sub-diagonal blocks (n_{l+1}, n_l) of :math:`\Sigma = H^{-1}`.
 
         .. math:: \Sigma_{l+1,l} = -G_l \Sigma_{ll}, \qquad
-                  \Sigma_{l+1,l+1} = (C_{l+1} C_{l+1}^T)^{-1} + G_l \Sigma_{ll} G_l^T, \qquad G_l = C_{l+1}^{-T} X_l^T
+                  \Sigma_{l+1,l+1} = (C_{l+1} C_{l+1}^T)^{-1} + G_l \Sigma_{ll} G_l^T, \qquad G_l =
+                  C_{l+1}^{-T} X_l^T
 
         Notes
         -----
-        The recursion of Takahashi (and of the Rauch-Tung-Striebel smoother) adds positive matrices only, so nothing
-        cancels. It costs a few factorisations; the rest of the inverse, which is full, is never formed. For an activity
-        Hessian these are posterior covariances (claim ``posterior``).
+        The recursion of Takahashi (and of the Rauch-Tung-Striebel smoother) only adds positive matrices, so
+        that nothing cancels. It costs a few factorisations, and forms no other block of the inverse, which is
+        full. For an activity Hessian these are posterior covariances (claim ``posterior``).
 
         Examples
         --------
@@ -317,11 +356,11 @@ class BlockTridiagonalCholesky:
         >>> [round(block.item() * 3, 12) for block in (*diagonal, *lower)]
         [2.0, 2.0, 1.0]
         """
-        kernel = self.matrix._kernel
+        kernel = self.matrix.kernel
         diagonal: list[Array] = []
         lower: list[Array] = []
         for l, pivot in enumerate(self.pivots):
-            root = kernel.solve(pivot, kernel.own(_identity(pivot)))  # C^{-T}
+            root = kernel.solve(pivot, kernel.own(identity(pivot)))  # C^{-T}
             block = root @ root.T
             if l:
                 gain = kernel.solve(pivot, kernel.own(self.couplings[l - 1]), transposed=True).T
@@ -335,13 +374,14 @@ class BlockTridiagonalCholesky:
     def to_dense(self) -> Array:
         """U as one (N, N) array."""
         below = [array_namespace(block).zeros_like(block.T) for block in self.couplings]
-        return _dense(self.pivots, below, self.couplings)
+        return dense(self.pivots, below, self.couplings)
 
-    def _solve(self, rows: Array) -> Array:
+    def substitute(self, rows: Array) -> Array:
+        """`solve` without checks."""
         if 0 in rows.shape:
             return rows
-        kernel = self.matrix._kernel
-        parts = list(self.matrix._split(kernel.own(rows)))
+        kernel = self.matrix.kernel
+        parts = list(self.matrix.split_rows(kernel.own(rows)))
         last = len(parts) - 1
         for l in reversed(range(len(parts))):  # y_l = C_l^{-1} (b_l - X_l y_{l+1})
             if l < last:
@@ -352,10 +392,6 @@ class BlockTridiagonalCholesky:
                 parts[l] = kernel.subtract(parts[l], self.couplings[l - 1], parts[l - 1], transposed=True)
             parts[l] = kernel.solve(self.pivots[l], parts[l], transposed=True)
         return array_namespace(rows).concat(parts, axis=1)
-
-
-def _identity(block: Array) -> Array:
-    return array_namespace(block).eye(block.shape[0], dtype=block.dtype, device=device(block))
 
 
 def _symmetric(block: Array, name: str) -> Array:
@@ -373,25 +409,3 @@ def _symmetric(block: Array, name: str) -> Array:
             f"{np.max(np.abs(host - host.T)):.1e}: pass (D + D.T) / 2 if that is what you mean."
         )
     return 0.5 * block + 0.5 * block.T
-
-
-def _dense(diagonal: Sequence[Array], lower: Sequence[Array], upper: Sequence[Array]) -> Array:
-    """One array from the blocks on, below and above the diagonal."""
-    if not diagonal:
-        return np.zeros((0, 0))
-    xp = array_namespace(*diagonal)
-    like, last = diagonal[0], len(diagonal) - 1
-
-    def zeros(row: int, column: int) -> Array:
-        shape = (diagonal[row].shape[0], diagonal[column].shape[0])
-        return xp.zeros(shape, dtype=like.dtype, device=device(like))
-
-    bands = []
-    for l, block in enumerate(diagonal):
-        band = [zeros(l, j) for j in range(l - 1)]
-        band += [lower[l - 1]] if l else []
-        band += [block]
-        band += [upper[l]] if l < last else []
-        band += [zeros(l, j) for j in range(l + 2, last + 1)]
-        bands.append(xp.concat(band, axis=1))
-    return xp.concat(bands, axis=0)

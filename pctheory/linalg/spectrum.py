@@ -10,7 +10,7 @@ import numpy as np
 import scipy.linalg
 from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
 
-__all__ = ["ExtremeEigenvalues", "extreme_pairs"]
+__all__ = ["SpectrumEnds", "extreme_pairs"]
 
 
 class Factor(Protocol):
@@ -18,11 +18,11 @@ class Factor(Protocol):
 
     def to_dense(self) -> np.ndarray: ...
 
-    def _solve(self, rows: np.ndarray) -> np.ndarray: ...
+    def substitute(self, rows: np.ndarray) -> np.ndarray: ...
 
 
 class Matrix(Protocol):
-    """What is asked of a symmetric matrix: products, a factor if it is positive definite, and its blocks."""
+    """What is needed of a symmetric matrix: products, a factor if it is positive definite, and its blocks."""
 
     @property
     def diagonal(self) -> Sequence[np.ndarray]: ...
@@ -39,25 +39,25 @@ class Matrix(Protocol):
 
     def to_dense(self) -> np.ndarray: ...
 
-    def _matvec(self, rows: np.ndarray) -> np.ndarray: ...
+    def product(self, rows: np.ndarray) -> np.ndarray: ...
 
 
 DENSE_SIZE = 400
 """Up to this order, eigenvalues come from a dense factorisation: it costs no more than the Lanczos iterations."""
 
 
-@dataclass(frozen=True, eq=False)
-class ExtremeEigenvalues:
-    r"""Both ends of a spectrum, numpy float64.
+@dataclass(frozen=True, eq=False, repr=False)
+class SpectrumEnds:
+    r"""Both ends of the spectrum of a symmetric matrix H, numpy float64.
 
     Attributes
     ----------
     smallest : (k,)
-        Ascending.
+        The smallest eigenvalues, ascending.
     largest : (k,)
-        Descending.
+        The largest eigenvalues, descending.
     smallest_vectors, largest_vectors : (k, N)
-        Unit eigenvectors, one a row.
+        Unit eigenvectors as rows, in the same order.
     smallest_residuals, largest_residuals : (k,)
         :math:`|H v - \lambda v|`: an eigenvalue of H lies within this distance of :math:`\lambda`.
     """
@@ -71,10 +71,7 @@ class ExtremeEigenvalues:
 
     def __repr__(self) -> str:
         worst = max(self.smallest_residuals.max(), self.largest_residuals.max())
-        return (
-            f"ExtremeEigenvalues(smallest={self.smallest[0]:.6g}, largest={self.largest[0]:.6g}, "
-            f"k={len(self.smallest)}, residual={worst:.1e})"
-        )
+        return f"SpectrumEnds({self.smallest[0]:.6g} to {self.largest[0]:.6g}, residuals <= {worst:.1e})"
 
 
 Pairs = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
@@ -82,6 +79,7 @@ Pairs = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
 
 def extreme_pairs(matrix: Matrix, k: int) -> Pairs:
+    """The k smallest and the k largest eigenvalues of a numpy float64 matrix, with their vectors."""
     size = matrix.shape[0]
     try:
         factor = matrix.cholesky()
@@ -102,12 +100,12 @@ def extreme_pairs(matrix: Matrix, k: int) -> Pairs:
 
 def _smallest_by_lanczos(matrix: Matrix, factor: Factor | None, k: int) -> tuple[np.ndarray, np.ndarray]:
     if factor is not None:
-        inverse, rows = _largest_pairs(factor._solve, matrix.shape[0], k)
+        inverse, rows = _largest_pairs(factor.substitute, matrix.shape[0], k)
         return 1 / inverse, rows
     low, high = _gershgorin(matrix)
     shift = max(0.0, -low) + 1e-8 * max(abs(low), abs(high))
-    _, rows = _largest_pairs(matrix.shifted(shift).cholesky()._solve, matrix.shape[0], k)
-    values = np.sum(rows * matrix._matvec(rows), axis=1)  # undoing the shift would cancel more
+    _, rows = _largest_pairs(matrix.shifted(shift).cholesky().substitute, matrix.shape[0], k)
+    values = np.sum(rows * matrix.product(rows), axis=1)  # undoing the shift would cancel more
     order = np.argsort(values)
     return values[order], rows[order]
 
@@ -116,7 +114,7 @@ def _largest_by_lanczos(matrix: Matrix, k: int) -> tuple[np.ndarray, np.ndarray]
     offset = max(
         0.0, -_gershgorin(matrix)[0]
     )  # H + offset is positive semidefinite: deflated directions fall lowest
-    values, rows = _largest_pairs(lambda row: matrix._matvec(row) + offset * row, matrix.shape[0], k)
+    values, rows = _largest_pairs(lambda row: matrix.product(row) + offset * row, matrix.shape[0], k)
     return values - offset, rows
 
 
@@ -136,8 +134,8 @@ def _largest_pairs(
 ) -> tuple[np.ndarray, np.ndarray]:
     """The k largest eigenvalues (descending) and eigenvectors (rows) of a positive semidefinite operator on rows.
 
-    Lanczos, repeated on the complement of what was found. A run's lesser pairs are kept only if accurate relative to
-    themselves: beside an eigenvalue 1e16 times larger they are noise until that one is deflated.
+    Lanczos, repeated on the complement of what was found. A run's lesser pairs are kept only if accurate
+    relative to themselves: beside an eigenvalue 1e16 times larger they are noise until that one is deflated.
     """
     start = np.random.default_rng(0).standard_normal(size)
     values, rows = np.zeros(0), np.zeros((0, size))

@@ -26,7 +26,7 @@ class Teacher(Protocol):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Data:
-    r"""Samples :math:`(x_i, y_i)`, one a row, in any array library.
+    r"""Samples :math:`(x_i, y_i)` as rows, in any array library.
 
     Parameters
     ----------
@@ -37,9 +37,9 @@ class Data:
 
     Notes
     -----
-    The loss, the equilibrated energy and all their derivatives depend on the data only through the second moments
-    :math:`S_{xx}, S_{yx}, S_{yy}` (claim ``data-compression``): `compress` replaces any data set by at most
-    n_0 + n_L rows that have the same ones.
+    The loss, the equilibrated energy and all their derivatives depend on the data only through the second
+    moments :math:`S_{xx}, S_{yx}, S_{yy}` (claim ``data-compression``): `compress` replaces any data set by
+    at most n_0 + n_L rows that have the same ones.
 
     Examples
     --------
@@ -84,8 +84,15 @@ class Data:
     def compress(self) -> Data:
         r"""At most n_0 + n_L rows with the same second moments: the triangular factor of [x y].
 
-        The square root is kept and not the covariance, so that nothing is squared. Cost
-        :math:`O(B (n_0 + n_L)^2)`, once. Claim ``data-compression``.
+        Returns
+        -------
+        Data
+            The data itself if it has no more rows than that.
+
+        Notes
+        -----
+        The factor is the square root of the second moments, so that no condition number is squared. Cost
+        :math:`O(B (n_0 + n_L)^2)`. Claim ``data-compression``.
         """
         xp = array_namespace(self.x, self.y)
         n_x = self.x.shape[1]
@@ -94,11 +101,11 @@ class Data:
             return self
         root: Array = None
         block = 4 * columns
-        # block by block: the memory and the cache see 5 (n_0 + n_L) rows at a time
+        # in blocks, so that at most 5 (n_0 + n_L) rows are in memory twice
         for start in range(0, self.num_samples, block):
             rows = xp.concat((self.x[start : start + block, :], self.y[start : start + block, :]), axis=1)
             rows = rows if root is None else xp.concat((root, rows), axis=0)
-            # the standard's QR forms Q, too; numpy need not
+            # numpy can leave out Q; the array API's QR cannot
             root = (
                 np.linalg.qr(rows, mode="r")
                 if isinstance(rows, np.ndarray)
@@ -110,8 +117,9 @@ class Data:
     def residual_noise(self) -> Array:
         r"""Schur complement :math:`S_{yy} - S_{yx} S_{xx}^+ S_{xy}`, (n_L, n_L).
 
-        The second moment of what no linear map of x can predict. Zero means *realisable*: some T has y = T x on every
-        sample. Directions of x below ``max(B, n_0) * eps`` of the largest singular value count as absent.
+        The second moment of what no linear map of x can predict. Zero means *realisable*: some T has y = T x
+        on every sample. Directions of x below ``max(B, n_0) * eps`` of the largest singular value count as
+        absent.
         """
         xp = array_namespace(self.x, self.y)
         data = self.compress()
@@ -125,8 +133,24 @@ class Data:
         """The samples with the given row numbers (or a slice, or a boolean mask)."""
         return Data(self.x[rows], self.y[rows])
 
+    def to_numpy(self) -> Data:
+        """The same samples in numpy float64, off the device and out of the graph of their arrays."""
+        x, y = _check.to_numpy(self.x, "x"), _check.to_numpy(self.y, "y")
+        return self if x is self.x and y is self.y else Data(x, y)
+
     def batches(self, batch_size: int, *, rng: np.random.Generator | int) -> Iterator[Data]:
         """One pass over the samples in random order; the last, incomplete batch is left out.
+
+        Parameters
+        ----------
+        batch_size : int
+            At most B.
+        rng : numpy.random.Generator or int
+
+        Yields
+        ------
+        Data
+            `batch_size` samples.
 
         Raises
         ------
@@ -159,6 +183,12 @@ class Data:
         num_samples : int
         noise : float
             Standard deviation of the Gaussian noise on every output; 0 makes the data realisable.
+        rng : numpy.random.Generator or int
+
+        Returns
+        -------
+        Data
+            `num_samples` rows, numpy float64.
         """
         matrix = _check.matrix(_whole_map(teacher), "teacher")
         count = _check.count(num_samples, "num_samples", 1)
@@ -182,6 +212,21 @@ class Data:
     ) -> Data:
         r"""The toy problem of the landscape papers: y = -x, entries of x from N(mean, std^2).
 
+        Parameters
+        ----------
+        num_samples : int
+        size : int
+            Width of x and of y.
+        mean, std : float
+        rng : numpy.random.Generator or int
+
+        Returns
+        -------
+        Data
+            `num_samples` rows, numpy float64.
+
+        Notes
+        -----
         Source: Innocenti et al. 2023 (arXiv:2305.18188) and 2024 (arXiv:2408.11979).
         """
         count, width = _check.count(num_samples, "num_samples", 1), _check.count(size, "size", 1)

@@ -1,10 +1,14 @@
 r"""Definitions: the feedforward pass, the energy F(z), its gradients, its Hessian in the activities, the loss. No theory.
 
-Activities are a tuple :math:`(z_0, \dots, z_L)`, each (B, n_l), one sample a row. Energies are means over the batch
-with the factor 1/2:
+Activities are a tuple :math:`(z_0, \dots, z_L)`, each (B, n_l), whose rows are samples. Energies are means
+over the batch with the factor 1/2:
 
 .. math:: F(z) = \frac{1}{2B} \sum_{i=1}^{B} \sum_{l=1}^{L} \epsilon_l^T \Pi_l \epsilon_l,
           \qquad \epsilon_l = z_l - A_l z_{l-1}.
+
+Each formula is in a function that does not check its arguments, for loops and for callers that have better
+errors than the differences of activities: `errors_of`, `energies_of`, `slope_of`, `local_rule`,
+`forward_pass`. The public functions check, and call these.
 """
 
 from __future__ import annotations
@@ -48,31 +52,46 @@ def feedforward(net: LinearPCN, x: Array) -> tuple[Array, ...]:
     >>> [z.item() for z in feedforward(LinearPCN([[[2.0]], [[3.0]]]), [[1.0]])]
     [1.0, 2.0, 6.0]
     """
-    rows = like_weights(net, _check.matrix(x, "x"))
-    if rows.shape[1] != net.widths[0]:
-        raise ValueError(f"`x` must have {net.widths[0]} columns, the width of layer 0. Got {rows.shape[1]}.")
-    activities = [rows]
-    for matrix in net.maps:
-        activities.append(activities[-1] @ matrix.T)
-    return tuple(activities)
+    return forward_pass(net, input_rows(net, x))
 
 
 def prediction_errors(net: LinearPCN, activities: Sequence[Array]) -> tuple[Array, ...]:
-    r"""Prediction errors :math:`\epsilon_l = z_l - A_l z_{l-1}`, tuple of (B, n_l), l = 1..L."""
-    z = activity_rows(net, activities)
-    return tuple(z[l] - z[l - 1] @ net.maps[l - 1].T for l in range(1, net.depth + 1))
+    r"""Prediction errors :math:`\epsilon_l = z_l - A_l z_{l-1}`.
+
+    Parameters
+    ----------
+    activities : (z_0, ..., z_L), each (B, n_l)
+
+    Returns
+    -------
+    errors : tuple of (B, n_l), l = 1..L
+
+    Examples
+    --------
+    >>> net = LinearPCN([[[2.0]], [[3.0]]])
+    >>> [e.item() for e in prediction_errors(net, ([[1.0]], [[2.5]], [[7.0]]))]
+    [0.5, -0.5]
+    """
+    return errors_of(net, activity_rows(net, activities))
 
 
 def layer_energies(net: LinearPCN, activities: Sequence[Array]) -> Array:
-    r"""Energy of each layer, :math:`\frac{1}{2B}\sum_i \epsilon_l^T \Pi_l \epsilon_l`, (L,), l = 1..L; they sum to F."""
-    errors = prediction_errors(net, activities)
-    xp = array_namespace(*errors)
-    return xp.stack(
-        [
-            0.5 * xp.sum(precision.whiten(error) ** 2) / error.shape[0]
-            for precision, error in zip(net.precisions, errors, strict=True)
-        ]
-    )
+    r"""Energy of each layer, :math:`\frac{1}{2B}\sum_i \epsilon_l^T \Pi_l \epsilon_l`; they sum to F.
+
+    Parameters
+    ----------
+    activities : (z_0, ..., z_L), each (B, n_l)
+
+    Returns
+    -------
+    energies : (L,), l = 1..L
+
+    Examples
+    --------
+    >>> layer_energies(LinearPCN([[[2.0]], [[3.0]]]), ([[1.0]], [[2.5]], [[7.0]]))
+    array([0.125, 0.125])
+    """
+    return energies_of(net, errors_of(net, activity_rows(net, activities)))
 
 
 def energy(net: LinearPCN, activities: Sequence[Array]) -> Array:
@@ -101,36 +120,54 @@ def activity_gradient(net: LinearPCN, activities: Sequence[Array]) -> tuple[Arra
 
     .. math:: \partial F / \partial z_l = \tfrac1B (\Pi_l \epsilon_l - A_{l+1}^T \Pi_{l+1} \epsilon_{l+1})
 
+    Parameters
+    ----------
+    activities : (z_0, ..., z_L), each (B, n_l)
+
     Returns
     -------
     gradient : tuple of (B, n_l), l = 0..L
-        Clamped layers (by default 0 and L) ignore theirs. Inference with a step per sample uses B times this.
+        That of clamped layers, usually 0 and L, moves nothing. Inference with a step per sample uses B times
+        this.
+
+    Examples
+    --------
+    >>> net = LinearPCN([[[2.0]], [[3.0]]])
+    >>> [g.item() for g in activity_gradient(net, ([[1.0]], [[2.5]], [[7.0]]))]  # errors 0.5 and -0.5
+    [-1.0, 2.0, -0.5]
     """
-    errors = prediction_errors(net, activities)
-    size = errors[0].shape[0]
-    weighted = [p.apply(e) / size for p, e in zip(net.precisions, errors, strict=True)]
-    down = [w @ a for w, a in zip(weighted, net.maps, strict=True)]
-    inner = [w - d for w, d in zip(weighted[:-1], down[1:], strict=True)]
-    return (-down[0], *inner, weighted[-1])
+    z = activity_rows(net, activities)
+    return tuple(slope / z[0].shape[0] for slope in slope_of(net, errors_of(net, z)))
 
 
 def weight_gradient(net: LinearPCN, activities: Sequence[Array]) -> tuple[Array, ...]:
     r"""Gradient of `energy` in the weights at fixed activities: the local learning rule.
 
+    At the equilibrium of inference it is the gradient of :math:`F^*` (claim ``envelope-gradient``).
+
     .. math:: \partial F / \partial W_l = -\frac{a_l}{B} \sum_i \Pi_l \epsilon_l z_{l-1}^T
+
+    Parameters
+    ----------
+    activities : (z_0, ..., z_L), each (B, n_l)
 
     Returns
     -------
     gradient : tuple of (n_l, n_{l-1}), l = 1..L
+
+    Notes
+    -----
+    The errors are differences of the activities, and lose digits where they are small against them. At
+    equilibrium `pctheory.inference.Equilibrium.weight_gradient` uses errors that are not differences.
+
+    Examples
+    --------
+    >>> net = LinearPCN([[[2.0]], [[3.0]]])
+    >>> [g.item() for g in weight_gradient(net, ([[1.0]], [[2.5]], [[7.0]]))]  # errors 0.5 and -0.5
+    [-0.5, 1.25]
     """
     z = activity_rows(net, activities)
-    size = z[0].shape[0]
-    return tuple(
-        (-multiplier / size) * precision.apply(error).T @ before
-        for multiplier, precision, error, before in zip(
-            net.multipliers, net.precisions, prediction_errors(net, z), z, strict=False
-        )
-    )
+    return local_rule(net, errors_of(net, z), z)
 
 
 def activity_hessian(net: LinearPCN) -> BlockTridiagonal:
@@ -138,30 +175,57 @@ def activity_hessian(net: LinearPCN) -> BlockTridiagonal:
 
     .. math:: H_{ll} = \Pi_l + A_{l+1}^T \Pi_{l+1} A_{l+1}, \qquad H_{l+1,l} = -\Pi_{l+1} A_{l+1}
 
-    Symmetric positive definite and block tridiagonal (claim ``activity-hessian``; Innocenti et al. 2025). With L = 1
-    there are no hidden activities and H is 0 x 0.
+    Symmetric positive definite and block tridiagonal (claim ``activity-hessian``; Innocenti et al. 2025).
+    With L = 1 there are no hidden activities and H is 0 x 0.
+
+    Returns
+    -------
+    H : BlockTridiagonal
+        L - 1 blocks, of orders n_1, ..., n_{L-1}.
 
     Examples
     --------
     >>> float(activity_hessian(LinearPCN([[[2.0]], [[3.0]]])).to_dense()[0, 0])  # 1 + w_2^2
     10.0
     """
+    _check.instance(net, "net", LinearPCN)
+    return BlockTridiagonal(*hessian_blocks(net))
+
+
+def hessian_blocks(net: LinearPCN) -> tuple[list[Array], list[Array]]:
+    """The diagonal and the lower blocks of `activity_hessian`."""
     diagonal, lower = [], []
-    for l in range(1, net.depth):
-        above = net.maps[l]
+    for l, above in enumerate(net.maps[1:], start=1):
         weighted = net.precisions[l].apply(above.T).T  # Pi_{l+1} A_{l+1}
         diagonal.append(net.precisions[l - 1].matrix(above) + above.T @ weighted)
         if l + 1 < net.depth:
             lower.append(-weighted)
-    return BlockTridiagonal(diagonal, lower)
+    return diagonal, lower
 
 
 def activity_linear_term(net: LinearPCN, data: Data) -> Array:
-    r"""The vector b of :math:`H z^* = b`, one row per sample, (B, n_1 + ... + n_{L-1}).
+    r"""The vector b of :math:`H z^* = b`, one row per sample.
 
     Block 1 holds :math:`\Pi_1 A_1 x`, block L-1 holds :math:`A_L^T \Pi_L y`; with L = 2 the two are added.
+
+    Parameters
+    ----------
+    data : Data
+
+    Returns
+    -------
+    b : (B, n_1 + ... + n_{L-1})
+
+    Examples
+    --------
+    >>> activity_linear_term(LinearPCN([[[2.0]], [[3.0]]]), Data([[1.0]], [[7.0]]))  # 2 * 1 + 3 * 7
+    array([[23.]])
     """
-    x, y = data_rows(net, data)
+    return linear_term(net, *data_rows(net, data))
+
+
+def linear_term(net: LinearPCN, x: Array, y: Array) -> Array:
+    """`activity_linear_term` of checked rows."""
     xp = array_namespace(x, y)
     if net.depth == 1:
         return xp.zeros_like(x[:, :0])
@@ -174,6 +238,14 @@ def activity_linear_term(net: LinearPCN, data: Data) -> Array:
 def loss(net: LinearPCN, data: Data) -> Array:
     r"""The loss :math:`\mathcal L = \frac{1}{2B}\sum_i |y - A_L \cdots A_1 x|^2_{\Pi_L}`, at the energy's scale.
 
+    Parameters
+    ----------
+    data : Data
+
+    Returns
+    -------
+    loss : scalar of the network's array library
+
     Examples
     --------
     >>> float(loss(LinearPCN([[[2.0]], [[3.0]]]), Data([[1.0]], [[7.0]])))
@@ -181,20 +253,70 @@ def loss(net: LinearPCN, data: Data) -> Array:
     """
     x, y = data_rows(net, data)
     xp = array_namespace(x, y)
-    residual = y - feedforward(net, x)[-1]
+    residual = y - forward_pass(net, x)[-1]
     return 0.5 * xp.sum(net.precisions[-1].whiten(residual) ** 2) / x.shape[0]
 
 
+def forward_pass(net: LinearPCN, x: Array) -> tuple[Array, ...]:
+    """`feedforward` of checked rows."""
+    activities = [x]
+    for matrix in net.maps:
+        activities.append(activities[-1] @ matrix.T)
+    return tuple(activities)
+
+
+def errors_of(net: LinearPCN, activities: Sequence[Array]) -> tuple[Array, ...]:
+    """`prediction_errors` of checked activities."""
+    z = activities
+    return tuple(z[l] - z[l - 1] @ matrix.T for l, matrix in enumerate(net.maps, start=1))
+
+
+def energies_of(net: LinearPCN, errors: Sequence[Array]) -> Array:
+    """`layer_energies` of given errors."""
+    xp = array_namespace(*errors)
+    whitened = [precision.whiten(error) for precision, error in zip(net.precisions, errors, strict=True)]
+    return xp.stack([0.5 * xp.sum(w**2) / w.shape[0] for w in whitened])
+
+
+def slope_of(net: LinearPCN, errors: Sequence[Array]) -> tuple[Array, ...]:
+    """`activity_gradient` of given errors, of a sample's energy: without its factor 1/B."""
+    weighted = [p.apply(e) for p, e in zip(net.precisions, errors, strict=True)]
+    down = [w @ a for w, a in zip(weighted, net.maps, strict=True)]
+    inner = [w - d for w, d in zip(weighted[:-1], down[1:], strict=True)]
+    return (-down[0], *inner, weighted[-1])
+
+
+def local_rule(net: LinearPCN, errors: Sequence[Array], activities: Sequence[Array]) -> tuple[Array, ...]:
+    """`weight_gradient` of given errors and activities."""
+    size = activities[0].shape[0]
+    return tuple(
+        (-multiplier / size) * precision.apply(error).T @ before
+        for multiplier, precision, error, before in zip(
+            net.multipliers, net.precisions, errors, activities, strict=False
+        )
+    )
+
+
 def like_weights(net: LinearPCN, rows: Array) -> Array:
-    """`rows` in the weights' library and dtype: the network decides."""
+    """`rows` in the library and the dtype of the weights."""
     weight = net.weights[0]
     xp = _check.same_namespace((weight, rows), "the weights and the data")
     return rows if rows.dtype == weight.dtype else xp.astype(rows, weight.dtype)
 
 
+def input_rows(net: LinearPCN, x: Array) -> Array:
+    """Inputs (B, n_0), checked, in the library and the dtype of the weights."""
+    _check.instance(net, "net", LinearPCN)
+    rows = like_weights(net, _check.matrix(x, "x"))
+    if rows.shape[1] != net.widths[0]:
+        raise ValueError(f"`x` must have {net.widths[0]} columns, the width of layer 0. Got {rows.shape[1]}.")
+    return rows
+
+
 def data_rows(net: LinearPCN, data: Data) -> tuple[Array, Array]:
-    if not isinstance(data, Data):
-        raise TypeError(f"`data` must be a pctheory.Data(x, y). Got {type(data).__name__}.")
+    """The rows x (B, n_0) and y (B, n_L), checked against the network, in the library and the dtype of its weights."""
+    _check.instance(net, "net", LinearPCN)
+    _check.instance(data, "data", Data)
     for name, rows, width in (("x", data.x, net.widths[0]), ("y", data.y, net.widths[-1])):
         if rows.shape[1] != width:
             raise ValueError(
@@ -203,12 +325,14 @@ def data_rows(net: LinearPCN, data: Data) -> tuple[Array, Array]:
     return like_weights(net, data.x), like_weights(net, data.y)
 
 
-def activity_rows(net: LinearPCN, activities: Sequence[Array]) -> tuple[Array, ...]:
-    if not isinstance(activities, list | tuple) or len(activities) != net.depth + 1:
-        came = len(activities) if isinstance(activities, list | tuple) else type(activities).__name__
-        raise ValueError(
-            f"`activities` must be a tuple (z_0, ..., z_{net.depth}), one per layer. Got {came}."
-        )
+def activity_rows(net: LinearPCN, activities: Sequence[Array], name: str = "activities") -> tuple[Array, ...]:
+    """Activities (z_0, ..., z_L), checked, in the library and the dtype of the weights."""
+    _check.instance(net, "net", LinearPCN)
+    rule = f"`{name}` must be a tuple (z_0, ..., z_{net.depth}), one per layer."
+    if not isinstance(activities, list | tuple):
+        raise TypeError(f"{rule} Got {type(activities).__name__}.")
+    if len(activities) != net.depth + 1:
+        raise ValueError(f"{rule} Got {len(activities)}.")
     result: list[Array] = []
     for l, (z, width) in enumerate(zip(activities, net.widths, strict=True)):
         array = _check.as_array(z, f"z_{l}")

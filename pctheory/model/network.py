@@ -9,11 +9,12 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from array_api_compat import array_namespace, device, is_numpy_array
+from array_api_compat import array_namespace, device, is_jax_array, is_numpy_array
 
 from .. import _check
 from .._check import Array
-from . import parameterisation
+from .parameterisation import initial_weights, skip_pattern
+from .parameterisation import multipliers as parameterised_multipliers
 from .precision import Precision
 
 __all__ = ["LinearPCN"]
@@ -29,12 +30,12 @@ class LinearPCN:
     Parameters
     ----------
     weights : sequence of L arrays, W_l of shape (n_l, n_{l-1})
-        In any array-API library; they stay what they are (numpy arrays are copied and made read-only).
+        Arrays of any array-API library, which every result keeps. Numpy arrays are copied and made read-only.
     multipliers : None or L numbers
         :math:`a_l`, 1 by default.
     skips : None, bool or L booleans
-        :math:`\tau_l`: an identity skip around layer l. True means every hidden layer 2..L-1; the first and the last
-        layer, and layers that are not square, cannot have one.
+        :math:`\tau_l`: an identity skip around layer l. True means every hidden layer 2..L-1; the first and
+        the last layer, and layers that are not square, cannot have one.
     precisions : None or L of: None, number, vector (n_l,), matrix (n_l, n_l)
         :math:`\Pi_l`, 1 by default; a matrix must be symmetric positive definite.
 
@@ -69,9 +70,7 @@ class LinearPCN:
         widths = (matrices[0].shape[1], *(w.shape[0] for w in matrices))
         object.__setattr__(self, "weights", matrices)
         object.__setattr__(self, "multipliers", _multipliers(multipliers, len(matrices)))
-        object.__setattr__(
-            self, "skips", parameterisation.skip_pattern(widths, False if skips is None else skips)
-        )
+        object.__setattr__(self, "skips", skip_pattern(widths, False if skips is None else skips))
         object.__setattr__(self, "precisions", _precisions(precisions, widths, matrices[0]))
 
     @classmethod
@@ -86,7 +85,7 @@ class LinearPCN:
         precisions: Sequence[Any] | None = None,
         rng: np.random.Generator | int,
     ) -> LinearPCN:
-        r"""Draw a network at initialisation.
+        r"""A network at random initialisation.
 
         Parameters
         ----------
@@ -97,17 +96,24 @@ class LinearPCN:
         gamma : float
             Richness; divides :math:`a_L`.
         init : None, float, "normal", "torch" or "orthogonal"
-            None: the parameterisation's own variance; a number: the standard deviation of every entry.
+            None: the parameterisation's own variance; a number: the standard deviation of every entry; the
+            others as in `initial_weights`.
+        precisions
+            As in `LinearPCN`.
         rng : numpy.random.Generator or int
+
+        Returns
+        -------
+        LinearPCN
 
         Examples
         --------
         >>> LinearPCN.random((3, 5, 5, 2), parameterisation="mupc", skips=True, rng=0)
         LinearPCN(3 -> 5 -> 5 -> 2, 50 weights, skips on layers 2)
         """
-        return cls._parameterised(
-            widths, parameterisation, skips, gamma, precisions, init=init, rng=_check.generator(rng)
-        )
+        sizes = _check.widths(widths)
+        weights = initial_weights(sizes, parameterisation, init=init, rng=rng)
+        return cls._parameterised(sizes, weights, parameterisation, skips, gamma, precisions)
 
     @classmethod
     def zeros(
@@ -119,31 +125,39 @@ class LinearPCN:
         gamma: float = 1.0,
         precisions: Sequence[Any] | None = None,
     ) -> LinearPCN:
-        """The origin of weight space: every weight zero (skips, if any, remain)."""
-        return cls._parameterised(
-            widths, parameterisation, skips, gamma, precisions, init=0.0, rng=np.random.default_rng(0)
-        )
+        """The origin of weight space: every weight is zero. Skips, if any, remain.
+
+        Parameters
+        ----------
+        widths, parameterisation, skips, gamma, precisions
+            As in `LinearPCN.random`.
+
+        Returns
+        -------
+        LinearPCN
+
+        Examples
+        --------
+        >>> LinearPCN.zeros((2, 1)).weights
+        (array([[0., 0.]]),)
+        """
+        sizes = _check.widths(widths)
+        weights = tuple(np.zeros((out, into)) for into, out in pairwise(sizes))
+        return cls._parameterised(sizes, weights, parameterisation, skips, gamma, precisions)
 
     @classmethod
     def _parameterised(
         cls,
-        widths: Iterable[int],
+        sizes: tuple[int, ...],
+        weights: tuple[np.ndarray, ...],
         name: str,
         skips: bool | Iterable[bool],
         gamma: float,
         precisions: Sequence[Any] | None,
-        *,
-        init: str | float | None,
-        rng: np.random.Generator,
     ) -> LinearPCN:
-        sizes = _check.widths(widths)
-        pattern = parameterisation.skip_pattern(sizes, skips)
-        return cls(
-            parameterisation.initial_weights(sizes, name, init=init, rng=rng),
-            multipliers=parameterisation.multipliers(sizes, name, skips=pattern, gamma=gamma),
-            skips=pattern,
-            precisions=precisions,
-        )
+        pattern = skip_pattern(sizes, skips)
+        scales = parameterised_multipliers(sizes, name, skips=pattern, gamma=gamma)
+        return cls(weights, multipliers=scales, skips=pattern, precisions=precisions)
 
     @classmethod
     def from_torch(cls, module: Any) -> LinearPCN:
@@ -152,17 +166,28 @@ class LinearPCN:
         Parameters
         ----------
         module : torch.nn.Module
-            A `pctheory.nn.PCN` with linear activation, or any container of bias-free `torch.nn.Linear` layers in the
-            order of their use.
+            A `pctheory.nn.PCN` with linear activation, or any container of bias-free `torch.nn.Linear` layers
+            in the order of their use.
+
+        Returns
+        -------
+        LinearPCN
 
         Raises
         ------
         ValueError
             If a layer has a bias, or if the module holds anything that is not linear.
+        TypeError
+            If it is no module.
         """
         own = getattr(module, "linear_parameters", None)
         if own is not None:
             return cls(**own())
+        if not callable(getattr(module, "modules", None)):
+            raise TypeError(
+                "`module` must be a torch.nn.Module of linear layers. "
+                f"Got {type(module).__name__}: for matrices, use LinearPCN(weights)."
+            )
         leaves = [leaf for leaf in module.modules() if not any(True for _ in leaf.children())]
         matrices = []
         for leaf in leaves:
@@ -181,9 +206,21 @@ class LinearPCN:
             matrices.append(_check.to_numpy(leaf.weight, "weight"))
         return cls(matrices)
 
-    @cached_property
+    @property
     def maps(self) -> tuple[Array, ...]:
-        r"""Effective maps :math:`A_l = a_l W_l + \tau_l I`, (n_l, n_{l-1}) each."""
+        r"""Effective maps :math:`A_l = a_l W_l + \tau_l I`, (n_l, n_{l-1}) each.
+
+        Formed once if the weights cannot change. Tensors of torch can, in place, and a graph serves one
+        backward pass: their maps are formed anew each time.
+        """
+        fixed = is_numpy_array(self.weights[0]) or is_jax_array(self.weights[0])
+        return self._fixed_maps if fixed else self._form_maps()
+
+    @cached_property
+    def _fixed_maps(self) -> tuple[Array, ...]:
+        return self._form_maps()
+
+    def _form_maps(self) -> tuple[Array, ...]:
         return tuple(
             self._map(weight, multiplier, skip)
             for weight, multiplier, skip in zip(self.weights, self.multipliers, self.skips, strict=True)
@@ -213,7 +250,22 @@ class LinearPCN:
         return sum(out * into for into, out in pairwise(self.widths))
 
     def replace(self, **changes: Any) -> LinearPCN:
-        """A new network with some of `weights`, `multipliers`, `skips`, `precisions` changed."""
+        """A new network with some fields changed.
+
+        Parameters
+        ----------
+        **changes
+            Any of `weights`, `multipliers`, `skips` and `precisions`, as in `LinearPCN`.
+
+        Returns
+        -------
+        LinearPCN
+
+        Raises
+        ------
+        TypeError
+            For any other name.
+        """
         fields = {
             "weights": self.weights,
             "multipliers": self.multipliers,
@@ -227,32 +279,56 @@ class LinearPCN:
 
     def flatten(self) -> Array:
         """All weights as one vector (num_weights,): W_1, ..., W_L, each row by row."""
-        xp = array_namespace(*self.weights)
-        return xp.concat([xp.reshape(w, (-1,)) for w in self.weights])
+        return self.join(self.weights)
 
     def unflatten(self, vector: Array) -> LinearPCN:
-        """The network with the weights of `vector`, the inverse of `flatten`."""
+        """The network with the weights of `vector`, (num_weights,): the inverse of `flatten`.
+
+        Raises
+        ------
+        ValueError
+            If the vector has another shape, or entries that are not finite.
+        """
         array = _check.as_array(vector, "vector")
         if tuple(array.shape) != (self.num_weights,):
             raise ValueError(f"`vector` must have shape ({self.num_weights},). Got {tuple(array.shape)}.")
         return self.with_weights(self.split(_check.finite(array, "vector")))
 
-    def split(self, vector: Array) -> tuple[Array, ...]:
-        """Cut a vector into arrays of the weights' shapes."""
-        xp = array_namespace(vector)
+    def split(self, vectors: Array) -> tuple[Array, ...]:
+        """Vectors (..., num_weights) as arrays of the weights' shapes, (..., n_l, n_{l-1}), l = 1..L. Unchecked."""
+        xp = array_namespace(vectors)
         parts, start = [], 0
         for into, out in pairwise(self.widths):
-            parts.append(xp.reshape(vector[start : start + out * into], (out, into)))
-            start += out * into
+            stop = start + out * into
+            parts.append(xp.reshape(vectors[..., start:stop], (*vectors.shape[:-1], out, into)))
+            start = stop
         return tuple(parts)
 
+    def join(self, parts: Sequence[Array]) -> Array:
+        """Arrays (..., n_l, n_{l-1}), l = 1..L, as vectors (..., num_weights): the inverse of `split`. Unchecked."""
+        xp = array_namespace(*parts)
+        return xp.concat([xp.reshape(part, (*part.shape[:-2], -1)) for part in parts], axis=-1)
+
+    def to_numpy(self) -> LinearPCN:
+        """The same network in numpy float64, off the device and out of the graph of its arrays."""
+        if all(isinstance(w, np.ndarray) and w.dtype == np.float64 for w in self.weights):
+            return self
+        weights = tuple(_read_only(_check.to_numpy(w, "weights")) for w in self.weights)
+        net = self.with_weights(weights)
+        object.__setattr__(net, "precisions", tuple(p.to_numpy() for p in self.precisions))
+        return net
+
     def with_weights(self, weights: tuple[Array, ...]) -> LinearPCN:
-        """Other weights of the same shapes, unchecked: the inner loop of flows and line searches."""
+        """The network with other weights of the same shapes, or with stacks of them, (..., n_l, n_{l-1}). Unchecked."""
         net = object.__new__(LinearPCN)
         object.__setattr__(net, "weights", weights)
         for name in ("multipliers", "skips", "precisions"):
             object.__setattr__(net, name, getattr(self, name))
         return net
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # copies and pickles: unpickled numpy arrays are writeable, and maps with a graph cannot be copied
+        return _restored, (self.weights, self.multipliers, self.skips, self.precisions)
 
     def __repr__(self) -> str:
         widths = self.widths if self.depth <= 8 else (*self.widths[:3], "...", *self.widths[-2:])
@@ -284,8 +360,26 @@ def _weights(weights: Sequence[Array]) -> tuple[Array, ...]:
     return tuple(_read_only(m) if is_numpy_array(m) else m for m in matrices)
 
 
+def _restored(
+    weights: tuple[Array, ...],
+    multipliers: tuple[float, ...],
+    skips: tuple[bool, ...],
+    precisions: tuple[Precision, ...],
+) -> LinearPCN:
+    """A network from the fields of another one."""
+    net = object.__new__(LinearPCN)
+    matrices = tuple(_read_only(w) if is_numpy_array(w) else w for w in weights)
+    for name, value in zip(
+        ("weights", "multipliers", "skips", "precisions"),
+        (matrices, multipliers, skips, precisions),
+        strict=True,
+    ):
+        object.__setattr__(net, name, value)
+    return net
+
+
 def _read_only(matrix: np.ndarray) -> np.ndarray:
-    if matrix.flags.writeable:
+    if matrix.flags.writeable or matrix.base is not None:  # a view follows the array that owns its memory
         matrix = matrix.copy()
         matrix.flags.writeable = False
     return matrix

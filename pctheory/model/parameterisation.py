@@ -11,14 +11,14 @@ ntp       D^-1/2           N^-1/2, with skips (N L)^-1/2            N^-1/2      
 mupc      D^-1/2           N^-1/2, with skips (N L)^-1/2            N^-1             1
 ========  ===============  =======================================  ===============  ===================
 
-D is the input width and N the fan-in of the layer. Sources: Innocenti et al. 2025 (arXiv:2505.13124), who call
-Depth-muP applied to predictive coding muPC; Yang et al. 2023 (arXiv:2310.02244).
+D is the input width and N the fan-in of the layer. Sources: Innocenti et al. 2025 (arXiv:2505.13124), who
+call Depth-muP applied to predictive coding muPC; Yang et al. 2023 (arXiv:2310.02244).
 
-Convolutions. The unit of channel i at position p predicts :math:`a \sum_{c,q} w_{icq} \phi_{c,p+q}`, a sum over the
-:math:`f = C k^2` weights of C channels below and a kernel of side k, which are independent at first. The variance of the
-sum is what the table sets, so that D and N are f there, as in the dense case they are the width below. Positions share
-weights, which correlates units, not the terms of one sum. Near a border with padding some terms are zero, and the variance
-is smaller.
+Convolutions. The unit of channel i at position p predicts :math:`a \sum_{c,q} w_{icq} \phi_{c,p+q}`, a sum
+over the :math:`f = C k^2` weights of C channels below and a kernel of side k, which are independent at first.
+The variance of the sum is what the table sets, so that D and N are f there, as in the dense case they are the
+width below. Positions share weights, which correlates units, not the terms of one sum. Near a border with
+padding some terms are zero, and the variance is smaller.
 """
 
 from __future__ import annotations
@@ -56,7 +56,8 @@ class Parameterisation:
     variance : float
         Power of the fan-in in the variance of the initial weights.
     sgd_width, sgd_gamma, adam_width, adam_depth : float
-        Powers of the width N, of gamma and (with skips) of L in the learning rates of gradient descent and Adam.
+        Powers of the width N, of gamma and (with skips) of L in the learning rates of gradient descent and
+        Adam.
     """
 
     first: float
@@ -116,7 +117,8 @@ def multipliers(
 ) -> tuple[float, ...]:
     r"""The multipliers :math:`a_1, \dots, a_L` of a parameterisation.
 
-    A network of one layer has no hidden width to scale with: its layer is a first layer (and divided by gamma).
+    A network of one layer has no hidden width to scale with: its layer is a first layer (and divided by
+    gamma).
 
     Parameters
     ----------
@@ -164,10 +166,10 @@ def initial_weights(
     Parameters
     ----------
     init : None, float, "normal", "torch" or "orthogonal"
-        None: Gaussian with the parameterisation's own variance. A number: the standard deviation of every entry.
-        "normal": Gaussian with variance 1 / fan-in. "torch": uniform on :math:`\pm` fan-in^-1/2, the default of
-        `torch.nn.Linear`, variance 1 / (3 fan-in). "orthogonal": uniform over matrices with orthonormal rows or
-        columns (Haar).
+        None: Gaussian with the parameterisation's own variance. A number: the standard deviation of every
+        entry. "normal": Gaussian with variance 1 / fan-in. "torch": uniform on :math:`\pm` fan-in^-1/2, the
+        default of `torch.nn.Linear`, variance 1 / (3 fan-in). "orthogonal": uniform over matrices with
+        orthonormal rows or columns (Haar).
     """
     sizes = _check.widths(widths)
     powers = PARAMETERISATIONS[_check.choice(parameterisation, "parameterisation", PARAMETERISATIONS)]
@@ -209,9 +211,10 @@ def learning_rate_scale(
 ) -> float:
     r"""The factor that turns a base learning rate :math:`\eta_0` into the learning rate of the weights.
 
-    For "mupc": :math:`\gamma^2 N` under gradient descent; :math:`(N L)^{-1/2}` with skips and :math:`N^{-1/2}` without
-    under Adam. N is the widest hidden layer (of a network of one layer, the input), with `fan_ins` the largest fan-in above
-    the first layer, which without convolutions is the same number. "sp" is not scaled.
+    For "mupc": :math:`\gamma^2 N` under gradient descent; :math:`(N L)^{-1/2}` with skips and
+    :math:`N^{-1/2}` without under Adam. N is the widest hidden layer (of a network of one layer, the input),
+    with `fan_ins` the largest fan-in above the first layer, which without convolutions is the same number.
+    "sp" is not scaled.
 
     Parameters
     ----------
@@ -221,12 +224,13 @@ def learning_rate_scale(
     Notes
     -----
     Convolutions. Under Adam every weight moves by about :math:`\eta`, and a unit, which sums f of them times
-    :math:`a = f^{-1/2}`, by at most :math:`f^{1/2}\eta`: with the largest fan-in for N no layer moves by more than
-    :math:`\eta_0`. Under gradient descent the readout, :math:`a_L = 1/(\gamma f_L)`, sends a gradient of size
-    :math:`1/(\gamma f_L)` to each unit, which the step on its f weights moves by :math:`\eta a^2 f = \eta` times that. With
-    :math:`N = f_L` this is of size :math:`\gamma \eta_0`, as in the dense case, but once for every position that shares the
-    weights, as far as their gradients agree. The number of positions does not grow with the channels: :math:`\eta_0` carries
-    over from few channels to many, not from dense layers to convolutions.
+    :math:`a = f^{-1/2}`, by at most :math:`f^{1/2}\eta`: with the largest fan-in for N no layer moves by more
+    than :math:`\eta_0`. Under gradient descent the readout, :math:`a_L = 1/(\gamma f_L)`, sends a gradient of
+    size :math:`1/(\gamma f_L)` to each unit, which the step on its f weights moves by :math:`\eta a^2 f =
+    \eta` times that. With :math:`N = f_L` this is of size :math:`\gamma \eta_0`, as in the dense case, but
+    once for every position that shares the weights, as far as their gradients agree. The number of positions
+    does not grow with the channels: :math:`\eta_0` carries over from few channels to many, not from dense
+    layers to convolutions.
 
     Some published rates are already those of the optimiser: the 0.1 of muPC with Adam is to be used as it is
     (figure ``mupc-depth`` shows both readings).

@@ -1,12 +1,11 @@
 r"""The precision :math:`\Pi_l` of a layer's prediction errors, and its inverse :math:`\Sigma_l`.
 
-A precision is a positive number, a positive vector (diagonal) or a symmetric positive definite matrix. Everything the
-theory does with one is here, so that no other module asks which of the three it is.
+A precision is a positive number, a positive vector (the diagonal) or a symmetric positive definite matrix.
+Every operation on precisions is here, so that no other module needs to know which of the three it has.
 """
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -21,7 +20,7 @@ __all__ = ["Precision"]
 
 @dataclass(frozen=True, eq=False)
 class Precision:
-    r"""A precision :math:`\Pi` on `size` units, kept in the array library of the weights.
+    r"""A precision :math:`\Pi` of `size` units, in the array library of the weights.
 
     Attributes
     ----------
@@ -34,8 +33,23 @@ class Precision:
 
     @classmethod
     def of(cls, value: object, size: int, like: Array, name: str) -> Precision:
-        """Check a user's precision and move it next to the array `like`; a number stays a number."""
-        host = _check.finite(_check.to_numpy(value, name), name)
+        """The precision `value`, checked and copied into the library and dtype of the array `like`.
+
+        Parameters
+        ----------
+        value : number, (size,) or (size, size)
+            A number stays a Python float.
+        size : int
+        like : array
+        name : str
+            How errors call it.
+
+        Raises
+        ------
+        ValueError, TypeError
+            Unless it is positive definite and of one of these shapes.
+        """
+        host = _check.finite(_check.to_numpy(value, name), name).copy()
         if host.shape not in ((), (size,), (size, size)):
             raise ValueError(
                 f"`{name}` must be a number, a vector ({size},) or a matrix ({size}, {size}). Got shape {host.shape}."
@@ -45,6 +59,12 @@ class Precision:
             return cls(float(host), size)
         xp = array_namespace(like)
         return cls(xp.asarray(host, dtype=like.dtype, device=device(like)), size)
+
+    def to_numpy(self) -> Precision:
+        """The same precision with a float64 numpy array, or a float."""
+        if isinstance(self.value, float):
+            return self
+        return Precision(_check.to_numpy(self.value, "precisions"), self.size)
 
     @property
     def is_identity(self) -> bool:
@@ -108,15 +128,6 @@ class Precision:
     def covariance(self, like: Array) -> Array:
         r""":math:`\Sigma = \Pi^{-1}` as a (size, size) array of the kind of `like`."""
         return self.solve(_identity(self.size, like))
-
-    def logdet(self) -> Array:
-        r""":math:`\log\det\Pi`."""
-        if isinstance(self.value, float):
-            return self.size * math.log(self.value)
-        xp = array_namespace(self.value)
-        if self._is_matrix:
-            return 2 * xp.sum(xp.log(xp.linalg.diagonal(self._factor)))
-        return xp.sum(xp.log(self.value))
 
 
 def _identity(size: int, like: Array) -> Array:

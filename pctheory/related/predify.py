@@ -26,7 +26,7 @@ __all__ = ["Predify", "chain_is_stable", "chain_multiplier", "chain_speed"]
 
 @dataclass(frozen=True, eq=False, repr=False, init=False)
 class Predify:
-    r"""A linear network with Predify's dynamics.
+    r"""A linear network with Predify's dynamics, which are a linear map (claim ``predify-map``).
 
     Parameters
     ----------
@@ -95,6 +95,7 @@ class Predify:
         >>> Predify.predictive_coding(LinearPCN([[[2.0]]], precisions=[0.1])).map.item()  # 1 - 0.1 * 2^2
         0.6
         """
+        _check.instance(net, "net", LinearPCN)
         for l, precision in enumerate(net.precisions):
             if np.ndim(precision.value):
                 raise ValueError(

@@ -4,7 +4,7 @@ r"""Exact derivations of the theory, by sympy, from the definition of the energy
 (`pctheory.symbolic.derivation`) and which shows itself as LaTeX in a notebook and in the paper's appendix. A name is the id
 of the claim and, after a slash, the case: `equilibrated-energy/chain-3`.
 
-This package shares no code with the rest of `pctheory`: it is one of the independent roads to every claim.
+This package shares no code with the rest of `pctheory`: it is one of the independent checks of every claim.
 
 Examples
 --------

@@ -1,8 +1,9 @@
 r"""The directions in which learning rules would move the weights, side by side, and where the nearest solution lies.
 
-All are descent directions of one point :math:`\theta = (W_1, \dots, W_L)`: gradient descent and its second-order relatives on
-the loss, predictive coding at equilibrium and after a few steps of inference, and the two terms of its gradient (claim
-``gradient-decomposition``). Claim ``tr-alignment`` compares their angles to the way to the nearest solution.
+All are descent directions of one point :math:`\theta = (W_1, \dots, W_L)`: gradient descent and its
+second-order relatives on the loss, predictive coding at equilibrium and after a few steps of inference, and
+the two terms of its gradient (claim ``gradient-decomposition``). Claim ``tr-alignment`` compares their angles
+to the way to the nearest solution.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from ..inference import (
 )
 from ..landscape import EquilibratedEnergy, MSELoss
 from ..model import Data, LinearPCN, weight_gradient
-from .step import _host
+from .step import numpy_problem
 
 __all__ = [
     "DIRECTIONS",
@@ -63,13 +64,15 @@ def update_directions(
 ) -> dict[str, Direction]:
     r"""Where each learning rule would move the weights, a step of length one each.
 
+    By claim ``tr-weights`` "pc" is "gd" plus "pc-residual" plus a term that vanishes as S tends to :math:`\Sigma_L`.
+
     Parameters
     ----------
     damping : float
         Of "trust-region-newton"; 2 is the published value.
     step, num_steps : float, int
-        Of the inference of "pc-finite": by default half of :math:`1/\lambda_{\max}(H)`, and L steps, after which the output's
-        error has reached every layer.
+        Of the inference of "pc-finite": by default half of :math:`1/\lambda_{\max}(H)`, and L steps, after
+        which the output's error has reached every layer.
 
     Returns
     -------
@@ -82,8 +85,8 @@ def update_directions(
         "pc-residual"               second term; with the first it is "pc"
         "gauss-newton"              :math:`-(J^T J)^+ \nabla\mathcal L`, the natural gradient of the loss
         "damped-newton"             :math:`-(\nabla^2\mathcal L + \mu I)^+ \nabla\mathcal L`, :math:`\mu = 2\max(0, -\lambda_{\min})`:
-                                    Newton's step where the loss is convex, the least damping that also mirrors the most
-                                    negative curvature where it is not
+                                    Newton's step where the loss is convex, the least damping that also
+                                    mirrors the most negative curvature where it is not
         "trust-region-newton"       :math:`-(\nabla^2\mathcal L + \text{damping}\, I)^{-1} \nabla\mathcal L`
         "natural-gradient"          :math:`-I_\theta^{+} \nabla F^*` with the Fisher information of the network as a model of
                                     (z, y) given x: block :math:`l` is :math:`a_l^2\, \Pi_l \otimes
@@ -92,8 +95,9 @@ def update_directions(
 
     Notes
     -----
-    The Newton directions need the dense Hessian: :math:`O(p^3)` in the number of weights p. Eigenvalues of it, and singular
-    values of the Jacobian, at rounding level are left out. Raises `ValueError` when ``damping`` meets an eigenvalue exactly.
+    The Newton directions need the dense Hessian: :math:`O(p^3)` in the number of weights p. Eigenvalues of
+    it, and singular values of the Jacobian, at rounding level are left out. Raises `ValueError` when
+    ``damping`` meets an eigenvalue exactly.
 
     Examples
     --------
@@ -102,9 +106,9 @@ def update_directions(
     >>> [w.item() for w in found["gd"]], [round(w.item(), 12) for w in found["pc"]]  # -dF*/dw = (.3, .23)
     ([3.0, 2.0], [0.3, 0.23])
     """
-    host, x, y = _host(net, data)
+    host, x, y = numpy_problem(net, data)
     mu, sample = _check.real(damping, "damping"), Data(x, y).compress()
-    loss_gradient = host.with_weights(MSELoss(sample).gradient(host)).flatten()
+    loss_gradient = host.join(MSELoss(sample).gradient(host))
     pc = EquilibratedEnergy(sample).gradient(host)
     preconditioned, residual = gradient_decomposition(host, sample)
     curvatures, vectors = np.linalg.eigh(MSELoss(sample).hessian(host))
@@ -135,8 +139,8 @@ def cosines(
     Parameters
     ----------
     towards : None, or arrays like the weights
-        For example the way to `nearest_solution`, or the eigenvector of the most negative curvature at a saddle (whose sign
-        means nothing: take absolute values).
+        For example the way to `nearest_solution`, or the eigenvector of the most negative curvature at a
+        saddle (whose sign means nothing: take absolute values).
 
     Returns
     -------
@@ -159,10 +163,10 @@ def cosines(
 def gauss_newton_matrix(net: LinearPCN, data: Data) -> np.ndarray:
     r"""The Gauss-Newton matrix of the loss, :math:`J^T J = \frac1B\sum_i J_i^T \Pi_L J_i`, (num_weights, num_weights).
 
-    :math:`J_i` is the Jacobian of the output in the weights. It is the Fisher information of :math:`y | x \sim N(P_0 x,
-    \Sigma_L)`, and the Hessian of the loss where the residual vanishes.
+    :math:`J_i` is the Jacobian of the output in the weights. It is the Fisher information of :math:`y | x
+    \sim N(P_0 x, \Sigma_L)`, and the Hessian of the loss where the residual vanishes.
     """
-    host, x, y = _host(net, data)
+    host, x, y = numpy_problem(net, data)
     jacobian = _jacobian(host, Data(x, y).compress())
     return np.asarray(jacobian.T @ jacobian)
 
@@ -180,8 +184,8 @@ class NearestSolution:
     residual : float
         Root mean square of what is left of :math:`y - P_0 x`.
     stationarity : float
-        Part of the unit vector :math:`(\theta' - \theta)/|\theta' - \theta|` that lies in the tangent of the solutions: 0 at a
-        nearest point.
+        Part of the unit vector :math:`(\theta' - \theta)/|\theta' - \theta|` that lies in the tangent of the
+        solutions: 0 at a nearest point.
     """
 
     net: LinearPCN
@@ -198,8 +202,9 @@ def nearest_solution(
 ) -> NearestSolution:
     r"""The closest weights with zero loss, :math:`\min |\theta' - \theta|` subject to :math:`P_0(\theta')\, x = y`.
 
-    Follows the minimum of :math:`\frac{\mu}{2}|\theta' - \theta|^2 + \mathcal L(\theta')` from :math:`\theta` as :math:`\mu`
-    falls from infinity, then solves the equations of the constrained problem by Newton-like projections.
+    Follows the minimum of :math:`\frac{\mu}{2}|\theta' - \theta|^2 + \mathcal L(\theta')` from :math:`\theta`
+    as :math:`\mu` falls from infinity, then solves the equations of the constrained problem by Newton-like
+    projections.
 
     Parameters
     ----------
@@ -211,13 +216,13 @@ def nearest_solution(
     Raises
     ------
     ValueError
-        If the iteration ends without a solution to `tolerance`: the data may not be realisable by this network, or
-        :math:`\theta` may be as near to one solution as to another.
+        If the iteration ends without a solution to `tolerance`: the data may not be realisable by this
+        network, or :math:`\theta` may be as near to one solution as to another.
 
     Notes
     -----
-    A local minimum of the distance, with its certificate. For two scalar weights the start of the last stage is the best root
-    of a quartic, so that the minimum is global.
+    A local minimum of the distance, with its certificate. For two scalar weights the start of the last stage
+    is the best root of a quartic, so that the minimum is global.
 
     Examples
     --------
@@ -225,7 +230,7 @@ def nearest_solution(
     >>> found.distance
     0.0
     """
-    host, x, y = _host(net, data)
+    host, x, y = numpy_problem(net, data)
     sample, start = Data(x, y).compress(), host.flatten()
     limit = _check.positive(tolerance, "tolerance")
     steps = _check.count(max_steps, "max_steps", 1)
@@ -302,8 +307,8 @@ def _lagrange_step(
 ) -> np.ndarray:
     r"""Newton's step for: theta' - theta = J^T m and rho = 0.
 
-    The second derivative of :math:`m^T \text{output}` comes from the Hessian of a loss whose residual is minus m: its part
-    beyond Gauss-Newton is that derivative.
+    The second derivative of :math:`m^T \text{output}` comes from the Hessian of a loss whose residual is
+    minus m: its part beyond Gauss-Newton is that derivative.
     """
     size = len(net.flatten())
     root = math.sqrt(data.num_samples)

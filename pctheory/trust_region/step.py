@@ -3,16 +3,19 @@ r"""Inference as a trust-region step on the loss: the step for any radius, and t
 In the hidden errors :math:`\epsilon = (\epsilon_1, \dots, \epsilon_{L-1})` a perturbed forward pass loses
 
 .. math:: \ell(\epsilon) = \tfrac12 \Big| r - \sum_{l<L} P_l \epsilon_l \Big|^2_{\Pi_L},
-          \qquad F = \ell(\epsilon) + \tfrac12 |\epsilon|^2_\Pi, \quad |\epsilon|^2_\Pi = \sum_{l<L} \epsilon_l^T \Pi_l \epsilon_l
+          \qquad F = \ell(\epsilon) + \tfrac12 |\epsilon|^2_\Pi, \quad |\epsilon|^2_\Pi = \sum_{l<L}
+          \epsilon_l^T \Pi_l \epsilon_l
 
-(claim ``tr-expansion``): the Gauss-Newton model of the loss is the loss itself, and inference damps it by one. The step of
-radius :math:`\Delta` minimises :math:`\ell` over :math:`|\epsilon|_\Pi \le \Delta`. With whitened errors :math:`w`, the
-whitened residual :math:`\rho = C_L^T r`, :math:`\Pi_l = C_l C_l^T`, and :math:`G = C_L^T [P_l C_l^{-T}]_{l<L}`,
+(claim ``tr-expansion``): the Gauss-Newton model of the loss is the loss itself, and inference damps it by
+one. The step of radius :math:`\Delta` minimises :math:`\ell` over :math:`|\epsilon|_\Pi \le \Delta`. With
+whitened errors :math:`w`, the whitened residual :math:`\rho = C_L^T r`, :math:`\Pi_l = C_l C_l^T`, and
+:math:`G = C_L^T [P_l C_l^{-T}]_{l<L}`,
 
 .. math:: w(\lambda) = (G^T G + \lambda I)^{-1} G^T \rho, \qquad |w(\lambda)| = \Delta \quad (\lambda = 0 \text{ inside}),
 
-solved for :math:`\lambda` in the singular values of G, which are at most n_L: the secular equation. Predictive coding is
-:math:`\lambda = 1`. Source: Innocenti et al. 2023 (arXiv:2305.18188); exactness, radius and gradients: this work.
+solved for :math:`\lambda` in the singular values of G, which are at most n_L: the secular equation.
+Predictive coding is :math:`\lambda = 1`. Source: Innocenti et al. 2023 (arXiv:2305.18188); exactness, radius
+and gradients: this work.
 """
 
 from __future__ import annotations
@@ -48,14 +51,15 @@ class TrustRegionStep:
     length : (B,)
         :math:`|\epsilon|_\Pi`: :math:`\Delta`, or less when the unconstrained minimum lies inside.
     multiplier : (B,)
-        :math:`\lambda`; 0 where the unconstrained minimum lies inside, infinite for another sample at :math:`\Delta = 0`.
+        :math:`\lambda`; 0 where the unconstrained minimum lies inside, infinite for another sample at
+        :math:`\Delta = 0`.
     errors : L arrays (B, n_l), l = 1..L
         The hidden step, and what it leaves at the output, :math:`\epsilon_L = y - A_L z_{L-1}`.
     activities : (z_0, ..., z_L), each (B, n_l)
         :math:`z_l = A_l z_{l-1} + \epsilon_l` from z_0 = x; z_L = y.
     model_reduction, actual_reduction : (B,)
-        Decrease of the loss of each sample: by the quadratic model at the forward pass, and by a new forward pass. They are
-        equal (claim ``tr-expansion``).
+        Decrease of the loss of each sample: by the quadratic model at the forward pass, and by a new forward
+        pass. They are equal (claim ``tr-expansion``).
     """
 
     net: LinearPCN
@@ -81,8 +85,8 @@ class TrustRegionStep:
         .. math:: \frac{\partial}{\partial W_l} \frac1B \sum_i \min_{|\epsilon|_\Pi \le \Delta_i} \ell_i
                   = -\frac{a_l}{B} \sum_i P_l^T \Pi_L \epsilon_L \, z_{l-1}^T
 
-        Backprop of what is left of the residual, at the moved activities: the gradient of the loss at radius 0, that of the
-        equilibrated energy at the implied radius.
+        Backprop of what is left of the residual, at the moved activities: the gradient of the loss at radius
+        0, that of the equilibrated energy at the implied radius.
         """
         size = len(self.radius)
         return tuple(
@@ -104,8 +108,8 @@ def trust_region_step(
     Parameters
     ----------
     radius : None, number or (B,)
-        :math:`\Delta \ge 0` of every sample, in units of whitened activity; infinity for the Gauss-Newton step. None: the
-        radius that predictive coding implies, where the step is the equilibrium.
+        :math:`\Delta \ge 0` of every sample, in units of whitened activity; infinity for the Gauss-Newton
+        step. None: the radius that predictive coding implies, where the step is the equilibrium.
 
     Returns
     -------
@@ -114,10 +118,10 @@ def trust_region_step(
 
     Notes
     -----
-    Cost: the products :math:`P_l`, one singular value decomposition (n_L x N) for all samples, and a few scalar Newton
-    steps on :math:`1/|w(\lambda)| = 1/\Delta`, which is concave and increasing, so that from below they rise to the root.
-    The problem is convex: there is no hard case. Singular values below ``max(n_L, N) eps`` of the largest count as zero.
-    Claims ``tr-expansion``, ``tr-radius``.
+    Cost: the products :math:`P_l`, one singular value decomposition (n_L x N) for all samples, and a few
+    scalar Newton steps on :math:`1/|w(\lambda)| = 1/\Delta`, which is concave and increasing, so that from
+    below they rise to the root. The problem is convex: there is no hard case. Singular values below
+    ``max(n_L, N) eps`` of the largest count as zero. Claims ``tr-expansion``, ``tr-radius``.
 
     Examples
     --------
@@ -125,7 +129,7 @@ def trust_region_step(
     >>> [round(trust_region_step(net, data, d).errors[0].item(), 12) for d in (None, 0.1, np.inf)]
     [0.3, 0.1, 0.333333333333]
     """
-    host, x, y = _host(net, data)
+    host, x, y = numpy_problem(net, data)
     delta = implied_radius(net, data) if radius is None else _radii(radius, len(x))
     before = y - feedforward(host, x)[-1]
     whitened = host.precisions[-1].whiten(before)
@@ -156,10 +160,11 @@ def implied_radius(net: LinearPCN, data: Data, *, metric: str = "errors") -> np.
     Parameters
     ----------
     metric : "errors" or "fisher"
-        "errors": :math:`\Delta^{*2} = \sum_{l<L} \epsilon_l^{*T} \Pi_l \epsilon_l^*`, the metric of `trust_region_step`.
-        "fisher": :math:`\Delta^{*2} = g^T H^{-1} g = r^T (\Pi_L - S^{-1}) r`, the size of the same step in the Fisher metric
-        H of the activities, under which it is the natural-gradient step :math:`-H^{-1} g`: twice the energy that
-        inference removes. It is the first, plus what the step does to the prediction of the output.
+        "errors": :math:`\Delta^{*2} = \sum_{l<L} \epsilon_l^{*T} \Pi_l \epsilon_l^*`, the metric of
+        `trust_region_step`. "fisher": :math:`\Delta^{*2} = g^T H^{-1} g = r^T (\Pi_L - S^{-1}) r`, the size
+        of the same step in the Fisher metric H of the activities, under which it is the natural-gradient step
+        :math:`-H^{-1} g`: twice the energy that inference removes. It is the first, plus what the step does
+        to the prediction of the output.
 
     Returns
     -------
@@ -171,7 +176,7 @@ def implied_radius(net: LinearPCN, data: Data, *, metric: str = "errors") -> np.
     >>> [round(float(implied_radius(net, data, metric=m)[0]) ** 2, 12) for m in ("errors", "fisher")]
     [0.09, 0.9]
     """
-    host, x, y = _host(net, data)
+    host, x, y = numpy_problem(net, data)
     if _check.choice(metric, "metric", METRICS) == "errors":
         errors = equilibrium(host, Data(x, y)).errors[:-1]
         squares = [np.sum(p.whiten(e) ** 2, axis=1) for p, e in zip(host.precisions, errors, strict=False)]
@@ -219,8 +224,9 @@ class QuadraticModel:
 def quadratic_model(net: LinearPCN, data: Data) -> QuadraticModel:
     r"""The second-order expansion of the energy in the hidden activities at the forward pass, exact for linear networks.
 
-    H is the Fisher information of the activities: :math:`-\log p(z, y \mid x)` has this Hessian whatever z and y are. Its
-    minimum is a natural-gradient step of the loss in activity space. Claim ``tr-expansion``; Innocenti et al. 2023.
+    H is the Fisher information of the activities: :math:`-\log p(z, y \mid x)` has this Hessian whatever z
+    and y are. Its minimum is a natural-gradient step of the loss in activity space. Claim ``tr-expansion``;
+    Innocenti et al. 2023.
 
     Examples
     --------
@@ -228,7 +234,7 @@ def quadratic_model(net: LinearPCN, data: Data) -> QuadraticModel:
     >>> model.value.item(), model.gradient.item(), round(model.step.item(), 12)  # H = 10
     (0.5, -3.0, 0.3)
     """
-    host, x, y = _host(net, data)
+    host, x, y = numpy_problem(net, data)
     before = y - feedforward(host, x)[-1]
     gradient = np.zeros((len(x), sum(host.widths[1:-1])))
     step = gradient
@@ -300,17 +306,8 @@ def _radii(radius: object, batch: int) -> np.ndarray:
     return np.broadcast_to(values, (batch,)).copy()
 
 
-def _host(net: LinearPCN, data: Data) -> tuple[LinearPCN, np.ndarray, np.ndarray]:
-    """The network and the data in numpy float64."""
-    x, y = data_rows(net, data)
-    return (
-        net.replace(
-            weights=[_check.to_numpy(w, "weights") for w in net.weights],
-            precisions=[
-                p.value if isinstance(p.value, float) else _check.to_numpy(p.value, "precisions")
-                for p in net.precisions
-            ],
-        ),
-        _check.to_numpy(x, "x"),
-        _check.to_numpy(y, "y"),
-    )
+def numpy_problem(net: LinearPCN, data: Data) -> tuple[LinearPCN, np.ndarray, np.ndarray]:
+    """The network and the data, checked, in numpy float64."""
+    data_rows(net, data)
+    rows = data.to_numpy()
+    return net.to_numpy(), rows.x, rows.y

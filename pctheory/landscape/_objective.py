@@ -1,0 +1,203 @@
+"""What every objective of learning shares: its derivatives in several forms, from one expansion at a network."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+from array_api_compat import array_namespace, device, is_array_api_obj
+from scipy.sparse.linalg import LinearOperator
+
+from .. import _check
+from .._check import Array
+from ..model import Data, LinearPCN
+from ._expansion import Expansion
+
+CHUNK = 2**22
+"""Numbers held at once by a block of directions of the dense Hessian."""
+
+
+class Objective(ABC):
+    r"""A function f of the weights, with its exact gradient and Hessian.
+
+    Value and gradient take weights of any array-API library, return arrays of the same one, and are
+    differentiable there.
+
+    Attributes
+    ----------
+    data : Data
+    entropy_weight : float
+        Weight of :math:`\frac12 \log\det S` in f.
+    """
+
+    data: Data
+    entropy_weight: ClassVar[float] = 0.0
+
+    @abstractmethod
+    def expand(self, net: LinearPCN, order: int = 1) -> Expansion:
+        """What value, gradient and Hessian-vector product at `net` share, accurate to first or second derivatives."""
+
+    def value(self, net: LinearPCN) -> Array:
+        r""":math:`f`, a scalar of the weights' array library."""
+        return self.expand(net).value
+
+    def values(self, net: LinearPCN, vectors: Array) -> Array:
+        r""":math:`f` at many points of weight space.
+
+        Parameters
+        ----------
+        net : LinearPCN
+            Widths, multipliers, skips and precisions; its weights do not matter.
+        vectors : (K, num_weights)
+            Weights, in the order of ``net.flatten()``.
+
+        Returns
+        -------
+        values : (K,)
+        """
+        _check.instance(net, "net", LinearPCN)
+        if vectors.ndim != 2 or vectors.shape[1] != net.num_weights:
+            raise ValueError(
+                f"`vectors` must have shape (K, {net.num_weights}), one row per network. "
+                f"Got {tuple(vectors.shape)}."
+            )
+        return self.stacked_values(net.with_weights(net.split(vectors)))
+
+    @abstractmethod
+    def stacked_values(self, net: LinearPCN) -> Array:
+        """Values (...,) of a network whose weights are stacks, (..., n_l, n_{l-1}). Unchecked."""
+
+    def gradient(self, net: LinearPCN) -> tuple[Array, ...]:
+        r""":math:`\partial f / \partial W_l`, a tuple like ``net.weights``."""
+        return self.expand(net).gradient()
+
+    def value_and_gradient(self, net: LinearPCN) -> tuple[Array, tuple[Array, ...]]:
+        """`value` and `gradient`, for the cost of the gradient."""
+        expansion = self.expand(net)
+        return expansion.value, expansion.gradient()
+
+    def metric_and_noise(self, net: LinearPCN) -> tuple[np.ndarray, np.ndarray]:
+        r"""The matrices :math:`\Lambda` and N of the Hessians in closed form (see `pctheory.landscape.closed_forms`).
+
+        Returns
+        -------
+        metric, noise : (n_L, n_L)
+            Numpy float64.
+
+        Raises
+        ------
+        TypeError
+            For an objective without them.
+        """
+        raise TypeError(
+            "`objective` must be an MSELoss, an EquilibratedEnergy or a NegativeLogLikelihood. "
+            f"Got {type(self).__name__}: its Hessian has no closed form."
+        )
+
+    def infimum(self, net: LinearPCN) -> float | None:
+        """The greatest lower bound of f over all weights of networks of these widths; None where it is not known."""
+        return None
+
+    def hvp(self, net: LinearPCN, direction: Sequence[Array] | Array) -> Any:
+        r"""Hessian-vector product :math:`\nabla^2 f\, v`: the exact derivative of the gradient along v.
+
+        Parameters
+        ----------
+        direction : tuple of arrays like ``net.weights``, or vector (num_weights,) in the order of ``net.flatten()``
+
+        Returns
+        -------
+        product : of the same form as `direction`
+
+        Raises
+        ------
+        ValueError, TypeError
+            If the direction has other shapes.
+
+        Notes
+        -----
+        Costs about three gradients, and about two in `hessian_operator`, which does the work at the network
+        once.
+        """
+        _check.instance(net, "net", LinearPCN)
+        parts, flat = _direction(net, direction)
+        product = self.expand(net, 2).hvp(parts)
+        return net.join(product) if flat else product
+
+    def hessian(self, net: LinearPCN) -> Array:
+        r"""The dense Hessian :math:`\nabla^2 f`, exactly symmetric.
+
+        Returns
+        -------
+        hessian : (num_weights, num_weights)
+            Rows and columns in the order of ``net.flatten()``.
+
+        Notes
+        -----
+        Costs num_weights Hessian-vector products, done in blocks.
+        """
+        expansion, size = self.expand(net, 2), net.num_weights
+        weight = net.weights[0]
+        xp = array_namespace(weight)
+        identity = xp.eye(size, dtype=weight.dtype, device=device(weight))
+        step = max(1, CHUNK // size)
+        blocks = [net.join(expansion.hvp(net.split(identity[i : i + step, :]))) for i in range(0, size, step)]
+        full = xp.concat(blocks, axis=0)
+        return (full + full.T) / 2
+
+    def hessian_operator(self, net: LinearPCN) -> LinearOperator:
+        r"""The Hessian as an operator; the matrix is not formed.
+
+        Returns
+        -------
+        operator : scipy.sparse.linalg.LinearOperator
+            (num_weights, num_weights), on numpy float64 vectors.
+        """
+        expansion, size = self.expand(net, 2), net.num_weights
+        weight = net.weights[0]
+        xp = array_namespace(weight)
+
+        def rows(block: np.ndarray) -> np.ndarray:
+            own = xp.asarray(np.ascontiguousarray(block), dtype=weight.dtype, device=device(weight))
+            return _check.to_numpy(net.join(expansion.hvp(net.split(own))), "product")
+
+        return LinearOperator(
+            (size, size),
+            matvec=lambda v: rows(np.reshape(v, (1, -1)))[0],
+            rmatvec=lambda v: rows(np.reshape(v, (1, -1)))[0],
+            matmat=lambda block: rows(block.T).T,
+            rmatmat=lambda block: rows(block.T).T,
+            dtype=np.float64,
+        )
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.data!r})"
+
+
+def _direction(net: LinearPCN, direction: Sequence[Array] | Array) -> tuple[tuple[Array, ...], bool]:
+    """A direction as a tuple of arrays, and whether it came as a vector."""
+    if not isinstance(direction, list | tuple):
+        if not is_array_api_obj(direction):
+            raise TypeError(
+                "`direction` must be a tuple of arrays like the weights, or a vector. "
+                f"Got {type(direction).__name__}."
+            )
+        vector = _check.finite(_check.as_array(direction, "direction"), "direction")
+        if tuple(vector.shape) != (net.num_weights,):
+            raise ValueError(
+                f"`direction` must have shape ({net.num_weights},), one entry per weight. Got {tuple(vector.shape)}."
+            )
+        return net.split(vector), True
+    if len(direction) != net.depth:
+        raise ValueError(
+            f"`direction` must hold one array per layer, {net.depth} of them. Got {len(direction)}."
+        )
+    parts = tuple(_check.matrix(d, f"direction[{l}]") for l, d in enumerate(direction))
+    for l, (part, weight) in enumerate(zip(parts, net.weights, strict=True)):
+        if part.shape != weight.shape:
+            raise ValueError(
+                f"`direction[{l}]` must have the shape of `W_{l + 1}`, {tuple(weight.shape)}. Got {tuple(part.shape)}."
+            )
+    return parts, False
