@@ -171,7 +171,8 @@ def clamped_units(mask: object, widths: Sequence[int], name: str) -> tuple[np.nd
         came = len(mask) if isinstance(mask, list | tuple) else type(mask).__name__
         raise ValueError(f"`{name}` must be one entry per layer, {depth + 1} of them. Got {came}.")
     return tuple(
-        _marks(entry, width, f"{name}[{l}]") for l, (entry, width) in enumerate(zip(mask, widths, strict=True))
+        _marks(entry, width, f"{name}[{l}]")
+        for l, (entry, width) in enumerate(zip(mask, widths, strict=True))
     )
 
 

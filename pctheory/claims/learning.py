@@ -92,7 +92,7 @@ CLAIMS = (
         "Linear for the ceiling; the rest is measured.",
         "this work",
         ("empirical",),
-        "pctheory.nn.tradeoff",
+        "pctheory.nn.through_inference",
         ("pcn-tradeoff",),
     ),
     Claim(

@@ -137,7 +137,10 @@ def checked_labels(labels: Any, samples: int, classes: int) -> Tensor:
         raise ValueError("`labels` must be finite. Got NaN or infinite entries: clean them.")
     if found.ndim == 2:
         return found.argmax(-1)
-    if bool((found != found.round()).any()) or not 0 <= float(found.min()) <= float(found.max()) <= classes - 1:
+    if (
+        bool((found != found.round()).any())
+        or not 0 <= float(found.min()) <= float(found.max()) <= classes - 1
+    ):
         raise ValueError(
             f"`labels` must be class labels 0..{classes - 1}. Got values from {float(found.min()):g} to {float(found.max()):g}."
         )

@@ -21,7 +21,15 @@ from ._rows import (
     summary,
 )
 from ._stacked import StackedNetwork, State, gathered, stacks_of, weight_by
-from .layers import Convolution, Image, Operator, initial_weights, operators_of, require_same_images, widths_of
+from .layers import (
+    Convolution,
+    Image,
+    Operator,
+    initial_weights,
+    operators_of,
+    require_same_images,
+    widths_of,
+)
 
 __all__ = ["OUTPUTS", "PCN"]
 

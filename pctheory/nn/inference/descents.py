@@ -54,9 +54,7 @@ class _Front:
             self._watch()
 
 
-def descend(
-    problem: Problem, method: Descent, trace: Trace, learn: Learn | None = None
-) -> tuple[int, bool]:
+def descend(problem: Problem, method: Descent, trace: Trace, learn: Learn | None = None) -> tuple[int, bool]:
     """GD, momentum and Adam on the activities; returns where the front stands: its layer, and whether it is on its way."""
     problem.front = problem.front and learn is None  # weights that change send errors everywhere
     stacks, scale, decay = problem.net.stacks, scale_of(problem, method.convention), method.decay

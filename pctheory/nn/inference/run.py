@@ -209,7 +209,9 @@ def _named_start(
             "fixes the batch. Got none."
         )
     if start == "random" and rng is None:
-        raise ValueError("`rng` must be given with start 'random', so that the draw can be repeated. Got None.")
+        raise ValueError(
+            "`rng` must be given with start 'random', so that the draw can be repeated. Got None."
+        )
     generator = None if rng is None else _check.generator(rng)
     first = like.new_zeros(like.shape[0], net.widths[0])
     if start == "random" and generator is not None and not clamped.all():

@@ -47,9 +47,7 @@ class _Local:
             net, _, gradient = self._rest(x, y, rng)
             return net.energy_of(gradient, y)
 
-    def _rest(
-        self, x: Tensor, y: Tensor, rng: np.random.Generator
-    ) -> tuple[StackedNetwork, State, Gradient]:
+    def _rest(self, x: Tensor, y: Tensor, rng: np.random.Generator) -> tuple[StackedNetwork, State, Gradient]:
         net, rule = self.model.stacked(), self.rule
         state, lowest, settled = relax(net, x, y, self.method, rule.stop, rule.start, rng)
         return net, state, net.gradient(state, lowest=lowest, settled_below=settled)

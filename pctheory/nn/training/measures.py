@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -43,7 +42,9 @@ def accuracy(model: PCN, x: Any, labels: Any) -> float:
     0.5
     """
     inputs = model.inputs(x)
-    return share_right(model, inputs, checked_labels(labels, inputs.shape[0], model.widths[-1]).to(inputs.device))
+    return share_right(
+        model, inputs, checked_labels(labels, inputs.shape[0], model.widths[-1]).to(inputs.device)
+    )
 
 
 def share_right(model: PCN, x: Tensor, labels: Tensor) -> float:

@@ -67,7 +67,7 @@ class IPC(PC):
     def __post_init__(self) -> None:
         super().__post_init__()
         if not isinstance(self.method, Descent):
-            raise ValueError(
+            raise TypeError(
                 "`method` must be GradientDescent, Momentum or Adam for IPC: weights change at each of its steps. "
                 f"Got {type(self.method).__name__}."
             )

@@ -98,9 +98,7 @@ def train(
 class Run:
     """A training run: everything that changes from step to step."""
 
-    def __init__(
-        self, model: PCN, data: Data, settings: TrainingSettings, test: Data | None = None
-    ) -> None:
+    def __init__(self, model: PCN, data: Data, settings: TrainingSettings, test: Data | None = None) -> None:
         _require(model, "model", PCN)
         _require(settings, "settings", TrainingSettings)
         _require(data, "data", Data)
