@@ -49,7 +49,88 @@ def _is_zero(entry: sp.Expr) -> bool:
     try:
         return _RationalFunction(symbols).is_zero(entry)
     except _NotRational:
-        return bool(sp.expand(entry) == 0 or sp.simplify(entry) == 0)
+        ways = (sp.expand, lambda e: sp.expand(e, complex=True), sp.simplify)
+        return any(way(entry) == 0 for way in ways)
+
+
+def same(one: Expression, other: Expression) -> bool:
+    r"""Decide exactly whether two expressions (or matrices of one shape) are equal.
+
+    Parameters
+    ----------
+    one, other : sympy expression or matrix
+        A scalar counts as a matrix with one entry.
+
+    Returns
+    -------
+    bool
+
+    Examples
+    --------
+    >>> x = sp.Symbol("x")
+    >>> same((x + 1) ** 2, x**2 + 2 * x + 1), same(x, 2 * x)
+    (True, False)
+    """
+    if shape(one) != shape(other):
+        return False
+    pairs = zip(entries(one), entries(other), strict=True)
+    return all(first == second or _is_zero(first - second) for first, second in pairs)
+
+
+def shape(expression: Expression) -> tuple[int, int]:
+    """Return rows and columns; a scalar is a matrix with one entry."""
+    return tuple(expression.shape) if isinstance(expression, sp.MatrixBase) else (1, 1)
+
+
+def gradient(expression: sp.Expr, symbols: Sequence[sp.Symbol]) -> sp.Matrix:
+    r"""Return the derivatives in the given symbols as a column, numerical factors collected.
+
+    Parameters
+    ----------
+    expression : sympy expression
+    symbols : sequence of sympy symbols
+
+    Returns
+    -------
+    sympy Matrix, one row for each symbol
+
+    Examples
+    --------
+    >>> x, y, p = sp.symbols("x y p")
+    >>> (p * (x - y) ** 2 / 2).diff(x), gradient(p * (x - y) ** 2 / 2, [x])[0]
+    (p*(2*x - 2*y)/2, p*(x - y))
+    """
+    return sp.Matrix([tidy(expression.diff(symbol)) for symbol in symbols])
+
+
+def tidy(expression: sp.Expr) -> sp.Expr:
+    r"""Take the common numerical factor out of every sum, so that it cancels against the factors around it.
+
+    Parameters
+    ----------
+    expression : sympy expression
+
+    Returns
+    -------
+    sympy expression, equal to the first
+
+    Examples
+    --------
+    >>> x, y, p = sp.symbols("x y p")
+    >>> tidy(p * (2 * x - 2 * y) / 2)
+    p*(x - y)
+    """
+    if expression.is_Atom:
+        return expression
+    arguments = [tidy(argument) for argument in expression.args]
+    if expression.is_Mul:
+        number = sp.S.One
+        for place, argument in enumerate(arguments):
+            if argument.is_Add:
+                content, arguments[place] = argument.primitive()
+                number *= content
+        return sp.Mul(number, *arguments)
+    return expression.func(*arguments)
 
 
 class _NotRational(Exception):

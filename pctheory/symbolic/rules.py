@@ -8,12 +8,16 @@ inserted where it solves, the coefficients of a polynomial identity where it rea
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import sympy as sp
 from sympy.polys.rings import ring
 
-from .exact import Expression, determinant, entries, inverse, vanishes
+from .exact import Expression, determinant, entries, inverse, shape, vanishes
+
+
+_SHORT = 60
+"""Characters of the longest list of inserted values that is written below the bracket."""
 
 
 @dataclass(frozen=True)
@@ -22,18 +26,43 @@ class Rule:
 
     Parameters
     ----------
-    name : what is done, in words ("differentiate in $z_{1}$"), with LaTeX between dollars
-    defect : `(before, after) -> expression`, zero exactly when the step holds
-    left, right : LaTeX of the two sides, with the fields `<before>` and `<after>`
+    name : str
+        What is done, in words ("differentiate in $z_{1}$"), with LaTeX between dollars.
+    defect : callable
+        `(before, after) -> expression`, zero exactly when the step holds.
+    left, right : str
+        LaTeX of the two sides, with the fields `<before>` and `<after>`.
+    values : mapping of symbol to expression
+        What the rule inserts for symbols, if it inserts anything.
+    equates : bool
+        Whether the rule says no more than that both sides are equal.
+    relation : str
+        The relation to zero that the rule proves, if it proves one.
     """
 
     name: str
     defect: Callable[[Expression, Expression], Expression]
     left: str = "<before>"
     right: str = "= <after>"
+    values: Mapping[sp.Symbol, sp.Expr] = field(default_factory=dict)
+    equates: bool = False
+    relation: str = ""
 
     def to_latex(self, before: str, after: str) -> tuple[str, str]:
-        """The two sides of the step as LaTeX, from the formulas of the two expressions."""
+        """Write the two sides of a step as LaTeX.
+
+        Parameters
+        ----------
+        before, after : str
+            The formulas of the two expressions.
+
+        Returns
+        -------
+        tuple of str
+            The left and the right side, relation signs included.
+        """
+        if self.relation and before == after:
+            return before, f"{self.relation} 0"
         return self.left.replace("<before>", before), self.right.replace("<after>", after)
 
 
@@ -42,18 +71,13 @@ def outcome(operation: Callable[[Expression], Expression]) -> Callable[[Expressi
 
     def defect(before: Expression, after: Expression) -> Expression:
         found = operation(before)
-        if _shape(found) != _shape(after):
-            raise ValueError(f"`after` must have shape {_shape(found)}. Got {_shape(after)}.")
+        if shape(found) != shape(after):
+            raise ValueError(f"`after` must have shape {shape(found)}. Got {shape(after)}.")
         return sp.Matrix(
             [have - claimed for have, claimed in zip(entries(found), entries(after), strict=True)]
         )
 
     return defect
-
-
-def _shape(expression: Expression) -> tuple[int, int]:
-    """A scalar is a matrix with one entry."""
-    return tuple(expression.shape) if isinstance(expression, sp.MatrixBase) else (1, 1)
 
 
 def names(symbols: Sequence[sp.Symbol]) -> str:
@@ -64,7 +88,7 @@ def names(symbols: Sequence[sp.Symbol]) -> str:
 
 def algebra() -> Rule:
     """Both sides are the same function: expand, factor, collect, cancel, multiply matrices out."""
-    return Rule("algebra", outcome(lambda before: before))
+    return Rule("algebra", outcome(lambda before: before), equates=True)
 
 
 def differentiate(*symbols: sp.Symbol) -> Rule:
@@ -170,12 +194,88 @@ def second_derivatives_of_minimum(
 
 
 def substitute(values: Mapping[sp.Symbol, sp.Expr]) -> Rule:
-    r"""Insert values for symbols, all at once."""
+    r"""Insert values for symbols, all at once.
+
+    Parameters
+    ----------
+    values : mapping of symbol to expression
+        At least one of the symbols must occur in the left side.
+
+    Returns
+    -------
+    Rule
+
+    Examples
+    --------
+    >>> x, y = sp.symbols("x y")
+    >>> substitute({x: y, y: x}).defect(x - 2 * y, y - 2 * x)
+    Matrix([[0]])
+    """
     symbols = list(values)
+
+    def operation(before: Expression) -> Expression:
+        if not before.has(*symbols):
+            raise ValueError(f"`substitute` must insert a symbol of the left side. Got none of {names(symbols)}.")
+        return before.subs(values, simultaneous=True)
+
+    inserted = ", ".join(f"{sp.latex(symbol)} = {sp.latex(sp.sympify(value))}" for symbol, value in values.items())
     return Rule(
         f"insert ${names(symbols)}$",
-        outcome(lambda before: before.subs(values, simultaneous=True)),
-        rf"\left[<before>\right]_{{{names(symbols)}}}",
+        outcome(operation),
+        rf"\left[<before>\right]_{{{inserted if len(inserted) <= _SHORT else names(symbols)}}}",
+        values={symbol: sp.sympify(value) for symbol, value in values.items()},
+    )
+
+
+def times(vector: Sequence[sp.Expr]) -> Rule:
+    r"""The product of a matrix with a column.
+
+    Parameters
+    ----------
+    vector : sequence of expressions
+
+    Returns
+    -------
+    Rule
+
+    Examples
+    --------
+    >>> x, y = sp.symbols("x y")
+    >>> times([x, y]).defect(sp.Matrix([[0, 1]]), y)
+    Matrix([[0]])
+    """
+    column = sp.Matrix(vector)
+    rows = r" \\ ".join(sp.latex(entry) for entry in column)
+    template = rf"<before> \begin{{pmatrix}} {rows} \end{{pmatrix}}"
+    return Rule(f"times ${names(vector)}$", outcome(lambda before: before * column), template)
+
+
+def along(velocities: Mapping[sp.Symbol, sp.Expr]) -> Rule:
+    r"""The rate of change of every entry while the symbols move at the given velocities: the chain rule.
+
+    Parameters
+    ----------
+    velocities : mapping of symbol to expression
+        $\dot s$ for each symbol s that moves.
+
+    Returns
+    -------
+    Rule
+
+    Examples
+    --------
+    >>> w, g = sp.symbols("w g")
+    >>> along({w: -g}).defect(w**2, -2 * w * g)
+    Matrix([[0]])
+    """
+
+    def rate(entry: sp.Expr) -> sp.Expr:
+        return sp.Add(*(entry.diff(symbol) * velocity for symbol, velocity in velocities.items()))
+
+    return Rule(
+        f"change with ${names(list(velocities))}$",
+        outcome(lambda before: sp.Matrix([rate(entry) for entry in entries(before)])),
+        r"\frac{d}{dt}\left[<before>\right]",
     )
 
 
@@ -307,4 +407,4 @@ def sign(relation: str) -> Rule:
             )
         return before - after
 
-    return Rule(f"sign ${relation} 0$", defect, right=rf"= <after> {relation} 0")
+    return Rule(f"sign ${relation} 0$", defect, right=rf"= <after> {relation} 0", relation=relation)

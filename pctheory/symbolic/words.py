@@ -37,7 +37,7 @@ def rewrite(relations: Mapping[sp.Expr, sp.Expr]) -> Rule:
     def defect(before: Expression, after: Expression) -> Expression:
         return normal(before - after)
 
-    return Rule("matrix algebra", defect)
+    return Rule("matrix algebra", defect, equates=True)
 
 
 _Words = dict[tuple[sp.Expr, ...], sp.Expr]
