@@ -41,7 +41,17 @@ from .chain import Chain
 from .derivation import Derivation, Step
 from .exact import vanishes
 
-__all__ = ["Case", "Chain", "Derivation", "Derivations", "Network", "Step", "derivations", "derive", "vanishes"]
+__all__ = [
+    "Case",
+    "Chain",
+    "Derivation",
+    "Derivations",
+    "Network",
+    "Step",
+    "derivations",
+    "derive",
+    "vanishes",
+]
 
 _MODULES = (
     chain,

@@ -154,7 +154,14 @@ def homogeneous_balance(activation: str, hidden_layers: int) -> Derivation:
     hidden = range(1, chain.depth)
     premise = "the energy of one sample on one branch of the activations, with slopes $c_l$"
     steps = (
-        Step("The slope in the activities", energy, in_activities, differentiate(*z), given=premise, label="slope"),
+        Step(
+            "The slope in the activities",
+            energy,
+            in_activities,
+            differentiate(*z),
+            given=premise,
+            label="slope",
+        ),
         Step(
             "The gradient in the weights",
             energy,
@@ -194,10 +201,7 @@ def critical_points(hidden_layers: int) -> Derivation:
     A, last = chain.maps, chain.maps[-1]
     G = sp.symbols(f"G_1:{depth + 1}", real=True)
     through = [
-        -last
-        * chain.product(depth - 1, l)
-        / S
-        * (cross * chain.Q(l - 1) + squared * chain.gain(l - 1) / S)
+        -last * chain.product(depth - 1, l) / S * (cross * chain.Q(l - 1) + squared * chain.gain(l - 1) / S)
         for l in range(1, depth)
     ]
     top = -cross * chain.Q(depth - 1) / S - last * squared * chain.marginal(depth - 1) / S**2

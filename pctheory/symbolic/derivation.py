@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeAlias
 
 import sympy as sp
 
@@ -18,7 +18,7 @@ from . import _display
 from .exact import Expression, entries, same, vanishes
 from .rules import Rule
 
-Symbols = sp.Symbol | Sequence[sp.Symbol]
+Symbols: TypeAlias = "sp.Symbol | Sequence[sp.Symbol]"
 
 
 def _frozen(expression: Any) -> Expression:
@@ -111,7 +111,7 @@ class Step:
             )
 
     def _is_formula(self) -> bool:
-        """Whether the left side combines results that `using` names: more than one of them as it is."""
+        """Whether the left side is a formula in results that `using` names, and not one of them repeated."""
         named = {symbol for symbols in self.using.values() for symbol in symbols}
         bare = all(entry in named for entry in entries(self.before))
         return not bare and self.before.has(*named) if named else False

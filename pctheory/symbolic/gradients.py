@@ -173,9 +173,7 @@ def gradient_decomposition(hidden_layers: int) -> Derivation:
         Step(
             r"The first part of $G$ is backprop's $B$ divided by $\Pi_L S$; the rest carries $K_{l-1}$",
             sp.Matrix([g - b / (chain.precisions[-1] * S) for g, b in zip(G, B, strict=True)]),
-            sp.Matrix(
-                [-chain.P(l) * r**2 / S**2 * chain.gain(l - 1) for l in range(1, chain.depth + 1)]
-            ),
+            sp.Matrix([-chain.P(l) * r**2 / S**2 * chain.gain(l - 1) for l in range(1, chain.depth + 1)]),
             algebra(),
             chain.abbreviations
             | dict(zip(G, whole.after, strict=True))
@@ -328,9 +326,7 @@ def no_minimiser(hidden_layers: int) -> Derivation:
         Step("Its slope in $s$", energy, slope, differentiate(scale), given=premise),
         Step("is negative", slope, slope, sign("<")),
         Step("It stays positive", energy, energy, sign(">"), given=premise),
-        Step(
-            "and tends to zero, which no finite weights reach", energy, sp.S.Zero, limit(scale, sp.oo)
-        ),
+        Step("and tends to zero, which no finite weights reach", energy, sp.S.Zero, limit(scale, sp.oo)),
     )
     return Derivation("no-minimiser-with-noise", f"The scaling path, {chain.described}", steps)
 

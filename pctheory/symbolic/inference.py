@@ -63,7 +63,8 @@ def descent_steps(chain: Chain, num_steps: int, size: sp.Expr) -> list[Step]:
         descended = sp.Matrix(z) - size * slope
         steps.append(
             Step(
-                f"Inference step {time}, from " + (f"$t = {time - 1}$" if time > 1 else r"$\hat z_l = Q_l x$"),
+                f"Inference step {time}, from "
+                + (f"$t = {time - 1}$" if time > 1 else r"$\hat z_l = Q_l x$"),
                 sp.Matrix([activity - size * d for activity, d in zip(z, D, strict=True)]),
                 descended.subs(at, simultaneous=True).applyfunc(sp.expand),
                 substitute(at),

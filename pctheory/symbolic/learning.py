@@ -14,6 +14,7 @@ from .gradients import backprop_step
 from .inference import descent_steps, feedforward
 from .rules import algebra, average, differentiate, solve, substitute, times
 
+
 def _task(chain: Chain) -> tuple[sp.Symbol, ...]:
     r"""$\nabla_z \Lambda$ at the equilibrium: any numbers, for a gradient of $\Lambda(z^*)$ sees nothing else of $\Lambda$."""
     return tuple(sp.symbols(f"q_1:{chain.depth}", real=True))

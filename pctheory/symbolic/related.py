@@ -10,8 +10,17 @@ from .chain import ENERGY
 from .derivation import Derivation, Step
 from .elimination import roots
 from .exact import gradient, inverse, tidy
-from .rules import algebra, average, differentiate, gaussian_mean, limit, mixed_derivative, sign, solve, substitute
-
+from .rules import (
+    algebra,
+    average,
+    differentiate,
+    gaussian_mean,
+    limit,
+    mixed_derivative,
+    sign,
+    solve,
+    substitute,
+)
 
 _UPDATE = "one step by its definition: new values less their update, layer by layer from below"
 
@@ -398,7 +407,9 @@ def mean_rescaling_limit() -> Derivation:
     excess = depth * ((1 + 1 / depth) ** (depth - 1) - 1) / (richness**2 * width)
     premise = "the sum $s_n$ of $q^k$ over $k < n$, in closed form"
     steps = (
-        Step("One term more", geometric, following, substitute({count: count + 1}), given=premise, label="next"),
+        Step(
+            "One term more", geometric, following, substitute({count: count + 1}), given=premise, label="next"
+        ),
         Step(
             "adds the next power: the closed form is the sum",
             sum_next - sum_n,

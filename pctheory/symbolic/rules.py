@@ -15,7 +15,6 @@ from sympy.polys.rings import ring
 
 from .exact import Expression, determinant, entries, inverse, shape, vanishes
 
-
 _SHORT = 60
 """Characters of the longest list of inserted values that is written below the bracket."""
 
@@ -215,10 +214,14 @@ def substitute(values: Mapping[sp.Symbol, sp.Expr]) -> Rule:
 
     def operation(before: Expression) -> Expression:
         if not before.has(*symbols):
-            raise ValueError(f"`substitute` must insert a symbol of the left side. Got none of {names(symbols)}.")
+            raise ValueError(
+                f"`substitute` must insert a symbol of the left side. Got none of {names(symbols)}."
+            )
         return before.subs(values, simultaneous=True)
 
-    inserted = ", ".join(f"{sp.latex(symbol)} = {sp.latex(sp.sympify(value))}" for symbol, value in values.items())
+    inserted = ", ".join(
+        f"{sp.latex(symbol)} = {sp.latex(sp.sympify(value))}" for symbol, value in values.items()
+    )
     return Rule(
         f"insert ${names(symbols)}$",
         outcome(operation),

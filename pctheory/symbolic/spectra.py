@@ -45,7 +45,13 @@ def best_step() -> Derivation:
             "slowest",
         ),
         at("The fastest has the same rate, with the other sign", best, high, -rate, "fastest"),
-        at("With a step shorter by $h$ the slowest mode has", best - change, low, rate + change * low, "shorter"),
+        at(
+            "With a step shorter by $h$ the slowest mode has",
+            best - change,
+            low,
+            rate + change * low,
+            "shorter",
+        ),
         Step(
             "which is slower",
             factor - rho,

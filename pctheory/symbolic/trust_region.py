@@ -341,7 +341,9 @@ def flat_minima(hidden_layers: int) -> Derivation:
             {s: chain.rescaling},
             label="flat",
         ),
-        Step("is not negative", chain.rescaling - 1, paths, sign(r"\ge"), given="the rescaling less 1, $S - 1$"),
+        Step(
+            "is not negative", chain.rescaling - 1, paths, sign(r"\ge"), given="the rescaling less 1, $S - 1$"
+        ),
     )
     return Derivation("flat-minima", f"Curvature at a fit, {chain.described}", steps)
 
