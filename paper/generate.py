@@ -117,13 +117,12 @@ def kinds(table: symbolic.Derivations) -> list[list[symbolic.Case]]:
     list of lists of Case
         One or two for each family.
     """
-    groups: dict[int, list[symbolic.Case]] = {}
-    for case in table:
-        groups.setdefault(id(case.family), []).append(case)
-    return [
-        list(dict.fromkeys([*[case for case in group if not _trivial(case)][:1], group[0]]))
-        for group in groups.values()
-    ]
+    chosen = []
+    for family in table.families:
+        group = [case for case in table if case.family is family]
+        first = next((case for case in group if not _trivial(case)), group[0])
+        chosen.append([first] if first is group[0] else [first, group[0]])
+    return chosen
 
 
 def _trivial(case: symbolic.Case) -> bool:

@@ -1,4 +1,4 @@
-"""The derivation value: a step that does not follow is refused, and what is accepted can be shown and evaluated."""
+"""The derivation value: steps that do not follow or do not join are refused, the rest is shown."""
 
 import dataclasses
 
@@ -231,7 +231,8 @@ def doubled(expression):
     ]
 
 
-# ---- the rules of joining ----------------------------------------------------------------------------------------------
+# ---- the rules of joining
+# ----------------------------------------------------------------------------------------------
 
 F = x**2 * y
 SLOPE = Step("slope", F, 2 * x * y, differentiate(x), given="F", label="slope")
@@ -467,7 +468,8 @@ def test_unknown_names_list_the_known_ones():
             wrong("no-such-claim")
     with pytest.raises(
         ValueError,
-        match=r"`equilibrated-energy` must be derived with `hidden_layers` \(0, 1, 2, 3, 4, 5\); or no parameter; or "
+        match=r"`equilibrated-energy` must be derived with `hidden_layers` \(0, 1, 2, 3, 4, 5\); or no "
+        "parameter; or "
         r"`widths` \(\(2, 2, 2\), .*\)\. Got depth=3\.",
     ):
         derive("equilibrated-energy", depth=3)

@@ -1,4 +1,4 @@
-"""The symbolic road to inference, learning through inference and related systems, against numbers that simulate them."""
+"""Derivations of inference, learning and related systems, against simulations."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ def every(claim):
 
 
 def descend(dense, step, num_steps):
-    """The activities of gradient descent on the energy from the forward pass, by the definition of the errors."""
+    """The activities of gradient descent on the energy, from the forward pass."""
     K, b = dense.system
     z, state = [], dense.x
     for A in dense.maps[:-1]:

@@ -1,4 +1,4 @@
-"""The symbolic road to the equilibrium: every derivation is built, and its result meets dense least squares on the energy."""
+"""Derivations of the equilibrium, against dense least squares on the energy."""
 
 import numpy as np
 import pytest
@@ -157,7 +157,8 @@ def test_the_inverse_hessian_is_the_posterior_covariance(case, rng):
     chain = Chain(case.parameters["hidden_layers"] + 1)
     values = chain_values(rng, chain)
     dense = dense_chain(chain, values)
-    # the joint covariance of the hidden layers and the output under the generative model, and its Schur complement
+    # the joint covariance of the hidden layers and the output under the generative model, and its Schur
+    # complement
     size = chain.depth
     forward = np.eye(size)
     for layer in range(1, size):

@@ -1,4 +1,4 @@
-"""The symbolic road to the landscape: origin, critical points, saddles, balance and the trust region, against dense numbers."""
+"""Derivations of origin, critical points, saddles, balance and trust region, against dense numbers."""
 
 import numpy as np
 import pytest

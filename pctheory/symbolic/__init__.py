@@ -1,10 +1,11 @@
 r"""Exact derivations of the theory, by sympy, from the definition of the energy.
 
-`derivations()` is the table of all of them, `derive(claim, ...)` builds one: a `Derivation`. Every step is checked when
-it is built, and every step starts from a premise or from the result of an earlier step. It shows itself as LaTeX in a
-notebook and in the appendix of the paper.
+`derivations()` is the table of all of them, `derive(claim, ...)` builds one: a `Derivation`. Every step is
+checked when it is built, and every step starts from a premise or from the result of an earlier step. It shows
+itself as LaTeX in a notebook and in the appendix of the paper.
 
-This package shares no code with the rest of `pctheory`: it is one of the independent ways in which a claim is checked.
+This package shares no code with the rest of `pctheory`: it is one of the independent ways in which a claim is
+checked.
 
 Examples
 --------
@@ -83,7 +84,8 @@ def derivations(claim: str | None = None) -> Derivations:
     Returns
     -------
     Derivations
-        A sequence of `Case`, shown as a table. Nothing is derived before a case is built or the table is shown.
+        A sequence of `Case`, shown as a table. Nothing is derived before a case is built or the table is
+        shown.
 
     Raises
     ------
@@ -110,8 +112,8 @@ def derive(claim: str, **case: Any) -> Derivation:
     claim : str
         The id of the claim.
     **case
-        The parameters of the case, such as `hidden_layers=2` or `widths=(2, 3, 2)`; see `derivations(claim)`. Numbers
-        beyond the listed ones are derived too, and take longer.
+        The parameters of the case, such as `hidden_layers=2` or `widths=(2, 3, 2)`; see `derivations(claim)`.
+        Numbers beyond the listed ones are derived too, and take longer.
 
     Returns
     -------

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import sympy as sp
+from sympy.printing.latex import LatexPrinter
 
 from .exact import Expression
 
@@ -16,6 +17,40 @@ if TYPE_CHECKING:
 _LINE = 80
 _COMMANDS = re.compile(r"\\[a-zA-Z]+|[{}_^&\s]")
 _TERMS = 12
+
+
+class _Printer(LatexPrinter):  # type: ignore[misc]
+    """sympy's LaTeX with a positive term first in a sum, and numbers before the brackets of a denominator."""
+
+    def _as_ordered_terms(self, expression: sp.Expr, order: str | None = None) -> list[sp.Expr]:
+        terms = list(super()._as_ordered_terms(expression, order))
+        first = next((i for i, term in enumerate(terms) if not term.could_extract_minus_sign()), 0)
+        return [terms[first], *terms[:first], *terms[first + 1 :]]
+
+    def _print_Mul(self, expression: sp.Expr) -> str:
+        number, rest = expression.as_coeff_Mul()
+        numerator, denominator = sp.fraction(rest)
+        if not number.is_Rational or number.q == 1 or not denominator.has(sp.Add):
+            return str(super()._print_Mul(expression))
+        sign = "- " if number.p < 0 else ""
+        below = self._print(sp.Mul(number.q, *sp.Mul.make_args(denominator), evaluate=False))
+        return rf"{sign}\frac{{{self._print(abs(number.p) * numerator)}}}{{{below}}}"
+
+
+def latex(expression: sp.Basic, order: str | None = None) -> str:
+    """Write an expression as LaTeX.
+
+    Parameters
+    ----------
+    expression : sympy object
+    order : str, optional
+        The order of the terms of a sum, as sympy names it.
+
+    Returns
+    -------
+    str
+    """
+    return str(_Printer({"order": order}).doprint(expression))
 
 
 def text(derivation: Derivation) -> str:
@@ -32,27 +67,29 @@ def text(derivation: Derivation) -> str:
 
 def fragment(derivation: Derivation) -> str:
     r"""Write a `\paragraph` and an `enumerate` whose items are the premises and the steps."""
+    shown: set[str] = set()
     lines = [rf"\paragraph{{{derivation.title}.}}", r"\begin{enumerate}"]
     for _, step, premise in _items(derivation):
         if premise:
-            lines += [rf"\item[Given] {step.given}", *_displayed(_premise_lines(derivation, step))]
+            lines += [rf"\item[Given] {step.given}", *_displayed(_premise_lines(derivation, step, shown))]
         origin = derivation.origin(step)
         rule = rf"\emph{{{step.rule.name}}}" + (f", {origin}" if origin else "")
-        lines += [rf"\item {step.statement} ({rule})", *_displayed(_step_lines(derivation, step))]
+        lines += [rf"\item {step.statement} ({rule})", *_displayed(_step_lines(derivation, step, shown))]
     return "\n".join([*lines, r"\end{enumerate}"])
 
 
 def notebook(derivation: Derivation) -> str:
     """Write the derivation as one formula, which is what a notebook shows."""
+    shown: set[str] = set()
     rows = [rf"\textbf{{{derivation.title}}}"]
     for number, step, premise in _items(derivation):
         if premise:
             rows.append(rf"\text{{Given {step.given}}}")
-            rows += [r"\quad " + line.replace("&", "") for line in _premise_lines(derivation, step)]
+            rows += [r"\quad " + line.replace("&", "") for line in _premise_lines(derivation, step, shown)]
         origin = derivation.origin(step)
         rule = step.rule.name + (f", {origin}" if origin else "")
         rows.append(rf"\text{{{number}. {step.statement} ({rule})}}")
-        rows += [r"\quad " + line.replace("&", "") for line in _step_lines(derivation, step)]
+        rows += [r"\quad " + line.replace("&", "") for line in _step_lines(derivation, step, shown)]
     return r"$\displaystyle \begin{aligned} " + r" \\ ".join(f"& {row}" for row in rows) + r" \end{aligned}$"
 
 
@@ -74,32 +111,34 @@ def _cut(expression: Expression) -> str:
     return written if len(written) <= _LINE else written[:_LINE] + " ..."
 
 
-def _premise_lines(derivation: Derivation, step: Step) -> list[str]:
-    return ["&" + _latex(step.before), *_definitions(derivation, step, step.before.free_symbols)]
+def _premise_lines(derivation: Derivation, step: Step, shown: set[str]) -> list[str]:
+    return ["&" + _latex(step.before), *_definitions(derivation, step, step.before.free_symbols, shown)]
 
 
-def _step_lines(derivation: Derivation, step: Step) -> list[str]:
+def _step_lines(derivation: Derivation, step: Step, shown: set[str]) -> list[str]:
     """The display of a step: on one line where it fits, else one line for each side; abbreviations last."""
     left, right = step.rule.to_latex(_latex(step.before), _latex(step.after))
     fits = len(_COMMANDS.sub("", left + right)) <= _LINE
     lines = [f"&{left} {right}"] if fits else [f"&{left}", rf"&\quad {right}"]
-    return lines + _definitions(derivation, step, step.before.free_symbols | step.after.free_symbols)
+    return lines + _definitions(derivation, step, step.before.free_symbols | step.after.free_symbols, shown)
 
 
-def _definitions(derivation: Derivation, step: Step, symbols: set[sp.Symbol]) -> list[str]:
-    """What the abbreviations in use stand for: a formula, or the earlier step that has it."""
+def _definitions(derivation: Derivation, step: Step, symbols: set[sp.Symbol], shown: set[str]) -> list[str]:
+    """What the abbreviations in use stand for: a formula, if it is not shown yet, or an earlier step."""
     named = {symbol: label for label, group in step.using.items() for symbol in group}
     used = set(symbols)
     for symbol, value in reversed(list(step.where.items())):
         if symbol in used and symbol not in named:
             used |= sp.sympify(value).free_symbols
     formulas = [
-        f"{sp.latex(symbol)} = {_latex(sp.sympify(value))}"
+        f"{latex(symbol)} = {_latex(sp.sympify(value))}"
         for symbol, value in step.where.items()
         if symbol in used and symbol not in named
     ]
+    formulas = [formula for formula in formulas if formula not in shown]
+    shown.update(formulas)
     for label, group in step.using.items():
-        found = [sp.latex(symbol) for symbol in group if symbol in used and symbol in step.where]
+        found = [latex(symbol) for symbol in group if symbol in used and symbol in step.where]
         if found:
             formulas.append(rf"{', '.join(found)} \text{{ from {derivation.sources[label].name}}}")
     if not formulas:
@@ -117,7 +156,7 @@ def _grouped(formulas: Sequence[str]) -> list[list[str]]:
 
 
 def _latex(expression: Expression) -> str:
-    r"""LaTeX; a sum of more than twelve terms shows its first and last ones, since the check has read all of them."""
+    r"""LaTeX; a sum of more than twelve terms shows only its first and last ones."""
     if isinstance(expression, sp.MatrixBase) and expression.shape == (1, 1):
         return _latex(expression[0, 0])
     if isinstance(expression, sp.MatrixBase):
@@ -128,9 +167,9 @@ def _latex(expression: Expression) -> str:
         return rf"\frac{{{_latex(numerator)}}}{{{_latex(denominator)}}}"
     if expression.is_Add and len(expression.args) > _TERMS:
         terms = expression.as_ordered_terms()
-        kept = sp.latex(sp.Add(*terms[:3], evaluate=False), order="none")
-        return rf"{kept} + \cdots + \left({sp.latex(terms[-1])}\right)"
-    return str(sp.latex(expression))
+        kept = latex(sp.Add(*terms[:3], evaluate=False), order="none")
+        return rf"{kept} + \cdots + \left({latex(terms[-1])}\right)"
+    return latex(expression)
 
 
 def _terms(expression: sp.Expr) -> int:

@@ -1,4 +1,4 @@
-r"""The balance law and what it says about critical points: chains as polynomial identities, with a batch of any size.
+r"""The balance law of chains and what it says about critical points, with a batch of any size.
 
 A batch enters through its second moments only. With $G_l = dF^*/dA_l$ the law is $A_{l+1} G_{l+1} - G_l A_l =
 -\langle \Pi_l \epsilon_l^{*2} \rangle$: where all gradients vanish, so do all hidden errors.
@@ -66,7 +66,9 @@ def equilibrated(chain: Chain) -> sp.Expr:
 
 
 def balance_law(hidden_layers: int) -> Derivation:
-    r"""The imbalance of neighbouring layers drifts towards the output, at twice the hidden error (`balance-law`).
+    r"""The imbalance of neighbouring layers drifts towards the output, at twice the hidden error.
+
+    Claim `balance-law`.
 
     Parameters
     ----------
@@ -127,10 +129,12 @@ def balance_law(hidden_layers: int) -> Derivation:
 
 
 def homogeneous_balance(activation: str, hidden_layers: int) -> Derivation:
-    r"""ReLU and leaky ReLU: the law holds for each hidden unit at any stationary point (`balance-law`).
+    r"""ReLU and leaky ReLU: the law holds for each hidden unit at any stationary point.
 
-    On one branch of such an activation $\phi(z) = \phi'(z) z$ with a constant slope $c_l$ for layer l; $z_0 = x$ enters as
-    it is.
+    Claim `balance-law`.
+
+    On one branch of such an activation $\phi(z) = \phi'(z) z$ with a constant slope $c_l$ for layer l; $z_0 =
+    x$ enters as it is.
 
     Parameters
     ----------
@@ -171,7 +175,8 @@ def homogeneous_balance(activation: str, hidden_layers: int) -> Derivation:
             label="gradient",
         ),
         Step(
-            r"$w_{l+1} G_{l+1} - G_l w_l$, less $z_l D_l$, which is zero where the activities are stationary, is $-\epsilon_l^2$",
+            "$w_{l+1} G_{l+1} - G_l w_l$, less $z_l D_l$, which is zero where the activities are "
+            r"stationary, is $-\epsilon_l^2$",
             sp.Matrix([w[l] * G[l] - G[l - 1] * w[l - 1] - z[l - 1] * D[l - 1] for l in hidden]),
             sp.Matrix([-(errors[l - 1] ** 2) for l in hidden]),
             algebra(),
@@ -183,7 +188,9 @@ def homogeneous_balance(activation: str, hidden_layers: int) -> Derivation:
 
 
 def critical_points(hidden_layers: int) -> Derivation:
-    r"""All gradients vanish iff $A_L r = 0$ for every sample and $\langle r x \rangle Q_{L-1} = 0$ (`critical-points`).
+    r"""All gradients vanish iff $A_L r = 0$ for every sample and $\langle r x \rangle Q_{L-1} = 0$.
+
+    Claim `critical-points`.
 
     Parameters
     ----------

@@ -1,7 +1,7 @@
 r"""Networks with several units in a layer: every entry of every matrix is a symbol.
 
-The same road as for chains (differentiate, solve, insert), so that no matrix identity is taken for granted: order of
-factors, transposes and the Woodbury identity come out of scalar elimination.
+The same road as for chains (differentiate, solve, insert), so that no matrix identity is taken for granted:
+order of factors, transposes and the Woodbury identity come out of scalar elimination.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from .rules import algebra, differentiate, second_derivatives, solve, substitute
 
 @dataclass(frozen=True)
 class Network:
-    r"""A network of given widths with symbolic entries: weights $W_l$, maps $a_l W_l + \tau_l I$, unit precisions.
+    r"""A network of given widths with symbolic entries: maps $a_l W_l + \tau_l I$, unit precisions.
 
     Parameters
     ----------
@@ -150,9 +150,12 @@ def _vector(name: str, size: int) -> sp.Matrix:
 
 
 def equilibrated_energy(widths: Sequence[int]) -> Derivation:
-    r"""The energy at equilibrium is $F^* = \tfrac12 r^T S^{-1} r$, from the equations of every unit (`equilibrated-energy`).
+    r"""The energy at equilibrium is $F^* = \tfrac12 r^T S^{-1} r$, from the equations of every unit.
 
-    $\hat z_1 = A_1 x$ is the only way in which the input and the first map enter, so that its entries are symbols here.
+    Claim `equilibrated-energy`.
+
+    $\hat z_1 = A_1 x$ is the only way in which the input and the first map enter, so that its entries are
+    symbols here.
 
     Parameters
     ----------
@@ -222,7 +225,9 @@ def _hessian_step(network: Network) -> Step:
 
 
 def determinant(widths: Sequence[int]) -> Derivation:
-    r"""The determinant of the activity Hessian is $\det H = \det S$ (`hessian-determinant`).
+    r"""The determinant of the activity Hessian is $\det H = \det S$.
+
+    Claim `hessian-determinant`.
 
     Parameters
     ----------
@@ -280,7 +285,9 @@ def _covariance(network: Network, one: int, other: int) -> sp.Matrix:
 
 
 def envelope_gradient(widths: Sequence[int]) -> Derivation:
-    r"""$dF^*/dA_l = -\epsilon_l^* z_{l-1}^{*T}$ in every entry (`envelope-gradient`).
+    r"""$dF^*/dA_l = -\epsilon_l^* z_{l-1}^{*T}$ in every entry.
+
+    Claim `envelope-gradient`.
 
     Parameters
     ----------

@@ -1,14 +1,13 @@
 r"""The list of derivations: families of one builder each, their cases, and the table that shows them.
 
-A family belongs to a claim. Its case is given by parameters such as `hidden_layers=2`; a parameter that is a word
-(`variant="fixed predictions"`) chooses between the families of the claim.
+A family belongs to a claim. Its case is given by parameters such as `hidden_layers=2`; a parameter that is a
+word (`variant="fixed predictions"`) chooses between the families of the claim.
 """
 
 from __future__ import annotations
 
 import html
 import inspect
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -63,8 +62,7 @@ class Family:
     @property
     def shows(self) -> str:
         """What the derivations of the family show: the first line of the builder's docstring."""
-        first = (inspect.getdoc(self.build) or "").partition("\n")[0]
-        return re.sub(r" \(`[\w-]+`(, [^)]*)?\)", "", first)
+        return (inspect.getdoc(self.build) or "").partition("\n")[0]
 
     @cached_property
     def values(self) -> dict[str, list[Any]]:

@@ -1,9 +1,9 @@
 r"""Scalar chains of any depth: the energy by its definition, and everything that follows at its equilibrium.
 
-A chain is a network with one unit in each layer. Its maps $A_l$, precisions $\Pi_l$, input $x$ and target $y$ are symbols;
-$A_l = a_l w_l + \tau_l$ (multiplier, weight, skip) is inserted at the end, since no step uses what $A_l$ is made of.
-The proof of each result starts from $F = \tfrac12 \sum_l \Pi_l (z_l - A_l z_{l-1})^2$ and uses differentiation, the solution
-of a linear system and substitution only.
+A chain is a network with one unit in each layer. Its maps $A_l$, precisions $\Pi_l$, input $x$ and target $y$
+are symbols; $A_l = a_l w_l + \tau_l$ (multiplier, weight, skip) is inserted at the end, since no step uses
+what $A_l$ is made of. The proof of each result starts from $F = \tfrac12 \sum_l \Pi_l (z_l - A_l z_{l-1})^2$
+and uses differentiation, the solution of a linear system and substitution only.
 """
 
 from __future__ import annotations
@@ -113,7 +113,7 @@ class Chain:
         }
 
     def product(self, top: int, bottom: int) -> sp.Expr:
-        r"""$A_{top} \cdots A_{bottom+1}$: the map from layer `bottom` to layer `top`; 1 when they are the same."""
+        r"""$A_{top} \cdots A_{bottom+1}$: the map from layer `bottom` to `top`; 1 when they are the same."""
         return sp.Mul(*self.maps[bottom:top])
 
     def P(self, layer: int) -> sp.Expr:
@@ -266,7 +266,9 @@ def equilibrated_steps(chain: Chain) -> list[Step]:
 
 
 def equilibrium_errors(hidden_layers: int) -> Derivation:
-    r"""The errors at equilibrium are $\Pi_l \epsilon_l^* = P_l r / S$ in every layer (`equilibrium-errors`).
+    r"""The errors at equilibrium are $\Pi_l \epsilon_l^* = P_l r / S$ in every layer.
+
+    Claim `equilibrium-errors`.
 
     Parameters
     ----------
@@ -300,7 +302,9 @@ def equilibrium_errors(hidden_layers: int) -> Derivation:
 
 
 def equilibrated_energy(hidden_layers: int) -> Derivation:
-    r"""The energy at equilibrium is $F^* = r^2 / 2S$ with $S = \sum_l P_l^2 / \Pi_l$ (`equilibrated-energy`).
+    r"""The energy at equilibrium is $F^* = r^2 / 2S$ with $S = \sum_l P_l^2 / \Pi_l$.
+
+    Claim `equilibrated-energy`.
 
     Parameters
     ----------

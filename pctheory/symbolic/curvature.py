@@ -1,4 +1,4 @@
-r"""Chains: the curvature of the energy in the hidden activities and in error coordinates, and what it says about posteriors."""
+r"""Chains: the curvature of the energy in activities and in error coordinates, and the posterior."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from .rules import algebra, differentiate, integrate, second_derivatives, substi
 
 
 def block_tridiagonal(chain: Chain) -> sp.Matrix:
-    r"""Write the activity Hessian in closed form: $H_{ll} = \Pi_l + A_{l+1}^2 \Pi_{l+1}$, $H_{l,l+1} = -A_{l+1} \Pi_{l+1}$.
+    r"""Write the activity Hessian in closed form.
+
+    $H_{ll} = \Pi_l + A_{l+1}^2 \Pi_{l+1}$ and $H_{l,l+1} = -A_{l+1} \Pi_{l+1}$.
 
     Parameters
     ----------
@@ -56,7 +58,9 @@ def hessian_step(chain: Chain) -> Step:
 
 
 def activity_hessian(hidden_layers: int) -> Derivation:
-    r"""$F = \tfrac12 z^T H z - b^T z + c$ with H tridiagonal and b in its first and last block (`activity-hessian`).
+    r"""$F = \tfrac12 z^T H z - b^T z + c$ with H tridiagonal and b in its first and last block.
+
+    Claim `activity-hessian`.
 
     Parameters
     ----------
@@ -81,7 +85,9 @@ def activity_hessian(hidden_layers: int) -> Derivation:
 
 
 def hessian_determinant(hidden_layers: int) -> Derivation:
-    r"""The determinant of the activity Hessian is $\det H = S \prod_l \Pi_l$ (`hessian-determinant`).
+    r"""The determinant of the activity Hessian is $\det H = S \prod_l \Pi_l$.
+
+    Claim `hessian-determinant`.
 
     Parameters
     ----------
@@ -132,7 +138,8 @@ def posterior(hidden_layers: int) -> Derivation:
     steps = (
         *stationary_steps(chain),
         Step(
-            r"It is $F^* + \tfrac12 (z - z^*)^T H (z - z^*)$, so that $e^{-F}$ is a Gaussian with precision $H$",
+            r"It is $F^* + \tfrac12 (z - z^*)^T H (z - z^*)$, so that $e^{-F}$ is a Gaussian with "
+            "precision $H$",
             chain.energy,
             r**2 / (2 * S) + (offset.T * H * offset)[0] / 2,
             algebra(),
@@ -142,7 +149,8 @@ def posterior(hidden_layers: int) -> Derivation:
         ),
         hessian_step(chain),
         Step(
-            r"Its inverse is the covariance of the prior $z_l = A_l z_{l-1} + \epsilon_l$, less the regression on the output",
+            r"Its inverse is the covariance of the prior $z_l = A_l z_{l-1} + \epsilon_l$, less the "
+            "regression on the output",
             H,
             prior - with_output * with_output.T / S,
             invert(),
@@ -153,7 +161,9 @@ def posterior(hidden_layers: int) -> Derivation:
 
 
 def gaussian_marginal(hidden_layers: int) -> Derivation:
-    r"""The output has the distribution $p(y|x) = N(P_0 x, S)$: hidden layers are integrated out in turn (`gaussian-marginal`).
+    r"""The output has the distribution $p(y|x) = N(P_0 x, S)$, hidden layers integrated out.
+
+    Claim `gaussian-marginal`.
 
     Parameters
     ----------
@@ -189,7 +199,8 @@ def gaussian_marginal(hidden_layers: int) -> Derivation:
             label="integral",
         ),
         Step(
-            r"The square of the factor before $e^{-(v - A m)^2 / 2 (A^2 V + 1/\Pi)}$ is that of a Gaussian in $v$",
+            r"The square of the factor before $e^{-(v - A m)^2 / 2 (A^2 V + 1/\Pi)}$ is that of a Gaussian "
+            "in $v$",
             precision / (2 * sp.pi) / (2 * sp.pi * variance) * integral**2,
             1 / (2 * sp.pi * spread),
             algebra(),
@@ -217,7 +228,9 @@ def gaussian_marginal(hidden_layers: int) -> Derivation:
 
 
 def error_coordinates(hidden_layers: int) -> Derivation:
-    r"""In error coordinates the Hessian is $I + P P^T$; the first step is backprop's error (`error-coordinates`).
+    r"""In error coordinates the Hessian is $I + P P^T$; the first step is backprop's error.
+
+    Claim `error-coordinates`.
 
     Parameters
     ----------

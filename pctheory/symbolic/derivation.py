@@ -1,8 +1,8 @@
 r"""The `Derivation` value: a proof as steps that are checked one by one, and that join.
 
-A step is checked on its own: its right side must follow from its left side under its rule. A derivation checks that its
-steps join: each left side is a premise that is named as such, the result of an earlier step, or a formula in such
-results. An expression that comes from nowhere is refused.
+A step is checked on its own: its right side must follow from its left side under its rule. A derivation
+checks that its steps join: each left side is a premise that is named as such, the result of an earlier step,
+or a formula in such results. An expression that comes from nowhere is refused.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ def _frozen(expression: Any) -> Expression:
 class Step:
     r"""One step: what it says, the expression before and after, the rule, and where the left side comes from.
 
-    Without `given` and `follows` the step continues the one before it: its left side must be that step's result. It may
-    also be a formula in the results that `using` names.
+    Without `given` and `follows` the step continues the one before it: its left side must be that step's
+    result. It may also be a formula in the results that `using` names.
 
     Parameters
     ----------
@@ -45,20 +45,22 @@ class Step:
     where : mapping of symbol to expression
         Abbreviations used on both sides. A definition may use the abbreviations that stand before it.
     given : str, optional
-        The premise that `before` is, in words. The same words name the same expression in all of a derivation.
+        The premise that `before` is, in words. The same words name the same expression in all of a
+        derivation.
     follows : str, optional
         The label of the earlier step whose result `before` is.
     using : mapping of str to symbol or sequence of symbols
-        Earlier results (labels or premises) and the symbols that stand for their entries in this step: abbreviations
-        of `where`, or symbols that the rule inserts values for. The derivation checks these values.
+        Earlier results (labels or premises) and the symbols that stand for their entries in this step:
+        abbreviations of `where`, or symbols that the rule inserts values for. The derivation checks these
+        values.
     label : str, optional
         A name for the result, by which later steps refer to it.
 
     Raises
     ------
     ValueError
-        If `after` does not follow from `before` under the rule, or if both sides are the same expression and the rule
-        says nothing else.
+        If `after` does not follow from `before` under the rule, or if both sides are the same expression and
+        the rule says nothing else.
 
     Examples
     --------
@@ -69,7 +71,8 @@ class Step:
     >>> Step("a wrong slope", x**2, x, differentiate(x))
     Traceback (most recent call last):
     ...
-    ValueError: Each step must follow from its left side under its rule. Step `a wrong slope` ... leaves x: correct ...
+    ValueError: Each step must follow from its left side under its rule. Step `a wrong slope` ... leaves x:
+    correct ...
     """
 
     statement: str
@@ -143,7 +146,8 @@ class Step:
         Returns
         -------
         sympy expression or None
-            Its definition in `where` or the value that the rule inserts for it, written out; None when it has neither.
+            Its definition in `where` or the value that the rule inserts for it, written out; None when it has
+            neither.
         """
         found = self.where.get(symbol, self.rule.values.get(symbol))
         return None if found is None else self.expand(sp.sympify(found))
@@ -157,7 +161,7 @@ def _short(expression: Expression) -> str:
 
 @dataclass(frozen=True)
 class _Source:
-    """A premise or a result: its expression, the step that knows its abbreviations, and its name for the reader."""
+    """A premise or a result: its expression, the step with its abbreviations, its name for the reader."""
 
     expression: Expression
     step: Step
@@ -166,8 +170,8 @@ class _Source:
     def agrees(self, other: Expression, step: Step) -> bool:
         """Whether a step that starts from `other`, or inserts it, has this expression.
 
-        The step may give letters of the expression a value in its `where`; it may leave an abbreviation of the source
-        as a letter, which stands for anything then.
+        The step may give letters of the expression a value in its `where`; it may leave an abbreviation of
+        the source as a letter, which stands for anything then.
         """
         return same(step.expand(self.step.expand(self.expression)), self.step.expand(other))
 
@@ -243,7 +247,7 @@ class Derivation:
 
     @property
     def premises(self) -> dict[str, Expression]:
-        """The premises in the order of their use: their words, and their expressions with abbreviations written out."""
+        """The premises in the order of their use: words to expression, abbreviations written out."""
         found: dict[str, Expression] = {}
         for step in self.steps:
             if step.given is not None:
@@ -317,7 +321,8 @@ def _check_origin(step: Step, sources: Mapping[str, _Source], previous: _Source 
     before = step.expand(step.before)
     if step.given is not None and step.follows is not None:
         raise ValueError(
-            f"Each step must have one origin. Step `{step.statement}` has `given` and `follows`: keep one of them."
+            f"Each step must have one origin. Step `{step.statement}` has `given` and `follows`: keep one "
+            "of them."
         )
     if step.given is not None:
         if step.given in sources and not sources[step.given].agrees(before, step):
@@ -340,7 +345,8 @@ def _check_origin(step: Step, sources: Mapping[str, _Source], previous: _Source 
     if not source.agrees(before, step):
         raise ValueError(
             "Each step must start from a premise or from an earlier result. "
-            f"Step `{step.statement}` starts from {_short(before)}, which is not the result of {source.name}: "
+            f"Step `{step.statement}` starts from {_short(before)}, which is not the result of "
+            f"{source.name}: "
             "name its premise with `given` or the step it continues with `follows`."
         )
 
@@ -352,19 +358,22 @@ def _check_values(step: Step, sources: Mapping[str, _Source]) -> None:
         found = entries(source.expression)
         if len(found) != len(symbols):
             raise ValueError(
-                f"`using` must name every entry of `{label}`. Step `{step.statement}` has {len(symbols)} symbols for "
+                f"`using` must name every entry of `{label}`. Step `{step.statement}` has {len(symbols)} "
+                "symbols for "
                 f"{len(found)} entries."
             )
         values = [step.value(symbol) for symbol in symbols]
         if all(value is None for value in values):
             raise ValueError(
-                f"`using` must name symbols that the step defines. Step `{step.statement}` has no value for those of "
+                f"`using` must name symbols that the step defines. Step `{step.statement}` has no value "
+                "for those of "
                 f"`{label}`: give them in `where` or insert them."
             )
         for symbol, value, entry in zip(symbols, values, found, strict=True):
             if value is not None and not _Source(entry, source.step, label).agrees(value, step):
                 raise ValueError(
-                    f"Each value must be the result it stands for. Step `{step.statement}` has {_short(value)} for "
+                    f"Each value must be the result it stands for. Step `{step.statement}` has "
+                    f"{_short(value)} for "
                     f"`{symbol}`, which is not the entry of `{label}`: correct it."
                 )
 

@@ -82,7 +82,9 @@ def backprop_step(chain: Chain) -> Step:
 
 
 def envelope_gradient(hidden_layers: int) -> Derivation:
-    r"""The local rule at equilibrium is the gradient of the energy there: $-\Pi_l \epsilon_l^* z_{l-1}^*$ (`envelope-gradient`).
+    r"""The local rule at equilibrium is the gradient of the energy there: $-\Pi_l \epsilon_l^* z_{l-1}^*$.
+
+    Claim `envelope-gradient`.
 
     Parameters
     ----------
@@ -153,7 +155,9 @@ def envelope_gradient(hidden_layers: int) -> Derivation:
 
 
 def gradient_decomposition(hidden_layers: int) -> Derivation:
-    r"""The gradient is backprop's, divided by $\Pi_L S$, and a part with the gain $K_{l-1}$ (`gradient-decomposition`).
+    r"""The gradient is backprop's, divided by $\Pi_L S$, and a part with the gain $K_{l-1}$.
+
+    Claim `gradient-decomposition`.
 
     Parameters
     ----------
@@ -185,7 +189,9 @@ def gradient_decomposition(hidden_layers: int) -> Derivation:
 
 
 def scalar_gradient_split(hidden_layers: int) -> Derivation:
-    r"""One output: $\nabla F^* = \nabla L / s - (L / s^2) \nabla s$ (`scalar-gradient-split`).
+    r"""One output: $\nabla F^* = \nabla L / s - (L / s^2) \nabla s$.
+
+    Claim `scalar-gradient-split`.
 
     Parameters
     ----------
@@ -210,7 +216,9 @@ def scalar_gradient_split(hidden_layers: int) -> Derivation:
 
 
 def precision_limits(hidden_layers: int) -> Derivation:
-    r"""As hidden precisions grow, $1/h \to \infty$, the gradient tends to backprop's, with an error in h (`precision-limits`).
+    r"""As hidden precisions grow, $1/h \to \infty$, the gradient tends to backprop's, with an error in h.
+
+    Claim `precision-limits`.
 
     Parameters
     ----------
@@ -289,7 +297,9 @@ def precision_limits(hidden_layers: int) -> Derivation:
 
 
 def no_minimiser(hidden_layers: int) -> Derivation:
-    r"""If the residual cannot vanish, the energy falls for ever along a scaling path (`no-minimiser-with-noise`).
+    r"""If the residual cannot vanish, the energy falls for ever along a scaling path.
+
+    Claim `no-minimiser-with-noise`.
 
     Parameters
     ----------
@@ -332,7 +342,9 @@ def no_minimiser(hidden_layers: int) -> Derivation:
 
 
 def weight_inflation() -> Derivation:
-    r"""Where nothing fits, the last weight of a chain grows as $w \sim (4 S_{yy} t)^{1/4}$ (`no-minimiser-with-noise`).
+    r"""Where nothing fits, the last weight of a chain grows as $w \sim (4 S_{yy} t)^{1/4}$.
+
+    Claim `no-minimiser-with-noise`.
 
     Returns
     -------
@@ -349,7 +361,8 @@ def weight_inflation() -> Derivation:
             energy,
             fall,
             differentiate(w),
-            given="the equilibrated energy in the last weight where the first is zero, so that the residual is $y$",
+            given="the equilibrated energy in the last weight where the first is zero, so that the "
+            "residual is $y$",
             label="slope",
         ),
         Step("Its slope", time, per_weight, differentiate(w), given=premise, label="pace"),

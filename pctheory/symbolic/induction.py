@@ -1,7 +1,8 @@
-r"""General depth and general matrices: the induction steps, as identities between words in noncommuting symbols.
+r"""Any depth and matrices of any size: the induction steps, as identities between words of letters.
 
-The letters are matrices of any sizes that fit; a transpose and an inverse are letters of their own. A relation says what
-a word of letters is worth ($M M^{-1} = I$), and a step holds when both sides reduce to the same words.
+The letters are matrices of any sizes that fit; a transpose and an inverse are letters of their own. A
+relation says what a word of letters is worth ($M M^{-1} = I$), and a step holds when both sides reduce to the
+same words.
 """
 
 from __future__ import annotations
@@ -52,11 +53,13 @@ def inverses(*pairs: Sequence[sp.Symbol]) -> dict[sp.Expr, sp.Expr]:
 
 
 def marginal_recursion() -> Derivation:
-    r"""Minimising over one more layer gives $M_l = \Sigma_l + A_l M_{l-1} A_l^T$ (`equilibrated-energy`).
+    r"""Minimising over one more layer gives $M_l = \Sigma_l + A_l M_{l-1} A_l^T$.
+
+    Claim `equilibrated-energy`.
 
     The layers below $l - 1$ have been minimised over and left $\tfrac12 d^T M_{l-1}^{-1} d$ with
-    $d = z_{l-1} - Q_{l-1} x$; with $\rho = z_l - Q_l x$ the error of layer l is $\rho - A_l d$. At $l = L$, $\rho = r$ and
-    $M_L = S$.
+    $d = z_{l-1} - Q_{l-1} x$; with $\rho = z_l - Q_l x$ the error of layer l is $\rho - A_l d$. At $l = L$,
+    $\rho = r$ and $M_L = S$.
 
     Returns
     -------
@@ -78,7 +81,7 @@ def marginal_recursion() -> Derivation:
             label="error",
         ),
         Step(
-            "which vanishes there",
+            "It vanishes there",
             Mi * d - At * pi * error,
             sp.S.Zero,
             rule,
@@ -87,7 +90,7 @@ def marginal_recursion() -> Derivation:
             using={"error": error},
         ),
         Step(
-            r"which is there $\rho^T M_l^{-1} \rho$, the form that was assumed one layer below",
+            r"It is there $\rho^T M_l^{-1} \rho$, the form that was assumed one layer below",
             d_t * Mi * d + (rho_t - d_t * At) * pi * error,
             rho_t * Ni * rho,
             rule,
@@ -100,7 +103,9 @@ def marginal_recursion() -> Derivation:
 
 
 def error_recursion() -> Derivation:
-    r"""$\Pi_l \epsilon_l^* = P_l^T S^{-1} r$ is stationary, and the forward sweep ends at y (`equilibrium-errors`).
+    r"""$\Pi_l \epsilon_l^* = P_l^T S^{-1} r$ is stationary, and the forward sweep ends at y.
+
+    Claim `equilibrium-errors`.
 
     $P_l = P_{l+1} A_{l+1}$, so that $P_l^T$ is written $A_{l+1}^T P_{l+1}^T$.
 
@@ -113,7 +118,8 @@ def error_recursion() -> Derivation:
     where = {above: sigma * Pt * Si * r}
     steps = (
         Step(
-            r"With $\epsilon_{l+1} = \Sigma_{l+1} P_{l+1}^T S^{-1} r$ it is $P_l^T S^{-1} r$, the same form one layer below",
+            r"With $\epsilon_{l+1} = \Sigma_{l+1} P_{l+1}^T S^{-1} r$ it is $P_l^T S^{-1} r$, the same "
+            "form one layer below",
             At * pi * above,
             At * Pt * Si * r,
             rewrite(inverses((sigma, pi))),
@@ -121,7 +127,8 @@ def error_recursion() -> Derivation:
             given=r"what stationarity makes of $\Pi_l \epsilon_l$: $A_{l+1}^T \Pi_{l+1} \epsilon_{l+1}$",
         ),
         Step(
-            r"If $z_l - Q_l x = M_l P_l^T S^{-1} r$, this is $M_{l+1} P_{l+1}^T S^{-1} r$, the same form one layer above",
+            "If $z_l - Q_l x = M_l P_l^T S^{-1} r$, this is $M_{l+1} P_{l+1}^T S^{-1} r$, the same form "
+            "one layer above",
             A * (M * At * Pt * Si * r) + above,
             N * Pt * Si * r,
             rewrite({A * M * At: N - sigma}),
@@ -139,10 +146,13 @@ def error_recursion() -> Derivation:
 
 
 def determinant_recursion() -> Derivation:
-    r"""Block elimination of H leaves the pivots $D_l = M_l^{-1} + A_{l+1}^T \Pi_{l+1} A_{l+1}$ (`hessian-determinant`).
+    r"""Block elimination of H leaves the pivots $D_l = M_l^{-1} + A_{l+1}^T \Pi_{l+1} A_{l+1}$.
 
-    By Sylvester's identity, $\det(I + X Y) = \det(I + Y X)$, $\det D_l = \det M_{l+1} \det \Pi_{l+1} / \det M_l$, so that
-    the product of the pivots telescopes to $\det M_L \prod_{l \ge 2} \det \Pi_l / \det M_1 = \det S \prod_l \det \Pi_l$.
+    Claim `hessian-determinant`.
+
+    By Sylvester's identity, $\det(I + X Y) = \det(I + Y X)$, $\det D_l = \det M_{l+1} \det \Pi_{l+1} / \det
+    M_l$, so that the product of the pivots telescopes to $\det M_L \prod_{l \ge 2} \det \Pi_l / \det M_1 =
+    \det S \prod_l \det \Pi_l$.
 
     Returns
     -------
@@ -178,7 +188,7 @@ def determinant_recursion() -> Derivation:
             using={"recursion": N},
         ),
         Step(
-            r"which is $M_l^{-1} + A_{l+1}^T \Pi_{l+1} A_{l+1}$, the next pivot",
+            r"It is $M_l^{-1} + A_{l+1}^T \Pi_{l+1} A_{l+1}$, the next pivot",
             pi + Bt * pi_above * B - pi * A * Di * At * pi,
             Ni + Bt * pi_above * B,
             rewrite({pi * A * Di * At * pi: pi - Ni}),
@@ -189,10 +199,12 @@ def determinant_recursion() -> Derivation:
 
 
 def finite_limit() -> Derivation:
-    r"""Inference run to its end has $M_\infty = \Pi_L - U^T H^{-1} U = S^{-1}$ (`finite-time-energy`).
+    r"""Inference run to its end has $M_\infty = \Pi_L - U^T H^{-1} U = S^{-1}$.
 
-    Woodbury at the last layer, with $D = D_{L-1}$: U has its only block, $A_L^T \Pi_L$, in layer $L - 1$, where $H^{-1}$
-    has the inverse of the last pivot.
+    Claim `finite-time-energy`.
+
+    Woodbury at the last layer, with $D = D_{L-1}$: U has its only block, $A_L^T \Pi_L$, in layer $L - 1$,
+    where $H^{-1}$ has the inverse of the last pivot.
 
     Returns
     -------
@@ -210,10 +222,12 @@ def finite_limit() -> Derivation:
 
 
 def balance() -> Derivation:
-    r"""$A_{l+1}^T G_{l+1} - G_l A_l^T = -\langle \Pi_l \epsilon_l \epsilon_l^T \rangle$ for every sample (`balance-law`).
+    r"""$A_{l+1}^T G_{l+1} - G_l A_l^T = -\langle \Pi_l \epsilon_l \epsilon_l^T \rangle$ for every sample.
 
-    One sample: $G_l = -\Pi_l \epsilon_l z_{l-1}^T$. The law is linear in the samples, so that it holds for their mean; it
-    uses the stationarity of layer l and nothing else.
+    Claim `balance-law`.
+
+    One sample: $G_l = -\Pi_l \epsilon_l z_{l-1}^T$. The law is linear in the samples, so that it holds for
+    their mean; it uses the stationarity of layer l and nothing else.
 
     Returns
     -------
@@ -222,7 +236,8 @@ def balance() -> Derivation:
     At, pi, e, et, zt, below_t = letters(r"A_l' \Pi_l \epsilon_l \epsilon_l' z_l' z_{l-1}'")
     Bt, weighted, gradient_above, gradient = letters(r"A_{l+1}' (\Pi_{l+1}\epsilon_{l+1}) G_{l+1} G_l")
     step = Step(
-        r"Stationarity is $A_{l+1}^T \Pi_{l+1} \epsilon_{l+1} = \Pi_l \epsilon_l$, and $z_{l-1}^T A_l^T = z_l^T - \epsilon_l^T$",
+        r"Stationarity is $A_{l+1}^T \Pi_{l+1} \epsilon_{l+1} = \Pi_l \epsilon_l$, and $z_{l-1}^T A_l^T = "
+        r"z_l^T - \epsilon_l^T$",
         Bt * gradient_above - gradient * At,
         -pi * e * et,
         rewrite({Bt * weighted: pi * e, below_t * At: zt - et}),
@@ -233,10 +248,13 @@ def balance() -> Derivation:
 
 
 def critical_points() -> Derivation:
-    r"""All gradients vanish iff $A_L^T R = 0$ and $\langle r x^T \rangle Q_{L-1}^T = 0$ (`critical-points`).
+    r"""All gradients vanish iff $A_L^T R = 0$ and $\langle r x^T \rangle Q_{L-1}^T = 0$.
 
-    Unit precisions. By the balance law all $G_l = 0$ force $\langle \epsilon_l \epsilon_l^T \rangle = 0$ for $l < L$, that
-    is, every hidden error of every sample vanishes. The steps read off what that means, and that the converse holds.
+    Claim `critical-points`.
+
+    Unit precisions. By the balance law all $G_l = 0$ force $\langle \epsilon_l \epsilon_l^T \rangle = 0$ for
+    $l < L$, that is, every hidden error of every sample vanishes. The steps read off what that means, and
+    that the converse holds.
 
     Returns
     -------
@@ -265,7 +283,8 @@ def critical_points() -> Derivation:
             -Si * r * (x_t * Qt),
             -r * x_t * Qt,
             rewrite({Si * r: r}),
-            given=r"the gradient $G_L = -\epsilon_L z_{L-1}^T$ with $\epsilon_L = S^{-1} r$ and $z_{L-1} = Q_{L-1} x$",
+            given=r"the gradient $G_L = -\epsilon_L z_{L-1}^T$ with $\epsilon_L = S^{-1} r$ and $z_{L-1} = "
+            "Q_{L-1} x$",
         ),
         Step(
             r"It vanishes, and with it every $G_l$ below the output",

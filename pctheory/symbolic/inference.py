@@ -1,4 +1,4 @@
-r"""The dynamics of inference: rates, the energy after T steps, the spectrum of a chain, first arrival, and delays."""
+r"""The dynamics of inference: contraction, the energy after T steps, first arrival, free outputs."""
 
 from __future__ import annotations
 
@@ -83,7 +83,9 @@ def _at_time(chain: Chain, steps: list[Step], time: int) -> dict[sp.Symbol, sp.E
 
 
 def contraction(hidden_layers: int) -> Derivation:
-    r"""One step multiplies the distance to the equilibrium by $I - gH$: $z_{t+1} - z^* = (I - gH)(z_t - z^*)$ (`inference-rate`).
+    r"""One step multiplies the distance to the equilibrium by $I - gH$.
+
+    Claim `inference-rate`.
 
     Parameters
     ----------
@@ -114,7 +116,9 @@ def contraction(hidden_layers: int) -> Derivation:
 
 
 def finite_time_energy(hidden_layers: int, num_steps: int) -> Derivation:
-    r"""After T steps of descent from feedforward activities the energy is $\tfrac12 M_T r^2$ (`finite-time-energy`).
+    r"""After T steps of descent from feedforward activities the energy is $\tfrac12 M_T r^2$.
+
+    Claim `finite-time-energy`.
 
     Precisions are 1 for more than two hidden layers or steps.
 
@@ -168,7 +172,9 @@ def finite_time_energy(hidden_layers: int, num_steps: int) -> Derivation:
 
 
 def long_time_energy(hidden_layers: int) -> Derivation:
-    r"""$M_0 = \Pi_L$ (the loss) and $M_\infty = \Pi_L - U^T H^{-1} U = 1/S$ (`finite-time-energy`).
+    r"""$M_0 = \Pi_L$ (the loss) and $M_\infty = \Pi_L - U^T H^{-1} U = 1/S$.
+
+    Claim `finite-time-energy`.
 
     Parameters
     ----------
@@ -204,7 +210,9 @@ def long_time_energy(hidden_layers: int) -> Derivation:
 
 
 def first_arrival(hidden_layers: int) -> Derivation:
-    r"""At step $t = L - l$ layer l gets its first error, $g^{L-l} P_l r$ (`first-arrival`).
+    r"""At step $t = L - l$ layer l gets its first error, $g^{L-l} P_l r$.
+
+    Claim `first-arrival`.
 
     Unit precisions.
 
@@ -230,7 +238,8 @@ def first_arrival(hidden_layers: int) -> Derivation:
         steps += [descended[0], descended[time]] if time == 1 else [descended[time]] if time else []
         steps.append(
             Step(
-                rf"{when} that of layer {reached} is $g^{{{time}}} P_{{{reached}}} r$, and those below are zero",
+                f"{when} that of layer {reached} is $g^{{{time}}} P_{{{reached}}} r$, and those below are "
+                "zero",
                 sp.Matrix(errors[:reached]),
                 sp.Matrix(arrived),
                 substitute(_at_time(chain, descended, time)),
@@ -245,7 +254,9 @@ def first_arrival(hidden_layers: int) -> Derivation:
 
 
 def nothing_to_learn(hidden_layers: int) -> Derivation:
-    r"""With a free output and a feedforward start nothing moves (`nothing-to-learn`).
+    r"""With a free output and a feedforward start nothing moves.
+
+    Claim `nothing-to-learn`.
 
     So backprop through inference is backprop.
 

@@ -1,4 +1,4 @@
-r"""Learning through inference on chains: implicit gradients, nudging, truncation, and the variants that equal backprop."""
+r"""Learning on chains: implicit gradients, nudging, truncation, and the variants that equal backprop."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .rules import algebra, average, differentiate, solve, substitute, times
 
 
 def _task(chain: Chain) -> tuple[sp.Symbol, ...]:
-    r"""$\nabla_z \Lambda$ at the equilibrium: any numbers, for a gradient of $\Lambda(z^*)$ sees nothing else of $\Lambda$."""
+    r"""$\nabla_z \Lambda$ at the equilibrium: any numbers; the gradient of $\Lambda(z^*)$ sees no more."""
     return tuple(sp.symbols(f"q_1:{chain.depth}", real=True))
 
 
@@ -40,7 +40,8 @@ def adjoint_steps(chain: Chain) -> list[Step]:
         hessian_step(chain),
         Step(r"times the adjoint $\alpha$", H, times_alpha, times(alpha), label="product"),
         Step(
-            r"The adjoint solves $H \alpha = q$, the equations of inference with $q = \nabla \Lambda$ in place of the data",
+            r"The adjoint solves $H \alpha = q$, the equations of inference with $q = \nabla \Lambda$ in "
+            "place of the data",
             sp.Matrix([h - slope for h, slope in zip(products, q, strict=True)]),
             inverse(H) * sp.Matrix(q),
             solve(*alpha),
@@ -52,10 +53,12 @@ def adjoint_steps(chain: Chain) -> list[Step]:
 
 
 def through_inference(hidden_layers: int) -> Derivation:
-    r"""$d\Lambda/dA_l = \Pi_l (\epsilon_l^* \alpha_{l-1} + \delta_l z_{l-1}^*)$ (`through-inference-gradients`).
+    r"""$d\Lambda/dA_l = \Pi_l (\epsilon_l^* \alpha_{l-1} + \delta_l z_{l-1}^*)$.
 
-    Here $\alpha = H^{-1} \nabla\Lambda$ and $\delta_l = \alpha_l - A_l \alpha_{l-1}$. Precisions are 1 for more than two hidden
-    layers.
+    Claim `through-inference-gradients`.
+
+    Here $\alpha = H^{-1} \nabla\Lambda$ and $\delta_l = \alpha_l - A_l \alpha_{l-1}$. Precisions are 1 for
+    more than two hidden layers.
 
     Parameters
     ----------
@@ -76,7 +79,8 @@ def through_inference(hidden_layers: int) -> Derivation:
         for l, (A, pi) in enumerate(zip(chain.maps, chain.precisions, strict=True))
     ]
     last = Step(
-        r"Its gradient is local in both equilibria, with $\epsilon_l = z_l^* - A_l z_{l-1}^*$ and $\delta_l = \alpha_l - A_l \alpha_{l-1}$",
+        r"Its gradient is local in both equilibria, with $\epsilon_l = z_l^* - A_l z_{l-1}^*$ and "
+        r"$\delta_l = \alpha_l - A_l \alpha_{l-1}$",
         sp.Add(*(slope * value for slope, value in zip(q, optimum, strict=True))),
         sp.Matrix(local),
         differentiate(*chain.maps),
@@ -94,9 +98,11 @@ def through_inference(hidden_layers: int) -> Derivation:
 
 
 def nudging(hidden_layers: int) -> Derivation:
-    r"""Nudged equilibria: $[\partial_A F(z^\beta) - \partial_A F(z^{-\beta})] / 2\beta$ tends to the task's gradient (`equilibrium-propagation`).
+    r"""The difference of the local rule at two nudged equilibria tends to the gradient of the task.
 
-    Its error is of order $\beta^2$.
+    Claim `equilibrium-propagation`.
+
+    $[\partial_A F(z^\beta) - \partial_A F(z^{-\beta})] / 2\beta$ has an error of order $\beta^2$.
 
     Parameters
     ----------
@@ -191,7 +197,9 @@ def nudging(hidden_layers: int) -> Derivation:
 
 
 def truncated_adjoint(hidden_layers: int, num_terms: int) -> Derivation:
-    r"""K terms of the Neumann sum leave $(I - gH)^K \alpha$ of the adjoint (`truncated-adjoint`).
+    r"""K terms of the Neumann sum leave $(I - gH)^K \alpha$ of the adjoint.
+
+    Claim `truncated-adjoint`.
 
     $K = 1$ is one step of inference.
 
@@ -228,7 +236,9 @@ def truncated_adjoint(hidden_layers: int, num_terms: int) -> Derivation:
 
 
 def zero_divergence(variant: str, hidden_layers: int) -> Derivation:
-    r"""Layers updated when the error arrives, at $t = L - l$, have backprop's gradient (`exact-bp-variants`).
+    r"""Layers updated when the error arrives, at $t = L - l$, have backprop's gradient.
+
+    Claim `exact-bp-variants`.
 
     Steps of size 1 from the forward pass, unit precisions: zero-divergence inference learning.
 
@@ -279,7 +289,9 @@ def zero_divergence(variant: str, hidden_layers: int) -> Derivation:
 
 
 def fixed_predictions(variant: str, hidden_layers: int) -> Derivation:
-    r"""With predictions held at the forward pass, the errors at equilibrium are backprop's (`exact-bp-variants`).
+    r"""With predictions held at the forward pass, the errors at equilibrium are backprop's.
+
+    Claim `exact-bp-variants`.
 
     Parameters
     ----------
@@ -326,7 +338,9 @@ def fixed_predictions(variant: str, hidden_layers: int) -> Derivation:
 
 
 def one_shot(hidden_layers: int) -> Derivation:
-    r"""The update $dA_l = \epsilon_l z_{l-1} / z_{l-1}^2$ at equilibrium maps x exactly to y (`one-shot`).
+    r"""The update $dA_l = \epsilon_l z_{l-1} / z_{l-1}^2$ at equilibrium maps x exactly to y.
+
+    Claim `one-shot`.
 
     One sample.
 
@@ -355,7 +369,9 @@ def one_shot(hidden_layers: int) -> Derivation:
 
 
 def compression(hidden_layers: int) -> Derivation:
-    r"""Loss and equilibrated energy see the data through three second moments (`data-compression`).
+    r"""Loss and equilibrated energy see the data through three second moments.
+
+    Claim `data-compression`.
 
     Parameters
     ----------

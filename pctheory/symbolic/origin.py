@@ -1,8 +1,8 @@
-r"""The Hessians of the loss and of the equilibrated energy at the origin and at zero-rank points, with eigenvalues.
+r"""The Hessians of loss and equilibrated energy at the origin and at zero-rank points.
 
-Every entry of every weight matrix is a variable. The equilibrated energy is a minimum over the activities, so that its second
-derivatives follow from those of the energy by implicit differentiation; nothing is taken from the closed form of $F^*$.
-Weights are ordered layer by layer and row by row.
+Every entry of every weight matrix is a variable. The equilibrated energy is a minimum over the activities, so
+that its second derivatives follow from those of the energy by implicit differentiation; nothing is taken from
+the closed form of $F^*$. Weights are ordered layer by layer and row by row.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def second_moments(network: Network) -> dict[sp.Expr, sp.Expr]:
 
 
 def _cross_block(network: Network) -> sp.Matrix:
-    r"""$-a_1 a_L \delta_{ab} y_c x_i$ between $W_1[a, i]$ and $W_L[c, b]$, where the two meet through identities only."""
+    r"""$-a_1 a_L \delta_{ab} y_c x_i$ between $W_1[a, i]$ and $W_L[c, b]$, which meet through identities."""
     index = {weight: i for i, weight in enumerate(network.weights)}
     hessian = sp.zeros(len(index), len(index))
     first, last = network.matrices[0], network.matrices[-1]
@@ -79,7 +79,9 @@ def _mean(network: Network, expression: sp.Matrix) -> sp.Matrix:
 
 
 def loss_at_origin(widths: Sequence[int], skips: bool = False) -> Derivation:
-    r"""The loss has the cross block of the first and last layer only, and only where these meet (`origin-hessian-loss`).
+    r"""The loss has the cross block of the first and last layer only, and only where these meet.
+
+    Claim `origin-hessian-loss`.
 
     Parameters
     ----------
@@ -137,7 +139,9 @@ def loss_at_origin(widths: Sequence[int], skips: bool = False) -> Derivation:
 
 
 def energy_at_origin(widths: Sequence[int], skips: bool = False) -> Derivation:
-    r"""The energy has the loss's cross block and $-S_{yy} \otimes I$ in the last layer (`origin-hessian-energy`).
+    r"""The energy has the loss's cross block and $-S_{yy} \otimes I$ in the last layer.
+
+    Claim `origin-hessian-energy`.
 
     Parameters
     ----------
@@ -190,7 +194,8 @@ def _spectrum(network: Network, hessian: sp.Matrix, paths: int) -> Step:
         yx = -network.scales[0] * network.scales[-1] * _mean(network, network.y * network.x.T)
         zero = sp.zeros(network.widths[0], network.widths[0])
         small = sp.Matrix(sp.BlockMatrix([[zero, yx.T], [yx, scaled]]).as_explicit())
-        those = r"$\begin{pmatrix} 0 & -S_{xy} \\ -S_{yx} & -c S_{yy} \end{pmatrix}$ (multipliers inserted, $c$ paths)"
+        block = r"\begin{pmatrix} 0 & -S_{xy} \\ -S_{yx} & -c S_{yy} \end{pmatrix}"
+        those = f"${block}$ (multipliers inserted, $c$ paths)"
     else:
         small = scaled
         those = "$-a_L^2 S_{yy}$"
@@ -204,7 +209,9 @@ def _spectrum(network: Network, hessian: sp.Matrix, paths: int) -> Step:
 
 
 def zero_rank(widths: Sequence[int]) -> Derivation:
-    r"""With $W_L = 0$ the last block is $I \otimes \langle h h^T \rangle - S_{yy} \otimes M_{L-1}$ (`zero-rank-saddles`).
+    r"""With $W_L = 0$ the last block is $I \otimes \langle h h^T \rangle - S_{yy} \otimes M_{L-1}$.
+
+    Claim `zero-rank-saddles`.
 
     With one unit in each layer the curvature is brought to its sign as well.
 

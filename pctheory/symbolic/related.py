@@ -1,4 +1,4 @@
-r"""Related systems and limits: Predify's dynamics, PPCA and the missing log determinant, and the limit to backprop."""
+r"""Predify's dynamics, PPCA and the missing log determinant, and the limit to backprop."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def _predify(layers: int) -> dict[str, tuple[sp.Symbol, ...]]:
 
 
 def _predify_equations(layers: int) -> tuple[sp.Symbol, sp.Matrix, dict[str, tuple[sp.Symbol, ...]]]:
-    r"""One step by its definition, as equations: the layer below enters with its new value, the top has no feedback."""
+    r"""One step as equations: the layer below enters with its new value, the top has no feedback."""
     p = _predify(layers)
     image = sp.Symbol("e_0", real=True)
     old, new = (image, *p["e"]), (image, *p["new"])
@@ -61,7 +61,9 @@ def _predify_equations(layers: int) -> tuple[sp.Symbol, sp.Matrix, dict[str, tup
 
 
 def predify_map(num_layers: int) -> Derivation:
-    r"""One step is $e^+ = (I - B)^{-1} (M e + c)$ with B subdiagonal and M tridiagonal (`predify-map`).
+    r"""One step is $e^+ = (I - B)^{-1} (M e + c)$ with B subdiagonal and M tridiagonal.
+
+    Claim `predify-map`.
 
     Parameters
     ----------
@@ -94,7 +96,9 @@ def predify_map(num_layers: int) -> Derivation:
 
 
 def predify_is_descent(num_layers: int) -> Derivation:
-    r"""With $\beta = 0$, $\lambda_j = \alpha_{j+1}$ one step is gradient descent on a generative energy (`predify-is-pc`).
+    r"""With $\beta = 0$, $\lambda_j = \alpha_{j+1}$ one step is gradient descent on a generative energy.
+
+    Claim `predify-is-pc`.
 
     Parameters
     ----------
@@ -145,7 +149,9 @@ def predify_is_descent(num_layers: int) -> Derivation:
 
 
 def predify_dispersion() -> Derivation:
-    r"""Identity chain without ends: stable iff $\alpha + \lambda \le 1$; speed $(\alpha + \beta - \lambda)/(1 - \beta)$ (`predify-dispersion`).
+    r"""Identity chain: stable iff $\alpha + \lambda \le 1$; speed $(\alpha + \beta - \lambda)/(1 - \beta)$.
+
+    Claim `predify-dispersion`.
 
     For $\alpha, \beta, \lambda \ge 0$ and $\beta < 1$.
 
@@ -177,7 +183,8 @@ def predify_dispersion() -> Derivation:
             bracket,
             algebra(),
             {u: 1 - (wave + 1 / wave) / 2},
-            given=r"the decay $|1 - \beta / w|^2 (1 - |\zeta|^2)$ of a wave $e_n = \zeta^t w^n$ with $w = e^{i k}$, over $1 - \cos k$",
+            given=r"the decay $|1 - \beta / w|^2 (1 - |\zeta|^2)$ of a wave $e_n = \zeta^t w^n$ with $w = "
+            r"e^{i k}$, over $1 - \cos k$",
             label="decay",
         ),
         Step(
@@ -232,7 +239,9 @@ def predify_dispersion() -> Derivation:
 
 
 def missing_logdet() -> Derivation:
-    r"""Plain PC shrinks its activity for ever; averaged over the posterior it stops at PPCA's solution (`missing-logdet`).
+    r"""Plain PC shrinks its activity for ever; averaged over the posterior it stops at PPCA's solution.
+
+    Claim `missing-logdet`.
 
     One observed and one latent unit: $x = w z + \text{noise}$ of variance v, $z \sim N(0, 1)$.
 
@@ -341,7 +350,9 @@ def missing_logdet() -> Derivation:
 
 
 def mean_rescaling(width: int, hidden_layers: int, skips: bool = False) -> Derivation:
-    r"""One output, $W \sim N(0, 1)$ scaled as in `mupc`: the mean of S over the weights, by moments (`limit-to-backprop`).
+    r"""One output, $W \sim N(0, 1)$ scaled as in `mupc`: the mean of S over the weights, by moments.
+
+    Claim `limit-to-backprop`.
 
     Parameters
     ----------
@@ -358,7 +369,8 @@ def mean_rescaling(width: int, hidden_layers: int, skips: bool = False) -> Deriv
     depth = hidden_layers + 1
     network = Network((1, *(width,) * hidden_layers, 1))
     richness = sp.Symbol("gamma", positive=True)
-    # The square root of the hidden multiplier is a symbol m, so that the polynomials have rational coefficients.
+    # The square root of the hidden multiplier is a symbol m, so that the polynomials have rational
+    # coefficients.
     root = sp.Symbol("m", positive=True)
     skip = sp.eye(width) if skips else sp.zeros(width)
     maps = [root * matrix + skip for matrix in network.matrices[1:-1]]
@@ -380,7 +392,8 @@ def mean_rescaling(width: int, hidden_layers: int, skips: bool = False) -> Deriv
         given="the rescaling $S$, entry by entry, with the multiplier $m$ in the hidden layers",
     )
     kind = "with skips" if skips else "without skips"
-    title = f"Mean rescaling, width {width}, {hidden_layers} hidden layer{'s' if hidden_layers > 1 else ''}, {kind}"
+    layers = f"{hidden_layers} hidden layer{'s' if hidden_layers > 1 else ''}"
+    title = f"Mean rescaling, width {width}, {layers}, {kind}"
     if hidden_layers == 1:
         return Derivation("limit-to-backprop", title, (mean,))
     inserted = Step(
@@ -393,7 +406,9 @@ def mean_rescaling(width: int, hidden_layers: int, skips: bool = False) -> Deriv
 
 
 def mean_rescaling_limit() -> Derivation:
-    r"""$E[S] - 1 = \frac{L}{\gamma^2 N} [(1 + 1/L)^{L-1} - 1] \to (e - 1) L / (\gamma^2 N)$ (`limit-to-backprop`).
+    r"""$E[S] - 1 = \frac{L}{\gamma^2 N} [(1 + 1/L)^{L-1} - 1] \to (e - 1) L / (\gamma^2 N)$.
+
+    Claim `limit-to-backprop`.
 
     Returns
     -------

@@ -1,8 +1,9 @@
 r"""The rules that a step of a derivation may use, each with the exact test that a step passes or fails.
 
-A rule says what is done to the expression *before*. Its defect is an expression that vanishes exactly when the
-expression *after* is the outcome: the outcome minus `after` where the rule computes it, the equations with the solution
-inserted where it solves, the coefficients of a polynomial identity where it reads off roots.
+A rule says what is done to the expression *before*. Its defect is an expression that vanishes exactly when
+the expression *after* is the outcome: the outcome minus `after` where the rule computes it, the equations
+with the solution inserted where it solves, the coefficients of a polynomial identity where it reads off
+roots.
 """
 
 from __future__ import annotations
@@ -66,7 +67,18 @@ class Rule:
 
 
 def outcome(operation: Callable[[Expression], Expression]) -> Callable[[Expression, Expression], Expression]:
-    """The defect of a rule that computes: what the operation gives, minus what is claimed."""
+    """The defect of a rule that computes: what the operation gives, minus what is claimed.
+
+    Parameters
+    ----------
+    operation : callable
+        From the left side of a step to its right side.
+
+    Returns
+    -------
+    callable
+        `(before, after) -> expression`.
+    """
 
     def defect(before: Expression, after: Expression) -> Expression:
         found = operation(before)
@@ -80,18 +92,40 @@ def outcome(operation: Callable[[Expression], Expression]) -> Callable[[Expressi
 
 
 def names(symbols: Sequence[sp.Symbol]) -> str:
-    """The symbols as LaTeX, the middle ones of a long list left out."""
+    """Write symbols as LaTeX, the middle ones of a long list left out.
+
+    Parameters
+    ----------
+    symbols : sequence of sympy symbols
+
+    Returns
+    -------
+    str
+    """
     written = [sp.latex(symbol) for symbol in symbols]
     return ", ".join(written if len(written) <= 4 else [*written[:2], r"\dots", written[-1]])
 
 
 def algebra() -> Rule:
-    """Both sides are the same function: expand, factor, collect, cancel, multiply matrices out."""
+    """Both sides are the same function: expand, factor, collect, cancel, multiply matrices out.
+
+    Returns
+    -------
+    Rule
+    """
     return Rule("algebra", outcome(lambda before: before), equates=True)
 
 
 def differentiate(*symbols: sp.Symbol) -> Rule:
-    r"""The gradient in the given symbols, as a column (of a column: the gradients of its entries, one below the other).
+    r"""The gradient in the given symbols, as a column; of a column, those of its entries in turn.
+
+    Parameters
+    ----------
+    *symbols : sympy symbols
+
+    Returns
+    -------
+    Rule
 
     Examples
     --------
@@ -108,7 +142,16 @@ def differentiate(*symbols: sp.Symbol) -> Rule:
 
 
 def second_derivatives(*symbols: sp.Symbol) -> Rule:
-    r"""The matrix of second derivatives in the given symbols."""
+    r"""The matrix of second derivatives in the given symbols.
+
+    Parameters
+    ----------
+    *symbols : sympy symbols
+
+    Returns
+    -------
+    Rule
+    """
     return Rule(
         f"second derivatives in ${names(symbols)}$",
         outcome(lambda before: sp.hessian(before, symbols)),
@@ -117,7 +160,17 @@ def second_derivatives(*symbols: sp.Symbol) -> Rule:
 
 
 def mixed_derivative(*symbols: sp.Symbol) -> Rule:
-    r"""One mixed derivative: in each symbol in turn (a symbol that is repeated is differentiated in again)."""
+    r"""One mixed derivative, in each symbol in turn; a symbol may be repeated.
+
+    Parameters
+    ----------
+    *symbols : sympy symbols
+        In the order of differentiation.
+
+    Returns
+    -------
+    Rule
+    """
     bottom = " ".join(rf"\partial {sp.latex(symbol)}" for symbol in symbols)
     template = rf"\frac{{\partial^{{{len(symbols)}}}}}{{{bottom}}}\left[<before>\right]"
     return Rule(
@@ -126,12 +179,21 @@ def mixed_derivative(*symbols: sp.Symbol) -> Rule:
 
 
 def second_derivatives_at_zero(*symbols: sp.Symbol) -> Rule:
-    r"""The matrix of second derivatives of a polynomial where all the given symbols vanish: its quadratic part, doubled.
+    r"""The second derivatives of a polynomial where the given symbols vanish: its quadratic part, doubled.
+
+    Parameters
+    ----------
+    *symbols : sympy symbols
+
+    Returns
+    -------
+    Rule
 
     Examples
     --------
     >>> u, v, c = sp.symbols("u v c")
-    >>> vanishes(second_derivatives_at_zero(u, v).defect((c - u * v) ** 2, sp.Matrix([[0, -2 * c], [-2 * c, 0]])))
+    >>> hessian = sp.Matrix([[0, -2 * c], [-2 * c, 0]])
+    >>> vanishes(second_derivatives_at_zero(u, v).defect((c - u * v) ** 2, hessian))
     True
     """
     variables = set(symbols)
@@ -160,16 +222,23 @@ def second_derivatives_at_zero(*symbols: sp.Symbol) -> Rule:
 def second_derivatives_of_minimum(
     parameters: Sequence[sp.Symbol], minimised: Sequence[sp.Symbol], at: Mapping[sp.Symbol, sp.Expr]
 ) -> Rule:
-    r"""$\nabla^2_\theta \min_z F = F_{\theta\theta} - F_{\theta z} F_{zz}^{-1} F_{z \theta}$ at a point with $F_z = 0$.
+    r"""The second derivatives of a minimum: $F_{\theta\theta} - F_{\theta z} F_{zz}^{-1} F_{z \theta}$.
 
-    Implicit differentiation: $z^*$ moves with $\theta$ at $-F_{zz}^{-1} F_{z\theta}$. The rule checks that the point given is
-    stationary in z.
+    Implicit differentiation: $z^*$ moves with $\theta$ at $-F_{zz}^{-1} F_{z\theta}$. The rule checks that
+    the point given is stationary in z.
 
     Parameters
     ----------
-    parameters : $\theta$
-    minimised : z
-    at : the point: each z, and each $\theta$ that has a value there, with its value
+    parameters : sequence of sympy symbols
+        $\theta$.
+    minimised : sequence of sympy symbols
+        z.
+    at : mapping of symbol to expression
+        The point: each z, and each $\theta$ that has a value there, with its value.
+
+    Returns
+    -------
+    Rule
 
     Examples
     --------
@@ -249,7 +318,7 @@ def times(vector: Sequence[sp.Expr]) -> Rule:
     """
     column = sp.Matrix(vector)
     rows = r" \\ ".join(sp.latex(entry) for entry in column)
-    template = rf"<before> \begin{{pmatrix}} {rows} \end{{pmatrix}}"
+    template = rf"\left[<before>\right] \begin{{pmatrix}} {rows} \end{{pmatrix}}"
     return Rule(f"times ${names(vector)}$", outcome(lambda before: before * column), template)
 
 
@@ -283,7 +352,16 @@ def along(velocities: Mapping[sp.Symbol, sp.Expr]) -> Rule:
 
 
 def solve(*unknowns: sp.Symbol) -> Rule:
-    r"""The one solution of the linear system `before = 0`: inserting it leaves zero, and the determinant is not zero."""
+    r"""The one solution of the linear system `before = 0`, whose determinant is not zero.
+
+    Parameters
+    ----------
+    *unknowns : sympy symbols
+
+    Returns
+    -------
+    Rule
+    """
 
     def defect(before: Expression, after: Expression) -> Expression:
         equations = sp.Matrix(entries(before))
@@ -297,12 +375,22 @@ def solve(*unknowns: sp.Symbol) -> Rule:
             raise ValueError("`solve` must get a regular system. Got a zero determinant: add an equation.")
         return equations.subs(dict(zip(unknowns, entries(after), strict=True)), simultaneous=True)
 
-    right = rf"\iff \left({names(unknowns)}\right) = <after>"
+    solved = names(unknowns) if len(unknowns) == 1 else rf"\left({names(unknowns)}\right)"
+    right = rf"\iff {solved} = <after>"
     return Rule(f"solve for ${names(unknowns)}$", defect, "<before> = 0", right)
 
 
 def integrate(symbol: sp.Symbol) -> Rule:
-    r"""The integral over the real line, by sympy."""
+    r"""The integral over the real line, by sympy.
+
+    Parameters
+    ----------
+    symbol : sympy symbol
+
+    Returns
+    -------
+    Rule
+    """
     return Rule(
         f"integrate over ${sp.latex(symbol)}$",
         outcome(lambda before: sp.integrate(before, (symbol, -sp.oo, sp.oo))),
@@ -311,7 +399,17 @@ def integrate(symbol: sp.Symbol) -> Rule:
 
 
 def limit(symbol: sp.Symbol, point: sp.Expr) -> Rule:
-    r"""The limit of every entry as the symbol tends to the point."""
+    r"""The limit of every entry as the symbol tends to the point.
+
+    Parameters
+    ----------
+    symbol : sympy symbol
+    point : sympy expression
+
+    Returns
+    -------
+    Rule
+    """
 
     def operation(before: Expression) -> Expression:
         if isinstance(before, sp.MatrixBase):
@@ -331,7 +429,8 @@ def average(moments: Mapping[sp.Expr, sp.Expr]) -> Rule:
 
     Parameters
     ----------
-    moments : each product of two data symbols, with the symbol of its mean, such as `{x**2: S_xx, x * y: S_xy}`
+    moments : each product of two data symbols, with the symbol of its mean, such as `{x**2: S_xx, x * y:
+    S_xy}`
     """
     data = sorted(set().union(*(pair.free_symbols for pair in moments)), key=str)
 
@@ -355,7 +454,15 @@ def average(moments: Mapping[sp.Expr, sp.Expr]) -> Rule:
 
 
 def gaussian_mean(*symbols: sp.Symbol) -> Rule:
-    r"""The mean of a polynomial over independent standard normal symbols: $E[w^{2k}] = (2k - 1)!!$, odd powers vanish.
+    r"""The mean of a polynomial over standard normal symbols: $E[w^{2k}] = (2k - 1)!!$, odd powers vanish.
+
+    Parameters
+    ----------
+    *symbols : sympy symbols
+
+    Returns
+    -------
+    Rule
 
     Examples
     --------
@@ -382,16 +489,27 @@ _SIGNS = {">": "is_positive", "<": "is_negative", r"\ge": "is_nonnegative", r"\l
 
 
 def sign(relation: str) -> Rule:
-    r"""A proved inequality with zero: `after` equals `before` and its sign follows from the assumptions on its symbols.
+    r"""A proved inequality with zero: `after` equals `before`, and its sign is visible.
 
     Parameters
     ----------
-    relation : one of `>`, `<`, `\ge`, `\le`
+    relation : str
+        One of `>`, `<`, `\ge`, `\le`.
+
+    Returns
+    -------
+    Rule
+
+    Raises
+    ------
+    ValueError
+        If the relation is another.
 
     Notes
     -----
-    sympy infers a sign only from the signs of factors and terms (a sum of squares with positive coefficients, a product
-    of positive factors), so that `after` is a certificate that a reader sees at once. Nothing is sampled.
+    sympy infers a sign only from the signs of factors and terms (a sum of squares with positive coefficients,
+    a product of positive factors), so that `after` is a certificate that a reader sees at once. Nothing is
+    sampled.
 
     Examples
     --------

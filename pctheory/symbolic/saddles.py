@@ -1,7 +1,8 @@
-r"""All critical points of the equilibrated energy of small chains, their kinds, and the case that is not strict.
+r"""All critical points of the equilibrated energy of chains, their kinds, and the case that is not strict.
 
-The data enter through their second moments, which stay symbols. Critical points are found by elimination (resultants) and by
-reduction to an equivalent system (Groebner bases); their kinds by the Hessian, with signs that follow from $S_{xx}, S_{yy} > 0$.
+The data enter through their second moments, which stay symbols. Critical points are found by elimination
+(resultants) and by reduction to an equivalent system (Groebner bases); their kinds by the Hessian, with signs
+that follow from $S_{xx}, S_{yy} > 0$.
 """
 
 from __future__ import annotations
@@ -22,7 +23,9 @@ _MEAN_SQUARE = r"the mean squared residual $\langle r^2 \rangle$"
 
 
 def two_maps(moments: str, hidden_layers: int) -> Derivation:
-    r"""One hidden unit, any data: a critical point has $A_2 = 0$ or fits the data (`critical-points`).
+    r"""One hidden unit, any data: a critical point has $A_2 = 0$ or fits the data.
+
+    Claim `critical-points`.
 
     Parameters
     ----------
@@ -78,10 +81,12 @@ def two_maps(moments: str, hidden_layers: int) -> Derivation:
 
 
 def generic(moments: str, hidden_layers: int) -> Derivation:
-    r"""Generic data: the critical points of a chain are $A_L = 0$, $Q_{L-1} = 0$ and no others (`critical-points`).
+    r"""Generic data: the critical points of a chain are $A_L = 0$, $Q_{L-1} = 0$ and no others.
 
-    The second moments are algebraically independent, which stands for all but a set of moments of measure zero (those with
-    $S_{xy} = 0$ or without noise among them).
+    Claim `critical-points`.
+
+    The second moments are algebraically independent, which stands for all but a set of moments of measure
+    zero (those with $S_{xy} = 0$ or without noise among them).
 
     Parameters
     ----------
@@ -97,7 +102,9 @@ def generic(moments: str, hidden_layers: int) -> Derivation:
 
 
 def noisy(moments: Sequence[int], hidden_layers: int) -> Derivation:
-    r"""Data with noise: the critical points of a chain are $A_L = 0$, $Q_{L-1} = 0$ and no others (`critical-points`).
+    r"""Data with noise: the critical points of a chain are $A_L = 0$, $Q_{L-1} = 0$ and no others.
+
+    Claim `critical-points`.
 
     Parameters
     ----------
@@ -155,9 +162,12 @@ def _only_the_stated_ones(chain: Chain, before: list[Step], energy: sp.Expr, tit
 
 
 def strict(hidden_layers: int) -> Derivation:
-    r"""A critical point that does not fit the data has negative curvature (`strict-saddles`), $S_{xy} \ne 0$.
+    r"""A critical point that does not fit the data has negative curvature, $S_{xy} \ne 0$.
 
-    By `critical-points` such a point has $A_L = 0$ and $Q_{L-1} = 0$. Realisable data and data with noise alike.
+    Claim `strict-saddles`.
+
+    By `critical-points` such a point has $A_L = 0$ and $Q_{L-1} = 0$. Realisable data and data with noise
+    alike.
 
     Parameters
     ----------
@@ -196,7 +206,9 @@ def strict(hidden_layers: int) -> Derivation:
 
 
 def noise_has_no_minimum(data: str, hidden_layers: int) -> Derivation:
-    r"""With noise, $S_{yy} S_{xx} > S_{xy}^2$, the residual never vanishes: every critical point is a saddle (`strict-saddles`).
+    r"""With noise, $S_{yy} S_{xx} > S_{xy}^2$, every critical point is a strict saddle.
+
+    Claim `strict-saddles`.
 
     Parameters
     ----------
@@ -229,7 +241,9 @@ def noise_has_no_minimum(data: str, hidden_layers: int) -> Derivation:
 
 
 def counterexample(point: str) -> Derivation:
-    r"""$S_{xy} = 0$, $S_{yy} = w^2 S_{xx}$, $A = (w, 0)$: zero Hessian, and descent at third order (`strict-saddles`).
+    r"""$S_{xy} = 0$, $S_{yy} = w^2 S_{xx}$, $A = (w, 0)$: zero Hessian, and descent at third order.
+
+    Claim `strict-saddles`.
 
     Parameters
     ----------
@@ -285,7 +299,9 @@ def counterexample(point: str) -> Derivation:
 
 
 def local_minimum(point: str) -> Derivation:
-    r"""$S_{xy} = 0$, $w^2 S_{xx} > S_{yy}$, $A = (w, 0)$: a local minimum that is not global (`strict-saddles`).
+    r"""$S_{xy} = 0$, $w^2 S_{xx} > S_{yy}$, $A = (w, 0)$: a local minimum that is not global.
+
+    Claim `strict-saddles`.
 
     Parameters
     ----------

@@ -15,7 +15,9 @@ _STEP = sp.Symbol("g", positive=True)
 
 
 def best_step() -> Derivation:
-    r"""The best step is $g = 2 / (\lambda_{min} + \lambda_{max})$, at rate $(\kappa - 1)/(\kappa + 1)$ (`inference-rate`).
+    r"""The best step is $g = 2 / (\lambda_{min} + \lambda_{max})$, at rate $(\kappa - 1)/(\kappa + 1)$.
+
+    Claim `inference-rate`.
 
     Returns
     -------
@@ -38,7 +40,8 @@ def best_step() -> Derivation:
 
     steps = (
         at(
-            r"At $g = 2/(\lambda_{\min} + \lambda_{\max})$, $\lambda_{\max} = \lambda_{\min} + \delta$: the slowest mode",
+            r"At $g = 2/(\lambda_{\min} + \lambda_{\max})$, $\lambda_{\max} = \lambda_{\min} + \delta$: "
+            "the slowest mode",
             best,
             low,
             rate,
@@ -92,7 +95,9 @@ def best_step() -> Derivation:
 
 
 def path_spectrum(hidden_layers: int) -> Derivation:
-    r"""Orthogonal maps (here 1): the eigenvalues of H are $2 - 2\cos(k\pi/L)$ (`chain-spectrum`).
+    r"""Orthogonal maps (here 1): the eigenvalues of H are $2 - 2\cos(k\pi/L)$.
+
+    Claim `chain-spectrum`.
 
     Parameters
     ----------
@@ -121,7 +126,9 @@ def path_spectrum(hidden_layers: int) -> Derivation:
 
 
 def path_eigenvectors() -> Derivation:
-    r"""Any depth: $v_j = \sin(j\theta)$, $\theta = k\pi/L$, has eigenvalue $2 - 2\cos\theta$ (`chain-spectrum`).
+    r"""Any depth: $v_j = \sin(j\theta)$, $\theta = k\pi/L$, has eigenvalue $2 - 2\cos\theta$.
+
+    Claim `chain-spectrum`.
 
     Returns
     -------
@@ -140,7 +147,8 @@ def path_eigenvectors() -> Derivation:
             sp.expand_trig(2 * sp.sin(j * theta) - sp.sin((j - 1) * theta) - sp.sin((j + 1) * theta)),
             row_of,
             algebra(),
-            given=r"row $j$ of the path graph's matrix times $v$, $2 v_j - v_{j-1} - v_{j+1}$ with $v_j = \sin(j \theta)$",
+            given="row $j$ of the path graph's matrix times $v$, $2 v_j - v_{j-1} - v_{j+1}$ with $v_j = "
+            r"\sin(j \theta)$",
             label="row",
         ),
         Step(
@@ -196,7 +204,9 @@ def path_eigenvectors() -> Derivation:
 
 
 def delayed_errors() -> Derivation:
-    r"""Errors one step late: $\mu^2 - \mu + g s^2 = 0$ leaves the unit circle at $g s^2 = 1$, at 60 degrees (`stability-delay`).
+    r"""Errors one step late: $\mu^2 - \mu + g s^2 = 0$ leaves the unit circle at $g s^2 = 1$, at 60 degrees.
+
+    Claim `stability-delay`.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-r"""Inference as a trust-region step: the exact quadratic model, its radius, the one-unit theorems, and flat minima."""
+r"""Inference as a trust-region step: the quadratic model, its radius, one hidden unit, flat minima."""
 
 from __future__ import annotations
 
@@ -29,7 +29,11 @@ from .rules import (
 
 
 def expansion(hidden_layers: int) -> Derivation:
-    r"""$F = L + g^T \delta + \tfrac12 \delta^T H \delta$ exactly, $\delta = z - \hat z$; $\delta^* = -H^{-1} g$ (`tr-expansion`).
+    r"""$F = L + g^T \delta + \tfrac12 \delta^T H \delta$ exactly, with its minimum at $-H^{-1} g$.
+
+    Here $\delta = z - \hat z$.
+
+    Claim `tr-expansion`.
 
     Parameters
     ----------
@@ -53,7 +57,8 @@ def expansion(hidden_layers: int) -> Derivation:
     optimum = sp.symbols(f"z^*_1:{chain.depth}", real=True)
     steps = (
         Step(
-            r"In error coordinates: the loss of the perturbed forward pass and the damping $\tfrac12 |\epsilon|^2_\Pi$",
+            r"In error coordinates: the loss of the perturbed forward pass and the damping $\tfrac12 "
+            r"|\epsilon|^2_\Pi$",
             chain.energy,
             chain.precisions[-1] * perturbed**2 / 2 + damping,
             substitute(dict(zip(z, in_errors(chain), strict=True))),
@@ -88,7 +93,9 @@ def expansion(hidden_layers: int) -> Derivation:
 
 
 def radius(hidden_layers: int) -> Derivation:
-    r"""$r_*^2 = g^T H^{-1} g = 2(L - F^*)$, and PC is the trust-region step of that radius (`tr-radius`).
+    r"""$r_*^2 = g^T H^{-1} g = 2(L - F^*)$, and PC is the trust-region step of that radius.
+
+    Claim `tr-radius`.
 
     In error coordinates with unit precisions the constrained step with multiplier $\mu$ minimises
     $\tfrac12 (r - P^T \epsilon)^2 + \tfrac12 \mu |\epsilon|^2$.
@@ -131,7 +138,8 @@ def radius(hidden_layers: int) -> Derivation:
             problem,
             slopes,
             differentiate(*e),
-            given=r"the problem with multiplier $\mu$, $\tfrac12 (r - P^T \epsilon)^2 + \tfrac12 \mu |\epsilon|^2$",
+            given=r"the problem with multiplier $\mu$, $\tfrac12 (r - P^T \epsilon)^2 + \tfrac12 \mu "
+            r"|\epsilon|^2$",
         ),
         Step("vanishes at one point ($c = S - 1$)", slopes, step, solve(*e), where, label="step"),
         Step(
@@ -164,7 +172,9 @@ def radius(hidden_layers: int) -> Derivation:
 
 
 def one_unit() -> Derivation:
-    r"""One hidden unit at 0: less attracted along the stable direction, more repelled along the other (`tr-toy`).
+    r"""One hidden unit at 0: less attracted along the stable direction, more repelled along the other.
+
+    Claim `tr-toy`.
 
     Returns
     -------
@@ -253,10 +263,13 @@ def one_unit() -> Derivation:
 
 
 def exact_weight_gradient() -> Derivation:
-    r"""One hidden unit: $dF^*/dw_1 = (1/s)\, dL/dw_1$ exactly, where the heuristic adds a second direction (`tr-weights`).
+    r"""One hidden unit: $dF^*/dw_1 = (1/s)\, dL/dw_1$ exactly, where the heuristic adds a second direction.
 
-    The heuristic reads the energy's gradient as a trust-region direction plus backprop's. For the first weight what is to be
-    added to backprop's gradient is $-(w_2^2 / s)$ times that same gradient: it is opposite to it, and no direction of its own.
+    Claim `tr-weights`.
+
+    The heuristic reads the energy's gradient as a trust-region direction plus backprop's. For the first
+    weight what is to be added to backprop's gradient is $-(w_2^2 / s)$ times that same gradient: it is
+    opposite to it, and no direction of its own.
 
     Returns
     -------
@@ -304,7 +317,9 @@ def exact_weight_gradient() -> Derivation:
 
 
 def flat_minima(hidden_layers: int) -> Derivation:
-    r"""At zero residual $\nabla^2 F^* = \nabla^2 L / s$: the energy's minima are flatter (`flat-minima`).
+    r"""At zero residual $\nabla^2 F^* = \nabla^2 L / s$: the energy's minima are flatter.
+
+    Claim `flat-minima`.
 
     Parameters
     ----------
@@ -349,7 +364,9 @@ def flat_minima(hidden_layers: int) -> Derivation:
 
 
 def flat_minima_of_blocks(widths: Sequence[int]) -> Derivation:
-    r"""At zero residual $\nabla^2 F^* = J^T S^{-1} J$ with J the Jacobian of the outputs (`flat-minima`).
+    r"""At zero residual $\nabla^2 F^* = J^T S^{-1} J$ with J the Jacobian of the outputs.
+
+    Claim `flat-minima`.
 
     Parameters
     ----------
