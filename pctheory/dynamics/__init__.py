@@ -1,8 +1,17 @@
-"""Learning dynamics: gradient flow and descent on an objective, and the balance law along them."""
+"""Learning dynamics: gradient flow and descent, the balance law along them, and the time of the escape from small weights."""
 
+from .escape import (
+    ChainFlow,
+    best_precision,
+    chain_flow,
+    escape_constant,
+    escape_profile,
+    escape_time,
+    fewest_loss_steps,
+)
 from .flow import (
     Trajectory,
-    escape_time,
+    crossing_time,
     gradient_descent,
     gradient_flow,
     half_time,
@@ -11,8 +20,15 @@ from .flow import (
 )
 
 __all__ = [
+    "ChainFlow",
     "Trajectory",
+    "best_precision",
+    "chain_flow",
+    "crossing_time",
+    "escape_constant",
+    "escape_profile",
     "escape_time",
+    "fewest_loss_steps",
     "gradient_descent",
     "gradient_flow",
     "half_time",
