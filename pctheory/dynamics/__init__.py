@@ -18,9 +18,11 @@ from .flow import (
     imbalance,
     imbalance_rate,
 )
+from .sharpness import FitSharpness, fit_sharpness
 
 __all__ = [
     "ChainFlow",
+    "FitSharpness",
     "Trajectory",
     "best_precision",
     "chain_flow",
@@ -29,6 +31,7 @@ __all__ = [
     "escape_profile",
     "escape_time",
     "fewest_loss_steps",
+    "fit_sharpness",
     "gradient_descent",
     "gradient_flow",
     "half_time",
