@@ -38,9 +38,6 @@ __all__ = [
 
 OBJECTIVES = ("energy", "loss")
 
-LONGEST = 1e300
-"""Time at which the integration of a chain gives up: the largest floats."""
-
 LOG_CEILING = 80.0
 """Largest logarithm of the product of the weights that a trial step of the integrator may propose."""
 
@@ -240,7 +237,7 @@ class ChainFlow:
     Attributes
     ----------
     times : (T,)
-        From 0 to the time of escape: the integrator's own steps.
+        From 0 to the time of escape, at the integrator's own steps.
     log_weights : (T, L)
         :math:`\log w_l`.
     precision, signal : float
@@ -282,7 +279,7 @@ def chain_flow(
     signal: float = 1.0,
     objective: str = "energy",
     fraction: float = 0.5,
-    rtol: float = 1e-11,
+    rtol: float = 1e-12,
 ) -> ChainFlow:
     r"""Gradient flow of a chain from weights d, integrated in :math:`\log w_l`, so that d may be 1e-3000.
 
@@ -293,7 +290,7 @@ def chain_flow(
     fraction : float
         The flow ends when :math:`P_0` is this part of the target, between 0 and 1.
     rtol : float
-        Relative tolerance of a step; the absolute one, in the logarithms, is ten times it.
+        Relative tolerance of a step, and the absolute one of the logarithms.
 
     Returns
     -------
@@ -327,29 +324,28 @@ def chain_flow(
             f"Got a fraction of {part:g} and a start at {-depth * log_inverse:g} in logarithms."
         )
 
-    def rates(_: float, log_weights: np.ndarray) -> np.ndarray:
-        return _log_rates(log_weights, 1 / pi if on_energy else 0.0, sigma)
-
-    def arrives(_: float, log_weights: np.ndarray) -> float:
-        return float(log_weights.sum()) - end
-
-    arrives.terminal = True  # type: ignore[attr-defined]
-    solution = solve_ivp(  # type: ignore[call-overload]
-        rates,
-        (0.0, LONGEST),
-        np.full(depth, -log_inverse),
-        method="LSODA",
-        events=arrives,
-        first_step=1e-3 * pi,
-        rtol=accuracy,
-        atol=10 * accuracy,
-    )
-    if solution.status != 1:
+    if not on_energy and math.isinf(escape_time(net, scale, signal=sigma, objective=objective)):
         raise ValueError(
-            "`scale` must be large enough that the chain escapes before the largest float. "
-            f"Got {scale} at depth {depth}: {solution.message}"
+            "`scale` must be large enough that the chain leaves the loss before the largest float. "
+            f"Got {scale} at depth {depth}."
         )
-    return ChainFlow(np.asarray(solution.t), np.asarray(solution.y).T, pi, sigma, objective)
+
+    def slope(_: float, state: np.ndarray) -> np.ndarray:
+        rates = _log_rates(state[:-1], 1 / pi if on_energy else 0.0, sigma)
+        return np.append(rates, 1.0) / rates.sum()
+
+    # log P_0 only grows: with it as the variable and the time as one more state, the flow ends where it should
+    solution = solve_ivp(
+        slope,
+        (-depth * log_inverse, end),
+        np.append(np.full(depth, -log_inverse), 0.0),
+        method="LSODA",
+        rtol=accuracy,
+        atol=accuracy,
+    )
+    if not solution.success:
+        raise ArithmeticError(f"The flow could not be followed to the required accuracy: {solution.message}")
+    return ChainFlow(solution.y[-1], solution.y[:-1].T, pi, sigma, objective)
 
 
 def _log_rates(log_weights: np.ndarray, variance: float, signal: float) -> np.ndarray:
