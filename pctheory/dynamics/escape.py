@@ -30,6 +30,7 @@ __all__ = [
     "ChainFlow",
     "best_precision",
     "chain_flow",
+    "chain_rates",
     "escape_constant",
     "escape_profile",
     "escape_time",
@@ -42,7 +43,7 @@ LOG_CEILING = 80.0
 """Largest logarithm of the product of the weights that a trial step of the integrator may propose."""
 
 EXPONENT_CEILING = 300.0
-"""Largest exponent in a trial step of the integrator: the step is refused, without an overflow."""
+"""Largest exponent of a term: a trial step beyond it is refused anyway, without an overflow."""
 
 
 def escape_constant(depth: int) -> Fraction:
@@ -271,6 +272,47 @@ class ChainFlow:
         )
 
 
+def chain_rates(
+    log_weights: np.ndarray, precision: float = 1.0, *, signal: float = 1.0, objective: str = "energy"
+) -> np.ndarray:
+    r"""The rates :math:`\dot w_l / w_l` of gradient flow on a chain, from the logarithms of its weights.
+
+    Parameters
+    ----------
+    log_weights : (..., L)
+        :math:`\log w_l`, of any size: no product is formed that could underflow where it counts.
+    precision, signal, objective
+        As in `escape_time`; any precision above 0.
+
+    Returns
+    -------
+    rates : (..., L)
+
+    Notes
+    -----
+    Claim ``escape-time`` (this work).
+
+    Examples
+    --------
+    >>> chain_rates(np.log([1.0, 1.0, 1.0]), signal=2.0)  # rho = 1, S = 3: 1/3, 1/3 + 1/9, 1/3 + 2/9
+    array([0.33333333, 0.44444444, 0.55555556])
+    """
+    logs = np.asarray(log_weights, dtype=np.float64)
+    pi, sigma = _check.positive(precision, "precision"), _check.positive(signal, "signal")
+    products = _log_products(logs)
+    whole = products[..., :1]
+    rho = sigma - np.exp(whole)
+    direct = rho * np.exp(np.minimum(whole - 2 * logs, EXPONENT_CEILING))
+    if _check.choice(objective, "objective", OBJECTIVES) == "loss":
+        return np.asarray(direct)
+    hidden = 2 * products[..., 1:-1]
+    rescaling = 1 + np.exp(hidden).sum(axis=-1, keepdims=True) / pi
+    # row l - 1, column j - 1: log(P_j^2 / w_l^2), wanted for j < l; in logarithms, since P_j^2 alone may underflow
+    ratios = np.exp(np.minimum(hidden[..., None, :] - 2 * logs[..., :, None], EXPONENT_CEILING))
+    shares = np.tril(ratios, -1).sum(axis=-1)
+    return np.asarray(direct / rescaling + (rho / rescaling) ** 2 * shares / pi)
+
+
 def chain_flow(
     net: LinearPCN | Iterable[int],
     scale: float | Decimal,
@@ -331,7 +373,8 @@ def chain_flow(
         )
 
     def slope(_: float, state: np.ndarray) -> np.ndarray:
-        rates = _log_rates(state[:-1], 1 / pi if on_energy else 0.0, sigma)
+        logs = np.minimum(state[:-1], LOG_CEILING / depth)
+        rates = chain_rates(logs, pi, signal=sigma, objective=objective)
         return np.append(rates, 1.0) / rates.sum()
 
     # log P_0 only grows: with it as the variable and the time as one more state, the flow ends where it should
@@ -346,21 +389,6 @@ def chain_flow(
     if not solution.success:
         raise ArithmeticError(f"The flow could not be followed to the required accuracy: {solution.message}")
     return ChainFlow(solution.y[-1], solution.y[:-1].T, pi, sigma, objective)
-
-
-def _log_rates(log_weights: np.ndarray, variance: float, signal: float) -> np.ndarray:
-    r""":math:`\dot w_l / w_l`; `variance` is :math:`1 / \pi`, and 0 gives the flow on the loss."""
-    logs = np.minimum(log_weights, LOG_CEILING / len(log_weights))
-    products = _log_products(logs)
-    rho = signal - math.exp(products[0])
-    hidden = 2 * products[1:-1]
-    rescaling = 1 + variance * np.exp(hidden).sum()
-    direct = rho * np.exp(np.minimum(products[0] - 2 * logs, EXPONENT_CEILING)) / rescaling
-    if variance == 0:
-        return np.asarray(direct)
-    # row l - 1, column j - 1: log(P_j^2 / w_l^2), wanted for j < l; in logarithms, since P_j^2 alone may underflow
-    ratios = np.exp(np.minimum(hidden[None, :] - 2 * logs[:, None], EXPONENT_CEILING))
-    return np.asarray(direct + variance * (rho / rescaling) ** 2 * np.tril(ratios, -1).sum(axis=1))
 
 
 def _log_products(log_weights: np.ndarray) -> np.ndarray:
