@@ -5,6 +5,7 @@ from .classification import KINDS, CriticalPoint, classify_critical_point, infim
 from .closed_forms import OriginHessian, gauss_newton_hessian, origin_hessian, zero_rank_hessian
 from .objectives import EquilibratedEnergy, MSELoss, NegativeLogLikelihood, Objective, WeightDecay
 from .search import CriticalPoints, find_critical_points
+from .second_order import SecondOrderForm, every_saddle_is_strict, second_order_form, spurious_minimum
 from .slices import LandscapeSlice, landscape_slice
 from .spectrum import HessianEnds, extreme_eigenvalues
 
@@ -20,9 +21,11 @@ __all__ = [
     "NegativeLogLikelihood",
     "Objective",
     "OriginHessian",
+    "SecondOrderForm",
     "WeightDecay",
     "classify_critical_point",
     "escape_direction",
+    "every_saddle_is_strict",
     "extreme_eigenvalues",
     "find_critical_points",
     "gauss_newton_hessian",
@@ -30,5 +33,7 @@ __all__ = [
     "landscape_slice",
     "non_strict_saddle",
     "origin_hessian",
+    "second_order_form",
+    "spurious_minimum",
     "zero_rank_hessian",
 ]
