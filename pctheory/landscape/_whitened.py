@@ -13,6 +13,9 @@ from .objectives import Objective
 RANK_TOLERANCE = 1e-6
 """Singular values below this part of the largest count as zero: critical points are found, not given exactly."""
 
+FIT_TOLERANCE = 1e-9
+"""A residual below this part of the targets counts as none."""
+
 
 @dataclass(frozen=True, eq=False)
 class Whitened:
@@ -54,7 +57,7 @@ class Whitened:
     @property
     def fits(self) -> bool:
         """Whether the residual vanishes."""
-        return bool(np.sum(self.residual**2) <= RANK_TOLERANCE**2 * np.sum(self.y**2))
+        return bool(np.sum(self.residual**2) <= FIT_TOLERANCE**2 * np.sum(self.y**2))
 
     @property
     def posterior(self) -> np.ndarray:

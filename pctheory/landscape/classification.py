@@ -8,7 +8,7 @@ import numpy as np
 
 from .. import _check
 from ..model import Data, LinearPCN
-from ._whitened import Units, flat
+from ._whitened import FIT_TOLERANCE, Units, flat
 from .certificates import EscapeDirection, escape_direction
 from .objectives import EquilibratedEnergy, MSELoss, NegativeLogLikelihood, Objective
 from .second_order import SecondOrderForm, second_order_form
@@ -234,7 +234,7 @@ def _is_infimum(objective: Objective, net: LinearPCN, value: float, gradient_nor
         return False
     y = np.asarray(net.precisions[-1].whiten(np.asarray(objective.data.y)))
     square, eps = float(np.sum(y**2)) / len(y), float(np.finfo(np.float64).eps)
-    return value - bound <= 64 * eps * (value + bound + 64 * eps * square) + gradient_norm * square
+    return value - bound <= 64 * eps * (value + bound) + (gradient_norm + FIT_TOLERANCE**2) * square
 
 
 def _along(objective: Objective, net: LinearPCN, spectrum: _Spectrum) -> EscapeDirection:

@@ -181,9 +181,7 @@ def spurious_minimum(data: Data, precision: object = 1.0) -> LinearPCN | None:
     if np.linalg.norm(noise) <= RANK_TOLERANCE * np.linalg.norm(y):
         return None
     maps = _isolated_reading(y, signal, noise, predictor)
-    if maps is None and np.linalg.norm(noise @ predictor) <= RANK_TOLERANCE * np.linalg.norm(
-        y
-    ) * np.linalg.norm(predictor):
+    if maps is None and np.linalg.norm(noise @ signal.T) <= RANK_TOLERANCE * np.linalg.norm(y) ** 2:
         maps = _orthogonal_noise(x, signal, noise, predictor)
     if maps is None:
         return None
