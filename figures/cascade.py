@@ -120,7 +120,7 @@ def caption(result: Result, meta: Meta) -> str:
         r"initial size: the curves meet near the size of a solution. (f) Networks of widths "
         rf"{'-'.join(map(str, meta.config['wide']))}, Gaussian weights, {meta.config['seeds']} draws: median speed-up of PC at $\sigma$ = {small:g} and {large:g}: "
         rf"{ratios['half_loss'][0]:.2g} and {ratios['half_loss'][-1]:.2g} to half of the loss, {ratios['hundredth_loss'][0]:.2g} and {ratios['hundredth_loss'][-1]:.2g} to one per cent: "
-        rf"the advantage reverses. ({meta.setting}.)"
+        rf"on this common scale of time the advantage reverses. ({meta.setting}.)"
     )
 
 

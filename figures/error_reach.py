@@ -152,8 +152,8 @@ def caption(result: Result, meta: Meta) -> str:
         rf"iterations of Adam at {c['weight_rate']:g} with {c['trained_hidden']} hidden layers: at the published settings "
         rf"($T = H$, $\eta = 0.5$), with Newton steps until the gradient norm of inference is {c['tolerance']:g} of its first (weight "
         rf"gradients of every layer within {n['distance-start']}% of those at a hundredth of that before training, {n['distance-end']}% after it) and under "
-        rf"BP. Layers that changed by more than "
+        rf"BP; float32, Adam's $\epsilon$ = 1e-8. Layers that changed by more than "
         rf"{100 * MOVED:g}%: {moved}. (d) Test accuracy when only the last layers learn, per cent: with all {n['layers']} layers "
         rf"{scores}; with the last {n['learned']}, those that PC moved at the published settings, {kept}; with the output layer "
-        rf"alone {output}. ({meta.setting}; {c['seeds']} seed{'s' if c['seeds'] > 1 else ''}.)"
+        rf"alone {output}. One learning rate for all rules, above the best one of BP. ({meta.setting}; {c['seeds']} seed{'s' if c['seeds'] > 1 else ''}.)"
     )

@@ -169,6 +169,6 @@ def caption(result: Result, meta: Meta) -> str:
         rf"Residual {c['activation']} networks on {data}, batches of {c['batch_size']}, T = H steps of inference, Adam at the rates "
         rf"shown: smallest loss of a training batch within {c['iterations']} iterations for every pair of rates (star: the lowest"
         rf"{crosses}). Below: the cut at the best weight rate, and BP. Best rates: "
-        rf"{' '.join(_sentence(result, m) for m in LABELS)} Published: under $\mu$PC the optimum does not move (activity rate "
+        rf"{' '.join(_sentence(result, m) for m in LABELS)} Published, for widths of 64 and more: under $\mu$PC the optimum does not move (activity rate "
         rf"about 10, weight rate .05 to .1), under sp it does. ({meta.setting}; {c['seeds']} seed{'s' if c['seeds'] > 1 else ''}.)"
     )

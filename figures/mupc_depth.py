@@ -114,8 +114,8 @@ def caption(results: Mapping[str, Result], metas: Mapping[str, Meta]) -> str:
         rf"that changed by more than {100 * MOVED:g}% under $\mu$PC, in the order of H: {moved}; below, rounding of float32 moves them. "
         rf"Published: $\mu$PC and BP together at every depth, standard PC failing as H grows. {outcome} "
         rf"Dotted: $\mu$PC with Adam's rate multiplied by $(NL)^{{-1/2}}$, "
-        rf"{other.config['seeds']} seed{'s' if other.config['seeds'] > 1 else ''}: {further}; the published accuracies need the "
-        rf"rate {meta.config['learning_rate']:g} as it is. "
+        rf"{other.config['seeds']} seed{'s' if other.config['seeds'] > 1 else ''}: {further}; here this factor "
+        rf"scales every layer, where Depth-$\mu$P scales the hidden ones only. "
         rf"({meta.setting}; {meta.config['seeds']} seeds.)"
     )
 

@@ -72,7 +72,7 @@ def caption(result: Result, meta: Meta) -> str:
         rf"readout, from Gaussian weights with $\sigma$ = {config['init']:g}; T = {config['inference_steps']} steps of inference, both rules with steps of B times "
         rf"{config['learning_rate']:g} on the mean over the batch of {config['batch_size']}. Left and middle: loss on one batch, norm of the gradient of what is descended. Right: change of "
         rf"the weights at the end, {config['bp_iterations']} iterations of BP and {config['pc_iterations']} of PC, over their norm at the start. Iterations of PC and of BP to {SHARES[0]:g} of the first loss (in brackets: {SHARES[1]:g}): {each(result['curves'], times)}. "
-        rf"PC ends at a mean squared error of {found['end-pc']}; fully connected networks were published to pause near 0.09. "
+        rf"PC, stopped after {config['pc_iterations']} iterations, is then at a mean squared error of {found['end-pc']}; fully connected networks were published to pause near 0.09. "
         rf"The least change of a layer is {found['least-change-pc']} (PC) and {found['least-change-bp']} (BP). "
         rf"({meta.setting}; {config['seeds']} seed{'s' if config['seeds'] > 1 else ''}.)"
     )

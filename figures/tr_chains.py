@@ -58,13 +58,15 @@ def caption(result: Result, meta: Meta) -> str:
     gaps = ", ".join(f"{name} {result[name]['gap']:.0e}" for name in _activations(result))
     gain = {name: area(result, name, "bp") / area(result, name, "pc") for name in _activations(result)}
     symmetric = [gain[n] for n in gain if n != "relu"]
-    agrees = min(symmetric) > 1.1 and gain["relu"] < 1.1
+    faster = min(symmetric) > 1.1
+    worse = gain["relu"] < 0.9
+    relu = "does worse" if worse else "gains nothing" if gain["relu"] < 1.1 else "gains too"
     return (
         rf"Scalar chains of {c['depth']} weights, $y = -x$, stochastic gradient descent on batches of {c['batch_size']} from weights "
         rf"uniform on $[0, 1]$, {c['seeds']} seeds (thin; mean thick), each rule with the best of the learning rates "
         rf"{', '.join(f'{r:g}' for r in c['learning_rates'])}. Loss averaged over training, BP and PC: {shares}. With ReLU {dead['bp']} (BP) and "
-        rf"{dead['pc']} (PC) of {c['seeds']} chains end dead, with no gradient left. The published outcome, PC faster with sign-symmetric activations and no gain with ReLU, "
-        rf"{'is confirmed' if agrees else 'is not fully confirmed'}. PC's inference was run to equilibrium by Newton-Krylov steps: at the first and (where the chain is not fitted) the "
+        rf"{dead['pc']} (PC) of {c['seeds']} chains end dead, with no gradient left. Published: PC faster with sign-symmetric activations, no gain with ReLU. Here PC is "
+        rf"{'faster' if faster else 'not faster'} with the former and {relu} with the latter. PC's inference was run to equilibrium by Newton-Krylov steps: at the first and (where the chain is not fitted) the "
         rf"last weights the activity gradient fell to at most this fraction of its start: {gaps}. ({meta.setting}.)"
     )
 
