@@ -12,7 +12,7 @@ from tolerances import EPS, assert_close
 from pctheory import Data, LinearPCN, equilibrium, feedforward, inference_rate, relax
 from pctheory.inference import ClampedProblem, first_arrival, output_products, rescaling, spiking_update
 from pctheory.learning import (
-    RULES,
+    LEARNING_RULES,
     CrossEntropy,
     LayerEnergies,
     Mixture,
@@ -719,7 +719,7 @@ def test_every_rule_runs_and_the_table_is_complete(rng):
     net = LinearPCN.random((3, 4, 4, 2), rng=rng, skips=True, parameterisation="mupc")
     data = Data(rng.standard_normal((5, 3)), rng.standard_normal((5, 2)))
     compared = compare_gradients(net, data)
-    assert set(compared.gradients) == set(RULES)
+    assert set(compared.gradients) == set(LEARNING_RULES)
     cosines, ratios = compared.cosines("pc"), compared.norm_ratios("bp")
     np.testing.assert_allclose(cosines["implicit"], 1, atol=1e-12)
     np.testing.assert_allclose(ratios["bp"], 1)
@@ -728,6 +728,18 @@ def test_every_rule_runs_and_the_table_is_complete(rng):
     np.testing.assert_array_equal(spiking[0], compared.gradients["spiking"][0])
     local = local_gradient(net, data, compared.step, compared.num_steps)
     np.testing.assert_array_equal(local[0], compared.gradients["local"][0])
+
+
+def test_norm_ratios_are_norms_over_that_of_the_named_rule_and_nan_where_it_is_zero(rng):
+    net = LinearPCN.random((3, 4, 4, 2), rng=rng)
+    data = Data(rng.standard_normal((5, 3)), rng.standard_normal((5, 2)))
+    compared = compare_gradients(net, data, ("local",), num_steps=1)
+    sizes = {rule: [np.linalg.norm(g) for g in compared.gradients[rule]] for rule in ("pc", "local")}
+    expected = [0.0, *np.divide(sizes["local"], sizes["pc"])[1:]]  # one step: no error has reached layer 1
+    np.testing.assert_allclose(compared.norm_ratios("pc")["local"], expected, rtol=1e-14)
+    inverse = compared.norm_ratios("local")["pc"]
+    assert np.isnan(inverse[0])
+    np.testing.assert_allclose(inverse[1:], 1 / np.array(expected[1:]), rtol=1e-14)
 
 
 def test_torch_networks_keep_their_library_and_their_graph(rng):
