@@ -60,7 +60,7 @@ def vanishes(expression: Expression) -> bool:
 
 
 def _is_zero(entry: sp.Expr) -> bool:
-    if entry.is_zero:
+    if entry == 0:
         return True
     symbols = sorted(entry.free_symbols, key=str)
     if not all(symbol.is_commutative for symbol in symbols):
