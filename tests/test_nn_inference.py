@@ -638,25 +638,32 @@ MASKS = {
 
 
 @pytest.mark.parametrize("mask", MASKS.values(), ids=MASKS)
-@pytest.mark.parametrize("method", [GradientDescent(0.1), Momentum(0.05), Heun(t_max=1e4)], ids=name_of)
+@pytest.mark.parametrize(
+    "method", [GradientDescent(0.1), Momentum(0.05), Heun(t_max=1e4, rtol=1e-3)], ids=name_of
+)
 def test_one_mask_means_the_same_to_inference_to_clamps_and_to_the_theory(mask, method):
     net, _ = linear_problem(skips=False)
     rng = np.random.default_rng(2)
     given = [rng.standard_normal((5, n)) for n in net.widths]
     expected = clamped_equilibrium(net, given, mask)
     model = PCN.from_linear(net)
-    found = infer(model, given[0], given[-1], method, start=given, clamp=mask, stop=Stop(60_000, 1e-6))
+    found = infer(model, given[0], given[-1], method, start=given, clamp=mask, stop=Stop(20_000, 1e-4))
     clamps = Clamps.of(model, mask)
     with torch.no_grad():
         settled = settle(model, given, clamps, step=0.1, num_steps=1)
-    free = ClampedProblem(net, given, mask).free
+    problem = ClampedProblem(net, given, mask)
+    free = problem.free
+    # |z - z*| <= |gradient| / lambda_min, per-sample gradients being B times larger
+    least = np.linalg.eigvalsh(np.asarray(problem.hessian.to_dense()))[0]
+    bound = 5 * found.gradient_norms[-1] / least + 1e3 * EPS
     for l, (z, z_star) in enumerate(zip(found.activities, expected.activities, strict=True)):
         held = np.setdiff1d(np.arange(net.widths[l]), free[l])
         assert np.array_equal(z.numpy()[:, held], given[l][:, held])
         assert np.array_equal(settled[l].numpy()[:, held], given[l][:, held])
         assert np.array_equal(np.flatnonzero(clamps.free[l].numpy()), free[l])
-        assert np.abs(z.numpy() - np.asarray(z_star)).max() <= 1e-3
-    assert float(found.energy) == pytest.approx(float(expected.energy), rel=1e-5)
+        assert float(np.linalg.norm(z.numpy() - np.asarray(z_star))) <= bound
+    gap = found.energy - float(expected.energy)
+    assert -64 * EPS <= gap <= bound * found.gradient_norms[-1] / 2 + 64 * EPS
 
 
 def test_clamped_units_do_not_decay():
