@@ -6,6 +6,7 @@ complex spectrum in general and a real one in the special case beta = 0, lambda 
 """
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle
 
@@ -50,7 +51,7 @@ def _label(rates) -> str:
     return ", ".join(f"{v:g}" for v in rates)
 
 
-def _bumps(ax, result: Result) -> None:
+def _bumps(ax: Axes, result: Result) -> None:
     for rates, path, speed, color in zip(
         predify_stability.BUMPS, result["paths"], result["speeds"], plotting.shades(5), strict=True
     ):
@@ -68,7 +69,7 @@ def _bumps(ax, result: Result) -> None:
     )
 
 
-def _waves(ax, result: Result) -> None:
+def _waves(ax: Axes, result: Result) -> None:
     k = np.asarray(result["k"])
     for row, color in zip(result["multipliers"], plotting.shades(5), strict=True):
         ax.plot(k[k >= 0], np.asarray(row)[k >= 0], color=color)
@@ -76,7 +77,7 @@ def _waves(ax, result: Result) -> None:
     ax.set_xticks([0, np.pi / 2, np.pi], ["0", r"$\pi/2$", r"$\pi$"])
 
 
-def _spectra(ax, result: Result) -> None:
+def _spectra(ax: Axes, result: Result) -> None:
     ax.add_patch(Circle((0, 0), 1, fill=False, color=plotting.COLOURS["quiet"], lw=0.7))
     ax.plot(
         result["full_real"],
