@@ -15,7 +15,7 @@ from figures import _names
 from pctheory import plotting
 
 EXPERIMENT = saddle_regime
-TITLE = "The saddle regime"
+TITLE = "Narrow deep networks near the saddle"
 SOURCE = "LIM A.4, A.23"
 SIZE = (5.5, 5.0)
 

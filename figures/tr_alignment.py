@@ -13,7 +13,7 @@ from experiments._store import Meta
 from pctheory import plotting
 
 EXPERIMENT = tr_alignment
-TITLE = "Who points at the nearest solution"
+TITLE = "Which update points at the nearest solution"
 SOURCE = "TR 2 and new"
 SIZE = (5.5, 2.05)
 _NAMES = {"trust-region": "TR-Newton", "pc": "PC", "bp": "GD"}

@@ -13,7 +13,7 @@ from experiments._store import Meta
 from pctheory import plotting
 
 EXPERIMENT = tr_weight_noise
-TITLE = "Weight noise at the minima found"
+TITLE = "Flatness and weight noise at the minima"
 SOURCE = "TR 6"
 SIZE = (5.5, 2.2)
 # where, what, label, colour, marker

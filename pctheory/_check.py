@@ -20,6 +20,8 @@ Array = Any
 EXPECTED = {
     "LinearPCN": ("a pctheory.LinearPCN", "LinearPCN(weights)"),
     "Data": ("a pctheory.Data", "Data(x, y)"),
+    "ClampedProblem": ("a pctheory.inference.ClampedProblem", "ClampedProblem(net, activities)"),
+    "TaskLoss": ("a task loss", "LayerEnergies()"),
     "Objective": ("an objective", "MSELoss(data) or EquilibratedEnergy(data)"),
 }
 """What errors call the classes of the common arguments, and how to make one."""

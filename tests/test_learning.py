@@ -12,7 +12,7 @@ from tolerances import EPS, assert_close
 from pctheory import Data, LinearPCN, equilibrium, feedforward, inference_rate, relax
 from pctheory.inference import ClampedProblem, first_arrival, output_products, rescaling, spiking_update
 from pctheory.learning import (
-    RULES,
+    LEARNING_RULES,
     CrossEntropy,
     LayerEnergies,
     Mixture,
@@ -719,7 +719,7 @@ def test_every_rule_runs_and_the_table_is_complete(rng):
     net = LinearPCN.random((3, 4, 4, 2), rng=rng, skips=True, parameterisation="mupc")
     data = Data(rng.standard_normal((5, 3)), rng.standard_normal((5, 2)))
     compared = compare_gradients(net, data)
-    assert set(compared.gradients) == set(RULES)
+    assert set(compared.gradients) == set(LEARNING_RULES)
     cosines, ratios = compared.cosines("pc"), compared.norm_ratios("bp")
     np.testing.assert_allclose(cosines["implicit"], 1, atol=1e-12)
     np.testing.assert_allclose(ratios["bp"], 1)

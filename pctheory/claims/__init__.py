@@ -1,9 +1,9 @@
 r"""The catalogue of results: the statement, assumptions and source of each claim, and the checks that verify it.
 
-A claim's id is the marker on its tests (``@pytest.mark.claim("...")``) and its label in the paper. There are three
-independent checks: *symbolic* (`pctheory.symbolic` derives the result from the definition of the energy), *numerical*
-(the closed form against dense linear algebra and finite differences) and *empirical* (torch: automatic
-differentiation, inference and training).
+A claim's id is the marker on its tests (``@pytest.mark.claim("...")``) and its label in the paper. There are
+three independent checks: *symbolic* (`pctheory.symbolic` derives the result from the definition of the
+energy), *numerical* (the closed form against dense linear algebra and finite differences) and *empirical*
+(torch: automatic differentiation, inference and training).
 
 >>> import pctheory
 >>> pctheory.claims["equilibrated-energy"].evidence

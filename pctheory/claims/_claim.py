@@ -32,8 +32,8 @@ class Claim:
     evidence : tuple of "symbolic", "numerical", "empirical"
         The independent checks that the tests make.
     where : str
-        Dotted name of the public function, class or method that computes what the claim states. A claim that is
-        measured and has no formula names the experiment that measures it. Its docstring names the claim.
+        Dotted name of the public function, class or method that computes what the claim states. A claim that
+        is measured and has no formula names the experiment that measures it. Its docstring names the claim.
     figures : tuple of figure ids
         Where it can be seen.
 

@@ -1,7 +1,7 @@
 """A pytest plugin that keeps the tests of claims only and records how each of them ended.
 
-`pctheory.claims._verify` starts pytest with `-p pctheory.claims._recorder`. The marks travel with the reports as
-user properties, which pytest-xdist's workers send back.
+`pctheory.claims._verify` starts pytest with `-p pctheory.claims._recorder`. The marks travel with the reports
+as user properties, which pytest-xdist's workers send back.
 """
 
 from __future__ import annotations

@@ -71,8 +71,8 @@ def evidence_of(stem: str, marked: str | None = None) -> str:
 def find_tests(folder: Path = ROOT / "tests") -> tuple[ClaimTest, ...]:
     """Every (test, claim) pair below `folder`, sorted by claim, kind of check and place.
 
-    Markers count on functions, on classes, in `pytestmark` and in `pytest.param(..., marks=...)`, written out or by a
-    name that the module gives them.
+    Markers count on functions, on classes, in `pytestmark` and in `pytest.param(..., marks=...)`, written out
+    or by a name that the module gives them.
 
     Raises
     ------

@@ -28,9 +28,9 @@ class Verdicts:
     Attributes
     ----------
     claims : id -> kind -> record
-        Each record holds `verdict`, `tests` (node ids without parameters), `cases` (with them) and `seconds`. A
-        verdict is "passed", "failed" (one case or more failed), "skipped" (one or more was not run, none failed),
-        or "none": there is no such check.
+        Each record holds `verdict`, `tests` (node ids without parameters), `cases` (with them) and `seconds`.
+        A verdict is "passed", "failed" (one case or more failed), "skipped" (one or more was not run, none
+        failed), or "none": there is no such check.
     missing : tuple of (id, kind)
         Checks that the catalogue lists and no test makes.
     seconds : float

@@ -27,13 +27,16 @@ CLAIMS = (
         "Saddles of the equilibrated energy are strict",
         "(a) On data with $y = Tx$ every critical point of $F^*$ is a global minimum or a strict saddle. "
         r"(b) If $S_{yy} - S_{yx} S_{xx}^+ S_{xy}$ is positive definite and $S_{yx} \ne 0$, every critical "
-        "point is a strict saddle. (c) The condition is needed: $L = 2$, all widths 1, $S_{xy} = 0$, "
-        "$w_1^2 S_{xx} = S_{yy}$, $w_2 = 0$ is a critical point with zero Hessian and a descent direction "
-        "of third order.",
+        "point is a strict saddle. (c) Without a condition on the data this is false. $L = 2$, all widths "
+        "1, $S_{xy} = 0$, $w_1^2 S_{xx} = S_{yy}$, $w_2 = 0$ is a critical point with zero Hessian and a "
+        "descent direction of third order. With correlated input, but noise of partial rank, there are "
+        r"local minima that are not global: widths 1-1-2, $y = (x, \sqrt\nu \xi)$, $\nu > \mu = S_{xx}$, "
+        r"$A_2 = (a, 0)^\top$, $A_1 = 1/a$, $a^2 < \mu / (\nu - \mu)$.",
         _ENDS,
-        "this work; it settles a conjecture of "
+        "this work; the conjecture of "
         + _SAD
-        + ". (c) also stands in a public Lean 4 formalisation (MeTTapedia)",
+        + " holds under (a) or (b) and not in general. The one-unit case of (c) also stands in a public "
+        "Lean 4 formalisation (MeTTapedia)",
         _ALL,
         "pctheory.landscape.escape_direction",
         ("critical-points",),
@@ -102,11 +105,16 @@ CLAIMS = (
     ),
     Claim(
         "no-minimiser-with-noise",
-        "Noise leaves no minimiser",
-        r"With an irreducible residual $F^*$ has no finite minimiser: $A_L \to s A_L$, $A_1 \to A_1 / s$ "
-        r"keeps the map and sends $F^*$ down, to $\frac12 \sum_{j > n_{L-1}} \lambda_j(S_{yy})$ at best. "
-        r"On one unit $w \sim t^{1/4}$. Weight decay restores a minimiser; so does $\frac12 \log\det S$ if "
-        r"the noise exceeds $\Sigma_L$.",
+        "When there is no minimiser, and what learning then tends to",
+        r"$\inf F^* = \frac12 \sum_{j > n_{L-1}} \lambda_j(S_{yy})$, whatever the inputs. It is attained "
+        "only if the leading principal components of the targets are a linear function of the input that "
+        "the network can represent: never with noise on every output, and without noise not if an earlier "
+        r"bottleneck is too narrow. The scaling $A_L \to s A_L$, $A_1 \to A_1 / s$ keeps the map and sends "
+        r"$F^*$ down. Along any sequence with $F^* \to \inf F^*$ the prediction $A_L z_{L-1}^*$ tends to "
+        r"$\Pi_U y$, the projection of the targets on their top $n_{L-1}$ principal components (if "
+        r"$\lambda_{n_{L-1}} > \lambda_{n_{L-1}+1}$), where backpropagation tends to reduced-rank "
+        r"regression. On one unit $w \sim t^{1/4}$. Weight decay restores a minimiser; so does $\frac12 "
+        r"\log\det S$ if the noise exceeds $\Sigma_L$.",
         _ENDS,
         "this work",
         _ALL,

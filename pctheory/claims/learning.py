@@ -52,7 +52,7 @@ CLAIMS = (
         r"With $F_\beta = F + \beta\Lambda$ and $z^\beta$ its minimum, $[\partial_\theta "
         r"F_\beta(z^{\beta}) - \partial_\theta F_{-\beta}(z^{-\beta})] / 2\beta = d\Lambda / d\theta + "
         r"O(\beta^2)$; the one-sided quotient errs by $O(\beta)$.",
-        _ANY + r" $\Lambda$ is three times differentiable.",
+        _ANY + r" $\Lambda$ is three times continuously differentiable.",
         "Scellier and Bengio 2017",
         ("symbolic", "numerical"),
         "pctheory.learning.equilibrium_propagation_gradient",
@@ -76,10 +76,13 @@ CLAIMS = (
         "For one sample and unit precisions a small step moves the output along $K r$ under "
         r"backpropagation, $K = \sum_l |\hat z_{l-1}|^2 P_l P_l^\top$, and along $\tilde K S^{-1} r$ under "
         r"PC, with $\langle z_{l-1}^*, \hat z_{l-1} \rangle$ in the place of the squares. With rates "
-        r"$\eta_l \propto 1 / \langle z_{l-1}^*, \hat z_{l-1} \rangle$ PC moves it exactly along $r$.",
+        r"$\eta_l \propto 1 / \langle z_{l-1}^*, \hat z_{l-1} \rangle$, if all of these products are "
+        "positive, PC moves it exactly along $r$.",
         "Linear network, one sample, first order in the step; updates of $A_l$. The last statement for "
-        r"any precisions if the update is $\epsilon_l^* z_{l-1}^{*\top}$.",
-        "Song et al. 2024 (observation); this work (exact rates)",
+        r"any precisions if the update is $\epsilon_l^* z_{l-1}^{*\top}$; a negative product would ask for "
+        "a negative rate.",
+        "Song et al. 2024 (observation); Oliviers, Lominadze and Bogacz 2026 (deep linear networks); this "
+        "work (exact rates)",
         ("numerical", "empirical"),
         "pctheory.learning.target_alignment",
     ),
@@ -88,8 +91,9 @@ CLAIMS = (
         "Normalised consolidation learns in one step",
         r"$A_l \leftarrow A_l + \epsilon_l^* z_{l-1}^{*\top} / |z_{l-1}^*|^2$ makes the network map $x$ "
         "exactly to $y$. For a batch, $A_l + E_l Z_{l-1}^+$ maps every sample, if the samples' activities "
-        "are linearly independent in every layer below $L$.",
-        _CHAIN + " No activity at equilibrium vanishes below the output.",
+        "are linearly independent in every layer below $L$. Any activities with both ends clamped will "
+        r"do; those at equilibrium have the least $\sum_l |\epsilon_l|^2_{\Pi_l}$.",
+        _CHAIN + " No activity vanishes below the output.",
         "Alonso et al. 2022 (one sample); this work (batch)",
         ("symbolic", "numerical"),
         "pctheory.learning.one_shot",
@@ -118,7 +122,8 @@ CLAIMS = (
         r"S_{xx}^{-1/2} S_{xy} S_{yx} S_{xx}^{-1/2} V_k$. Nothing is traded if $k \ge \mathrm{rank}\, "
         "S_{xx}$ or if the top eigenspaces of the two terms agree.",
         "Linear encoder, decoder and head; squared errors; any data.",
-        "this work; the question: Rathjens and Wiskott 2024",
+        "de Jong and Kiers 1992 (principal covariates regression: the minimiser); this work (any data, "
+        "the trade-off); the question: Rathjens and Wiskott 2024",
         ("numerical", "empirical"),
         "pctheory.learning.tradeoff_curve",
         ("cre-tradeoff",),

@@ -26,10 +26,16 @@ CLAIMS = (
         r"With one output $\mathbb E S - 1 = \frac{L}{\gamma^2 N} [(1 + 1/L)^{L-1} - 1] \to (e-1) L / "
         r"(\gamma^2 N)$ for `mupc` with skips and $(L-1)/(\gamma^2 N)$ without; $N$ times that for `ntp`; "
         "$L - 1$ for `sp` with variance $1/N$, $2^{L-1} - 1$ with skips, $(4/3)^{L-1} - 1$ with torch's "
-        r"variance and skips. So $F^* \to \mathcal L$, and the gradients agree, when $N \gg L$ under "
-        "`mupc`.",
-        _INIT,
-        _MU + "; " + _LIM + "; this work (exact mean)",
+        r"variance and skips. So $F^* \to \mathcal L$ when $N \gg L$ under `mupc`, and for any number of "
+        r"outputs, of which $\mathbb E S - I$ is the same multiple of $I$. The gradients agree as $N \to "
+        r"\infty$ at fixed depth; without skips this takes $N \gg L^{3/2}$ (measured).",
+        _INIT
+        + " The precisions stay fixed as $N$ grows: with an output precision that grows like $N$ the limit "
+        "is not backprop.",
+        _MU
+        + "; "
+        + _LIM
+        + "; Ishikawa et al. 2025 (between first order and Gauss-Newton); this work (exact mean)",
         ("symbolic", "numerical"),
         "pctheory.limits.expected_rescaling",
         ("energy-loss-ratio", "pc-bp-cosine", "limits-nonlinear"),
@@ -39,13 +45,15 @@ CLAIMS = (
         "Infinitely wide networks, trained: the mean field is causal",
         r"As $N \to \infty$ at a fixed step of gradient descent with the rate $\eta_0\gamma^2 N$, "
         "activities $h_l(t)$ and backward vectors $g_l(t)$ of `mupc`, with or without skips, become "
-        "Gaussian processes, one per layer. Their responses to noise at the present and in the future "
+        "Gaussian processes, one per layer: finitely many entries converge in distribution, their "
+        "averages over a layer in probability. Their responses to noise at the present and in the future "
         "vanish, so their kernels, the map $f(t)$ and the loss follow exactly from one march through "
         r"time. Predictive coding and backprop share this limit, and $N(S - \Sigma_L) \to \gamma^{-2} "
         r"\sum_l \mathbb E[g_l(t) g_l(t)^\top]$.",
         "Linear network, equal hidden widths, weights N(0, 1), full batch, H, T and the data fixed as N "
         "grows.",
-        "Bordelon & Pehlevan 2022; Bordelon et al. 2023 (skips); this work (exact march of linear networks)",
+        "Bordelon & Pehlevan 2022; Bordelon et al. 2023 (skips); Chizat et al. 2022, Bordelon & Pehlevan "
+        "2025 (deep linear networks); this work (exact march at finite time)",
         ("numerical", "empirical"),
         "pctheory.limits.mean_field_training",
         ("limits-toy", "richness"),
@@ -94,11 +102,14 @@ CLAIMS = (
     ),
     Claim(
         "coordinates-resolve-tradeoff",
-        "The trade-off belongs to the coordinates",
+        "At initialisation the trade-off belongs to the coordinates",
         r"For `mupc` with skips and one output $\mathbb E\,\kappa = \mathbb E\, S = 1 + "
         r"\frac{L}{N}[(1+1/L)^{L-1} - 1]$ in the coordinates of the errors, at every depth, while "
-        r"$\kappa(H) = \Theta(L^2)$. Conjugate gradients there end after at most $n_L$ steps.",
-        _INIT,
+        r"$\kappa(H) = \Theta(L^2)$. Conjugate gradients there end after at most $n_L$ steps. In training "
+        r"$\lambda_{\max}(S) \ge \mathcal L / F^*$ may grow by orders of magnitude; the bound of $n_L$ "
+        "steps stays. A step in the errors is a sweep through $2L$ layers one after the other, a step in "
+        "the activities is local and of latency $O(1)$.",
+        _INIT + r" The number of steps and the bound by $\mathcal L / F^*$: any weights.",
         "this work",
         ("numerical",),
         "pctheory.limits.expected_rescaling",

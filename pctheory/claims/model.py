@@ -3,7 +3,6 @@
 from ._claim import Claim
 
 _ALL = ("symbolic", "numerical", "empirical")
-_SAD = "Innocenti et al. 2024"
 _SETTING = "Linear network, precisions positive definite, input and output clamped."
 
 CLAIMS = (
@@ -17,16 +16,6 @@ CLAIMS = (
         _ALL,
         "pctheory.model.activity_hessian",
         ("inference-landscape",),
-    ),
-    Claim(
-        "envelope-gradient",
-        "The local rule at equilibrium is an exact gradient",
-        r"$\partial F^* / \partial A_l = -\frac1B \sum_i \Pi_l \epsilon_l^* z_{l-1}^{*\top}$ and $\partial "
-        r"F^* / \partial W_l = a_l\, \partial F^* / \partial A_l$.",
-        _SETTING + " The activities are at equilibrium.",
-        _SAD,
-        _ALL,
-        "pctheory.model.weight_gradient",
     ),
     Claim(
         "data-compression",

@@ -14,8 +14,9 @@ CLAIMS = (
         r"\ell(\epsilon) + \tfrac12 \sum_{l<L} \epsilon_l^\top \Pi_l \epsilon_l$, where $\ell(\epsilon) = "
         r"\tfrac12 |r - \sum_{l<L} P_l \epsilon_l|^2_{\Pi_L}$ is the loss of the forward pass perturbed by "
         r"$\epsilon$, equal to its Gauss-Newton model. In activities $F = \ell(0) + g^\top d + \tfrac12 "
-        r"d^\top H d$ with $d = z - \hat z$, $g = (0, \dots, 0, -A_L^\top \Pi_L r)$ and $H$ the Fisher "
-        r"information of the activities, so that $z^* = \hat z - H^{-1} g$ is a natural-gradient step.",
+        r"d^\top H d$ with $d = z - \hat z$, $g = (0, \dots, 0, -A_L^\top \Pi_L r)$ and $H$ the "
+        r"information matrix of the joint density of activities and output, so that $z^* = \hat z - H^{-1} "
+        "g$ is a Newton step, and a natural-gradient step in this metric.",
         _SETTING,
         _TR + " (to second order); this work (exactness, precisions)",
         ("symbolic", "numerical", "empirical"),

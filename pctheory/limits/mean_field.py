@@ -1,11 +1,12 @@
 r"""Infinitely wide linear networks that learn: the dynamical mean field of training in the Depth-muP limit.
 
 Under ``mupc`` the width N can be sent to infinity at any fixed step of training. Entries of the activities
-:math:`h_l(t)` and of the backward vectors :math:`g_l(t) = \gamma N\, \partial f / \partial h_l` then become independent
-draws of one process per layer, and their kernels :math:`\Phi_l(t, s) = \mathbb E[h_l(t) h_l(s)^T]`,
-:math:`G_l(t, s) = \mathbb E[g_l(t) g_l(s)^T]` stop fluctuating (Bordelon & Pehlevan 2022). In a linear network the process
-is Gaussian, and a step of gradient descent looks only at the past: the self-consistent equations are solved exactly by
-marching once through time, without iteration and without sampling.
+:math:`h_l(t)` and of the backward vectors :math:`g_l(t) = \gamma N\, \partial f / \partial h_l` then become
+independent draws of one process per layer, and their kernels :math:`\Phi_l(t, s) = \mathbb E[h_l(t)
+h_l(s)^T]`, :math:`G_l(t, s) = \mathbb E[g_l(t) g_l(s)^T]` stop fluctuating (Bordelon & Pehlevan 2022). In a
+linear network the process is Gaussian, and a step of gradient descent looks only at the past: the
+self-consistent equations are solved exactly by marching once through time, without iteration and without
+sampling.
 """
 
 from __future__ import annotations
@@ -30,14 +31,17 @@ class MeanFieldTraining:
     maps : (T + 1, n_L, n_0)
         The map f(t) from input to output.
     losses : (T + 1,)
-        Its loss, which is also its equilibrated energy: S is :math:`\Sigma_L` in the limit (claim ``limit-to-backprop``).
+        Its loss, which is also its equilibrated energy: S is :math:`\Sigma_L` in the limit (claim
+        ``limit-to-backprop``).
     forward_kernels : (T + 1, H, n_0, n_0)
-        :math:`\Phi_l(t, t)` on the span of the inputs: the mean square of layer l at input x is :math:`x^T \Phi_l x`.
+        :math:`\Phi_l(t, t)` on the span of the inputs: the mean square of layer l at input x is :math:`x^T
+        \Phi_l x`.
     backward_kernels : (T + 1, H, n_L, n_L)
         :math:`G_l(t, t)`.
     excess : (T + 1, n_L, n_L)
-        The limit of :math:`N (S - \Sigma_L)` with unit precisions in the hidden layers, :math:`\gamma^{-2} \sum_l G_l(t, t)`:
-        how fast the network becomes backpropagation's as it widens, at each step of its training.
+        The limit of :math:`N (S - \Sigma_L)` with unit precisions in the hidden layers, :math:`\gamma^{-2}
+        \sum_l G_l(t, t)`: how fast the network becomes backpropagation's as it widens, at each step of its
+        training.
     """
 
     maps: np.ndarray
@@ -142,22 +146,26 @@ def mean_field_training(
 
     Notes
     -----
-    With :math:`\kappa_l = a_l \sqrt{n_{l-1}}`, which is 1, or :math:`L^{-1/2}` in the hidden layers of a network with skips,
-    :math:`\kappa_L = 1`, :math:`\beta(s) = (S_{xy} - S_{xx} f(s)^T)\Pi_L`, independent :math:`u_l \sim N(0, \Phi_{l-1})` and
-    :math:`r_l \sim N(0, G_{l+1})`, :math:`\Phi_0 = I/n_0`, :math:`G_L = I`, and all sums over s < t:
+    With :math:`\kappa_l = a_l \sqrt{n_{l-1}}`, which is 1, or :math:`L^{-1/2}` in the hidden layers of a
+    network with skips, :math:`\kappa_L = 1`, :math:`\beta(s) = (S_{xy} - S_{xx} f(s)^T)\Pi_L`, independent
+    :math:`u_l \sim N(0, \Phi_{l-1})` and :math:`r_l \sim N(0, G_{l+1})`, :math:`\Phi_0 = I/n_0`, :math:`G_L =
+    I`, and all sums over s < t:
 
     .. math::
 
-        h_l(t) &= \tau_l h_{l-1}(t) + \kappa_l u_l(t) + \sum_s \Big[\kappa_l \frac{\partial h_{l-1}(t)}{\partial r_{l-1}(s)}
+        h_l(t) &= \tau_l h_{l-1}(t) + \kappa_l u_l(t) + \sum_s \Big[\kappa_l \frac{\partial
+        h_{l-1}(t)}{\partial r_{l-1}(s)}
                   + \eta_0 \gamma \kappa_l^2\, \Phi_{l-1}(t, s)\, \beta(s)\Big] g_l(s), \\
         g_l(t) &= \tau_{l+1} g_{l+1}(t) + \kappa_{l+1} r_l(t) + \sum_s \Big[\kappa_{l+1}
                   \frac{\partial g_{l+1}(t)}{\partial u_{l+1}(s)}
                   + \eta_0 \gamma \kappa_{l+1}^2\, G_{l+1}(t, s)\, \beta(s)^T\Big] h_l(s), \\
-        f(t)^T &= \frac{1}{\gamma} \sum_s \frac{\partial h_H(t)}{\partial r_H(s)} + \eta_0 \sum_s \Phi_H(t, s)\, \beta(s) .
+        f(t)^T &= \frac{1}{\gamma} \sum_s \frac{\partial h_H(t)}{\partial r_H(s)} + \eta_0 \sum_s \Phi_H(t,
+        s)\, \beta(s) .
 
-    Every response to the present or the future vanishes, so that time t follows from the past by one sweep up the layers and
-    one down. Because :math:`P_l = g_l^T / (\gamma N)`, the backward kernels are also the rescaling to first order in 1/N. Sources: Bordelon & Pehlevan 2022 (arXiv:2205.09653) without skips, Bordelon et al. 2023 (arXiv:2309.16620)
-    with them; the closed march for linear networks is this work's.
+    Every response to the present or the future vanishes, so that time t follows from the past by one sweep up
+    the layers and one down. Because :math:`P_l = g_l^T / (\gamma N)`, the backward kernels are also the
+    rescaling to first order in 1/N. Sources: Bordelon & Pehlevan 2022 (arXiv:2205.09653) without skips,
+    Bordelon et al. 2023 (arXiv:2309.16620) with them; the closed march for linear networks is this work's.
 
     Examples
     --------

@@ -143,8 +143,6 @@ def activity_gradient(net: LinearPCN, activities: Sequence[Array]) -> tuple[Arra
 def weight_gradient(net: LinearPCN, activities: Sequence[Array]) -> tuple[Array, ...]:
     r"""Gradient of `energy` in the weights at fixed activities: the local learning rule.
 
-    At the equilibrium of inference it is the gradient of :math:`F^*` (claim ``envelope-gradient``).
-
     .. math:: \partial F / \partial W_l = -\frac{a_l}{B} \sum_i \Pi_l \epsilon_l z_{l-1}^T
 
     Parameters

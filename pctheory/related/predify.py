@@ -1,7 +1,8 @@
 r"""Predify's recurrent dynamics (Choksi et al. 2021, arXiv:2106.02749) on linear networks: map, stability, dispersion.
 
-Layers :math:`e_1, \dots, e_N` above an input :math:`e_0` that stays; feedforward maps :math:`W_{f,n}`, feedback maps
-:math:`W_{b,n}` from layer n to n - 1, and reconstruction errors :math:`\varepsilon_{n-1} = \frac12 |e_{n-1} - W_{b,n} e_n|^2`:
+Layers :math:`e_1, \dots, e_N` above an input :math:`e_0` that stays; feedforward maps :math:`W_{f,n}`,
+feedback maps :math:`W_{b,n}` from layer n to n - 1, and reconstruction errors :math:`\varepsilon_{n-1} =
+\frac12 |e_{n-1} - W_{b,n} e_n|^2`:
 
 .. math:: e_n(t+1) = \beta_n W_{f,n} e_{n-1}(t+1) + \lambda_n W_{b,n+1} e_{n+1}(t) + (1 - \beta_n - \lambda_n) e_n(t)
           - \alpha_n \nabla_{e_n} \varepsilon_{n-1}(t)
@@ -35,8 +36,8 @@ class Predify:
     backward : N matrices (n_{j-1}, n_j)
         :math:`W_{b,j}`.
     alphas, betas, lambdas : number, or N numbers
-        Weights of error correction, of the forward drive and of feedback. The top layer has no feedback, so that
-        :math:`\lambda_N` is 0 (a single number is given to all layers but the top).
+        Weights of error correction, of the forward drive and of feedback. The top layer has no feedback, so
+        that :math:`\lambda_N` is 0 (a single number is given to all layers but the top).
 
     Examples
     --------
@@ -86,9 +87,9 @@ class Predify:
     def predictive_coding(cls, net: LinearPCN) -> Predify:
         r"""The special case that is gradient descent: :math:`\beta = 0`, :math:`\lambda_j = \alpha_{j+1}`.
 
-        One step is one gradient step of size 1 on :math:`\sum_j \frac{\alpha_j}{2} |e_{j-1} - W_{b,j} e_j|^2`, the energy of the
-        generative network `net` read from its image (its layer L is :math:`e_0`), whose precisions must be numbers:
-        :math:`\alpha_j`. Claim ``predify-is-pc``.
+        One step is one gradient step of size 1 on :math:`\sum_j \frac{\alpha_j}{2} |e_{j-1} - W_{b,j}
+        e_j|^2`, the energy of the generative network `net` read from its image (its layer L is :math:`e_0`),
+        whose precisions must be numbers: :math:`\alpha_j`. Claim ``predify-is-pc``.
 
         Examples
         --------
@@ -121,8 +122,9 @@ class Predify:
     def map(self) -> np.ndarray:
         r"""The matrix :math:`A = (I - B)^{-1} M` of :math:`e(t+1) = A e(t) + c`. Claim ``predify-map``.
 
-        B holds :math:`\beta_j W_{f,j}` below the diagonal; :math:`M_{jj} = (1 - \beta_j - \lambda_j) I - \alpha_j W_{b,j}^T W_{b,j}`,
-        :math:`M_{j,j-1} = \alpha_j W_{b,j}^T`, :math:`M_{j,j+1} = \lambda_j W_{b,j+1}`. Not symmetric: oscillations are possible.
+        B holds :math:`\beta_j W_{f,j}` below the diagonal; :math:`M_{jj} = (1 - \beta_j - \lambda_j) I -
+        \alpha_j W_{b,j}^T W_{b,j}`, :math:`M_{j,j-1} = \alpha_j W_{b,j}^T`, :math:`M_{j,j+1} = \lambda_j
+        W_{b,j+1}`. Not symmetric: oscillations are possible.
         """
         cuts = np.cumsum([0, *self.sizes])
         m = np.zeros((cuts[-1], cuts[-1]))
