@@ -4,6 +4,8 @@ What to see: the closed form's front, reached by trained linear networks at ever
 moves to the origin as k grows; ReLU networks at or below the linear front.
 """
 
+from typing import Any
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, FigureBase
@@ -54,10 +56,11 @@ def _front(ax: Axes, entry: Result) -> None:
 def _trained(ax: Axes, result: Result) -> None:
     weights = np.asarray(result["trained"])
     inner = (weights > 0) & (weights < 1)  # at the ends one of the decoders is not trained
-    for kind, options in (
+    styles: tuple[tuple[str, dict[str, Any]], ...] = (
         ("trained", {"marker": "o", "ms": 3.2, "color": "white", "mec": "black", "label": "trained, linear"}),
         ("relu", {"marker": "^", "ms": 4, "color": plotting.COLOURS["highlight"], "label": "trained, ReLU"}),
-    ):
+    )
+    for kind, options in styles:
         x, y = (
             np.asarray(result[f"{kind}_{key}"])[..., inner].ravel()
             for key in ("reconstruction", "classification")

@@ -5,6 +5,8 @@ What to see: the boundary alpha + lambda = 1 for every beta; speeds (alpha + bet
 complex spectrum in general and a real one in the special case beta = 0, lambda = alpha.
 """
 
+from typing import Any
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -47,7 +49,7 @@ def draw(fig: Figure, result: Result) -> None:
     plotting.letter(axes)
 
 
-def _label(rates) -> str:
+def _label(rates: Any) -> str:
     return ", ".join(f"{v:g}" for v in rates)
 
 
