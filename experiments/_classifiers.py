@@ -123,7 +123,7 @@ def train_autoencoder(
     for _ in range(steps):
         picked = torch.as_tensor(generator.choice(len(x), min(batch_size, len(x)), replace=False))
         adam.zero_grad()
-        loss(picked).backward()  # type: ignore[no-untyped-call]
+        loss(picked).backward()
         adam.step()
     left, everything = max_iterations, slice(None)
     while left > 0:
@@ -139,10 +139,10 @@ def train_autoencoder(
         def closure(optimiser: torch.optim.LBFGS = lbfgs) -> Tensor:
             optimiser.zero_grad()
             value = loss(everything)
-            value.backward()  # type: ignore[no-untyped-call]
+            value.backward()
             return value.detach()
 
-        lbfgs.step(closure)  # type: ignore[no-untyped-call]
+        lbfgs.step(closure)
         state = lbfgs.state[next(model.parameters())]
         left -= max(int(state["n_iter"]), 1)
         if int(state["n_iter"]) <= 1:  # a fresh start that cannot move: stationary
@@ -370,7 +370,7 @@ def train_tradeoff(
             loss = model.local_loss(images[rows], labels[rows])
         else:
             loss = model.inference_loss(images[rows], labels[rows], settings.weight)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         optimiser.step()
         losses.append(float(loss.detach()))
     return TradeoffTraining(np.arange(settings.steps), np.array(losses))

@@ -1,11 +1,72 @@
 """Training runs over a grid of learning rates, shared by the trust-region experiments."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from pctheory import Data
-from pctheory.nn import PC, PCN, Stop, TrainingSettings, infer, train
+from pctheory.nn import BP, PC, PCN, Stop, TrainingSettings, infer, train
+
+
+def cells(activations: Sequence[str], learning_rates: Sequence[float], seeds: int) -> list[dict[str, Any]]:
+    """The cells of the sweep: both rules, and all that is given."""
+    return [
+        {"activation": a, "rule": r, "learning_rate": g, "seed": s}
+        for a in activations
+        for r in ("bp", "pc")
+        for g in learning_rates
+        for s in range(seeds)
+    ]
+
+
+def runs_of(
+    sweep: Sequence[Mapping[str, Any]], found: Sequence[Mapping[str, Any]], **wanted: Any
+) -> list[Mapping[str, Any]]:
+    """The results of the cells that have these values."""
+    return [
+        f
+        for f, c in zip(found, sweep, strict=True)
+        if all(c[name] == value for name, value in wanted.items())
+    ]
+
+
+def curves_of(runs: Sequence[Mapping[str, Any]]) -> np.ndarray:
+    """Losses (seeds, points)."""
+    return np.array([np.asarray(run["loss"]) for run in runs])
+
+
+def trained(
+    model: PCN,
+    data: Data,
+    rule: str,
+    pc: PC,
+    *,
+    learning_rate: float,
+    batch_size: int,
+    steps: int,
+    every: int,
+    seed: int,
+    fitted: float = 0.0,
+) -> tuple[np.ndarray, float]:
+    """Losses of one run, and the worst of where PC's inference stops, before and after.
+
+    After a run that ends with a loss of at most `fitted` it is not measured: its start is as small as its end.
+    """
+    settings = TrainingSettings(
+        rule=pc if rule == "pc" else BP(),
+        optimiser="SGD",
+        learning_rate=learning_rate,
+        batch_size=batch_size,
+        steps=steps,
+        seed=seed,
+    )
+    batch = data.take(slice(0, batch_size))
+    gaps = [gap(model, batch, pc)] if rule == "pc" else [0.0]
+    curve = losses(model, data, settings, every)
+    if rule == "pc" and np.isfinite(curve).all() and curve[-1] > fitted:
+        gaps.append(gap(model, batch, pc))
+    return curve, max(gaps)
 
 
 def losses(model: PCN, data: Data, settings: TrainingSettings, every: int) -> np.ndarray:

@@ -77,5 +77,5 @@ def run(config: Config, progress: Progress) -> dict[str, Any]:
     found = progress.cells(spectra, cells)
     result: dict[str, Any] = {"hidden": np.array(config.hidden)}
     for c, f in zip(cells, found, strict=True):
-        result.setdefault(c["case"], {})[str(c["num_hidden"])] = f
+        result.setdefault(c["case"], {})[str(c["num_hidden"])] = f  # type: ignore[call-overload]
     return result

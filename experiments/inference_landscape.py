@@ -79,7 +79,7 @@ def _two_units(config: Config) -> dict[str, Any]:
         points = [[2.0, -2.0]]
         infer(
             model, data.x, data.y, method, start=start, stop=Stop(config.steps),
-            callback=lambda _, z, points=points: points.append([z[1].item(), z[2].item()]),
+            callback=lambda _, z, points=points: points.append([z[1].item(), z[2].item()]),  # type: ignore[misc]
         )  # fmt: skip
         paths[name] = points
     points = [[2.0, -2.0]]
@@ -99,7 +99,7 @@ def _deep(config: Config, progress: Progress) -> dict[str, Any]:
     result: dict[str, Any] = {}
     for name, options in progress.track(NETWORKS.items(), "networks"):
         widths = (*[config.width] * config.depth, config.outputs)
-        net = LinearPCN.random(widths, rng=rng, **options)
+        net = LinearPCN.random(widths, rng=rng, **options)  # type: ignore[arg-type]
         ends = activity_hessian(net).extreme_eigenvalues()
         settled = equilibrium(net, data)
         hidden = np.hstack(settled.activities[1:-1])

@@ -122,9 +122,9 @@ def times_to(flow: Flow, start: Vector, longest: float) -> dict[str, Any]:
         dense_output=True,
     )
     times = np.logspace(-1.5, 0, 200) * solution.t[-1]
-    curve = solution.sol(times)
+    curve = solution.sol(times)  # type: ignore[misc]
     return {
-        "times": np.array([float(t[0]) if len(t) else np.inf for t in solution.t_events]),
+        "times": np.array([float(t[0]) if len(t) else np.inf for t in solution.t_events]),  # type: ignore[union-attr]
         "curve_time": times,
         "curve_loss": np.array([flow(column)[1] for column in curve.T]),
     }

@@ -66,7 +66,7 @@ def load(config: Config) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torc
     (x, side), (x_test, _) = pooled(np.asarray(train.x), size), pooled(np.asarray(test.x), size)
     centre, scale = x.mean(0), np.sqrt(np.mean(np.var(x, 0)))
     parts = ((x - centre) / scale, train.y, (x_test - centre) / scale, test.y)
-    return (*(torch.tensor(np.asarray(part)) for part in parts), side, used)
+    return (*(torch.tensor(np.asarray(part)) for part in parts), side, used)  # type: ignore[return-value]
 
 
 def train(config: Config, arm: str, weight: float, seed: int, tanh: bool) -> tuple[Any, Any]:

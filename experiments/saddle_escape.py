@@ -21,12 +21,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from experiments._escape import EscapeSettings, over_seeds, recorded
+from experiments._escape import EscapeSettings, over_seeds
+from experiments._leaving import leave
 from experiments._progress import Progress
 from pctheory import Data, load_dataset
 from pctheory.datasets import available_datasets
 from pctheory.model import initial_weights
-from pctheory.nn import BP, PC, PCN, GradientDescent, Stop, TrainingSettings, infer, train
+from pctheory.nn import PCN
 
 RUNS = ("bp", "pc", "bp-published")
 RANKS = (0, 1, 2)
@@ -75,44 +76,16 @@ def trial(
     config: Config, dataset: str, start: str, activation: str, method: str, seed: int
 ) -> dict[str, Any]:
     """Loss and gradient norm (of what is descended) on a fixed batch, at log-spaced iterations."""
-    torch.set_num_threads(1)
     data, _ = images_of(config, dataset)
-    fixed = data.take(slice(config.batch_size))
     widths = config.widths(data.x.shape[1], data.y.shape[1])
     model = network(config, widths, activation, start, seed)
-    pc = PC(GradientDescent(config.inference_dt), stop=Stop(config.inference_steps))
     rate = config.batch_size * config.learning_rate
     if method == "bp-published":
         rate = 2 / widths[-1] * config.learning_rate
-    total = config.pc_iterations if method == "pc" else config.bp_iterations
-    kept = recorded(total, config.points)
-    wanted = set(kept.tolist())
-    rows: list[tuple[float, float]] = []
-
-    def measure(step: int, model: PCN) -> None:
-        if step not in wanted:
-            return
-        if method == "pc":
-            settled = infer(model, fixed.x, fixed.y, pc.method, stop=pc.stop)
-            gradient = model.local_gradient(settled.activities)
-        else:
-            gradient = model.loss_gradient(fixed.x, fixed.y)
-        with torch.no_grad():
-            norm = sum(float(g.square().sum()) for g in gradient) ** 0.5
-            rows.append((float(model.loss(fixed.x, fixed.y)), norm))
-
-    measure(0, model)
-    settings = TrainingSettings(
-        rule=pc if method == "pc" else BP(),
-        optimiser="SGD",
-        learning_rate=rate,
-        batch_size=config.batch_size,
-        steps=total,
-        seed=seed,
+    curves, result = leave(
+        model, data, config, pc=method == "pc", learning_rate=rate, batch_size=config.batch_size, seed=seed
     )
-    result = train(model, data, settings, callback=measure)
-    columns = np.array(rows).T
-    return {"step": kept, "loss": columns[0], "norm": columns[1], "seconds": result.seconds}
+    return {**curves, "seconds": result.seconds}
 
 
 def linear_plateaus(config: Config, dataset: str) -> dict[str, Any]:

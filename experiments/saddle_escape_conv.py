@@ -16,11 +16,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from experiments._escape import over_seeds, recorded
+from experiments._escape import over_seeds
+from experiments._leaving import leave
 from experiments._progress import Progress
 from pctheory import load_dataset
 from pctheory.datasets import DATASETS, available_datasets
-from pctheory.nn import BP, PC, PCN, Convolution, GradientDescent, Image, Stop, TrainingSettings, infer, train
+from pctheory.nn import PCN, Convolution, Image
 
 RUNS = ("bp", "pc")
 
@@ -71,9 +72,7 @@ def used(config: Config) -> str:
 
 def trial(config: Config, activation: str, method: str, seed: int) -> dict[str, Any]:
     """Loss and gradient norm (of what is descended) on a fixed batch, at log-spaced iterations."""
-    torch.set_num_threads(1)
     data = load_dataset(used(config), limit=config.images)
-    fixed = data.take(slice(config.batch_size))
     shape = DATASETS[used(config)].image_shape
     blocks = [Convolution(channels, config.kernel, config.stride) for channels in config.channels]
     model = PCN(
@@ -83,41 +82,16 @@ def trial(config: Config, activation: str, method: str, seed: int) -> dict[str, 
         rng=np.random.default_rng([config.seed, seed]),
         dtype=torch.float32,
     )
-    pc = PC(GradientDescent(config.inference_dt), stop=Stop(config.inference_steps))
-    total = config.pc_iterations if method == "pc" else config.bp_iterations
-    kept = recorded(total, config.points)
-    wanted = set(kept.tolist())
-    rows: list[tuple[float, float]] = []
-
-    def measure(step: int, model: PCN) -> None:
-        if step not in wanted:
-            return
-        if method == "pc":
-            settled = infer(model, fixed.x, fixed.y, pc.method, stop=pc.stop)
-            gradient = model.local_gradient(settled.activities)
-        else:
-            gradient = model.loss_gradient(fixed.x, fixed.y)
-        with torch.no_grad():
-            norm = sum(float(g.square().sum()) for g in gradient) ** 0.5
-            rows.append((float(model.loss(fixed.x, fixed.y)), norm))
-
-    measure(0, model)
-    settings = TrainingSettings(
-        rule=pc if method == "pc" else BP(),
-        optimiser="SGD",
+    curves, result = leave(
+        model,
+        data,
+        config,
+        pc=method == "pc",
         learning_rate=config.batch_size * config.learning_rate,
         batch_size=config.batch_size,
-        steps=total,
         seed=seed,
     )
-    result = train(model, data, settings, callback=measure)
-    columns = np.array(rows).T
-    return {
-        "step": kept,
-        "loss": columns[0],
-        "norm": columns[1],
-        "change": result.metrics["weight_change"][-1],
-    }
+    return {**curves, "change": result.metrics["weight_change"][-1]}
 
 
 def run(config: Config, progress: Progress) -> dict[str, Any]:

@@ -77,7 +77,7 @@ def run(config: Config, progress: Progress) -> dict[str, Any]:
     found = progress.cells(cell, cells)
     table: dict[tuple[int, int, float], dict[str, list[Any]]] = {}
     for c, f in zip(cells, found, strict=True):
-        table.setdefault((c["width"], c["hidden"], c["sigma"]), {}).setdefault(c["rule"], []).append(f)
+        table.setdefault((c["width"], c["hidden"], c["sigma"]), {}).setdefault(c["rule"], []).append(f)  # type: ignore[arg-type]
     thin = max(config.steps // 100, 1)
     result: dict[str, Any] = {
         "steps": np.arange(0, config.steps + 1, thin),

@@ -43,7 +43,7 @@ def alignment(weights: np.ndarray, data: Data, damping: float) -> dict[str, floa
     goal = nearest_solution(net, data).net
     way = [b - a for a, b in zip(net.weights, goal.weights, strict=True)]
     found = cosines(update_directions(net, data, damping=damping), way)
-    return {rule: found[name] for rule, name in RULES.items()}
+    return {rule: found[name] for rule, name in RULES.items()}  # type: ignore[misc]
 
 
 def run(config: Config, progress: Progress) -> dict[str, Any]:

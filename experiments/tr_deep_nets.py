@@ -16,10 +16,10 @@ import numpy as np
 import torch
 
 from experiments._progress import Progress
-from experiments._trials import best, gap, losses
+from experiments._trials import best, cells, curves_of, runs_of, trained
 from pctheory import load_dataset
 from pctheory.datasets import available_datasets
-from pctheory.nn import BP, PC, PCN, Stop, TrainingSettings
+from pctheory.nn import PC, PCN, Stop
 
 
 @dataclass(frozen=True)
@@ -62,28 +62,23 @@ def trial(config: Config, activation: str, rule: str, learning_rate: float, seed
         widths, activation=activation, init="torch", rng=np.random.default_rng([config.seed, seed]), dtype=torch.float32
     )  # fmt: skip
     pc = PC("newton", stop=Stop(config.inference_steps, config.tolerance))
-    settings = TrainingSettings(
-        rule=pc if rule == "pc" else BP(),
-        optimiser="SGD",
+    curve, worst = trained(
+        model,
+        data,
+        rule,
+        pc,
         learning_rate=learning_rate,
         batch_size=config.batch_size,
         steps=config.iterations,
+        every=config.every,
         seed=seed,
     )
-    batch = data.take(slice(0, config.batch_size))
-    gaps = [gap(model, batch, pc)] if rule == "pc" else [0.0]
-    curve = losses(model, data, settings, config.every)
-    if rule == "pc" and np.isfinite(curve).all():
-        gaps.append(gap(model, batch, pc))
-    return {"loss": curve, "gap": max(gaps), "dataset": name}
+    return {"loss": curve, "gap": worst, "dataset": name}
 
 
 def run(config: Config, progress: Progress) -> dict[str, Any]:
     """All runs; the best learning rate of each rule and activation."""
-    grid = [
-        {"activation": a, "rule": r, "learning_rate": g, "seed": s}
-        for a in config.activations for r in ("bp", "pc") for g in config.learning_rates for s in range(config.seeds)
-    ]  # fmt: skip
+    grid = cells(config.activations, config.learning_rates, config.seeds)
     found = progress.cells(trial, grid)
     result: dict[str, Any] = {
         "steps": np.arange(0, config.iterations + 1, config.every), "dataset": found[0]["dataset"],
@@ -93,11 +88,8 @@ def run(config: Config, progress: Progress) -> dict[str, Any]:
         for rule in ("bp", "pc"):
             curves, gaps = [], []
             for rate in config.learning_rates:
-                runs = [
-                    f for f, c in zip(found, grid, strict=True)
-                    if (c["activation"], c["rule"], c["learning_rate"]) == (activation, rule, rate)
-                ]  # fmt: skip
-                curves.append(np.array([np.asarray(f["loss"]) for f in runs]))
+                runs = runs_of(grid, found, activation=activation, rule=rule, learning_rate=rate)
+                curves.append(curves_of(runs))
                 gaps.append(max(f["gap"] for f in runs))
             chosen = best(curves, window=config.window)
             result[activation][rule] = {

@@ -62,7 +62,7 @@ def run(config: Config, progress: Progress) -> dict[str, Any]:
     return {"axis": axis, "landscapes": landscapes, "worst": worst, "origin_eigenvalues": saddle}
 
 
-def _factor(net, config: Config, time: float) -> float:
+def _factor(net, config: Config, time: float) -> float:  # type: ignore[no-untyped-def]
     return float(finite_time_rescaling(net, config.dt, round(time / config.dt))[0, 0])
 
 

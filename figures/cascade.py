@@ -5,8 +5,12 @@ the loss follows much later; PC's advantage over backprop at small weights turns
 weights of order one.
 """
 
+from typing import Any
+
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
 
 from experiments import cascade
 from experiments._result import Result
@@ -68,7 +72,7 @@ def draw(fig: Figure, result: Result) -> None:
     plotting.letter(axes)
 
 
-def _halves(ax, x, table) -> None:
+def _halves(ax: Axes, x: ArrayLike, table: Any) -> None:
     ax.set_yscale("log")
     ax.plot(
         x, table["bp"]["half_loss"], "o-", ms=3.5, color=plotting.COLOURS["bp"], label=r"BP: $\mathcal{L}$"
@@ -79,7 +83,7 @@ def _halves(ax, x, table) -> None:
     ax.plot(x, table["pc"]["half_energy"], "o-", ms=3.5, color=plotting.COLOURS["pc"], label="PC: $F^*$")
 
 
-def _ratios(ax, result) -> None:
+def _ratios(ax: Axes, result: Result) -> None:
     """How many times faster PC is, for two thresholds."""
     ax.set(xscale="log", yscale="log", xlabel=r"initial size $\sigma$", ylabel="time of BP / time of PC")
     for mark, color, label in (("half_loss", "#bd1f01", "half"), ("hundredth_loss", "#a96b59", "1%")):

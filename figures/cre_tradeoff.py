@@ -4,8 +4,11 @@ What to see: the closed form's front, reached by trained linear networks at ever
 moves to the origin as k grows; ReLU networks at or below the linear front.
 """
 
+from typing import Any
+
 import numpy as np
-from matplotlib.figure import Figure
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure, FigureBase
 
 from experiments import cre_tradeoff
 from experiments._result import Result
@@ -38,7 +41,7 @@ def draw(fig: Figure, result: Result) -> None:
     plotting.letter(axes)
 
 
-def _front(ax, entry: Result) -> None:
+def _front(ax: Axes, entry: Result) -> None:
     codes = list(entry["reconstruction"].keys())
     for k, color in zip(codes, plotting.shades(len(codes)), strict=True):
         plotting.theory(
@@ -50,13 +53,14 @@ def _front(ax, entry: Result) -> None:
     )
 
 
-def _trained(ax, result: Result) -> None:
+def _trained(ax: Axes, result: Result) -> None:
     weights = np.asarray(result["trained"])
     inner = (weights > 0) & (weights < 1)  # at the ends one of the decoders is not trained
-    for kind, options in (
+    styles: tuple[tuple[str, dict[str, Any]], ...] = (
         ("trained", {"marker": "o", "ms": 3.2, "color": "white", "mec": "black", "label": "trained, linear"}),
         ("relu", {"marker": "^", "ms": 4, "color": plotting.COLOURS["highlight"], "label": "trained, ReLU"}),
-    ):
+    )
+    for kind, options in styles:
         x, y = (
             np.asarray(result[f"{kind}_{key}"])[..., inner].ravel()
             for key in ("reconstruction", "classification")
@@ -64,7 +68,7 @@ def _trained(ax, result: Result) -> None:
         ax.plot(x, y, ls="none", zorder=4, **options)
 
 
-def _gaps(ax, result: Result) -> None:
+def _gaps(ax: Axes, result: Result) -> None:
     gaps = np.asarray(result["trained_loss"]) / np.asarray(result["trained_expected"]) - 1
     codes = list(_sets(result)[0]["reconstruction"].keys())
     weights = np.asarray(result["trained"])
@@ -81,7 +85,7 @@ def _gaps(ax, result: Result) -> None:
     ax.legend(fontsize=7, loc="upper left", handlelength=0.9)
 
 
-def _images(fig, entry: Result) -> None:
+def _images(fig: FigureBase, entry: Result) -> None:
     pictures, side = np.asarray(entry["pictures"]), int(entry["side"])
     rows = [np.asarray(entry["images"]), *pictures]
     names = ["image", *(rf"$\lambda = {level:g}$" for level in entry["levels"])]

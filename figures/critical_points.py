@@ -6,7 +6,10 @@ hypotheses of the theorem; flat saddles of the loss; the degenerate point for S_
 disappears as soon as S_xy is not 0.
 """
 
+from typing import Any
+
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from experiments import critical_points
@@ -41,7 +44,7 @@ def _family(setting: str) -> str:
     return next(name for name in ("noisy", "bottleneck", "realisable") if name in setting)
 
 
-def _cloud(ax, found) -> None:
+def _cloud(ax: Axes, found: Any) -> None:
     labelled = set()
     for setting, points in found.items():
         name = _family(setting)
@@ -59,7 +62,7 @@ def _cloud(ax, found) -> None:
     ax.legend(fontsize=7, loc="upper right", bbox_to_anchor=(0.9, 1), handlelength=0.8)  # left of zero
 
 
-def _certificates(ax, found) -> None:
+def _certificates(ax: Axes, found: Any) -> None:
     """Curvature of the certificate's unit direction against the smallest eigenvalue, by case."""
     cases = ("i", "ii", "iii", "eigenvector")
     for code, name in enumerate(cases):
@@ -76,7 +79,7 @@ def _certificates(ax, found) -> None:
     ax.legend(fontsize=7, loc="lower right", handlelength=0.8)
 
 
-def _plane(ax, found, which) -> None:
+def _plane(ax: Axes, found: Any, which: int) -> None:
     plotting.contour(ax, found["first"], found["last"], found["values"][which])
     ax.plot(1, 0, "o", ms=4, markerfacecolor="white", markeredgecolor=plotting.COLOURS["highlight"])
     if which == 0:
@@ -85,7 +88,7 @@ def _plane(ax, found, which) -> None:
     ax.set(xlabel="$w_1$", ylabel="$w_2$", title=rf"$F^*$, $S_{{xy}} = {found['correlations'][which]:g}$")
 
 
-def _line(ax, found) -> None:
+def _line(ax: Axes, found: Any) -> None:
     for curvature, correlation, color in zip(
         found["smallest"], found["correlations"], plotting.shades(len(found["correlations"])), strict=True
     ):

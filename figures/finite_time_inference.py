@@ -5,6 +5,7 @@ inference errs by T rho^2T, the local rule by rho^T.
 """
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from experiments import finite_time_inference
@@ -66,7 +67,7 @@ def draw(fig: Figure, result: Result) -> None:
     plotting.letter([spectrum, errors, cosines])
 
 
-def _time_axis(ax, times: np.ndarray) -> None:
+def _time_axis(ax: Axes, times: np.ndarray) -> None:
     ax.set_xscale("symlog", linthresh=1, linscale=0.5)
     ticks = [t for t in (0, 1, 10, 100) if t <= times.max()]
     ax.set_xticks(ticks, [str(t) for t in ticks])

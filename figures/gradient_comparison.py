@@ -6,6 +6,7 @@ errors of order rho^K and beta^2.
 """
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from experiments import gradient_comparison
@@ -83,7 +84,7 @@ def _short(value: float) -> str:
     return "0" if text in (".00", "-.00") else text
 
 
-def _orders(left, right, result: Result) -> None:
+def _orders(left: Axes, right: Axes, result: Result) -> None:
     terms, betas = np.asarray(result["terms"]), np.asarray(result["betas"])
     neumann, ep, rho = (np.atleast_2d(np.asarray(result[key])) for key in ("neumann", "ep", "rho"))
     left.set_yscale("log")

@@ -4,6 +4,9 @@ What to see: a parabola of curvature 1 + w_2^2; paths that agree on the minimum 
 condition numbers of about 42 (sp), 4.6e4 (sp with skips) and 1.9e3 (muPC) at N = 128, L = 16.
 """
 
+from typing import Any
+
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from experiments import inference_landscape
@@ -33,7 +36,7 @@ def draw(fig: Figure, result: Result) -> None:
     plotting.letter([one, two, *slices])
 
 
-def _one(ax, one) -> None:
+def _one(ax: Axes, one: Any) -> None:
     z, star, curvature = one["z"], one["z_star"], one["curvature"]
     plotting.theory(ax, z, one["energy_star"] + 0.5 * curvature * (z - star) ** 2)
     ax.plot(z[::4], one["energy"][::4], "o", ms=3, color=plotting.COLOURS["pc"])
@@ -42,7 +45,7 @@ def _one(ax, one) -> None:
     plotting.note(ax, rf"$F'' = 1 + w_2^2 = {curvature:g}$" + "\n" + rf"$z^* = {star:.3f}$", "upper left")
 
 
-def _two(ax, two) -> None:
+def _two(ax: Axes, two: Any) -> None:
     plotting.contour(ax, two["axis"], two["axis"], two["energy"])
     for name, color in _PATHS.items():
         plotting.path(ax, two["paths"][name], color, name)
@@ -51,7 +54,7 @@ def _two(ax, two) -> None:
     ax.legend(loc="upper left", fontsize=7, handlelength=1.2)
 
 
-def _slices(ax, name, deep) -> None:
+def _slices(ax: Axes, name: str, deep: Any) -> None:
     distance = deep["distance"]
     for end, color in (("largest", plotting.COLOURS["pc"]), ("smallest", plotting.COLOURS["bp"])):
         ax.plot(distance, 0.5 * deep[end] * distance**2, color="black", lw=0.8)

@@ -4,7 +4,10 @@ What to see: measured = exact; the loss's Hessian is zero for more than one hidd
 n_{L-1} times each.
 """
 
+from typing import Any
+
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from experiments import origin_hessians
@@ -51,7 +54,7 @@ def draw(fig: Figure, result: Result) -> None:
     plotting.legend_outside(fig, [chains[0, 0]], "bottom")
 
 
-def _spectrum(ax, found) -> None:
+def _spectrum(ax: Axes, found: Any) -> None:
     rank = np.arange(1, len(found["numeric_spectrum"]["loss"]) + 1)
     ax.plot(
         rank, found["numeric_spectrum"]["loss"], "s", ms=3, color=plotting.COLOURS["bp"],

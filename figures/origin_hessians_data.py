@@ -4,7 +4,10 @@ What to see: negative eigenvalues at minus the class frequencies for more than o
 one.
 """
 
+from typing import Any
+
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from experiments import origin_hessians_data
@@ -26,7 +29,7 @@ def draw(fig: Figure, result: Result) -> None:
     by_dataset(fig, result["networks"], _panel)
 
 
-def _panel(ax, found) -> None:
+def _panel(ax: Axes, found: Any) -> None:
     shown = min(_SHOWN, len(found["energy"]))
     rank = np.arange(1, shown + 1)
     for index, frequency in enumerate(found["frequencies"]):

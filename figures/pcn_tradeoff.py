@@ -5,7 +5,8 @@ near that of regression from the pixels; bidirectional networks in between.
 """
 
 import numpy as np
-from matplotlib.figure import Figure
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure, FigureBase
 
 from experiments import pcn_tradeoff
 from experiments._result import Result
@@ -43,7 +44,7 @@ def draw(fig: Figure, result: Result) -> None:
     plotting.letter([front, curved, knee])
 
 
-def _front(ax, result: Result, prefix: str) -> None:
+def _front(ax: Axes, result: Result, prefix: str) -> None:
     for arm, marker, color, label in _ARMS:
         if f"{prefix}{arm}_accuracy" not in result:
             continue
@@ -61,7 +62,7 @@ def _front(ax, result: Result, prefix: str) -> None:
     ax.set(xlabel="reconstruction error per pixel")
 
 
-def _knee(ax, result: Result) -> None:
+def _knee(ax: Axes, result: Result) -> None:
     weights = np.asarray(result["weights"])
     places = np.arange(len(weights))
     accuracy, error = (np.asarray(result[f"through_{key}"]) for key in ("accuracy", "reconstruction"))
@@ -90,7 +91,7 @@ def _knee(ax, result: Result) -> None:
     ax.legend(fontsize=7, loc="lower left", handlelength=1.0)
 
 
-def _images(fig, result: Result) -> None:
+def _images(fig: FigureBase, result: Result) -> None:
     side = int(result["side"])
     weights = np.asarray(result["weights"])
     picks = [0, int(np.argmin(np.abs(weights - 0.3))), len(weights) - 1]

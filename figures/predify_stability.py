@@ -5,7 +5,10 @@ What to see: the boundary alpha + lambda = 1 for every beta; speeds (alpha + bet
 complex spectrum in general and a real one in the special case beta = 0, lambda = alpha.
 """
 
+from typing import Any
+
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle
 
@@ -46,11 +49,11 @@ def draw(fig: Figure, result: Result) -> None:
     plotting.letter(axes)
 
 
-def _label(rates) -> str:
+def _label(rates: Any) -> str:
     return ", ".join(f"{v:g}" for v in rates)
 
 
-def _bumps(ax, result: Result) -> None:
+def _bumps(ax: Axes, result: Result) -> None:
     for rates, path, speed, color in zip(
         predify_stability.BUMPS, result["paths"], result["speeds"], plotting.shades(5), strict=True
     ):
@@ -68,7 +71,7 @@ def _bumps(ax, result: Result) -> None:
     )
 
 
-def _waves(ax, result: Result) -> None:
+def _waves(ax: Axes, result: Result) -> None:
     k = np.asarray(result["k"])
     for row, color in zip(result["multipliers"], plotting.shades(5), strict=True):
         ax.plot(k[k >= 0], np.asarray(row)[k >= 0], color=color)
@@ -76,7 +79,7 @@ def _waves(ax, result: Result) -> None:
     ax.set_xticks([0, np.pi / 2, np.pi], ["0", r"$\pi/2$", r"$\pi$"])
 
 
-def _spectra(ax, result: Result) -> None:
+def _spectra(ax: Axes, result: Result) -> None:
     ax.add_patch(Circle((0, 0), 1, fill=False, color=plotting.COLOURS["quiet"], lw=0.7))
     ax.plot(
         result["full_real"],

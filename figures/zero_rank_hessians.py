@@ -3,7 +3,10 @@ r"""Spectra at zero-rank saddles, against the Kronecker product of S_yy and M.
 What to see: the negative eigenvalues are those of -S_yy (x) M and reach deeper than at the origin.
 """
 
+from typing import Any
+
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from experiments import zero_rank_hessians
@@ -23,7 +26,7 @@ def draw(fig: Figure, result: Result) -> None:
     by_dataset(fig, result["networks"], _panel)
 
 
-def _panel(ax, found) -> None:
+def _panel(ax: Axes, found: Any) -> None:
     shown = min(len(found["energy"]), len(found["block"]) + 10)
     rank = np.arange(1, shown + 1)
     ax.axhline(

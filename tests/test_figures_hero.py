@@ -29,4 +29,5 @@ def test_the_surfaces_are_the_formulas_of_the_caption_and_the_paths_descend_them
     assert np.allclose(result["origin"]["pc"], [-moment, 0])
     figure = importlib.import_module("figures.hero_landscape")
     assert figure.numbers(result)["pc"] < figure.numbers(result)["bp"]
-    drawn(figure, result, panels=3, shown=[result[rule]["losses"] for rule in ("bp", "pc")])
+    curves = [result[rule]["losses"] for rule in ("bp", "pc")]
+    drawn(figure, result, panels=3, shown=curves)
