@@ -62,7 +62,7 @@ def mean_field(config: Config, case: str) -> dict[str, Any]:
         data,
         config.hidden,
         learning_rate=config.rate,
-        steps=config.steps,
+        num_steps=config.steps,
         skips=CASES[case].get("skips", False),
     )
     return {"loss": field.losses, "excess": field.excess[:, 0, 0]}

@@ -53,7 +53,7 @@ def mean_field(config: Config, gamma: float) -> dict[str, Any]:
     """Loss of the infinitely wide network, and s - 1 to first order in 1/N."""
     data = toy_data(config.inputs, config.samples, config.seed)
     field = mean_field_training(
-        data, config.hidden, learning_rate=config.rate, steps=config.steps, skips=True, gamma=gamma
+        data, config.hidden, learning_rate=config.rate, num_steps=config.steps, skips=True, gamma=gamma
     )
     return {"loss": field.losses, "excess": field.excess[:, 0, 0] / config.width}
 
