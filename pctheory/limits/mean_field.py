@@ -150,9 +150,9 @@ def mean_field_training(
 
     Notes
     -----
-    Let :math:`c_l = a_l \sqrt{n_{l-1}}`, which is 1, or :math:`L^{-1/2}` in the hidden layers of a network with skips,
-    and :math:`c_L = 1`; let :math:`\beta(s) = (S_{xy} - S_{xx} f(s)^T)\Pi_L`, and let
-    :math:`u_l \sim N(0, \Phi_{l-1})` and :math:`r_l \sim N(0, G_{l+1})` be independent, :math:`\Phi_0 = I/n_0`,
+    Let :math:`c_l = a_l \sqrt{n_{l-1}}`, which is 1, or :math:`L^{-1/2}` in the hidden layers of a network
+    with skips, and :math:`c_L = 1`; let :math:`\beta(s) = (S_{xy} - S_{xx} f(s)^T)\Pi_L`, and let :math:`u_l
+    \sim N(0, \Phi_{l-1})` and :math:`r_l \sim N(0, G_{l+1})` be independent, :math:`\Phi_0 = I/n_0`,
     :math:`G_L = I`. With all sums over s < t
 
     .. math::
@@ -166,10 +166,11 @@ def mean_field_training(
         f(t)^T &= \frac{1}{\gamma} \sum_s \frac{\partial h_H(t)}{\partial r_H(s)}
                   + \eta_0 \sum_s \Phi_H(t, s)\, \beta(s) .
 
-    Every response to the present or the future vanishes, so that time t follows from the past by one sweep up the
-    layers and one down. Because :math:`P_l = g_l^T / (\gamma N)`, the backward kernels also give the rescaling to
-    first order in 1/N. Sources: Bordelon & Pehlevan 2022 (arXiv:2205.09653) without skips, Bordelon et al. 2023
-    (arXiv:2309.16620) with them; the exact solution by one march through time is this work's.
+    Every response to the present or the future vanishes, so that time t follows from the past by one sweep up
+    the layers and one down. Because :math:`P_l = g_l^T / (\gamma N)`, the backward kernels also give the
+    rescaling to first order in 1/N. Sources: Bordelon & Pehlevan 2022 (arXiv:2205.09653) without skips,
+    Bordelon et al. 2023 (arXiv:2309.16620) with them; the exact solution by one march through time is this
+    work's.
 
     Examples
     --------
