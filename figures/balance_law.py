@@ -14,7 +14,7 @@ from figures import _names
 from pctheory import plotting
 
 EXPERIMENT = balance_law
-TITLE = "The balance law"
+TITLE = "Backprop keeps layers in balance, predictive coding moves weight to the output"
 SOURCE = "new"
 SIZE = (5.5, 3.9)
 _RULES = {"bp": "BP", "pc": "PC"}

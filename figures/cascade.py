@@ -14,7 +14,7 @@ from experiments._store import Meta
 from pctheory import plotting
 
 EXPERIMENT = cascade
-TITLE = "The cascade"
+TITLE = "The last layer grows first"
 SOURCE = "new"
 SIZE = (5.5, 4.4)
 

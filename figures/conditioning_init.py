@@ -42,7 +42,9 @@ def draw(fig: Figure, result: Result) -> None:
             (axes[2], errors[:, -1, :], hidden),
         ):
             ax.set(xscale="log", yscale="log")
-            plotting.spread(ax, x, samples, colour, case, marker="o", markeredgecolor="white")
+            plotting.spread(
+                ax, x, samples, colour, _names.parameterisation(case), marker="o", markeredgecolor="white"
+            )
     fine = np.unique(np.round(np.geomspace(hidden[0], hidden[-1], 40)).astype(int))
     law = [isometric_condition_number(int(h) + 1, narrow_output=True) for h in fine]
     plotting.theory(axes[0], fine, law, label="path graph")

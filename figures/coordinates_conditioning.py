@@ -15,7 +15,7 @@ from pctheory import plotting
 from pctheory.plotting.theme import CYCLE
 
 EXPERIMENT = coordinates_conditioning
-TITLE = "The cost of inference belongs to its coordinates"
+TITLE = "Inference is slow in the activities and fast in the errors"
 SOURCE = "new"
 SIZE = (5.5, 4.1)
 

@@ -45,7 +45,9 @@ def _front(ax, entry: Result) -> None:
             ax, entry["reconstruction"][k], entry["classification"][k], label=None, color=color, linewidth=1.1
         )
     ax.axhline(entry["floor"], color=plotting.COLOURS["quiet"], lw=0.7, ls=":")
-    ax.set(xlabel="reconstruction error", title=entry["dataset"], xlim=(0, 1), ylim=(0.1, 1.02))
+    ax.set(
+        xlabel="reconstruction error", title=_names.dataset(entry["dataset"]), xlim=(0, 1), ylim=(0.1, 1.02)
+    )
 
 
 def _trained(ax, result: Result) -> None:

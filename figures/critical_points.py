@@ -15,7 +15,7 @@ from experiments._store import Meta
 from pctheory import plotting
 
 EXPERIMENT = critical_points
-TITLE = "Critical points"
+TITLE = "Critical points of the energy are minima or strict saddles"
 SOURCE = "new"
 SIZE = (5.5, 4.4)
 _FAMILIES = {"realisable": plotting.COLOURS["pc"], "bottleneck": "#832db6", "noisy": "#e76300"}
@@ -53,9 +53,10 @@ def _cloud(ax, found) -> None:
         labelled.add(name)
     ax.axvline(0, color=plotting.COLOURS["ink"], lw=0.5)
     ax.set_xscale("symlog", linthresh=1e-3)
+    ax.set_xlim(right=5e-4)
     ax.set_xticks([-10, -0.1, 0], ["$-10$", "$-0.1$", "0"])
     ax.set_xlabel(r"$\lambda_\mathrm{min}$ of the Hessian")
-    ax.legend(fontsize=7, loc="best", handlelength=0.8)
+    ax.legend(fontsize=7, loc="upper right", bbox_to_anchor=(0.9, 1), handlelength=0.8)  # left of zero
 
 
 def _certificates(ax, found) -> None:

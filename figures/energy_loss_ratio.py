@@ -16,11 +16,11 @@ from figures import _names
 from pctheory import plotting
 
 EXPERIMENT = energy_loss_ratio
-TITLE = "Loss over equilibrated energy"
+TITLE = "The ratio of loss to energy over width and depth"
 SOURCE = "MU 6"
 SIZE = (5.5, 5.4)
 
-CASES = {"mupc": "mupc", "scaled": "mupc, scaled rate", "sp": "sp"}
+CASES = {"mupc": r"$\mu$PC", "scaled": r"$\mu$PC, scaled rate", "sp": "sp"}
 
 
 def _ratio(result: Result, case: str) -> np.ndarray:
@@ -46,7 +46,7 @@ def draw(fig: Figure, result: Result) -> None:
                 np.ma.masked_invalid(np.clip(values[:, :, k], 1, 1e3)).T,
                 origin="lower",
                 norm=LogNorm(1, 1e3),
-                cmap=plotting.SEQUENCE,
+                cmap=plotting.LANDSCAPE.reversed(),
             )
             ax.set_facecolor("#e6e6e6")  # where training diverged
             ax.set_xticks(range(0, len(widths), 2), [str(w) for w in widths[::2]], fontsize=7)
@@ -61,7 +61,10 @@ def draw(fig: Figure, result: Result) -> None:
     for ax, case in zip(panels, ("mupc", "sp"), strict=True):
         part = result[case]
         ax.set(
-            xscale="log", yscale="log", xlabel="width $N$", title=f"{case}: mean of $S - 1$ at initialisation"
+            xscale="log",
+            yscale="log",
+            xlabel="width $N$",
+            title=f"{CASES[case]}: mean of $S - 1$ at initialisation",
         )
         kept = range(0, len(hidden), 2 if len(hidden) > 4 else 1)
         for h, colour in zip(kept, plotting.shades(len(kept)), strict=True):

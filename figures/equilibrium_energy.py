@@ -41,7 +41,7 @@ def draw(fig: Figure, result: Result) -> None:
                 excess = np.asarray(cell[key]) / cell["exact_final"] - 1
                 bottom.plot(result["times"], excess, line, ms=2.5, lw=0.9, color=color)
         bottom.set(yscale="log", xlabel="inference time $T$")
-        top.set(xlabel="training iteration", title=next(iter(cells.values()))["dataset"])
+        top.set(xlabel="training iteration", title=_names.dataset(next(iter(cells.values()))["dataset"]))
     axes[0, 0].set_ylabel("energy")
     axes[1, 0].set_ylabel(r"$F(z_T) / F^* - 1$")
     axes[0, -1].legend(fontsize=7)

@@ -15,7 +15,7 @@ from experiments._store import Meta
 from pctheory import plotting
 
 EXPERIMENT = error_arrival
-TITLE = "The imbalance of errors across layers is a transient"
+TITLE = "Errors arrive exponentially small and level out"
 SOURCE = "QI"
 SIZE = (5.5, 3.9)
 

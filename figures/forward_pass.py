@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from experiments import forward_pass
 from experiments._result import Result
 from experiments._store import Meta
+from figures import _names
 from pctheory import plotting
 
 EXPERIMENT = forward_pass
@@ -39,7 +40,7 @@ def draw(fig: Figure, result: Result) -> None:
                 row[3].plot(
                     depths, last, line, marker="o", color=colour, label=f"{name}, step {step}", linewidth=0.9
                 )
-        row[0].set_ylabel(f"{case}\nroot mean square")
+        row[0].set_ylabel(f"{_names.parameterisation(case)}\nroot mean square")
         for ax in row:
             ax.set(xscale="log", yscale="log")
             finite = np.concatenate([line.get_ydata() for line in ax.lines])

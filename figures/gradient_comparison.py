@@ -14,7 +14,7 @@ from experiments._store import Meta
 from pctheory import plotting
 
 EXPERIMENT = gradient_comparison
-TITLE = "What each learning rule computes"
+TITLE = "Which learning rules are backprop and which predictive coding"
 SOURCE = "INI 1"
 SIZE = (5.5, 5.2)
 _NAMES = {

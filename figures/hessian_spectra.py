@@ -49,7 +49,7 @@ def draw(fig: Figure, result: Result) -> None:
         plotting.spectrum(
             ax, part["full"], [part["points"], part["full density"]], kind="density", color=blue, bins=60
         )
-        ax.set(title=f"mupc + skips, $H = {h}$")
+        ax.set(title=rf"$\mu$PC + skips, $H = {h}$")
     for ax in axes[1, len(hidden) :]:
         ax.set_visible(False)
     for column in range(3):  # below the lowest panel of each column

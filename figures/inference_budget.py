@@ -15,7 +15,7 @@ from figures import _names
 from pctheory import plotting
 
 EXPERIMENT = inference_budget
-TITLE = "The budget of inference"
+TITLE = "How much inference is enough"
 SOURCE = "MU; JPC library experiment 1"
 SIZE = (5.5, 3.9)
 

@@ -15,7 +15,7 @@ from figures import _names
 from pctheory import plotting
 
 EXPERIMENT = inference_by_rule
-TITLE = "Inference after learning by the local rule and through inference"
+TITLE = "How the learning rule changes inference"
 SOURCE = "INI 1"
 SIZE = (5.5, 3.9)
 _RULES = {

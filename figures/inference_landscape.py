@@ -58,7 +58,10 @@ def _slices(ax, name, deep) -> None:
         label = rf"$v_\mathrm{{{'max' if end == 'largest' else 'min'}}}$"
         ax.plot(distance[::4], deep["slices"][end][::4], "o", ms=2.5, color=color, label=label)
     ax.set_yscale("log")
-    ax.set(xlabel=r"distance $\alpha$ from $z^*$", title=rf"{name}: $\kappa = {_power(deep['condition'])}$")
+    ax.set(
+        xlabel=r"distance $\alpha$ from $z^*$",
+        title=rf"{_names.parameterisation(name)}: $\kappa = {_power(deep['condition'])}$",
+    )
 
 
 def _power(value: float) -> str:

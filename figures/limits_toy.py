@@ -14,7 +14,7 @@ from figures import _names
 from pctheory import plotting
 
 EXPERIMENT = limits_toy
-TITLE = "Predictive coding on its way to backpropagation"
+TITLE = "Wide networks: predictive coding becomes backpropagation"
 SOURCE = "LIM 2, A.17-19"
 SIZE = (5.5, 5.2)
 
@@ -50,7 +50,7 @@ def draw(fig: Figure, result: Result) -> None:
             column[2].plot(steps, np.nanmean(part["extra"], axis=0), ":", color=colour, linewidth=1.0)
             plotting.spread(column[3], steps, part["cosine"], colour, linewidth=1.0)
         column[0].plot(steps, result[case]["mean field"]["loss"], "-.", color="black", linewidth=1.0)
-        column[0].set_title(case)
+        column[0].set_title(_names.parameterisation(case))
         column[-1].set_xlabel("iteration")
     for ax, name in zip(axes[:, 0], ROWS, strict=True):
         ax.set_ylabel(name)

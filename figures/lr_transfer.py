@@ -18,7 +18,7 @@ from figures import _names
 from pctheory import plotting
 
 EXPERIMENT = lr_transfer
-TITLE = "Do the best learning rates stay where they are?"
+TITLE = "Do the best learning rates stay as networks grow?"
 SOURCE = "MU 1 left, 5"
 SIZE = (5.5, 5.3)
 LABELS = {"mupc": r"$\mu$PC", "sp": "PC, sp", "bp": r"BP, Depth-$\mu$P"}

@@ -13,7 +13,7 @@ from experiments._store import Meta
 from pctheory import plotting
 
 EXPERIMENT = matched_scale
-TITLE = "Published and matched scales"
+TITLE = "Published speed-ups are mostly a difference of scale"
 SOURCE = "new"
 SIZE = (5.5, 2.9)
 

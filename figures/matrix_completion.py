@@ -19,7 +19,7 @@ from figures._escapes import iterations_to, span
 from pctheory import plotting
 
 EXPERIMENT = matrix_completion
-TITLE = "Matrix completion"
+TITLE = "Matrix completion, from saddle to saddle"
 SOURCE = "SAD 6"
 SIZE = (5.5, 5.6)
 LABELS = {

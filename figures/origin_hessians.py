@@ -13,7 +13,7 @@ from experiments._store import Meta
 from pctheory import plotting
 
 EXPERIMENT = origin_hessians
-TITLE = "Hessians at the origin"
+TITLE = "At the origin the loss is flat and the energy a strict saddle"
 SOURCE = "SAD 3, 8"
 SIZE = (5.5, 6.6)
 _ROWS = (

@@ -15,7 +15,7 @@ from figures._panels import by_dataset
 from pctheory import plotting
 
 EXPERIMENT = origin_hessians_data
-TITLE = "The origin's spectrum on images"
+TITLE = "On images the curvature at the origin is the class frequency"
 SOURCE = "SAD 4"
 SIZE = (5.5, 3.5)
 _SHOWN = 130  # eigenvalues drawn, from the smallest

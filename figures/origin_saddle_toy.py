@@ -15,7 +15,7 @@ from experiments._store import Meta
 from pctheory import plotting
 
 EXPERIMENT = origin_saddle_toy
-TITLE = "The saddle at the origin"
+TITLE = "Leaving the saddle at the origin"
 SOURCE = "SAD 2, 7"
 SIZE = (5.5, 5.3)
 _LINES = {

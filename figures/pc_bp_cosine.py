@@ -15,7 +15,7 @@ from figures import _names
 from pctheory import plotting
 
 EXPERIMENT = pc_bp_cosine
-TITLE = "Predictive coding and backpropagation, gradient by gradient"
+TITLE = "Gradients of predictive coding and backpropagation become parallel with width"
 SOURCE = "LIM 1"
 SIZE = (5.5, 3.7)
 

@@ -14,7 +14,7 @@ from figures import _names
 from pctheory import plotting
 
 EXPERIMENT = pcn_tradeoff
-TITLE = "Classification against reconstruction in predictive coding networks"
+TITLE = "Classification against reconstruction"
 SOURCE = "INI 2"
 SIZE = (5.5, 4.4)
 _ARMS = (

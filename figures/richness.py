@@ -14,7 +14,7 @@ from figures import _names
 from pctheory import plotting
 
 EXPERIMENT = richness
-TITLE = "Rich networks start nearest to backpropagation and drift away"
+TITLE = "Rich networks start near backpropagation and drift away"
 SOURCE = "LIM A.3, A.22"
 SIZE = (5.5, 2.1)
 

@@ -15,7 +15,7 @@ from figures import _names
 from pctheory import plotting
 
 EXPERIMENT = saddle_regime
-TITLE = "The saddle regime"
+TITLE = "Narrow deep networks near the saddle"
 SOURCE = "LIM A.4, A.23"
 SIZE = (5.5, 5.0)
 
@@ -53,11 +53,11 @@ def draw(fig: Figure, result: Result) -> None:
         for rule in ("bp", "pc"):
             times = np.array([result["sigma"][h][f"{s:g}"][rule]["half"] for s in sigmas])
             reached = np.isfinite(times).all(axis=1)
-            middle = np.median(np.where(np.isfinite(times), times, 1.5 * last), axis=1)
+            shown = np.where(np.isfinite(times), times, 1.5 * last)
             colour = plotting.COLOURS[rule]
-            ax.plot(sigmas, middle, "-", color=colour, linewidth=0.8)
-            ax.plot(sigmas[reached], middle[reached], "o", color=colour, label=rule.upper())
-            ax.plot(sigmas[~reached], middle[~reached], "^", color=colour, markerfacecolor="white")
+            plotting.medians(ax, sigmas, shown.T, colour, rule.upper())
+            late, middle = sigmas[~reached], np.median(shown[~reached], axis=1)
+            ax.plot(late, middle, "^", color=colour, markerfacecolor="white", zorder=5)
     panels[0].set_ylabel("iterations to loss 1/4")
     panels[0].legend(fontsize=7)
 

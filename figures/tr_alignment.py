@@ -13,7 +13,7 @@ from experiments._store import Meta
 from pctheory import plotting
 
 EXPERIMENT = tr_alignment
-TITLE = "Who points at the nearest solution"
+TITLE = "Which update points at the nearest solution"
 SOURCE = "TR 2 and new"
 SIZE = (5.5, 2.05)
 _NAMES = {"trust-region": "TR-Newton", "pc": "PC", "bp": "GD"}
@@ -26,9 +26,7 @@ def draw(fig: Figure, result: Result) -> None:
         values = np.asarray(result["published"][rule])
         color = plotting.COLOURS[rule]
         left.plot(np.arange(1, len(values) + 1), values, "o-", color=color, label=name)
-        ordered = np.sort(result["random"][rule])
-        middle.plot(ordered, np.arange(1, len(ordered) + 1) / len(ordered), color=color, label=name)
-        middle.plot(np.median(ordered), 0.5, "o", color=color, markeredgecolor="white", ms=5)
+        plotting.distribution(middle, result["random"][rule], color, name)
     left.set(xlabel="batch", ylabel="cosine to nearest solution", ylim=(0.4, 1.02), xticks=(1, 2, 3, 4, 5))
     left.legend(loc="center left", bbox_to_anchor=(0.0, 0.62), fontsize=7)
     middle.set(xlabel="cosine, first batch", ylabel="share of random starts", xlim=(-1.02, 1.02))

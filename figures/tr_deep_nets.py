@@ -14,7 +14,7 @@ from figures import _names
 from pctheory import plotting
 
 EXPERIMENT = tr_deep_nets
-TITLE = "Ten layers"
+TITLE = "Networks of ten layers"
 SOURCE = "TR, 10 layers"
 SIZE = (5.5, 2.0)
 _NAMES = {"bp": "BP", "pc": "PC"}

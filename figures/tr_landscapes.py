@@ -13,7 +13,7 @@ from experiments._store import Meta
 from pctheory import plotting
 
 EXPERIMENT = tr_landscapes
-TITLE = "Past the saddle, by backpropagation and by predictive coding"
+TITLE = "Two paths past the saddle"
 SOURCE = "TR 1"
 SIZE = (5.5, 4.4)
 _NAMES = {"bp": r"loss $\mathcal{L}$", "pc": r"equilibrated energy $F^*$"}

@@ -13,7 +13,7 @@ from experiments._store import Meta
 from pctheory import plotting
 
 EXPERIMENT = tr_weight_noise
-TITLE = "Weight noise at the minima found"
+TITLE = "Flatness and weight noise at the minima"
 SOURCE = "TR 6"
 SIZE = (5.5, 2.2)
 # where, what, label, colour, marker
@@ -22,7 +22,7 @@ _CURVES = (
     ("pc", "bp", r"$\mathcal{L}$ at PC's minimum", plotting.COLOURS["loss"], "s"),
     ("pc", "pc", r"$F^*$ at PC's minimum", plotting.COLOURS["pc"], "o"),
 )
-_TRACES = {"loss at bp": 0, "loss at pc": 1, "energy at pc": 2}
+_TRACES = ("loss at bp", "loss at pc", "energy at pc")
 
 
 def draw(fig: Figure, result: Result) -> None:
@@ -40,12 +40,9 @@ def draw(fig: Figure, result: Result) -> None:
         plotting.theory(left, fine, 0.5 * fine**2 * part[f"curvature/{what}"], label=name)
     left.set(xlabel=r"standard deviation of weight noise $\sigma$", ylabel="mean objective", ylim=(0, None))
     left.legend(loc="upper left", fontsize=7)
-    for (name, place), (_, _, _, color, _) in zip(_TRACES.items(), _CURVES, strict=True):
-        values = np.sort(np.asarray(result["traces"][name]))
-        shift = (np.arange(len(values)) % 7 - 3) * 0.05
-        right.plot(place + shift, values, "o", ms=2, color=color, alpha=0.6, markeredgewidth=0)
-        right.plot([place - 0.25, place + 0.25], [np.median(values)] * 2, color="black", lw=1.2)
-    right.set_xticks([0, 1, 2], [r"$\mathcal{L}$, BP", r"$\mathcal{L}$, PC", r"$F^*$, PC"])
+    traces = [result["traces"][name] for name in _TRACES]
+    colors = [color for _, _, _, color, _ in _CURVES]
+    plotting.violins(right, traces, colors, [r"$\mathcal{L}$, BP", r"$\mathcal{L}$, PC", r"$F^*$, PC"])
     right.set(ylabel="trace of the Hessian", xlim=(-0.5, 2.5), ylim=(0, None))
     plotting.letter([left, right])
 

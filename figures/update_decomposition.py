@@ -14,7 +14,7 @@ from figures import _names
 from pctheory import plotting
 
 EXPERIMENT = update_decomposition
-TITLE = "What drives predictive coding"
+TITLE = "The two terms of the update"
 SOURCE = "new"
 SIZE = (5.5, 2.3)
 _STYLE = {

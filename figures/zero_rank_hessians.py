@@ -13,7 +13,7 @@ from figures._panels import by_dataset
 from pctheory import plotting
 
 EXPERIMENT = zero_rank_hessians
-TITLE = "Zero-rank saddles"
+TITLE = "Zero-rank saddles are deeper than the origin"
 SOURCE = "SAD 9, 10"
 SIZE = (5.5, 4.9)
 

@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import ast
 import copy
+import functools
 import gc
 import hashlib
 import importlib
@@ -51,15 +52,12 @@ LIBRARIES = (
 SECONDS = 90.0
 """Longest time for the tests of one mutant: one that loops for ever is killed, and counts as found."""
 WORD = re.compile(r"\w+")
-ELSEWHERE = (
-    "test_figures",
-    "test_symbolic",
-    "test_claims",
-    "test_notebooks",
-    "test_pipeline",
-    "test_architecture",
-)
-FILES = 3
+OTHERS = "architecture claims datasets figures notebooks paper pipeline plotting readme symbolic"
+ELSEWHERE = tuple(f"test_{name}" for name in OTHERS.split())
+"""Tests of other things than numbers."""
+NEAR = 12
+"""Largest number of tests that are tried first."""
+FILES = 4
 """Largest number of test files for one mutant: those that name the module's exports most often."""
 
 TOLERANCE = 1e-5
@@ -138,25 +136,24 @@ def short(node: ast.expr) -> str:
 
 
 def tests_of(path: Path) -> list[str]:
-    """The module's own examples, and the test files that name most often what it, or else its package, exports."""
-    tests = [t for t in sorted((ROOT / "tests").glob("test_*.py")) if not t.name.startswith(ELSEWHERE)]
+    """The module's own examples, and the test files that name what it, or else its package, exports: most first."""
     for exported in (set(names_of(path)), set(names_of(path.parent / "__init__.py"))):
-        counts = {t: sum(word in exported for word in WORD.findall(t.read_text())) for t in tests}
-        named = sorted((t for t in tests if counts[t]), key=lambda t: -counts[t])[:FILES]
+        counts = {t: sum(word in exported for word in WORD.findall(t.read_text())) for t in test_files()}
+        named = sorted((t for t in counts if counts[t]), key=lambda t: -counts[t])
         if named:
             break
-    return [str(p.relative_to(ROOT)) for p in (path, *named)]
+    return [str(p.relative_to(ROOT)) for p in (path, *named[:FILES])]
 
 
 def nearest(path: Path, line: int, files: list[str]) -> list[str]:
-    """The module's examples, and of its tests those that name the function or method of the changed line."""
+    """The module's examples, and the tests that name the function or method of the changed line, of `files` first."""
     names = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.FunctionDef | ast.ClassDef) and node.lineno <= line <= (node.end_lineno or 0):
             names.add(node.name)
     public = {name for name in names if not name.startswith("_")} or set(names_of(path))
     found = files[:1]
-    for file in files[1:]:
+    for file in dict.fromkeys([*files[1:], *(str(p.relative_to(ROOT)) for p in test_files())]):
         text = (ROOT / file).read_text()
         for node in ast.parse(text).body:
             is_test = isinstance(node, ast.FunctionDef | ast.ClassDef) and node.name.lower().startswith(
@@ -164,7 +161,13 @@ def nearest(path: Path, line: int, files: list[str]) -> list[str]:
             )
             if is_test and public & set(WORD.findall(ast.get_source_segment(text, node) or "")):
                 found.append(f"{file}::{node.name}")
-    return found
+    return found[:NEAR]
+
+
+@functools.cache
+def test_files() -> list[Path]:
+    """Those of the numeric packages."""
+    return [t for t in sorted((ROOT / "tests").glob("test_*.py")) if not t.name.startswith(ELSEWHERE)]
 
 
 def names_of(path: Path) -> list[str]:

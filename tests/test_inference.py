@@ -594,6 +594,39 @@ def test_descent_is_the_relaxation_of_the_definition(rng):
 
 
 @pytest.mark.claim("coordinates-resolve-tradeoff")
+def test_adam_is_torchs_adam_on_the_quadratic_of_the_activity_hessian(rng):
+    net, data = gaussian_problem(rng, (3, 6, 5, 2))
+    trace = solve_inference(net, data, "adam", max_products=6, step=0.05)
+    hessian = torch.tensor(activity_hessian(net).to_dense())
+    rest = torch.tensor(hidden(equilibrium(net, data).activities))
+    z = torch.tensor(hidden(feedforward(net, data.x)), requires_grad=True)
+    optimiser, expected = torch.optim.Adam([z], lr=0.05), []
+    for _ in range(7):
+        excess = 0.5 * torch.sum((z - rest) @ hessian * (z - rest))
+        expected.append(excess.item() / len(data.x))
+        optimiser.zero_grad()
+        excess.backward()
+        optimiser.step()
+    assert_close(trace.gaps, expected, size=10000, kappa=condition_number(net))
+    np.testing.assert_array_equal(trace.products, range(7))
+
+
+@pytest.mark.claim("coordinates-resolve-tradeoff")
+def test_the_work_of_the_closed_form_is_the_multiply_adds_of_its_sweeps(rng):
+    net = LinearPCN.random((3, 4, 5, 2), rng=rng)
+    trace = solve_inference(net, Data(rng.standard_normal((7, 3)), rng.standard_normal((7, 2))), "exact")
+    products_to_the_output = 2 * 2 * 5 + 2 * 5 * 4  # n_L rows: the identity times W_3, and that times W_2
+    factorisation = 2 * 2**2 * (4 + 5 + 2)  # QR of these products and the identity, stacked: n_L columns
+    forward = 7 * (3 * 4 + 4 * 5 + 5 * 2) + 7 * 2 * (
+        4 + 5 + 2
+    )  # the outputs; each layer's error from the outputs'
+    gradient = 2 * 7 * (3 * 4 + 4 * 5 + 5 * 2)
+    expected = [0, (products_to_the_output + factorisation + forward) / gradient]
+    np.testing.assert_allclose(trace.products, expected, rtol=1e-14)
+    assert trace.gaps[1] == 0
+
+
+@pytest.mark.claim("coordinates-resolve-tradeoff")
 @pytest.mark.parametrize("outputs", [1, 2, 4])
 def test_conjugate_gradients_in_error_coordinates_end_after_as_many_steps_as_outputs(rng, outputs):
     net, data = gaussian_problem(rng, (3, 20, 20, 20, outputs), parameterisation="mupc", skips=True)

@@ -732,6 +732,18 @@ def test_every_rule_runs_and_the_table_is_complete(rng):
     np.testing.assert_array_equal(local[0], compared.gradients["local"][0])
 
 
+def test_norm_ratios_are_norms_over_that_of_the_named_rule_and_nan_where_it_is_zero(rng):
+    net = LinearPCN.random((3, 4, 4, 2), rng=rng)
+    data = Data(rng.standard_normal((5, 3)), rng.standard_normal((5, 2)))
+    compared = compare_gradients(net, data, ("local",), num_steps=1)
+    sizes = {rule: [np.linalg.norm(g) for g in compared.gradients[rule]] for rule in ("pc", "local")}
+    expected = [0.0, *np.divide(sizes["local"], sizes["pc"])[1:]]  # one step: no error has reached layer 1
+    np.testing.assert_allclose(compared.norm_ratios("pc")["local"], expected, rtol=1e-14)
+    inverse = compared.norm_ratios("local")["pc"]
+    assert np.isnan(inverse[0])
+    np.testing.assert_allclose(inverse[1:], 1 / np.array(expected[1:]), rtol=1e-14)
+
+
 def test_torch_networks_keep_their_library_and_their_graph(rng):
     net = LinearPCN.random((2, 3, 4), rng=rng)
     z = tuple(rng.standard_normal((3, n)) for n in net.widths)
