@@ -110,7 +110,6 @@ WORDS = {
     r"\kappa": ("condition",),
     r"\alpha": ("adjoint",),
     "N": ("width", "wide"),
-    "H": ("hessian", "hidden layers"),
 }
 """What a docstring that uses the symbol must say; the meaning in the paper's table says it too."""
 OWN = {
