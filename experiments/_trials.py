@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from pctheory import Data
-from pctheory.nn import PCN, TrainingSettings, infer, train
+from pctheory.nn import PC, PCN, Stop, TrainingSettings, infer, train
 
 
 def losses(model: PCN, data: Data, settings: TrainingSettings, every: int) -> np.ndarray:
@@ -33,10 +33,10 @@ def losses(model: PCN, data: Data, settings: TrainingSettings, every: int) -> np
     return np.where(np.isfinite(curve), curve, np.nan)
 
 
-def gap(model: PCN, data: Data, settings: TrainingSettings) -> float:
+def gap(model: PCN, data: Data, rule: PC) -> float:
     """Where inference stops: norm of the activity gradient relative to that at the feedforward pass."""
-    start = infer(model, data.x, data.y, method="gd", step=1e-12, num_steps=0).gradient_norms[-1]
-    end = infer(model, data.x, data.y, settings=settings.inference).gradient_norms[-1]
+    start = infer(model, data.x, data.y, stop=Stop(num_steps=0)).gradient_norms[-1]
+    end = infer(model, data.x, data.y, rule.method, stop=rule.stop).gradient_norms[-1]
     return float(end / start) if start > 0 else 0.0
 
 

@@ -15,7 +15,7 @@ import torch
 
 from experiments._progress import Progress
 from pctheory import Data, LinearPCN
-from pctheory.nn import PCN, infer
+from pctheory.nn import PCN, Stop, infer
 
 
 @dataclass(frozen=True)
@@ -78,8 +78,7 @@ def train(config: Config, activation: str, rule: str, rate: float) -> dict[str, 
             # from the last activities: they are nearly at rest, and of several resting places this one is
             # followed
             activities = infer(
-                model, data.x, data.y, method="gauss-newton", num_steps=50, tolerance=config.tolerance,
-                start=activities,
+                model, data.x, data.y, "newton", stop=Stop(50, config.tolerance), start=activities,
             ).activities  # fmt: skip
             gradients = model.local_gradient(activities)
             for l, error in zip(hidden, _errors(model, activities), strict=False):

@@ -15,7 +15,7 @@ import numpy as np
 
 from experiments._progress import Progress
 from pctheory import Data, EquilibratedEnergy, LinearPCN, MSELoss, rescaling
-from pctheory.dynamics import escape_time, gradient_flow, half_time
+from pctheory.dynamics import crossing_time, gradient_flow, half_time
 
 OBJECTIVES = {"bp": MSELoss, "pc": EquilibratedEnergy}
 
@@ -81,8 +81,8 @@ def _summary(flow: Any, data: Data) -> dict[str, Any]:
     }  # fmt: skip
     for name, curve in curves.items():
         found[f"half_{name}"] = half_time(flow.times, curve)
-        found[f"quarter_{name}"] = escape_time(flow.times, curve, curve[0] / 4)
-        found[f"hundredth_{name}"] = escape_time(flow.times, curve, curve[0] / 100)
+        found[f"quarter_{name}"] = crossing_time(flow.times, curve, curve[0] / 4)
+        found[f"hundredth_{name}"] = crossing_time(flow.times, curve, curve[0] / 100)
     return found
 
 

@@ -19,7 +19,7 @@ import torch
 from experiments._progress import Progress
 from pctheory import Data, LinearPCN, equilibrium, inference_rate, load_dataset
 from pctheory.datasets import available_datasets
-from pctheory.nn import PCN, InferenceSettings, TrainingSettings, accuracy, infer, train
+from pctheory.nn import PC, PCN, Adam, GradientDescent, Stop, TrainingSettings, accuracy, infer, train
 
 CASES: dict[str, dict[str, str]] = {
     "gd": {"method": "gd", "init": "torch"},
@@ -67,11 +67,13 @@ class Diverged(Exception):
     """Weights or activities that are not finite."""
 
 
-def measure(model: PCN, batch: Data, test: Data, settings: InferenceSettings) -> tuple[float, ...]:
+def measure(model: PCN, batch: Data, test: Data, rule: PC) -> tuple[float, ...]:
     """Test accuracy, condition number and largest eigenvalue of H, relative energy gap after inference."""
     with torch.no_grad():
         start = float(model.loss(batch.x, batch.y))
-    reached = infer(model, batch.x, batch.y, settings=settings).energy if np.isfinite(start) else np.nan
+    if not np.isfinite(start):
+        raise Diverged
+    reached = infer(model, batch.x, batch.y, rule.method, stop=rule.stop).energy
     if not np.isfinite(reached):
         raise Diverged
     net = LinearPCN(**model.linear_parameters())
@@ -91,22 +93,21 @@ def trial(config: Config, case: str, hidden: int, rate: float, seed: int) -> dic
         rng=np.random.default_rng([config.seed, hidden, seed]),
         dtype=torch.float32,
     )
-    inference = InferenceSettings(
-        method=CASES[case]["method"], step=rate, num_steps=config.num_steps, convention="batch-mean"
-    )
+    method = {"gd": GradientDescent, "adam": Adam}[CASES[case]["method"]]
+    rule = PC(method(step=rate, convention="batch-mean"), stop=Stop(config.num_steps))
     settings = TrainingSettings(
-        inference=inference,
+        rule=rule,
         learning_rate=config.learning_rate,
         batch_size=config.batch,
         steps=config.iterations,
         seed=seed,
     )
     fixed = data.take(slice(config.batch))
-    found = [measure(model, fixed, test, inference)]
+    found = [measure(model, fixed, test, rule)]
 
     def watch(step: int, model: PCN) -> None:
         if step % config.every == 0:
-            found.append(measure(model, fixed, test, inference))
+            found.append(measure(model, fixed, test, rule))
 
     try:
         train(model, data, settings, callback=watch)

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 import torch
 
+from experiments._classifiers import AutoencoderClassifier, train_autoencoder
 from experiments._images import images, pooled
 from experiments._progress import Progress
 from pctheory import Data, tradeoff_curve
-from pctheory.nn.tradeoff import AutoencoderClassifier, train_autoencoder
 
 
 @dataclass(frozen=True)

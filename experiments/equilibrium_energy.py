@@ -17,7 +17,7 @@ import torch
 from experiments._progress import Progress
 from pctheory import Data, LinearPCN, equilibrium, load_dataset
 from pctheory.datasets import available_datasets
-from pctheory.nn import PCN, infer
+from pctheory.nn import PCN, Heun, infer
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ PROFILES = {
 
 def relax(model: PCN, batch: Data, time: float, tolerance: float) -> Any:
     """The activities after inference for `time`, by Heun's method with adaptive steps."""
-    return infer(model, batch.x, batch.y, method="heun", t_max=time, step=0.1, rtol=tolerance, atol=tolerance)
+    return infer(model, batch.x, batch.y, Heun(t_max=time, first_step=0.1, rtol=tolerance, atol=tolerance))
 
 
 def cell(config: Config, dataset: str, hidden: int) -> dict[str, Any]:

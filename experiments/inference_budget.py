@@ -20,7 +20,7 @@ from scipy.sparse.linalg import LinearOperator, eigsh
 
 from experiments._progress import Progress
 from pctheory import load_dataset
-from pctheory.nn import PCN, InferenceSettings, TrainingSettings, infer, train
+from pctheory.nn import PC, PCN, Adam, GradientDescent, Heun, Stop, TrainingSettings, infer, train
 
 METHODS = ("euler", "coarse", "heun", "adam")
 """Euler's method with the fine and with the coarse step, Heun's with adaptive steps, Adam."""
@@ -64,16 +64,14 @@ PROFILES = {
 }
 
 
-def settings_of(config: Config, method: str, time: int, decay: float) -> InferenceSettings:
-    """Inference of one method to time T: Euler and Adam take T / step and T steps."""
+def rule_of(config: Config, method: str, time: int, decay: float) -> PC:
+    """Learning after inference of one method to time T: Euler and Adam take T / step and T steps."""
     if method == "heun":
-        return InferenceSettings(
-            method="heun", step=0.1, t_max=float(time), rtol=1e-3, atol=1e-3, decay=decay
-        )
+        return PC(Heun(t_max=float(time), first_step=0.1, rtol=1e-3, atol=1e-3, decay=decay))
     if method == "adam":
-        return InferenceSettings(method="adam", step=config.adam_step, num_steps=time, decay=decay)
+        return PC(Adam(config.adam_step, decay=decay), stop=Stop(time))
     step = config.coarse_step if method == "coarse" else config.step
-    return InferenceSettings(method="euler", step=step, num_steps=max(round(time / step), 1), decay=decay)
+    return PC(GradientDescent(step, decay=decay), stop=Stop(max(round(time / step), 1)))
 
 
 def largest_curvature(model: PCN, activities: Sequence[torch.Tensor]) -> float:
@@ -103,9 +101,9 @@ def budget(config: Config, method: str, hidden: int, time: int, decay: float) ->
     widths = [data.x.shape[1], *[config.width] * hidden, data.y.shape[1]]
     rng = np.random.default_rng([config.seed, hidden])
     model = PCN(widths, activation="tanh", init="torch", rng=rng, dtype=torch.float64)
-    inference = settings_of(config, method, time, decay)
+    rule = rule_of(config, method, time, decay)
     settings = TrainingSettings(
-        inference=inference,
+        rule=rule,
         learning_rate=config.learning_rate,
         batch_size=config.batch,
         steps=config.iterations,
@@ -113,8 +111,8 @@ def budget(config: Config, method: str, hidden: int, time: int, decay: float) ->
     )
     found = train(model, data, settings, test=test)
     batch = data.take(slice(0, config.batch))
-    reached = infer(model, batch.x, batch.y, settings=inference).energy
-    settled = infer(model, batch.x, batch.y, method="gauss-newton", tolerance=1e-9)
+    reached = infer(model, batch.x, batch.y, rule.method, stop=rule.stop).energy
+    settled = infer(model, batch.x, batch.y, "newton", stop=Stop(tolerance=1e-9))
     start = float(model.loss(batch.x, batch.y).detach())
     return {
         "accuracy": float(found.evaluations["accuracy"][-1]),

@@ -25,7 +25,7 @@ from experiments._progress import Progress
 from pctheory import Data, load_dataset
 from pctheory.datasets import available_datasets
 from pctheory.model import learning_rate_scale
-from pctheory.nn import PCN, InferenceResult, infer
+from pctheory.nn import PCN, ErrorDescent, InferenceResult, Stop, infer
 
 
 @dataclass(frozen=True)
@@ -72,12 +72,10 @@ def problem(config: Config, width: int) -> tuple[PCN, Data, str]:
 def settle(config: Config, model: PCN, data: Data) -> InferenceResult:
     """Inference to the tolerance: descents in the errors, and Newton steps if these were not enough."""
     for step, most in config.descents:
-        found = infer(
-            model, data.x, data.y, method="error", step=step, num_steps=most, tolerance=config.tolerance
-        )
+        found = infer(model, data.x, data.y, ErrorDescent(step), stop=Stop(most, config.tolerance))
         if found.converged:
             return found
-    return infer(model, data.x, data.y, method="gauss-newton", tolerance=config.tolerance)
+    return infer(model, data.x, data.y, "newton", stop=Stop(tolerance=config.tolerance))
 
 
 def cosines(first: tuple[Tensor, ...], second: tuple[Tensor, ...]) -> np.ndarray:
@@ -102,7 +100,7 @@ def compare(config: Config, width: int, scaling: str) -> dict[str, Any]:
     }
     layers = []
     for t in range(config.iterations + 1):
-        settled, forward = settle(config, pc, data), infer(pc, data.x, data.y, num_steps=0)
+        settled, forward = settle(config, pc, data), infer(pc, data.x, data.y, stop=Stop(0))
         local, other = pc.local_gradient(settled.activities), bp.loss_gradient(data.x, data.y)
         each = cosines(local, pc.loss_gradient(data.x, data.y))
         if t in (0, config.iterations):
@@ -111,7 +109,7 @@ def compare(config: Config, width: int, scaling: str) -> dict[str, Any]:
         found["between"].append(cosines(local, other)[-1])
         found["energy"].append(settled.energy)
         found["loss"].append(forward.energy)
-        found["bp_loss"].append(infer(bp, data.x, data.y, num_steps=0).energy)
+        found["bp_loss"].append(infer(bp, data.x, data.y, stop=Stop(0)).energy)
         found["residual"].append(settled.gradient_norms[-1] / forward.gradient_norms[-1])
         for model, gradient, optimiser in zip((pc, bp), (local, other), optimisers, strict=True):
             for weight, slope in zip(model.weights, gradient, strict=True):
@@ -123,8 +121,8 @@ def compare(config: Config, width: int, scaling: str) -> dict[str, Any]:
 def agreement(config: Config, width: int) -> dict[str, Any]:
     """Relative distance of the activities where descent in the errors and Gauss-Newton steps end."""
     model, data, _ = problem(config, width)
-    by_errors = infer(model, data.x, data.y, method="error", step=0.3, num_steps=1000, tolerance=1e-8)
-    by_newton = infer(model, data.x, data.y, method="gauss-newton", tolerance=1e-8)
+    by_errors = infer(model, data.x, data.y, ErrorDescent(0.3), stop=Stop(1000, 1e-8))
+    by_newton = infer(model, data.x, data.y, "newton", stop=Stop(tolerance=1e-8))
     a, b = (torch.cat(r.activities[1:-1], dim=1) for r in (by_errors, by_newton))
     return {
         "distance": float(torch.linalg.vector_norm(a - b) / torch.linalg.vector_norm(b)),

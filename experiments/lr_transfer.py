@@ -18,7 +18,7 @@ import torch
 from experiments._progress import Progress
 from pctheory import load_dataset
 from pctheory.datasets import available_datasets
-from pctheory.nn import PCN, InferenceSettings, TrainingSettings, train
+from pctheory.nn import BP, PC, PCN, GradientDescent, Stop, TrainingSettings, train
 
 METHODS = ("mupc", "sp", "bp")
 
@@ -91,9 +91,9 @@ def smallest_loss(
             dtype=torch.float32,
             device=device,
         )
+        pc = PC(GradientDescent(activity_lr, convention="batch-mean"), stop=Stop(hidden))
         settings = TrainingSettings(
-            rule="bp" if method == "bp" else "pc",
-            inference=InferenceSettings(step=activity_lr, num_steps=hidden, convention="batch-mean"),
+            rule=BP() if method == "bp" else pc,
             learning_rate=learning_rate,
             batch_size=config.batch_size,
             steps=config.iterations,

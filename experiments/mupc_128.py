@@ -16,7 +16,7 @@ import torch
 from experiments._progress import Progress
 from pctheory import Data, load_dataset
 from pctheory.datasets import available_datasets
-from pctheory.nn import PCN, InferenceSettings, TrainingSettings, accuracy, train
+from pctheory.nn import BP, PC, PCN, GradientDescent, Stop, TrainingSettings, accuracy, train
 
 RULES = ("pc", "bp")
 
@@ -77,11 +77,9 @@ def trial(config: Config, case: int, rule: str, seed: int, checkpoint: str) -> d
         dtype=torch.float32,
         device=device,
     )
+    pc = PC(GradientDescent(config.activity_lrs[case], convention="batch-mean"), stop=Stop(config.hidden))
     settings = TrainingSettings(
-        rule=rule,
-        inference=InferenceSettings(
-            step=config.activity_lrs[case], num_steps=config.hidden, convention="batch-mean"
-        ),
+        rule=pc if rule == "pc" else BP(),
         learning_rate=(config.learning_rates if rule == "pc" else config.bp_learning_rates)[case],
         batch_size=config.batch_sizes[case],
         steps=config.iterations[case],

@@ -19,7 +19,7 @@ import torch
 from experiments._progress import Progress
 from pctheory import load_dataset
 from pctheory.datasets import available_datasets
-from pctheory.nn import PCN, InferenceSettings, TrainingSettings, accuracy, train
+from pctheory.nn import BP, PC, PCN, GradientDescent, Stop, TrainingSettings, accuracy, train
 
 METHODS = ("mupc", "bp", "sp")
 
@@ -77,9 +77,9 @@ def trial(config: Config, hidden: int, method: str, seed: int) -> dict[str, Any]
         rng=np.random.default_rng([config.seed, hidden, seed]),
         dtype=torch.float32,
     )
+    pc = PC(GradientDescent(config.activity_lr, convention="batch-mean"), stop=Stop(hidden))
     settings = TrainingSettings(
-        rule="bp" if method == "bp" else "pc",
-        inference=InferenceSettings(step=config.activity_lr, num_steps=hidden, convention="batch-mean"),
+        rule=BP() if method == "bp" else pc,
         learning_rate=config.sp_learning_rate if method == "sp" else config.learning_rate,
         learning_rate_scaling=config.learning_rate_scaling,
         batch_size=config.batch_size,

@@ -21,7 +21,7 @@ from experiments._progress import Progress
 from pctheory import Data, EquilibratedEnergy, LinearPCN, MSELoss
 from pctheory.dynamics import half_time
 from pctheory.landscape import extreme_eigenvalues, landscape_slice
-from pctheory.nn import PCN, InferenceSettings, TrainingSettings, train
+from pctheory.nn import BP, PC, PCN, GradientDescent, Stop, TrainingSettings, train
 
 
 @dataclass(frozen=True)
@@ -79,8 +79,7 @@ def training(config: Config, problem: str, curve: str, seed: int) -> dict[str, A
     if curve == "bp published":
         iterations, every = config.published_iterations, max(1, config.published_iterations // 500)
     settings = TrainingSettings(
-        rule=curve[:2],
-        inference=InferenceSettings(method="euler", step=config.step, num_steps=config.num_steps),
+        rule=PC(GradientDescent(config.step), stop=Stop(config.num_steps)) if curve[:2] == "pc" else BP(),
         optimiser="SGD",
         learning_rate=rates(config, problem)[curve],
         batch_size=config.batch_size,

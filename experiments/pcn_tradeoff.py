@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 import torch
 
+from experiments._classifiers import GenerativeClassifier, TradeoffSettings, train_tradeoff
 from experiments._images import images, pooled
 from experiments._progress import Progress
 from pctheory import LinearPCN, clamped_equilibrium
 from pctheory.nn import PCN
-from pctheory.nn.tradeoff import GenerativeClassifier, TradeoffSettings, train_tradeoff
 
 
 @dataclass(frozen=True)

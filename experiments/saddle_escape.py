@@ -26,7 +26,7 @@ from experiments._progress import Progress
 from pctheory import Data, load_dataset
 from pctheory.datasets import available_datasets
 from pctheory.model import initial_weights
-from pctheory.nn import PCN, InferenceSettings, TrainingSettings, infer, train
+from pctheory.nn import BP, PC, PCN, GradientDescent, Stop, TrainingSettings, infer, train
 
 RUNS = ("bp", "pc", "bp-published")
 RANKS = (0, 1, 2)
@@ -80,7 +80,7 @@ def trial(
     fixed = data.take(slice(config.batch_size))
     widths = config.widths(data.x.shape[1], data.y.shape[1])
     model = network(config, widths, activation, start, seed)
-    inference = InferenceSettings(step=config.inference_dt, num_steps=config.inference_steps)
+    pc = PC(GradientDescent(config.inference_dt), stop=Stop(config.inference_steps))
     rate = config.batch_size * config.learning_rate
     if method == "bp-published":
         rate = 2 / widths[-1] * config.learning_rate
@@ -93,7 +93,8 @@ def trial(
         if step not in wanted:
             return
         if method == "pc":
-            gradient = model.local_gradient(infer(model, fixed.x, fixed.y, settings=inference).activities)
+            settled = infer(model, fixed.x, fixed.y, pc.method, stop=pc.stop)
+            gradient = model.local_gradient(settled.activities)
         else:
             gradient = model.loss_gradient(fixed.x, fixed.y)
         with torch.no_grad():
@@ -102,8 +103,7 @@ def trial(
 
     measure(0, model)
     settings = TrainingSettings(
-        rule="pc" if method == "pc" else "bp",
-        inference=inference,
+        rule=pc if method == "pc" else BP(),
         optimiser="SGD",
         learning_rate=rate,
         batch_size=config.batch_size,

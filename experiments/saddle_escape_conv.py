@@ -20,7 +20,7 @@ from experiments._escape import over_seeds, recorded
 from experiments._progress import Progress
 from pctheory import load_dataset
 from pctheory.datasets import DATASETS, available_datasets
-from pctheory.nn import PCN, Convolution, Image, InferenceSettings, TrainingSettings, infer, train
+from pctheory.nn import BP, PC, PCN, Convolution, GradientDescent, Image, Stop, TrainingSettings, infer, train
 
 RUNS = ("bp", "pc")
 
@@ -83,7 +83,7 @@ def trial(config: Config, activation: str, method: str, seed: int) -> dict[str, 
         rng=np.random.default_rng([config.seed, seed]),
         dtype=torch.float32,
     )
-    inference = InferenceSettings(step=config.inference_dt, num_steps=config.inference_steps)
+    pc = PC(GradientDescent(config.inference_dt), stop=Stop(config.inference_steps))
     total = config.pc_iterations if method == "pc" else config.bp_iterations
     kept = recorded(total, config.points)
     wanted = set(kept.tolist())
@@ -93,7 +93,8 @@ def trial(config: Config, activation: str, method: str, seed: int) -> dict[str, 
         if step not in wanted:
             return
         if method == "pc":
-            gradient = model.local_gradient(infer(model, fixed.x, fixed.y, settings=inference).activities)
+            settled = infer(model, fixed.x, fixed.y, pc.method, stop=pc.stop)
+            gradient = model.local_gradient(settled.activities)
         else:
             gradient = model.loss_gradient(fixed.x, fixed.y)
         with torch.no_grad():
@@ -102,8 +103,7 @@ def trial(config: Config, activation: str, method: str, seed: int) -> dict[str, 
 
     measure(0, model)
     settings = TrainingSettings(
-        rule=method,
-        inference=inference,
+        rule=pc if method == "pc" else BP(),
         optimiser="SGD",
         learning_rate=config.batch_size * config.learning_rate,
         batch_size=config.batch_size,

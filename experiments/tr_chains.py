@@ -17,7 +17,7 @@ import torch
 from experiments._progress import Progress
 from experiments._trials import best, gap, losses
 from pctheory import Data
-from pctheory.nn import PCN, InferenceSettings, TrainingSettings
+from pctheory.nn import BP, PC, PCN, Stop, TrainingSettings
 
 FITTED = 1e-6
 """Loss below which a chain counts as fitted.
@@ -54,9 +54,9 @@ def trial(config: Config, activation: str, rule: str, learning_rate: float, seed
     data = Data.toy(16 * config.batch_size, rng=np.random.default_rng([config.seed, seed, 0]))
     weights = np.random.default_rng([config.seed, seed, 1]).uniform(0, 1, config.depth)
     model = PCN.from_weights([[[w]] for w in weights], activation=activation, dtype=torch.float64)
+    pc = PC("newton", stop=Stop(tolerance=config.tolerance))
     settings = TrainingSettings(
-        rule=rule,
-        inference=InferenceSettings(method="gauss-newton", tolerance=config.tolerance),
+        rule=pc if rule == "pc" else BP(),
         optimiser="SGD",
         learning_rate=learning_rate,
         batch_size=config.batch_size,
@@ -64,11 +64,11 @@ def trial(config: Config, activation: str, rule: str, learning_rate: float, seed
         seed=seed,
     )
     batch = data.take(slice(0, config.batch_size))
-    gaps = [gap(model, batch, settings)] if rule == "pc" else []
+    gaps = [gap(model, batch, pc)] if rule == "pc" else []
     curve = losses(model, data, settings, config.every)
     finite = bool(np.isfinite(curve).all())
     if rule == "pc" and finite and curve[-1] > FITTED:
-        gaps.append(gap(model, batch, settings))
+        gaps.append(gap(model, batch, pc))
     slopes = model.loss_gradient(data.x, data.y)
     return {
         "loss": curve,

@@ -19,7 +19,7 @@ from experiments._progress import Progress
 from experiments._trials import best, gap, losses
 from pctheory import load_dataset
 from pctheory.datasets import available_datasets
-from pctheory.nn import PCN, InferenceSettings, TrainingSettings
+from pctheory.nn import BP, PC, PCN, Stop, TrainingSettings
 
 
 @dataclass(frozen=True)
@@ -61,11 +61,9 @@ def trial(config: Config, activation: str, rule: str, learning_rate: float, seed
     model = PCN(
         widths, activation=activation, init="torch", rng=np.random.default_rng([config.seed, seed]), dtype=torch.float32
     )  # fmt: skip
+    pc = PC("newton", stop=Stop(config.inference_steps, config.tolerance))
     settings = TrainingSettings(
-        rule=rule,
-        inference=InferenceSettings(
-            method="gauss-newton", tolerance=config.tolerance, num_steps=config.inference_steps
-        ),
+        rule=pc if rule == "pc" else BP(),
         optimiser="SGD",
         learning_rate=learning_rate,
         batch_size=config.batch_size,
@@ -73,10 +71,10 @@ def trial(config: Config, activation: str, rule: str, learning_rate: float, seed
         seed=seed,
     )
     batch = data.take(slice(0, config.batch_size))
-    gaps = [gap(model, batch, settings)] if rule == "pc" else [0.0]
+    gaps = [gap(model, batch, pc)] if rule == "pc" else [0.0]
     curve = losses(model, data, settings, config.every)
     if rule == "pc" and np.isfinite(curve).all():
-        gaps.append(gap(model, batch, settings))
+        gaps.append(gap(model, batch, pc))
     return {"loss": curve, "gap": max(gaps), "dataset": name}
 
 

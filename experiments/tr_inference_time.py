@@ -15,7 +15,7 @@ from experiments._progress import Progress
 from experiments._toy import chain
 from pctheory import Data, EquilibratedEnergy, MSELoss
 from pctheory.inference import finite_time_rescaling
-from pctheory.nn import PCN, infer
+from pctheory.nn import PCN, GradientDescent, Stop, infer
 
 
 @dataclass(frozen=True)
@@ -53,9 +53,8 @@ def run(config: Config, progress: Progress) -> dict[str, Any]:
                 PCN.from_linear(net),
                 data.x,
                 data.y,
-                method="euler",
-                step=config.dt,
-                num_steps=round(t / config.dt),
+                GradientDescent(config.dt),
+                stop=Stop(round(t / config.dt)),
             ).energy
             predicted = _factor(net, config, t) * float(loss.value(net))
             worst = max(worst, abs(measured / predicted - 1))

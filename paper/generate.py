@@ -43,11 +43,11 @@ def main() -> int:
         )
         return 2
     tests = find_tests()
-    names = list(symbolic.derivations())
-    text = ticks(claims, json.loads(verdicts.read_text()), num_derivations=len(names))
+    derived = symbolic.derivations()
+    text = ticks(claims, json.loads(verdicts.read_text()), num_derivations=len(derived))
     write_atomically(GENERATED / "ticks.tex", text)
     write_atomically(GENERATED / "claims.tex", table(claims, tests))
-    write_atomically(GENERATED / "derivations.tex", derivations(claims, names))
+    write_atomically(GENERATED / "derivations.tex", derivations(claims, derived))
     return 0
 
 
@@ -114,25 +114,33 @@ def _row(claim: Claim, tests: Iterable[ClaimTest]) -> str:
     return " & ".join(cells) + r" \\ \addlinespace[4pt]"
 
 
-def kinds(names: Iterable[str]) -> list[list[str]]:
-    """For each kind of derivation the one to print, and one to print if that is too long.
+def kinds(table: symbolic.Derivations) -> list[list[symbolic.Case]]:
+    """For each family of derivations the case to print, and one to print if that is too long.
 
-    `chain-1`, `chain-2`, ... are one kind, `widths-1-1-1`, `widths-2-2-2`, ... another: the names differ in numbers
-    only. The first choice is the smallest network that has a hidden layer or a matrix, and takes a step; the second the
-    smallest.
+    The first choice is the smallest network that has a hidden layer or a matrix, and takes a step; the second the
+    first case of the family.
+
+    Parameters
+    ----------
+    table : Derivations
+
+    Returns
+    -------
+    list of lists of Case
+        One or two for each family.
     """
-    groups: dict[str, list[str]] = {}
-    for name in names:
-        groups.setdefault(re.sub(r"\d+(-\d+)*", "n", name), []).append(name)
-    return [
-        list(dict.fromkeys([*[name for name in group if not _trivial(name)][:1], group[0]]))
-        for group in groups.values()
-    ]
+    chosen = []
+    for family in table.families:
+        group = [case for case in table if case.family is family]
+        first = next((case for case in group if not _trivial(case)), group[0])
+        chosen.append([first] if first is group[0] else [first, group[0]])
+    return chosen
 
 
-def _trivial(name: str) -> bool:
-    numbers = [int(number) for number in re.findall(r"\d+", name)]
-    return bool(numbers) and (max(numbers) < 2 or min(numbers) < 1)
+def _trivial(case: symbolic.Case) -> bool:
+    """Whether no layer is hidden, no step is taken, or every layer has one unit."""
+    widths = case.parameters.get("widths", (2,))
+    return max(widths) < 2 or 0 in (case.parameters.get(name) for name in ("hidden_layers", "num_steps"))
 
 
 def legible(derivation: symbolic.Derivation) -> bool:
@@ -142,13 +150,25 @@ def legible(derivation: symbolic.Derivation) -> bool:
     return all(len(re.sub(r"\\[a-zA-Z]+|[{}_^&\s]", "", line)) <= LEGIBLE for line in lines)
 
 
-def derivations(catalogue: Catalogue, names: Iterable[str]) -> str:
-    """One derivation of each kind, in the order of the catalogue, one subsection a claim."""
-    groups = kinds(names)
+def derivations(catalogue: Catalogue, table: symbolic.Derivations) -> str:
+    """One derivation of each family, in the order of the catalogue, one subsection a claim.
+
+    Parameters
+    ----------
+    catalogue : Catalogue
+    table : Derivations
+        Those to choose from.
+
+    Returns
+    -------
+    str
+        LaTeX: premises are items that start with the word Given, steps are numbered.
+    """
+    groups = kinds(table)
     lines = []
     for claim in catalogue.values():
-        own = [group for group in groups if group[0].partition("/")[0] == claim.id]
-        built = [next(filter(legible, map(symbolic.derive, group)), None) for group in own]
+        own = [group for group in groups if group[0].claim == claim.id]
+        built = [next(filter(legible, (case.derive() for case in group)), None) for group in own]
         if any(built):
             lines.append(rf"\subsection*{{{to_latex(claim.title)} (\cref{{thm:{claim.id}}})}}")
             lines += [derivation.to_latex() for derivation in built if derivation is not None]

@@ -11,7 +11,7 @@ import torch
 from experiments._store import Meta
 from pctheory import LinearPCN, inference_rate
 from pctheory.limits import isometric_condition_number, marchenko_pastur
-from pctheory.nn import PCN, infer
+from pctheory.nn import PCN, Stop, infer
 
 SHOWN = {
     "conditioning_init": (
@@ -150,7 +150,7 @@ def test_the_largest_curvature_of_a_linear_network_is_that_of_the_theory():
     module = importlib.import_module("experiments.inference_budget")
     model = PCN((6, 30, 20, 4), init="torch", rng=0, dtype=torch.float64)
     x, y = np.random.default_rng(1).standard_normal((3, 6)), np.zeros((3, 4))
-    found = module.largest_curvature(model, infer(model, x, y, num_steps=2).activities)
+    found = module.largest_curvature(model, infer(model, x, y, stop=Stop(2)).activities)
     assert found == pytest.approx(inference_rate(LinearPCN(**model.linear_parameters())).largest, rel=1e-8)
 
 

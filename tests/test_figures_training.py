@@ -26,7 +26,7 @@ from figures import mupc_depth as mupc_figure
 from figures import saddle_escape as escape_figure
 from pctheory import load_dataset
 from pctheory.datasets import load_movielens
-from pctheory.nn import PCN, infer
+from pctheory.nn import PCN, GradientDescent, Stop, infer
 
 pytestmark = pytest.mark.evidence("empirical")
 
@@ -140,11 +140,12 @@ def test_inference_near_equilibrium_gives_every_layer_its_gradient_and_the_publi
         rng=0,
         dtype=torch.float64,
     )
-    solved = infer(model, data.x, data.y, method="gauss-newton", num_steps=40)
+    solved = infer(model, data.x, data.y, "newton", stop=Stop(40))
     exact = model.local_gradient(solved.activities)
     ratios = {}
     for rule in ("pc", "equilibrium"):
-        found = infer(model, data.x, data.y, settings=error_reach.inference(config, rule))
+        learning = error_reach.learning(config, rule)
+        found = infer(model, data.x, data.y, learning.method, stop=learning.stop)
         pairs = zip(model.local_gradient(found.activities), exact, strict=True)
         ratios[rule] = [
             (float(torch.linalg.norm(a - b) / torch.linalg.norm(b)), float((a * b).sum() / (b * b).sum()))
@@ -153,7 +154,7 @@ def test_inference_near_equilibrium_gives_every_layer_its_gradient_and_the_publi
     assert max(distance for distance, _ in ratios["equilibrium"]) < 0.1
     assert max(abs(along) for _, along in ratios["pc"][:-4]) < 0.01
     assert ratios["pc"][-1][1] > 1  # the output's error has not been shared out
-    assert error_reach.distance(model, data, error_reach.inference(config, "equilibrium")) < 0.1
+    assert error_reach.distance(model, data, error_reach.learning(config, "equilibrium")) < 0.1
 
 
 @pytest.mark.claim("error-reach")
@@ -221,7 +222,7 @@ def test_inference_and_local_gradient_of_the_masked_energy_are_autograds(activat
 def test_with_every_entry_observed_it_is_the_network_of_the_torch_layer():
     weights, y, _ = case("tanh")
     model = PCN.from_weights(weights, activation="tanh")
-    found = infer(model, np.eye(4), y, step=0.1, num_steps=7)
+    found = infer(model, np.eye(4), y, GradientDescent(0.1), stop=Stop(7))
     value, gradient = matrix_completion.pc_gradient(weights, "tanh", y, np.ones((4, 4)), 7, 0.1)
     assert value == pytest.approx(found.energy, rel=1e-12)
     rounding = float(np.abs(y).max())  # errors are differences of activities of this size

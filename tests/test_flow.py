@@ -14,7 +14,7 @@ from tolerances import assert_close
 
 from pctheory import Data, LinearPCN, equilibrium, rescaling
 from pctheory.dynamics import (
-    escape_time,
+    crossing_time,
     gradient_descent,
     gradient_flow,
     half_time,
@@ -275,7 +275,7 @@ def test_the_energy_fits_a_chain_sooner_than_the_loss_does(depth):
     found = []
     for kind in (MSELoss, EquilibratedEnergy):
         path = gradient_flow(kind(TOY), chain(depth, 0.01), times)
-        found.append(escape_time(path.times, path.values(loss), 0.125))  # a quarter of the loss
+        found.append(crossing_time(path.times, path.values(loss), 0.125))  # a quarter of the loss
     np.testing.assert_allclose(found, CASCADE[depth], rtol=1e-3)
 
 
@@ -301,9 +301,9 @@ def test_a_product_of_the_wrong_sign_stops_the_loss_for_good_and_only_delays_the
     wrong = chain(3, 0.01, sign=1)
     loss = MSELoss(TOY)
     path = gradient_flow(loss, wrong, times)
-    assert escape_time(path.times, path.values(), 0.49) == np.inf
+    assert crossing_time(path.times, path.values(), 0.49) == np.inf
     energy = gradient_flow(EquilibratedEnergy(TOY), wrong, times)
-    np.testing.assert_allclose(escape_time(energy.times, energy.values(loss), 0.125), 16.11, rtol=1e-3)
+    np.testing.assert_allclose(crossing_time(energy.times, energy.values(loss), 0.125), 16.11, rtol=1e-3)
 
 
 @pytest.mark.claim("cascade")
@@ -327,7 +327,7 @@ def test_the_energys_lead_turns_into_a_lag_at_ordinary_scale():
         fit = []
         for kind in (MSELoss, EquilibratedEnergy):
             path = gradient_flow(kind(TOY), chain(4, size), times)
-            fit.append(escape_time(path.times, path.values(MSELoss(TOY)), 0.005))
+            fit.append(crossing_time(path.times, path.values(MSELoss(TOY)), 0.005))
         speed[size] = fit[0] / fit[1]
     assert speed[0.05] > 2
     assert speed[0.9] < 0.7
@@ -392,8 +392,8 @@ def test_a_perfect_fit_is_a_minimum_that_the_flow_reaches(rng):
 
 
 def test_times_are_interpolated_and_infinite_if_never():
-    assert escape_time([0.0, 1.0], [1.0, 0.0], 2.0) == 0.0
-    assert escape_time([0.0, 1.0], [1.0, 0.5], 0.4) == np.inf
+    assert crossing_time([0.0, 1.0], [1.0, 0.0], 2.0) == 0.0
+    assert crossing_time([0.0, 1.0], [1.0, 0.5], 0.4) == np.inf
     assert half_time([0.0, 1.0, 2.0], [3.0, 2.0, 1.0], floor=1.0) == 1.0
 
 
@@ -410,7 +410,7 @@ def test_errors_say_the_rule(rng):
     with pytest.raises(ValueError, match="`record` must name a step"):
         gradient_descent(MSELoss(TOY), net, 0.1, 3, record=[9])
     with pytest.raises(ValueError, match="one entry per time"):
-        escape_time([0.0, 1.0], [1.0], 0.5)
+        crossing_time([0.0, 1.0], [1.0], 0.5)
     with pytest.raises(TypeError, match="`objective` must be"):
         gradient_descent(MSELoss(TOY), net, 0.1, 3).values(TOY)
     with warnings.catch_warnings():

@@ -18,7 +18,7 @@ from pctheory import (
     rescaling,
     weight_gradient,
 )
-from pctheory.nn import PCN, InferenceSettings, TrainingSettings, train
+from pctheory.nn import BP, PC, PCN, Stop, TrainingSettings, train
 
 
 def problem(seed, samples=6, inputs=4, outputs=2):
@@ -129,8 +129,7 @@ def test_wide_networks_train_like_the_mean_field(hidden, skips, rule):
             model,
             data,
             TrainingSettings(
-                rule=rule,
-                inference=InferenceSettings(method="gauss-newton", tolerance=1e-9),
+                PC("newton", stop=Stop(tolerance=1e-9)) if rule == "pc" else BP(),
                 optimiser="SGD",
                 learning_rate=rate,
                 learning_rate_scaling="table",

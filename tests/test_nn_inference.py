@@ -5,12 +5,13 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-import pctheory
-from pctheory import Data, LinearPCN
-from pctheory.nn import PCN, InferenceSettings, infer
 from pctheory.nn._frame import State
 from pctheory.nn._kinks import box_program
 from pctheory.nn._linearised import Linearised
+
+import pctheory
+from pctheory import Data, LinearPCN
+from pctheory.nn import PCN, InferenceSettings, infer
 from pctheory.nn.inference import Problem, Trace, descend
 
 EPS = float(np.finfo(np.float64).eps)

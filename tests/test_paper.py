@@ -153,40 +153,38 @@ def test_every_number_about_the_claims_is_generated():
 
 
 def test_every_derivation_belongs_to_a_claim():
-    unknown = {name.partition("/")[0] for name in symbolic.derivations()} - set(claims)
+    unknown = {case.claim for case in symbolic.derivations()} - set(claims)
     assert_none(unknown, "Derivations must name a claim")
 
 
-def test_derivations_that_differ_in_numbers_only_are_of_one_kind():
-    names = [
-        "a/chain-1",
-        "a/chain-2",
-        "a/chain-3",
-        "a/widths-1-1-1",
-        "a/widths-1-2-1",
-        "a/widths-2-2-2-2",
-        "b",
+def test_one_case_of_each_family_is_printed():
+    def chosen(claim):
+        return [[str(case) for case in group] for group in generate.kinds(symbolic.derivations(claim))]
+
+    assert chosen("equilibrated-energy") == [
+        ["equilibrated-energy(hidden_layers=1)", "equilibrated-energy(hidden_layers=0)"],
+        ["equilibrated-energy()"],
+        ["equilibrated-energy(widths=(2, 2, 2))"],
     ]
-    names += ["c/chain-2-steps-0", "c/chain-2-steps-1", "c/chain-3-steps-1"]
-    assert generate.kinds(names) == [
-        ["a/chain-2", "a/chain-1"],
-        ["a/widths-1-2-1", "a/widths-1-1-1"],
-        ["b"],
-        ["c/chain-2-steps-1", "c/chain-2-steps-0"],
+    assert chosen("zero-rank-saddles") == [
+        ["zero-rank-saddles(widths=(2, 2, 2))", "zero-rank-saddles(widths=(1, 1, 1))"]
     ]
+    first, second = "hidden_layers=1, num_steps=1", "hidden_layers=1, num_steps=0"
+    assert [f"finite-time-energy({case})" for case in (first, second)] in chosen("finite-time-energy")
 
 
 def test_a_formula_that_cannot_be_read_is_not_printed():
-    assert generate.legible(symbolic.derive("envelope-gradient/chain-2"))
-    assert not generate.legible(symbolic.derive("posterior/widths-2-2-2"))
-    names = ["posterior/chain-2", "posterior/widths-2-2-2"]
-    assert generate.derivations(claims, names) == generate.derivations(claims, names[:1])
+    assert generate.legible(symbolic.derive("posterior", hidden_layers=1))
+    assert not generate.legible(symbolic.derive("posterior", widths=(2, 2, 2)))
+    text = generate.derivations(claims, symbolic.derivations("posterior"))
+    assert symbolic.derive("posterior", hidden_layers=1).to_latex() in text
+    assert text.count(r"\paragraph") == 1
 
 
-def test_derivations_are_printed_step_by_step_below_their_claim():
-    name = "equilibrated-energy/chain-2"
-    text = generate.derivations(claims, [name])
-    derivation = symbolic.derive(name)
+def test_derivations_are_printed_below_their_claim_with_premises_and_steps():
+    text = generate.derivations(claims, symbolic.derivations("equilibrated-energy"))
+    derivation = symbolic.derive("equilibrated-energy", hidden_layers=1)
     assert r"(\cref{thm:equilibrated-energy})" in text
-    assert text.rstrip().endswith(derivation.to_latex())
-    assert text.count(r"\item") == len(derivation.steps)
+    assert derivation.to_latex() in text
+    assert r"\item[Given] the energy $F$ of one sample" in text
+    assert derivation.to_latex().count(r"\item") == len(derivation.steps) + len(derivation.premises)

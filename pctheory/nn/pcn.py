@@ -12,8 +12,6 @@ from torch import Tensor, nn
 from .. import _check
 from ..model import LinearPCN, parameterisation
 from ._activation import Activation, activation
-from ._frame import Frame, State
-from ._maps import Convolution, Image, Operator, initial_weights, operators_of, require_same_images, widths_of
 from ._rows import (
     checked_activities,
     checked_precisions,
@@ -22,7 +20,16 @@ from ._rows import (
     require_probabilities,
     summary,
 )
-from ._stacks import gathered, stacks_of, weight_by
+from ._stacked import StackedNetwork, State, gathered, stacks_of, weight_by
+from .layers import (
+    Convolution,
+    Image,
+    Operator,
+    initial_weights,
+    operators_of,
+    require_same_images,
+    widths_of,
+)
 
 __all__ = ["OUTPUTS", "PCN"]
 
@@ -318,7 +325,7 @@ class PCN(nn.Module):
             if self.output == "cross-entropy":
                 prediction = self.prediction(self.depth, state.layers()[-2])
                 output = -self.precisions[-1] * torch.log_softmax(prediction, -1)
-            gradient = self.frame().gradient(state, ends=(True, True))
+            gradient = self.stacked().gradient(state, ends=(True, True))
             if self.output == "mse":
                 output = gradient.output_weighted
             assert gradient.input is not None
@@ -331,24 +338,24 @@ class PCN(nn.Module):
         .. math:: \partial F/\partial W_l = -\frac{a_l}{B} \sum_i \Pi_l \epsilon_l \, \phi(z_{l-1})^T
         """
         with torch.no_grad():
-            state, frame = self.state(activities), self.frame()
-            gradient = frame.gradient(state)
+            state, net = self.state(activities), self.stacked()
+            gradient = net.gradient(state)
             return tuple(
-                frame.weight_gradients(state, gradient.weighted, gradient.output_weighted, self.multipliers)
+                net.weight_gradients(state, gradient.weighted, gradient.output_weighted, self.multipliers)
             )
 
     def loss_gradient(self, x: Any, y: Any) -> tuple[Tensor, ...]:
         r"""Gradient of `loss` in the weights by an explicit backward pass: one forward and one backward sweep."""
         with torch.no_grad():
             inputs = self.inputs(x)
-            frame = self.frame()
-            state = frame.feedforward(inputs)
-            error = frame.output_error(state.y, self.targets(y, inputs.shape[0]))
-            backward = frame.empty_like_hidden(inputs.shape[0])
-            frame.pull_back(error, frame.slopes(state), backward)
-            return tuple(frame.weight_gradients(state, backward, error, self.multipliers))
+            net = self.stacked()
+            state = net.feedforward(inputs)
+            error = net.output_error(state.y, self.targets(y, inputs.shape[0]))
+            backward = net.empty_like_hidden(inputs.shape[0])
+            net.pull_back(error, net.slopes(state), backward)
+            return tuple(net.weight_gradients(state, backward, error, self.multipliers))
 
-    def frame(self) -> Frame:
+    def stacked(self) -> StackedNetwork:
         """The effective maps in stacks, as they are now (the weights without copies where multipliers are 1)."""
         with torch.no_grad():
             entries: list[Tensor] = []
@@ -357,7 +364,7 @@ class PCN(nn.Module):
                 entries.append(self.weights[stack.first - 1].detach())
                 inners.append(self._storage(index) if stack.size > 1 else None)
             weights = (entries, inners, self.weights[-1].detach())
-            return Frame(
+            return StackedNetwork(
                 self.widths,
                 self.operators,
                 self.activation,

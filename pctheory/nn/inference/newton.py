@@ -15,11 +15,11 @@ import math
 import torch
 from torch import Tensor
 
-from ._frame import Frame, State
-from ._kinks import Kinks, smallest_slope
-from ._linearised import Linearised
-from ._problem import Problem, Trace, require_standard
-from ._settings import InferenceSettings
+from .._stacked import StackedNetwork, State
+from .kinks import Kinks, smallest_slope
+from .linearised import Linearised
+from .methods import Newton
+from .problem import Problem, Trace, require_standard
 
 __all__ = ["newton_krylov"]
 
@@ -37,18 +37,18 @@ NEAR = 0.1
 ARMIJO = 1e-4
 
 
-def newton_krylov(problem: Problem, settings: InferenceSettings, trace: Trace) -> None:
+def newton_krylov(problem: Problem, method: Newton, trace: Trace) -> None:
     """Relax the hidden activities to a stationary point of the energy; input and output are clamped."""
-    require_standard(problem, settings.method)
-    frame, state = problem.frame, problem.state
-    limit = MAX_STEPS if settings.num_steps is None else settings.num_steps
-    kink = frame.activation.kink
-    lin = Linearised(frame, state, trace, dense=kink is not None or state.y.shape[1] <= DENSE_OUTPUTS)
+    require_standard(problem, method)
+    net, state = problem.net, problem.state
+    limit = MAX_STEPS if trace.stop.num_steps is None else trace.stop.num_steps
+    kink = net.activation.kink
+    lin = Linearised(net, state, trace, dense=kink is not None or state.y.shape[1] <= DENSE_OUTPUTS)
     previous, idle, bend = math.inf, 0, False
     for step in range(limit + 1):
-        local = _Local(frame, state)
+        local = _Local(net, state)
         trace.num_passes += 1
-        energy = frame.energy(state)
+        energy = net.energy(state)
         mean = float(energy.mean())
         norm = problem.norm(local.gradient)
         bend = bend or previous - mean < NEAR * mean
@@ -56,8 +56,8 @@ def newton_krylov(problem: Problem, settings: InferenceSettings, trace: Trace) -
         previous = mean
         stalled = idle == MAX_IDLE
         last = step == limit or norm == 0 or stalled
-        if trace.measure(step, float(step), lambda f=mean: f, norm, last=last) or last:  # type: ignore[misc]
-            if norm == 0 and settings.tolerance is not None:
+        if trace.measure(step, None, lambda f=mean: f, norm, last=last) or last:  # type: ignore[misc]
+            if norm == 0 and trace.stop.tolerance is not None:
                 trace.converged = True
             if not (trace.converged or norm == 0):
                 trace.message = "stalled" if stalled else "step limit reached"
@@ -69,7 +69,7 @@ def newton_krylov(problem: Problem, settings: InferenceSettings, trace: Trace) -
             lin.move(local.slopes, local.curvature)
             forcing = min(0.5, math.sqrt(norm / trace.reference)) if trace.reference else 0.5
             direction = _conjugate_gradients(local, lin, forcing)
-            changes, fall = _error_changes(frame, local, direction), _dot(local.gradient, direction)
+            changes, fall = _error_changes(net, local, direction), _dot(local.gradient, direction)
         else:
             kinks = Kinks(lin, state.hidden, local.own, local.pulls, local.slopes, kink)
             lin.move(kinks.slopes, local.curvature)
@@ -81,12 +81,12 @@ def newton_krylov(problem: Problem, settings: InferenceSettings, trace: Trace) -
 class _Local:
     """The energy's first and second derivatives at the current activities; at a kink the subgradient of smallest norm."""
 
-    def __init__(self, frame: Frame, state: State) -> None:
-        self.frame = frame
-        act = frame.activation
+    def __init__(self, net: StackedNetwork, state: State) -> None:
+        self.net = net
+        act = net.activation
         ones = [torch.ones_like(z) for z in state.hidden]
-        full = frame.gradient(state, slopes=ones)
-        self.curvature = frame.output_curvature(full.prediction)
+        full = net.gradient(state, slopes=ones)
+        self.curvature = net.output_curvature(full.prediction)
         self.gradient: list[Tensor] = []
         self.slopes: list[Tensor] = []
         self.own: list[Tensor] = []  # the gradient's part that does not pass through the activation
@@ -94,9 +94,9 @@ class _Local:
         self.diagonal: list[Tensor] | None = [] if act.curvature else None
         for s, z in enumerate(state.hidden):
             own = full.weighted[s].clone()
-            if frame.inners[s] is not None:
-                own[:-1].sub_(frame.taus[s] * full.weighted[s][1:])
-            if frame.skip[frame.stacks[s].last]:  # of the map to the next stack
+            if net.inners[s] is not None:
+                own[:-1].sub_(net.taus[s] * full.weighted[s][1:])
+            if net.skip[net.stacks[s].last]:  # of the map to the next stack
                 own[-1].sub_(full.weighted[s + 1][0])
             pull = own - full.hidden[s]
             slope = act.slope(z, act.value(z))
@@ -111,7 +111,7 @@ class _Local:
 
     def hessian(self, vectors: list[Tensor]) -> list[Tensor]:
         """The Hessian times hidden stacks."""
-        return self.frame.hessian_product(vectors, self.slopes, self.curvature, self.diagonal)
+        return self.net.hessian_product(vectors, self.slopes, self.curvature, self.diagonal)
 
 
 def _conjugate_gradients(local: _Local, lin: Linearised, forcing: float) -> list[Tensor]:
@@ -163,7 +163,7 @@ def _line_search(
     open errors in hidden layers that the linearised problem had closed. Units that are held reach 0 with the whole step. With
     kinks, short steps are taken in the activities.
     """
-    frame, state = problem.frame, problem.state
+    net, state = problem.net, problem.state
     old = [z.clone() for z in state.hidden]
     result = [z.clone() for z in old]
     step: list[Tensor] | None = None
@@ -172,12 +172,12 @@ def _line_search(
     rounding = 16 * torch.finfo(energy.dtype).eps * energy.abs()
     for attempt in range(MAX_HALVINGS):
         if held is None or attempt < ROLLED:
-            _roll(frame, state, old, changes, held, length)
+            _roll(net, state, old, changes, held, length)
         else:
             step = step or lin.forward(changes)
             for z, z0, d in zip(state.hidden, old, step, strict=True):
                 torch.addcmul(z0, length[None, :, None], d, out=z)
-        trial = frame.energy(state)
+        trial = net.energy(state)
         lin.trace.num_passes += 1
         good = (trial <= energy + ARMIJO * length * fall.clamp(max=0) + rounding) & ~accepted
         for kept, z in zip(result, state.hidden, strict=True):
@@ -190,7 +190,7 @@ def _line_search(
         z.copy_(new)
 
 
-def _error_changes(frame: Frame, local: _Local, direction: list[Tensor]) -> list[Tensor]:
+def _error_changes(net: StackedNetwork, local: _Local, direction: list[Tensor]) -> list[Tensor]:
     r"""What the linearised network makes of a step: :math:`d_l - J_l d_{l-1}`."""
     result, layer = [], 0
     before: tuple[Tensor, Tensor] | None = None
@@ -198,7 +198,7 @@ def _error_changes(frame: Frame, local: _Local, direction: list[Tensor]) -> list
         change = d.clone()
         for row in range(d.shape[0]):
             if before is not None:
-                change[row] -= frame.push(before[0], layer + 1, before[1])
+                change[row] -= net.push(before[0], layer + 1, before[1])
             before = (d[row], slopes[row])
             layer += 1
         result.append(change)
@@ -206,7 +206,7 @@ def _error_changes(frame: Frame, local: _Local, direction: list[Tensor]) -> list
 
 
 def _roll(
-    frame: Frame,
+    net: StackedNetwork,
     state: State,
     old: list[Tensor],
     changes: list[Tensor],
@@ -217,16 +217,16 @@ def _roll(
 
     Layer by layer the change of a prediction is added to the old activity, which loses no digits of small steps.
     """
-    phi, layer = frame.activation.value, 0
+    phi, layer = net.activation.value, 0
     before: tuple[Tensor, Tensor] | None = None
     for s, z0 in enumerate(old):
         for row in range(z0.shape[0]):
             z = z0[row] + length[:, None] * changes[s][row]
             if before is not None:
                 now, was = before
-                z = z + frame.mapped(layer + 1, phi(now) - phi(was))
-                if frame.skip[layer]:
-                    z = z.add_(now - was, alpha=frame.skip[layer])
+                z = z + net.mapped(layer + 1, phi(now) - phi(was))
+                if net.skip[layer]:
+                    z = z.add_(now - was, alpha=net.skip[layer])
             if held is not None:
                 z = torch.where(held[s][row], (1 - length[:, None]) * z0[row], z)
             state.hidden[s][row] = z

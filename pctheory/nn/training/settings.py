@@ -10,13 +10,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from .. import _check
-from ._settings import InferenceSettings
+from ... import _check
+from .rules import PC, Rule, checked_rule
 
-__all__ = ["RULES", "SCALINGS", "TrainingResult", "TrainingSettings"]
-
-RULES = ("pc", "ipc", "bp")
-
+__all__ = ["TrainingResult", "TrainingSettings"]
 
 SCALINGS = ("none", "table")
 
@@ -27,13 +24,10 @@ class TrainingSettings:
 
     Attributes
     ----------
-    rule : "pc", "ipc" or "bp"
-        "pc": the local rule at the activities where inference ends. "ipc": activities and weights step together, from the
-        same errors, `inference.num_steps` times for every batch. "bp": backpropagation of `PCN.loss`, at the same scale.
-    inference : InferenceSettings
-        Of "pc" and "ipc" (there a descent: "gd", "momentum" or "adam").
+    rule : PC, IPC or BP
+        Or a name for one with its defaults: "pc", "ipc", "bp".
     optimiser : str
-        A class of `torch.optim`, for example "Adam", "SGD", "AdamW".
+        A class of `torch.optim`, for example "Adam", "SGD", "AdamW"; not "LBFGS", which evaluates the loss by itself.
     learning_rate : float
     learning_rate_scaling : "none" or "table"
         "table" multiplies the learning rate by `pctheory.model.learning_rate_scale`.
@@ -45,13 +39,20 @@ class TrainingSettings:
     seed : int
         Of the order of the samples and of random initial activities. Each step has its own generator.
     frozen : layer numbers
-        Layers 1..L whose weights do not change.
+        Layers 1..L whose weights do not change: the optimiser does not meet them.
     metrics_every, evaluate_every : int
         Steps between metrics of the training batch, and between evaluations on the test data; 0: at the end only.
+
+    Examples
+    --------
+    >>> TrainingSettings(rule="bp", steps=5).rule
+    BP()
+    >>> from pctheory.nn import GradientDescent, Stop
+    >>> TrainingSettings(PC(GradientDescent(step=0.5), stop=Stop(num_steps=20)), steps=5).rule.method.step
+    0.5
     """
 
-    rule: str = "pc"
-    inference: InferenceSettings = field(default_factory=InferenceSettings)
+    rule: Rule | str = field(default_factory=PC)
     optimiser: str = "Adam"
     learning_rate: float = 1e-3
     learning_rate_scaling: str = "none"
@@ -65,19 +66,17 @@ class TrainingSettings:
     evaluate_every: int = 0
 
     def __post_init__(self) -> None:
-        _check.choice(self.rule, "rule", RULES)
+        object.__setattr__(self, "rule", checked_rule(self.rule))
         _check.choice(self.learning_rate_scaling, "learning_rate_scaling", SCALINGS)
-        if not isinstance(self.inference, InferenceSettings):
-            raise TypeError(f"`inference` must be an InferenceSettings. Got {type(self.inference).__name__}.")
-        if self.rule == "ipc" and self.inference.method not in ("gd", "euler", "momentum", "adam"):
-            raise ValueError(
-                "`inference.method` must be 'gd', 'euler', 'momentum' or 'adam' for rule 'ipc': weights change at each of "
-                f"its steps. Got {self.inference.method!r}."
-            )
         optimiser = getattr(torch.optim, str(self.optimiser), None)
         if not (inspect.isclass(optimiser) and issubclass(optimiser, torch.optim.Optimizer)):
             raise ValueError(
                 f"`optimiser` must be a class of torch.optim, such as 'Adam' or 'SGD'. Got {self.optimiser!r}."
+            )
+        if inspect.signature(optimiser.step).parameters["closure"].default is inspect.Parameter.empty:
+            raise ValueError(
+                "`optimiser` must step by a given gradient, such as 'Adam' or 'SGD': it gets that of the rule. "
+                f"Got {self.optimiser!r}, which evaluates the loss by itself."
             )
         _check.positive(self.learning_rate, "learning_rate")
         _check.count(self.batch_size, "batch_size", 1)
@@ -88,11 +87,6 @@ class TrainingSettings:
         _check.count(self.epochs if self.steps is None else self.steps, "epochs or steps")
         for name in ("seed", "metrics_every", "evaluate_every"):
             _check.count(getattr(self, name), name)
-        if self.frozen and self.optimiser_options.get("weight_decay"):
-            raise ValueError(
-                "`frozen` must be empty with weight decay: the optimiser would shrink the frozen weights. "
-                f"Got layers {list(self.frozen)}."
-            )
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -103,8 +97,8 @@ class TrainingResult:
     ----------
     settings : TrainingSettings
     metrics : dict of numpy arrays, one row per measurement
-        "step" (steps done), "loss" (`PCN.loss` of the step's batch), "energy" (F where inference ends; of "bp" the loss; of
-        "ipc" at the last of its steps), "batch_accuracy", "weight_norms" (M, L) and "weight_change" (M, L):
+        "step" (steps done), "loss" (`PCN.loss` of the step's batch), "energy" (F where inference ends; of `BP` the loss; of
+        `IPC` at the last of its steps), "batch_accuracy", "weight_norms" (M, L) and "weight_change" (M, L):
         :math:`|W_l - W_l(0)| / |W_l(0)|`. Rows are measured before their step, the last one after the last step.
     evaluations : dict of numpy arrays
         "step", "loss", "accuracy" on the test data.
@@ -122,4 +116,4 @@ class TrainingResult:
     def __repr__(self) -> str:
         tested = self.evaluations["accuracy"]
         end = f", test accuracy {tested[-1]:.4f}" if len(tested) else ""
-        return f"TrainingResult({self.settings.rule}, {self.num_steps} steps, loss {self.metrics['loss'][-1]:.6g}{end})"
+        return f"TrainingResult({type(self.settings.rule).__name__}, {self.num_steps} steps, loss {self.metrics['loss'][-1]:.6g}{end})"

@@ -13,8 +13,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ._frame import Frame, State, weight_by
-from ._problem import Trace
+from .._stacked import StackedNetwork, State, weight_by
+from .problem import Trace
 
 __all__ = ["Linearised"]
 
@@ -40,11 +40,11 @@ class Linearised:
         Products of the rows, weighted by the variances: the covariances of these outputs and units.
     """
 
-    def __init__(self, frame: Frame, state: State, trace: Trace, *, dense: bool) -> None:
-        self.frame, self.trace = frame, trace
+    def __init__(self, net: StackedNetwork, state: State, trace: Trace, *, dense: bool) -> None:
+        self.net, self.trace = net, trace
         self.batch = state.y.shape[0]
         self.outputs = state.y.shape[1] if dense else 0
-        self.variances = [_inverse(p) for p in frame.stack_precisions]
+        self.variances = [_inverse(p) for p in net.stack_precisions]
         self.slopes: list[Tensor] = []
         self.rows = [z.new_zeros(self.batch, self.outputs, z.shape[0], z.shape[2]) for z in state.hidden]
         self.slot = [torch.full_like(z, -1, dtype=torch.long) for z in state.hidden]
@@ -68,7 +68,7 @@ class Linearised:
             (which,) = torch.nonzero(changed, as_tuple=True)
             samples = which.repeat_interleave(self.outputs)
             units = torch.arange(self.outputs, device=which.device).repeat(len(which))
-            self._sweep(samples, torch.full_like(samples, self.frame.depth), units, units)
+            self._sweep(samples, torch.full_like(samples, self.net.depth), units, units)
             self._multiply(which)
             inner = self.gram[:, : self.outputs, : self.outputs]
             eye = torch.eye(self.outputs, dtype=curvature.dtype, device=curvature.device)
@@ -77,7 +77,7 @@ class Linearised:
     def add(self, wanted: list[Tensor]) -> None:
         """Rows for the units that are marked and have none."""
         found = []
-        for stack, mask in zip(self.frame.stacks, wanted, strict=True):
+        for stack, mask in zip(self.net.stacks, wanted, strict=True):
             rows, samples, units = torch.nonzero(mask, as_tuple=True)
             found.append(torch.stack((samples, rows + stack.first, units)).flip(1))
         samples, layers, units = torch.cat(found[::-1], dim=1)  # from the output down
@@ -90,7 +90,7 @@ class Linearised:
         slots = self.count[samples] + place
         self.count += fresh
         self._shape(int(self.count.max()))
-        for stack, slot in zip(self.frame.stacks, self.slot, strict=True):
+        for stack, slot in zip(self.net.stacks, self.slot, strict=True):
             mine = (layers >= stack.first) & (layers <= stack.last)
             slot[layers[mine] - stack.first, samples[mine], units[mine]] = slots[mine]
         self._sweep(samples, layers, units, slots)
@@ -106,24 +106,24 @@ class Linearised:
 
     def _sweep(self, samples: Tensor, layers: Tensor, units: Tensor, slots: Tensor) -> None:
         """Backward sweeps from units of the given layers, which must not increase."""
-        frame, active, work = self.frame, 0, 0
-        starts = torch.bincount(layers, minlength=frame.depth + 1).tolist()
+        net, active, work = self.net, 0, 0
+        starts = torch.bincount(layers, minlength=net.depth + 1).tolist()
         value = self.gram.new_empty(0, 0)
-        for layer in range(frame.depth, 0, -1):
+        for layer in range(net.depth, 0, -1):
             position = self._position(layer)
             if active:
                 s, row = position  # type: ignore[misc]
-                value = frame.transport(value, layer + 1, self.slopes[s][row][samples[:active]])
+                value = net.transport(value, layer + 1, self.slopes[s][row][samples[:active]])
                 work += active
             if starts[layer]:
-                new = self.gram.new_zeros(starts[layer], frame.widths[layer])
+                new = self.gram.new_zeros(starts[layer], net.widths[layer])
                 new.scatter_(1, units[active : active + starts[layer], None], 1)
                 value = torch.cat((value, new)) if active else new
                 active += starts[layer]
             if active and position is not None:
                 s, row = position
                 self.rows[s][samples[:active], slots[:active], row] = value
-        self.trace.num_passes += work / (2 * self.batch * max(frame.depth - 1, 1))
+        self.trace.num_passes += work / (2 * self.batch * max(net.depth - 1, 1))
 
     def _multiply(self, samples: Tensor) -> None:
         """Products of the rows of these samples."""
@@ -136,7 +136,7 @@ class Linearised:
 
     def _position(self, layer: int) -> tuple[int, int] | None:
         """Stack and row of a hidden layer."""
-        for s, stack in enumerate(self.frame.stacks):
+        for s, stack in enumerate(self.net.stacks):
             if stack.first <= layer <= stack.last:
                 return s, layer - stack.first
         return None
@@ -147,12 +147,12 @@ class Linearised:
         r""":math:`R^T f`, R being the forward sweep: forces on the activities as forces on the errors."""
         result = [torch.empty_like(f) for f in forces]
         value: Tensor | None = None
-        layer = self.frame.depth
+        layer = self.net.depth
         for s in reversed(range(len(forces))):
             for row in reversed(range(forces[s].shape[0])):
                 total = forces[s][row]
                 if value is not None:
-                    total = total + self.frame.transport(value, layer, self.slopes[s][row])
+                    total = total + self.net.transport(value, layer, self.slopes[s][row])
                 value = result[s][row] = total
                 layer -= 1
         self.trace.num_passes += 0.5
@@ -168,7 +168,7 @@ class Linearised:
                 layer += 1
                 total = change[row]
                 if before is not None:
-                    total = total + self.frame.push(before[0], layer, before[1])
+                    total = total + self.net.push(before[0], layer, before[1])
                 result[s][row] = total
                 before = total, self.slopes[s][row]
         self.trace.num_passes += 0.5

@@ -13,7 +13,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ._linearised import Linearised
+from .linearised import Linearised
 
 __all__ = ["Kinks", "box_program", "smallest_slope"]
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ._maps import Dense, Operator
+from ..layers import Dense, Operator
 
 __all__ = ["Gradient", "Stack", "State", "gathered", "stacked_precision", "stacks_of", "weight_by"]
 

@@ -18,9 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .. import _check
-from .pcn import PCN
-from .through_inference import Clamps
+from pctheory.nn import PCN, Clamps
 
 __all__ = [
     "AutoencoderClassifier",
@@ -30,8 +28,6 @@ __all__ = [
     "train_autoencoder",
     "train_tradeoff",
 ]
-
-RULES = ("local", "through-inference")
 
 
 class AutoencoderClassifier(nn.Module):
@@ -62,12 +58,11 @@ class AutoencoderClassifier(nn.Module):
         rng: np.random.Generator | int,
     ) -> None:
         super().__init__()
-        sizes = _check.widths(widths)
-        _check.choice(activation, "activation", ("linear", "relu"))
-        generator = _check.generator(rng)
+        sizes, generator = tuple(widths), np.random.default_rng(rng)
+        _require_one_of(activation, "activation", ("linear", "relu"))
         self.encoder = _stack(sizes, activation, generator)
         self.decoder = _stack(sizes[::-1], activation, generator)
-        self.head = _stack((sizes[-1], _check.count(num_classes, "num_classes", 1)), "linear", generator)
+        self.head = _stack((sizes[-1], num_classes), "linear", generator)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Reconstruction (B, n_0) and class scores (B, num_classes)."""
@@ -117,20 +112,20 @@ def train_autoencoder(
     steps : int
         of Adam on batches: L-BFGS alone can linger at the strict saddles of the problem.
     """
-    level = _weight(weight)
-    generator = _check.generator(rng)
+    _require_share(weight)
+    generator = np.random.default_rng(rng)
 
     def loss(rows: Tensor | slice) -> Tensor:
         image, label = model.errors(x[rows], y[rows])
-        return level * image + (1 - level) * label
+        return weight * image + (1 - weight) * label
 
     adam = torch.optim.Adam(model.parameters(), lr=learning_rate)
-    for _ in range(_check.count(steps, "steps")):
+    for _ in range(steps):
         picked = torch.as_tensor(generator.choice(len(x), min(batch_size, len(x)), replace=False))
         adam.zero_grad()
         loss(picked).backward()  # type: ignore[no-untyped-call]
         adam.step()
-    left, everything = _check.count(max_iterations, "max_iterations"), slice(None)
+    left, everything = max_iterations, slice(None)
     while left > 0:
         lbfgs = torch.optim.LBFGS(
             model.parameters(),
@@ -193,9 +188,9 @@ class GenerativeClassifier(nn.Module):
                 f"`up` must have the widths of `down` in reverse, {down.widths[::-1]}. Got {up.widths}."
             )
         self.down, self.up = down, up
-        self.prior = _check.positive(prior, "prior")
-        self.balance = tuple(_check.positive(c, "balance") for c in balance)
-        self.num_steps = _check.count(num_steps, "num_steps", 1)
+        self.prior = prior
+        self.balance = balance
+        self.num_steps = num_steps
         self.log_temperature = nn.Parameter(torch.zeros((), dtype=down.dtype))
 
     @property
@@ -325,12 +320,8 @@ class TradeoffSettings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        _check.choice(self.rule, "rule", RULES)
-        _weight(self.weight)
-        _check.count(self.steps, "steps")
-        _check.count(self.batch_size, "batch_size", 1)
-        _check.positive(self.learning_rate, "learning_rate")
-        _check.non_negative(self.weight_decay, "weight_decay")
+        _require_one_of(self.rule, "rule", ("local", "through-inference"))
+        _require_share(self.weight)
 
 
 @dataclass(frozen=True, eq=False)
@@ -385,8 +376,11 @@ def train_tradeoff(
     return TradeoffTraining(np.arange(settings.steps), np.array(losses))
 
 
-def _weight(value: object) -> float:
-    level = _check.real(value, "weight")
-    if not 0 <= level <= 1:
-        raise ValueError(f"`weight` must lie in [0, 1]: it shares 1 between two errors. Got {level:g}.")
-    return level
+def _require_one_of(value: str, name: str, valid: tuple[str, ...]) -> None:
+    if value not in valid:
+        raise ValueError(f"`{name}` must be one of {', '.join(map(repr, valid))}. Got {value!r}.")
+
+
+def _require_share(weight: float) -> None:
+    if not 0 <= weight <= 1:
+        raise ValueError(f"`weight` must lie in [0, 1]: it shares 1 between two errors. Got {weight:g}.")
