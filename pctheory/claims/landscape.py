@@ -57,7 +57,7 @@ CLAIMS = (
         "this work",
         ("numerical", "empirical"),
         "pctheory.landscape",
-        ("critical-points",),
+        ("second-order-map", "critical-points"),
     ),
     Claim(
         "origin-hessian-loss",
