@@ -89,14 +89,14 @@ def search(config: Config, setting: str, isolated: bool, number: int) -> dict[st
     rng = np.random.default_rng([config.seed, list(WIDTHS).index(setting), int(isolated), number])
     data = partial_noise(config, widths, isolated, rng)
     found = find_critical_points(EquilibratedEnergy(data), LinearPCN.zeros(widths), config.starts, rng)
-    away = [point for point in found if point.form is not None]  # not at a global minimum
+    away = [(point, point.form) for point in found if point.form is not None]  # not at a global minimum
     return {
         "benign": every_saddle_is_strict(data),
-        "smallest": np.array([point.min_curvature for point in away]),
-        "form": np.array([point.form.value for point in away]),
-        "case": np.array([CASES.index(point.form.case) for point in away], dtype=np.int64),
-        "kind": np.array([KINDS.index(point.kind) for point in away], dtype=np.int64),
-        "negative": np.array([point.index > 0 for point in away], dtype=bool),
+        "smallest": np.array([point.min_curvature for point, _ in away]),
+        "form": np.array([form.value for _, form in away]),
+        "case": np.array([CASES.index(form.case) for _, form in away], dtype=np.int64),
+        "kind": np.array([KINDS.index(point.kind) for point, _ in away], dtype=np.int64),
+        "negative": np.array([bool(point.index) for point, _ in away], dtype=bool),
     }
 
 

@@ -5,6 +5,7 @@ Hessian agree in sign at every point; local minima on data with a component free
 """
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from experiments import second_order_map
@@ -29,7 +30,7 @@ def draw(fig: Figure, result: Result) -> None:
     plotting.letter(axes)
 
 
-def _plane(ax, result) -> None:
+def _plane(ax: Axes, result: Result) -> None:
     names = list(result["kinds"])
     for ratio, points in zip(result["ratios"], result["plane"].values(), strict=True):
         for name, color in _KINDS.items():
@@ -53,7 +54,7 @@ def _plane(ax, result) -> None:
     ax.set(xlabel=r"$\nu / \mu$", ylabel="gain a", title="1-1-2, unit on the signal")
 
 
-def _form(ax, found, result) -> None:
+def _form(ax: Axes, found: Result, result: Result) -> None:
     names = list(result["cases"])
     for name, marker in _MARKERS.items():
         chosen = np.asarray(found["case"]) == names.index(name)
@@ -76,7 +77,7 @@ def _form(ax, found, result) -> None:
     ax.legend(fontsize=7, loc="lower right", handlelength=0.8)
 
 
-def _counts(ax, found, result) -> None:
+def _counts(ax: Axes, found: Result, result: Result) -> None:
     table = counts(result)
     rows = ("general noise", "a component\nfree of noise")
     for name, color, shift in ((*item, 0.2 - 0.4 * k) for k, item in enumerate(_KINDS.items())):
