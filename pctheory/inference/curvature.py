@@ -20,7 +20,7 @@ import numpy as np
 from scipy.sparse.linalg import LinearOperator, eigsh
 
 from ..model import LinearPCN, activity_hessian
-from .equilibria import hidden_products, require_hidden, whitened_stack
+from .products import hidden_products, require_hidden, whitened_stack
 
 __all__ = ["extreme_curvatures"]
 

@@ -22,8 +22,9 @@ from .._check import Array
 from ..model import Data, LinearPCN, activity_hessian
 from ..model.definitions import activity_rows, data_rows, errors_of, forward_pass, slope_of
 from .curvature import extreme_curvatures
-from .equilibria import equilibrium, require_hidden, rescaling
+from .equilibria import equilibrium
 from .error_coordinates import error_eigenvalues
+from .products import require_hidden, rescaling
 
 __all__ = [
     "InferenceModes",
