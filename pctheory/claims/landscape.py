@@ -55,8 +55,8 @@ CLAIMS = (
         r"data is equivalent to this for all critical points but global minima.",
         _ENDS + " The formulas for unit precisions, any in the code.",
         "this work",
-        ("numerical", "empirical"),
-        "pctheory.landscape",
+        ("numerical",),
+        "pctheory.landscape.second_order_form",
         ("critical-points",),
     ),
     Claim(
