@@ -56,7 +56,7 @@ CLAIMS = (
         _ENDS + " The formulas for unit precisions, any in the code.",
         "this work",
         ("numerical", "empirical"),
-        "pctheory.landscape",
+        "pctheory.landscape.second_order_form",
         ("second-order-map", "critical-points"),
     ),
     Claim(
