@@ -1,6 +1,6 @@
 r"""Networks with several units in a layer: every entry of every matrix is a symbol.
 
-The same road as for chains (differentiate, solve, insert), so that no matrix identity is taken for granted:
+The same way as for chains (differentiate, solve, insert), so that no matrix identity is taken for granted:
 order of factors, transposes and the Woodbury identity come out of scalar elimination.
 """
 

@@ -239,7 +239,7 @@ def predify_dispersion() -> Derivation:
 
 
 def missing_logdet() -> Derivation:
-    r"""Plain PC shrinks its activity for ever; averaged over the posterior it stops at PPCA's solution.
+    r"""Plain PC grows its weight for ever; averaged over the posterior it stops at PPCA's solution.
 
     Claim `missing-logdet`.
 
