@@ -248,7 +248,9 @@ def determinant(widths: Sequence[int]) -> Derivation:
 
 
 def posterior(widths: Sequence[int]) -> Derivation:
-    r"""$H^{-1}$ is the prior covariance less the regression on the output (`posterior`).
+    r"""$H^{-1}$ is the prior covariance less the regression on the output.
+
+    Claim `posterior`.
 
     Parameters
     ----------

@@ -113,7 +113,9 @@ def hessian_determinant(hidden_layers: int) -> Derivation:
 
 
 def posterior(hidden_layers: int) -> Derivation:
-    r"""$H^{-1}$ is the posterior covariance: that of the prior, less what the output explains (`posterior`).
+    r"""$H^{-1}$ is the posterior covariance: that of the prior, less what the output explains.
+
+    Claim `posterior`.
 
     Parameters
     ----------
