@@ -9,7 +9,8 @@ from .chain import ENERGY, Chain, stationary_steps
 from .derivation import Derivation, Step
 from .elimination import eigenvalues, invert, take_determinant
 from .exact import gradient
-from .rules import algebra, differentiate, integrate, second_derivatives, substitute
+from .means import integrate
+from .rules import algebra, differentiate, second_derivatives, substitute
 
 
 def block_tridiagonal(chain: Chain) -> sp.Matrix:
