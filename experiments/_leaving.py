@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from experiments._escape import EscapeSettings, recorded
+from experiments._escape import recorded
 from pctheory import Data
 from pctheory.nn import BP, PC, PCN, GradientDescent, Stop, TrainingResult, TrainingSettings, infer, train
 
@@ -15,7 +15,7 @@ from pctheory.nn import BP, PC, PCN, GradientDescent, Stop, TrainingResult, Trai
 def leave(
     model: PCN,
     data: Data,
-    config: EscapeSettings,
+    config: Any,
     *,
     pc: bool,
     learning_rate: float,
@@ -24,7 +24,8 @@ def leave(
 ) -> tuple[dict[str, Any], TrainingResult]:
     """Train, and record loss and gradient norm (of what is descended) on the first batch.
 
-    The recorded iterations, "step", are spread over their logarithm.
+    `config` gives inference and iterations as `EscapeSettings` does. The recorded iterations, "step", are spread
+    over their logarithm.
     """
     torch.set_num_threads(1)
     fixed = data.take(slice(batch_size))
