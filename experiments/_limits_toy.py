@@ -37,7 +37,7 @@ def toy_mean_field(config: Any, *, skips: bool, gamma: float = 1.0) -> dict[str,
     """Loss and N (s - 1) of the infinitely wide network of the config."""
     data = toy_data(config.inputs, config.samples, config.seed)
     field = mean_field_training(
-        data, config.hidden, learning_rate=config.rate, steps=config.steps, skips=skips, gamma=gamma
+        data, config.hidden, learning_rate=config.rate, num_steps=config.steps, skips=skips, gamma=gamma
     )
     return {"loss": field.losses, "excess": field.excess[:, 0, 0]}
 

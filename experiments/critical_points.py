@@ -56,9 +56,7 @@ def search(config: Config, setting: str, objective: str) -> dict[str, Any]:
     data = Data.teacher(rng.standard_normal((widths[-1], widths[0])), config.samples, noise=noise, rng=rng)
     net = LinearPCN.zeros(widths, **options)
     chosen = OBJECTIVES[objective](data)
-    # multipliers below 1 ask for larger weights
-    scale = 1.0 / float(np.prod(net.multipliers)) ** (1 / net.depth)
-    found = find_critical_points(chosen, net, config.starts, rng, scale=scale)
+    found = find_critical_points(chosen, net, config.starts, rng)
     escapes = [point.escape for point in found]
     return {
         "num_weights": net.num_weights,

@@ -14,7 +14,7 @@ from experiments._store import Meta
 from pctheory import plotting
 
 EXPERIMENT = no_minimiser
-TITLE = "Noise leaves no minimiser"
+TITLE = "Noise on every output leaves no minimiser"
 SOURCE = "new"
 SIZE = (5.5, 4.9)
 _CURVES = {

@@ -619,7 +619,9 @@ def test_a_batch_is_learned_in_one_shot_when_its_activities_are_independent(rng)
     data = Data(rng.standard_normal((4, 5)), rng.standard_normal((4, 3)))
     np.testing.assert_allclose(feedforward(one_shot(net, data), data.x)[-1], data.y, atol=1e-9)
     wide = Data(rng.standard_normal((5, 5)), rng.standard_normal((5, 3)))
-    with pytest.raises(ValueError, match="`data` must leave the activities of layer 2 linearly independent"):
+    with pytest.raises(
+        ValueError, match="`data` must give samples whose activities in layer 2 are linearly independent"
+    ):
         one_shot(net, wide)  # five samples through a layer of four units
 
 

@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -90,6 +91,80 @@ def test_mathematics_is_balanced():
         for kind, environment in re.findall(r"\\(begin|end)\{([^}]*)\}", text):
             environments[environment] += 1 if kind == "begin" else -1
         assert not {e: n for e, n in environments.items() if n}, name
+
+
+# ---- one meaning for each symbol
+
+PACKAGES = (
+    "linalg",
+    "model",
+    "inference",
+    "landscape",
+    "dynamics",
+    "trust_region",
+    "limits",
+    "learning",
+    "related",
+)
+WORDS = {
+    r"\kappa": ("condition",),
+    r"\alpha": ("adjoint",),
+    "N": ("width", "wide"),
+}
+"""What a docstring that uses the symbol must say; the meaning in the paper's table says it too."""
+OWN = {
+    "related": (r"\alpha",),  # Predify's, as published
+    "landscape.landscape_slice": (r"\alpha",),  # coordinates in a plane
+}
+
+
+def symbols():
+    """symbol -> meaning, from the table in the section on the setting"""
+    table = re.search(r"\\begin\{tabular\}(.*?)\\end\{tabular\}", TEXT["setting.tex"], re.DOTALL)[1]
+    rows = [row.split("&") for row in re.sub(r".*?\\midrule", "", table, flags=re.DOTALL).split(r"\\")]
+    return {
+        name.strip(): meaning.strip()
+        for symbol, meaning, _ in (row for row in rows if len(row) == 3)
+        for name in symbol.strip().strip("$").split(",")
+    }
+
+
+def second_meanings(docstring):
+    """Symbols in the docstring that it does not use in the sense of the table."""
+    text = docstring.lower()
+    return [
+        symbol
+        for symbol, words in WORDS.items()
+        if re.search(rf"(?<![A-Za-z_\\]){re.escape(symbol)}(?![A-Za-z(])", docstring)
+        and not any(word in text for word in words)
+    ]
+
+
+def test_the_table_of_symbols_gives_each_symbol_one_meaning():
+    table = re.findall(r"^ *\$([^$]*)\$ &", TEXT["setting.tex"], re.MULTILINE)
+    names = [name.strip() for entry in table for name in entry.split(",")]
+    assert_none([name for name, count in Counter(names).items() if count > 1], "Symbols must have one row")
+    assert len(names) == len(symbols()) >= 20
+    for symbol, words in WORDS.items():
+        assert all(word in symbols()[symbol].lower() for word in words), symbol
+
+
+def test_no_docstring_uses_a_symbol_in_a_second_meaning():
+    wrong = []
+    for package in PACKAGES:
+        module = import_module(f"pctheory.{package}")
+        for name in module.__all__:
+            exempt = {*OWN.get(package, ()), *OWN.get(f"{package}.{name}", ())}
+            found = set(second_meanings(getattr(module, name).__doc__ or "")) - exempt
+            wrong += [f"{symbol} in {package}.{name}" for symbol in sorted(found)]
+    assert_none(wrong, "Symbols of the table must keep their meaning in docstrings")
+
+
+def test_a_second_meaning_is_noticed():
+    assert second_meanings(r"With :math:`\kappa_l = a_l \sqrt{n_{l-1}}`, which is 1") == [r"\kappa"]
+    assert not second_meanings(r"The condition number :math:`\kappa`")
+    assert second_meanings("A batch is (B, N)") == ["N"]
+    assert not second_meanings(r"z is drawn from :math:`N(0, 1)`")
 
 
 # ---- what is generated

@@ -263,7 +263,8 @@ def test_without_correlation_there_can_be_local_minima_that_are_not_global():
     objective = EquilibratedEnergy(data)
     net = LinearPCN([[[1.5]], [[0.0]]])  # w_1^2 S_xx > S_yy
     point = classify_critical_point(objective, net)
-    assert point.kind == "degenerate"
+    assert (point.kind, point.form.case) == ("local minimum", "ii'")
+    assert_close(point.form.value, 1.5**2 - 1, size=10)
     assert_close(point.value, 0.5, size=10)
     assert infimum(objective, net) == 0
     rng = np.random.default_rng(0)

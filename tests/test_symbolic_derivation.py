@@ -211,7 +211,9 @@ def test_exact_linear_algebra_agrees_with_numpy(rng):
 
 def test_numerical_factors_are_collected():
     assert str(tidy(p * (2 * x - 2 * y) / 2)) == "p*(x - y)"
-    assert str(tidy((4 * x + 6 * y) ** 2 * z)) == "z*(4*x + 6*y)**2"
+    assert str(tidy((4 * x + 6 * y) ** 2 * z)) == "4*z*(2*x + 3*y)**2"
+    assert str(tidy(x / (2 * x + 2))) == "x/(2*(x + 1))"
+    assert "2 v" not in derive("stability-delay").to_latex()
     assert tidy(sp.Integer(3)) == 3
     for case in derivations():
         if case.parameters == case.family.cases[0]:

@@ -1,4 +1,4 @@
-r"""The catalogue of results: the statement, assumptions and source of each claim, and the checks that verify it.
+r"""The catalogue of results: the statement, assumptions and source of each claim, and its checks.
 
 A claim's id is the marker on its tests (``@pytest.mark.claim("...")``) and its label in the paper. There are
 three independent checks: *symbolic* (`pctheory.symbolic` derives the result from the definition of the

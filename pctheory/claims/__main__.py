@@ -22,7 +22,7 @@ VERDICTS = ROOT / "paper" / "generated" / "verdicts.json"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line and return the exit status: 0, 1 (a claim is not verified) or 2 (a wrong argument)."""
+    """Run the command line and return the exit status: 0, 1 (not verified) or 2 (wrong argument)."""
     options = _parser().parse_args(argv)
     try:
         if options.command == "verify":

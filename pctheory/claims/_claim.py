@@ -66,8 +66,8 @@ class Claim:
         root, *parts = self.where.split(".")
         if root not in ("pctheory", "experiments") or not parts or not all(p.isidentifier() for p in parts):
             raise ValueError(
-                f"`where` must be a dotted name in `pctheory` or `experiments`. Got {self.where!r}: name a public "
-                "function, as in 'pctheory.inference.equilibrium'."
+                f"`where` must be a dotted name in `pctheory` or `experiments`. Got {self.where!r}: name a "
+                "public function, as in 'pctheory.inference.equilibrium'."
             )
 
     def resolve(self) -> object:

@@ -136,7 +136,7 @@ def _run(ids: Sequence[str], files: Sequence[str], jobs: int, root: Path) -> tup
         command += ["-q", "--no-header", f"--claim-record={record}", *(f"--claim={claim}" for claim in ids)]
         if jobs > 1:
             command += ["-n", str(jobs)]
-        # A new process: BLAS reads its number of threads when numpy is first imported, which has happened here.
+        # A new process: BLAS reads its number of threads when numpy is first imported.
         environment = {**os.environ, **_THREADS}
         result = subprocess.run([*command, *files], cwd=root, env=environment, stdout=2, check=False)
         outcomes = json.loads(record.read_text()) if record.exists() else {}

@@ -42,6 +42,24 @@ CLAIMS = (
         ("critical-points",),
     ),
     Claim(
+        "second-order-classification",
+        "Which critical points are strict, and on which data all are",
+        r"At a critical point of $F^*$ with a residual, let $h = Q_{L-1} x$, $\lambda_r = \lambda_{\max} \langle r r^\top \rangle$, "
+        r"$U = \mathrm{range}\, A_L$ and $N_y = S_{yy} - S_{yx} S_{xx}^+ S_{xy}$. (i) $\langle h h^\top \rangle$ singular: strict. "
+        r"Otherwise: (ii) $A_L$ with a kernel, $\langle r x^\top \rangle \ne 0$: strict; (ii') $A_L$ with a kernel, "
+        r"$\langle r x^\top \rangle = 0$: strict unless $\langle h h^\top \rangle \succeq \lambda_r (M_{L-1}^{-1} + A_L^\top "
+        r"A_L)^{-1}$; (iii) $A_L$ without a kernel: strict unless $\mathrm{tr}\, V^\top S_{yy} V - \mathrm{tr}\, V S_{yy} V^\top + "
+        r"\mathrm{tr}\, (S|_U)^{-1} V N_y V^\top \ge 0$ for all $V: U^\perp \to U$. Where the form is positive definite the point "
+        r"is a local minimum. If $S_{yx} \ne 0$ and no eigenvector of $S_{yy}$ with a positive eigenvalue lies in $\ker N_y$, "
+        r"every critical point, at any depth and for all widths, is a strict saddle. A condition on the second moments of the "
+        r"data is equivalent to this for all critical points but global minima.",
+        _ENDS + " The formulas for unit precisions, any in the code.",
+        "this work",
+        ("numerical", "empirical"),
+        "pctheory.landscape",
+        ("critical-points",),
+    ),
+    Claim(
         "origin-hessian-loss",
         "The loss is flat at the origin",
         r"At $W = 0$ without skips: for $L = 2$ the Hessian of $\mathcal L$ has only the block $\partial^2 "

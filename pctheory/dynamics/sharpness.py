@@ -21,7 +21,7 @@ from scipy.sparse.linalg import LinearOperator, eigsh
 
 from .. import _check
 from ..inference import output_products, rescaling
-from ..landscape import EquilibratedEnergy, MSELoss, NegativeLogLikelihood, Objective
+from ..landscape import EquilibratedEnergy, MSELoss, Objective
 from ..model import LinearPCN, feedforward
 
 __all__ = ["FitSharpness", "fit_sharpness"]
@@ -88,9 +88,7 @@ def fit_sharpness(objective: Objective, net: LinearPCN) -> FitSharpness:
     >>> round(fit_sharpness(MSELoss(data), net).sharpness, 12)
     13.0
     """
-    if not isinstance(objective, EquilibratedEnergy | MSELoss) or isinstance(
-        objective, NegativeLogLikelihood
-    ):
+    if not isinstance(objective, EquilibratedEnergy | MSELoss):
         raise TypeError(
             f"`objective` must be an EquilibratedEnergy or an MSELoss. Got {type(objective).__name__}."
         )

@@ -13,6 +13,7 @@ from .objectives import (
     WeightDecay,
 )
 from .search import CriticalPoints, find_critical_points
+from .second_order import SecondOrderForm, every_saddle_is_strict, second_order_form, spurious_minimum
 from .slices import LandscapeSlice, landscape_slice
 from .spectrum import extreme_eigenvalues
 
@@ -30,9 +31,11 @@ __all__ = [
     "OriginHessian",
     "OutputLoss",
     "RescaledObjective",
+    "SecondOrderForm",
     "WeightDecay",
     "classify_critical_point",
     "escape_direction",
+    "every_saddle_is_strict",
     "extreme_eigenvalues",
     "find_critical_points",
     "gauss_newton_hessian",
@@ -40,5 +43,7 @@ __all__ = [
     "landscape_slice",
     "non_strict_saddle",
     "origin_hessian",
+    "second_order_form",
+    "spurious_minimum",
     "zero_rank_hessian",
 ]

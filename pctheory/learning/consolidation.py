@@ -121,8 +121,9 @@ def aligned_update(net: LinearPCN, data: Data) -> tuple[Array, ...]:
         overlap = xp.sum(z * z_hat)
         if not float(xp.abs(_check.detached(overlap))) > 0:
             raise ValueError(
-                "`data` must not make an activity at equilibrium orthogonal to the forward pass: the learning "
-                "rate is the inverse of their product. Got a product of 0: use another sample or other weights."
+                "`data` must not make an activity at equilibrium orthogonal to the forward pass: the "
+                "learning rate is the inverse of their product. Got a product of 0: use another sample or "
+                "other weights."
             )
         update.append(error.T @ z / (a * overlap))
     return tuple(update)
@@ -166,8 +167,8 @@ def one_shot(net: LinearPCN, data: Data) -> LinearPCN:
         if rank < len(z):
             raise ValueError(
                 f"`data` must give samples whose activities in layer {l} are linearly independent: else no "
-                f"map sends each to its target. Got rank {rank} of {len(z)} samples: use fewer samples, or widen "
-                "the layer."
+                f"map sends each to its target. Got rank {rank} of {len(z)} samples: use fewer samples or a "
+                "wider layer."
             )
     xp = array_namespace(*net.weights)
     return net.replace(

@@ -81,8 +81,8 @@ def implicit_gradient(problem: ClampedProblem, loss: TaskLoss) -> tuple[Array, .
     .. math:: \alpha = \mathcal H^{-1} \nabla_z \Lambda, \qquad
               \frac{d\Lambda}{dW_l} = D_l(z^*, \alpha) + \frac{\partial\Lambda}{\partial W_l}
 
-    With the energy as the loss :math:`\alpha = 0`, and this is the local rule at equilibrium. Claim
-    ``through-inference-gradients``.
+    With the energy as the loss the adjoint :math:`\alpha` is 0, and this is the local rule at equilibrium.
+    Claim ``through-inference-gradients``.
 
     Parameters
     ----------
@@ -174,7 +174,7 @@ def unrolled_gradient(
               \frac{d\Lambda}{dW_l} = \sum_{t<T} D_l(z_t, g\,\alpha_{t+1})
               + \frac{\partial\Lambda}{\partial W_l} + \alpha_0^T \frac{\partial z_0}{\partial W_l}
 
-    with the index of :math:`\alpha` the step t.
+    with the step as the index of the adjoint :math:`\alpha`.
 
     Parameters
     ----------

@@ -175,7 +175,7 @@ def forward_rms(
 
 
 def isometric_eigenvalues(depth: int, *, narrow_output: bool = False) -> np.ndarray:
-    r"""Distinct eigenvalues of H when all maps are orthogonal and square (claim ``chain-spectrum``).
+    r"""Distinct eigenvalues of the Hessian H of square orthogonal maps (claim ``chain-spectrum``).
 
     Rotating every layer turns H into copies of one chain of L - 1 hidden units, a path graph:
 
@@ -212,11 +212,12 @@ def isometric_eigenvalues(depth: int, *, narrow_output: bool = False) -> np.ndar
 
 
 def isometric_condition_number(depth: int, *, narrow_output: bool = False) -> float:
-    r"""Condition number :math:`\kappa` of H under perfect isometry.
+    r"""Condition number :math:`\kappa` of the Hessian H under perfect isometry.
 
     It is :math:`\cot^2 \frac{\pi}{2L} \sim 4 L^2/\pi^2` or, with a narrow output,
 
-    .. math:: \kappa = \cos^2\!\frac{\pi}{2L} \Big/ \sin^2\!\frac{\pi}{2(2L-1)} \sim \frac{4 (2L-1)^2}{\pi^2} .
+    .. math:: \kappa = \cos^2\!\frac{\pi}{2L} \Big/ \sin^2\!\frac{\pi}{2(2L-1)}
+              \sim \frac{4 (2L-1)^2}{\pi^2} .
 
     A stable forward pass at initialisation makes H this ill-conditioned (claim ``conditioning``).
 

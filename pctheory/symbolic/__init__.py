@@ -128,8 +128,8 @@ def derive(claim: str, **case: Any) -> Derivation:
 
     Examples
     --------
-    >>> derive("equilibrated-energy", hidden_layers=1).result
-    (-a_1*a_2*w_1*w_2*x + y)**2/(2*(a_2**2*w_2**2/Pi_1 + 1/Pi_2))
+    >>> derive("hessian-determinant", hidden_layers=1).result
+    Pi_1*Pi_2*(A_2**2/Pi_1 + 1/Pi_2)
     """
     families = derivations(claim).families
     for family in families:

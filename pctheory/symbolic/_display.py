@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import sympy as sp
 from sympy.printing.latex import LatexPrinter
 
-from .exact import Expression
+from .exact import Expression, tidy
 
 if TYPE_CHECKING:
     from .derivation import Derivation, Step
@@ -162,6 +162,7 @@ def _latex(expression: Expression) -> str:
     if isinstance(expression, sp.MatrixBase):
         rows = [" & ".join(_latex(entry) for entry in expression.row(i)) for i in range(expression.rows)]
         return r"\begin{pmatrix} " + r" \\ ".join(rows) + r" \end{pmatrix}"
+    expression = tidy(expression) if expression.is_commutative else expression
     numerator, denominator = sp.fraction(expression)
     if denominator != 1 and expression.is_commutative and max(map(_terms, (numerator, denominator))) > _TERMS:
         return rf"\frac{{{_latex(numerator)}}}{{{_latex(denominator)}}}"

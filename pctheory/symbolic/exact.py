@@ -60,7 +60,7 @@ def vanishes(expression: Expression) -> bool:
 
 
 def _is_zero(entry: sp.Expr) -> bool:
-    if entry.is_zero:
+    if entry == 0:
         return True
     symbols = sorted(entry.free_symbols, key=str)
     if not all(symbol.is_commutative for symbol in symbols):
@@ -145,8 +145,8 @@ def tidy(expression: sp.Expr) -> sp.Expr:
     Examples
     --------
     >>> x, y, p = sp.symbols("x y p")
-    >>> tidy(p * (2 * x - 2 * y) / 2)
-    p*(x - y)
+    >>> tidy(p * (2 * x - 2 * y) / 2), tidy(x / (2 * x + 2))
+    (p*(x - y), x/(2*(x + 1)))
     """
     if expression.is_Atom:
         return expression
@@ -158,6 +158,9 @@ def tidy(expression: sp.Expr) -> sp.Expr:
                 content, arguments[place] = argument.primitive()
                 number *= content
         return sp.Mul(number, *arguments)
+    if expression.is_Pow and arguments[0].is_Add and arguments[1].is_Integer:
+        content, base = arguments[0].primitive()
+        return content ** arguments[1] * base ** arguments[1]
     return expression.func(*arguments)
 
 

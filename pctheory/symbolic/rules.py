@@ -429,8 +429,12 @@ def average(moments: Mapping[sp.Expr, sp.Expr]) -> Rule:
 
     Parameters
     ----------
-    moments : each product of two data symbols, with the symbol of its mean, such as `{x**2: S_xx, x * y:
-    S_xy}`
+    moments : mapping of product to symbol
+        Each product of two data symbols with the symbol of its mean, such as `{x**2: S_xx, x * y: S_xy}`.
+
+    Returns
+    -------
+    Rule
     """
     data = sorted(set().union(*(pair.free_symbols for pair in moments)), key=str)
 
