@@ -13,6 +13,7 @@ from strategies import seeds
 from tolerances import EPS, assert_close
 
 from pctheory.linalg import BlockTridiagonal
+from pctheory.linalg.spectrum import SpectrumEnds
 
 
 def dense(diagonal, lower):
@@ -464,3 +465,9 @@ def test_malformed_arguments_are_refused():
         path_graph(2).extreme_eigenvalues(0)
     with pytest.raises(TypeError, match="`sigma` must be a real number"):
         path_graph(2).shifted("1")
+
+
+def test_the_ends_of_a_spectrum_print_their_worst_residual():
+    one, two = np.array([0.5, 1.0]), np.eye(2)
+    ends = SpectrumEnds(one, 4 * one[::-1], two, two, np.array([1e-12, 2e-12]), np.array([3e-9, 1e-13]))
+    assert repr(ends) == "SpectrumEnds(0.5 to 4, residuals <= 3.0e-09)"

@@ -717,6 +717,22 @@ def test_the_local_rule_errs_by_rho_to_the_t_and_unrolling_by_t_rho_to_the_2t(rn
     assert abs(detached - 2) < 0.05, detached
 
 
+@pytest.mark.claim("finite-time-energy")
+def test_the_bounds_of_a_chain_are_those_worked_out_by_hand():
+    net, data = LinearPCN([[[2.0]], [[3.0]]]), Data([[1.0]], [[7.0]])
+    bounds = compare_gradients(net, data, ("local",), step=0.05, num_steps=3).bounds
+    # H = 1 + 3^2 = 10, so rho = 1 - 0.5; z_1 starts at 2 and ends at (2 + 3 * 7) / 10 = 2.3, with errors 0.3 and 0.1
+    rho, top, d = 0.5, 10.0, 0.3
+    s = np.sqrt([1 + 2**2, 1 + 3**2])
+    m = np.array([0.3, 0.1]) + s * [1.0, 2.3]
+    local = m * rho**3 * d + s * rho**6 * d**2
+    detached = rho**6 * d * (m + s * d + 2 * 3 * 0.05 * top * s * d / rho)
+    start = rho**6 * top * d * np.array([1.0, 0.0])  # the input, through the only hidden layer
+    np.testing.assert_allclose(bounds.local, local, rtol=1e-12)
+    np.testing.assert_allclose(bounds.detached, detached, rtol=1e-12)
+    np.testing.assert_allclose(bounds.unrolled, detached + start, rtol=1e-12)
+
+
 def test_every_rule_runs_and_the_table_is_complete(rng):
     net = LinearPCN.random((3, 4, 4, 2), rng=rng, skips=True, parameterisation="mupc")
     data = Data(rng.standard_normal((5, 3)), rng.standard_normal((5, 2)))

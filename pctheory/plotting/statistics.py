@@ -32,7 +32,7 @@ def medians(ax: Axes, x: ArrayLike, samples: ArrayLike, color: str, label: str |
     Parameters
     ----------
     ax
-    x : (n,)
+    x : (n,), at least two
     samples : (seeds, n)
         all finite
     color, label
