@@ -23,7 +23,9 @@ from pctheory.dynamics import (
 
 UNIT = Data([[1.0]], [[1.0]])
 SCALES = [Decimal("1e-6"), Decimal("1e-60"), Decimal("1e-3000")]
-ESCAPE, STEPS, TRAP = (pytest.mark.claim(f"escape-{name}") for name in ("time", "steps", "trap"))
+ESCAPE = pytest.mark.claim("escape-time")
+STEPS = pytest.mark.claim("escape-steps")
+TRAP = pytest.mark.claim("escape-trap")
 
 
 def widths(depth):
