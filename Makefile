@@ -5,6 +5,8 @@ PYTHON  ?= python3
 PROFILE ?= cpu
 JOBS    ?= $(shell nproc 2>/dev/null || echo 2)
 FIG     ?=
+MINUTES ?= 10
+SEED    ?= 0
 
 VENV := .venv
 PY   := $(VENV)/bin/python
@@ -20,7 +22,7 @@ export SOURCE_DATE_EPOCH = 0
 .DEFAULT_GOAL := help
 .SECONDARY:
 .DELETE_ON_ERROR:
-.PHONY: help env data figures test quick lint types paper notebooks reproduce readme clean
+.PHONY: help env data figures test mutants quick lint types paper notebooks reproduce readme clean
 
 help:
 	@echo "make figures [FIG=id] [PROFILE=quick|cpu|full] [JOBS=n]   draw the figures into figures/out/index.html"
@@ -29,6 +31,7 @@ help:
 	@echo "make reproduce   recompute the committed results of the profile cpu, then draw"
 	@echo "make data        fetch the real data  make readme     the drawing and the table in the README"
 	@echo "make lint        ruff and mypy        make clean      remove what can be regenerated"
+	@echo "make mutants [MINUTES=10] [SEED=0]    break one formula at a time and list what no test notices"
 
 env: $(VENV)/.installed
 
@@ -53,6 +56,10 @@ quick: $(VENV)/.installed
 
 test: $(VENV)/.installed
 	$(PY) -m pytest -n 2
+
+# Not part of `make test`: it runs until its time is over, and goes on where it stopped.
+mutants: $(VENV)/.installed
+	$(PY) tests/mutants.py --minutes $(MINUTES) --seed $(SEED)
 
 types: $(VENV)/.installed
 	$(PY) -m mypy

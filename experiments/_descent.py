@@ -1,4 +1,4 @@
-"""Training of linear networks with exact gradients: of the equilibrated energy (PC) or of the loss (BP), never forming H."""
+"""Train linear networks with exact gradients of the equilibrated energy (PC) or of the loss (BP)."""
 
 from __future__ import annotations
 
@@ -95,7 +95,10 @@ def train(
     steps: int,
     observe: Callable[[int, LinearPCN, Data], None],
 ) -> LinearPCN:
-    """Train for `steps` iterations, calling `observe` before each and after the last; stop when it diverges."""
+    """Train for `steps` iterations, calling `observe` before each and after the last.
+
+    Training stops when it diverges.
+    """
     for t in range(steps + 1):
         data = batch(t)
         observe(t, net, data)

@@ -1,9 +1,9 @@
 """Which experiment code a result belongs to.
 
-The code that counts is the syntax tree of the experiment's module and of the helper modules of this package that
-it imports, without comments, docstrings, formatting, `PROFILES`, `ANALOGUE` and the defaults of `Config` (their
-values count as settings). `pctheory` does not count, nor from which of its modules a name is imported: refactoring it must
-not throw results away; a test recomputes committed results instead.
+The code that counts is the syntax tree of the experiment's module and of the helper modules of this package
+that it imports, without comments, docstrings, formatting, `PROFILES`, `ANALOGUE` and the defaults of `Config`
+(their values count as settings). `pctheory` does not count, nor from which of its modules a name is imported:
+refactoring it must not throw results away; a test recomputes committed results instead.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _NO_CODE = frozenset({"PROFILES", "ANALOGUE"})
 
 
 def code_digest(module: ModuleType) -> str:
-    """Hash of the syntax of a module and of the helper modules of its package that it imports, directly or not."""
+    """Hash of the syntax of a module and of all helper modules of its package that it imports."""
     package = module.__name__.rpartition(".")[0]
     folder = Path(str(module.__file__)).parent
     trees: dict[str, ast.Module] = {}
@@ -50,7 +50,10 @@ def _siblings(tree: ast.Module, package: str) -> list[str]:
 
 
 def _syntax(node: object) -> object:
-    """The syntax tree as plain lists, the same for every Python version: `ast.dump` prints new empty fields."""
+    """The syntax tree as plain lists, the same for every Python version.
+
+    `ast.dump` prints new empty fields.
+    """
     if isinstance(node, list):
         return [_syntax(item) for item in node if not any(ignored(item) for ignored in _IGNORED)]
     if not isinstance(node, ast.AST):

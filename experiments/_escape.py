@@ -1,4 +1,4 @@
-"""What the experiments on leaving saddles share: their settings, the iterations that are recorded, the runs by network."""
+"""What the experiments on leaving saddles share: settings, recorded iterations, runs by network."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ import numpy as np
 
 @dataclass(frozen=True)
 class EscapeSettings:
-    """Networks of equal hidden layers, SGD, and Euler steps of inference; an experiment adds its data and its defaults."""
+    """Networks of equal hidden layers, SGD, and Euler steps of inference.
+
+    An experiment adds its data and its defaults.
+    """
 
     activations: tuple[str, ...] = ("linear", "tanh", "relu")
     hidden_layers: int = 4
@@ -39,7 +42,7 @@ def recorded(total: int, points: int) -> np.ndarray:
 def over_seeds(
     cells: Sequence[Mapping[str, Any]], results: Sequence[Mapping[str, Any]], by: Sequence[str]
 ) -> dict[str, Any]:
-    """Results nested by the cells' values of `by`, arrays stacked over what is left, the seeds; "step" is the same for all."""
+    """Results nested by the cells' values of `by`, arrays stacked over the seeds; all share "step"."""
     if not by:
         return stacked(results)
     first, *rest = by

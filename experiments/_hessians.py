@@ -1,4 +1,4 @@
-"""What the experiments on spectra at saddles share: settings, measured against exact Hessian, networks by name."""
+"""What the experiments on spectra at saddles share: settings, comparison of Hessians, networks by name."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class HessianSettings:
 def measured(
     config: HessianSettings, weights: Sequence[np.ndarray], data: Data, exact: np.ndarray
 ) -> dict[str, Any]:
-    """Measured spectra of L and F, and how far F's Hessian is from the exact one of F*, relative to its largest entry."""
+    """Measured spectra of L and F; largest difference of F's Hessian from F*'s over its largest entry."""
     energy = measured_hessian(
         energy_after_inference, weights, data, num_steps=config.num_steps, step=config.step
     )

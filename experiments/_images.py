@@ -1,4 +1,4 @@
-"""Images for experiments: a real data set, or the digits of scikit-learn where it is not on the machine; pooling."""
+"""Images for experiments: a real data set, or scikit-learn's digits where it is missing; pooling."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""The toy problem of the limits: Gaussian inputs with labels +1 and -1, one output, full-batch gradient descent."""
+"""The toy problem of the limits: Gaussian inputs, labels +1 and -1, one output, full-batch descent."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from experiments._descent import SGD, bp_gradient, cosine, loss_of, pc_gradient, single, train
-from pctheory import Data, LinearPCN, equilibrium, rescaling
+from pctheory import Data, LinearPCN, equilibrium, mean_field_training, rescaling
 from pctheory.model import learning_rate_scale
 
 
@@ -16,6 +16,30 @@ def toy_data(inputs: int, samples: int, seed: int) -> Data:
     rng = np.random.default_rng([seed, 40])
     y = np.where(np.arange(samples) % 2 == 0, 1.0, -1.0)
     return Data(rng.standard_normal((samples, inputs)), y[:, None])
+
+
+def toy_cell(
+    config: Any,
+    width: int,
+    hidden: int,
+    rng: np.random.Generator,
+    options: dict[str, Any],
+    rule: str = "pc",
+    **record: bool,
+) -> dict[str, np.ndarray]:
+    """One run on the data of the config, with `hidden` layers of `width`."""
+    data = toy_data(config.inputs, config.samples, config.seed)
+    widths = [config.inputs, *[width] * hidden, 1]
+    return toy_run(data, widths, options, rule, config.rate, config.steps, rng, **record)
+
+
+def toy_mean_field(config: Any, *, skips: bool, gamma: float = 1.0) -> dict[str, np.ndarray]:
+    """Loss and N (s - 1) of the infinitely wide network of the config."""
+    data = toy_data(config.inputs, config.samples, config.seed)
+    field = mean_field_training(
+        data, config.hidden, learning_rate=config.rate, num_steps=config.steps, skips=skips, gamma=gamma
+    )
+    return {"loss": field.losses, "excess": field.excess[:, 0, 0]}
 
 
 def toy_run(
@@ -30,7 +54,8 @@ def toy_run(
     precise: bool = False,
     details: bool = True,
 ) -> dict[str, np.ndarray]:
-    """Curves of one run: loss, energy, s - 1, norms of the two terms of the gradient of F*, cosine with backprop.
+    """Curves of one run: loss, energy, s - 1, norms of the two terms of the gradient of F*, cosine with
+    backprop.
 
     The learning rate is scaled by the parameterisation's powers, also in gamma. Diverged runs end in nan.
     """

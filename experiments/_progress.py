@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
-from experiments._result import Result, read_result, write_result
+from experiments._result import DamagedError, Result, read_result, write_result
 
 T = TypeVar("T")
 BACKENDS = ("loky", "dask", "ray")
@@ -22,7 +22,8 @@ BACKENDS = ("loky", "dask", "ray")
 class Progress:
     """The way a `run` is carried out: how many processes, where its checkpoints lie. It changes no number.
 
-    `Progress(config)` alone computes in this process, keeps no checkpoint and is silent: for tests and notebooks.
+    `Progress(config)` alone computes in this process, keeps no checkpoint and is silent: for tests and
+    notebooks.
 
     Parameters
     ----------
@@ -68,7 +69,10 @@ class Progress:
         done: dict[int, Result] = {}
         for index, path in enumerate(paths):
             if path is not None and path.exists():
-                done[index], seconds = _read_cell(path)
+                try:
+                    done[index], seconds = _read_cell(path)
+                except DamagedError:
+                    continue  # as if it had not been computed yet
                 self.resumed_seconds += seconds
         missing = [index for index in range(len(todo)) if index not in done]
         calls = [(function, self.config, todo[index], index) for index in missing]
@@ -96,7 +100,7 @@ class Progress:
             )
         if self.checkpoints is None:
             return None
-        text = json.dumps([function.__qualname__, cell], sort_keys=True)
+        text = json.dumps([function.__module__, function.__qualname__, cell], sort_keys=True)
         return self.checkpoints / f"{hashlib.sha256(text.encode()).hexdigest()[:16]}.npz"
 
     def _parallel(self, calls: Sequence[tuple[Any, ...]]) -> Iterable[tuple[int, Result, float]]:
@@ -106,7 +110,8 @@ class Progress:
 
         _connect(self.backend)
         with joblib.parallel_config(backend=self.backend, n_jobs=self.jobs):
-            # unordered: the parent writes each checkpoint when its cell ends, also where workers share no disk
+            # unordered: the parent writes each checkpoint when its cell ends, also where workers share no
+            # disk
             parallel = joblib.Parallel(return_as="generator_unordered")
         results: Iterable[tuple[int, Result, float]] = parallel(
             joblib.delayed(_call)(*call) for call in calls

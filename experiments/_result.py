@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
 import zipfile
@@ -12,13 +13,19 @@ from typing import Any
 import numpy as np
 
 _COMPACT_ABOVE = 1024  # entries; longer float64 arrays are stored as float32
+_DIGEST = 64  # hexadecimal digits of a sha256
+
+
+class DamagedError(ValueError):
+    """A stored file is not what was written."""
 
 
 class Result(Mapping[str, Any]):
-    """Arrays and scalars by name; `result["mnist/5/loss"]` is `result["mnist"]["5"]["loss"]` is `result["mnist"][5]["loss"]`.
+    """Arrays and scalars by name; `result["mnist/5/loss"]` is `result["mnist"]["5"]["loss"]` is
+    `result["mnist"][5]["loss"]`.
 
-    Nested mappings and keys with `/` mean the same. Names are strings: `result[5]` looks up `"5"`. Scalars come
-    back as Python scalars, everything else as numpy arrays. Iteration goes over the names of this level.
+    Nested mappings and keys with `/` mean the same. Names are strings: `result[5]` looks up `"5"`. Scalars
+    come back as Python scalars, everything else as numpy arrays. Iteration goes over the names of this level.
 
     Examples
     --------
@@ -28,7 +35,12 @@ class Result(Mapping[str, Any]):
     """
 
     def __init__(self, values: Mapping[Any, Any]) -> None:
-        self._flat: dict[str, np.ndarray] = dict(_flatten(values, ""))
+        self._flat: dict[str, np.ndarray] = {}
+        for name, array in _flatten(values, ""):
+            parents = {name[:i] for i, letter in enumerate(name) if letter == "/"}
+            if name in self._flat or parents & self._flat.keys() or self._has_part(name):
+                raise ValueError(f"Each array of a result must have a name of its own. Got {name!r} twice.")
+            self._flat[name] = array
 
     def __getitem__(self, key: object) -> Any:
         name = str(key)
@@ -39,6 +51,9 @@ class Result(Mapping[str, Any]):
         if not part:
             raise KeyError(f"A result has the names {', '.join(map(repr, self))}. Got {name!r}.")
         return Result(part)
+
+    def _has_part(self, name: str) -> bool:
+        return any(key.startswith(name + "/") for key in self._flat)
 
     def __iter__(self) -> Iterator[str]:
         return iter(dict.fromkeys(key.partition("/")[0] for key in self._flat))
@@ -55,7 +70,10 @@ class Result(Mapping[str, Any]):
 
 
 def write_result(path: Path, result: Result, *, compact: bool) -> int:
-    """Write `path` (.npz) atomically and return its size in bytes; the same arrays give the same bytes."""
+    """Write `path` (.npz) atomically and return its size in bytes; the same arrays give the same bytes.
+
+    The zip archive's comment is the sha256 of all that stands before it.
+    """
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, array in result.flat().items():
@@ -63,12 +81,26 @@ def write_result(path: Path, result: Result, *, compact: bool) -> int:
             np.lib.format.write_array(member, _compact(array) if compact else array, allow_pickle=False)
             # ZipInfo's own date is 1980-01-01: no clock in the file
             archive.writestr(zipfile.ZipInfo(f"{name}.npy"), member.getvalue(), zipfile.ZIP_DEFLATED)
-    write_atomically(path, buffer.getvalue())
-    return len(buffer.getvalue())
+    archive_without_comment = buffer.getvalue()[:-2]
+    digest = hashlib.sha256(archive_without_comment).hexdigest().encode()
+    content = archive_without_comment + _DIGEST.to_bytes(2, "little") + digest
+    write_atomically(path, content)
+    return len(content)
 
 
 def read_result(path: Path) -> Result:
-    with np.load(path, allow_pickle=False) as archive:
+    """Read what `write_result` wrote.
+
+    Raises
+    ------
+    DamagedError
+        If the file was cut short or changed since.
+    """
+    content = path.read_bytes()
+    body, comment = content[: -_DIGEST - 2], content[-_DIGEST - 2 :]
+    if comment != _DIGEST.to_bytes(2, "little") + hashlib.sha256(body).hexdigest().encode():
+        raise DamagedError(f"{path.name} must be as it was written. Got another sha256: it is damaged.")
+    with np.load(io.BytesIO(content), allow_pickle=False) as archive:
         return Result({name: archive[name] for name in archive.files})
 
 
@@ -104,7 +136,10 @@ def _flatten(values: Mapping[Any, Any], prefix: str) -> Iterator[tuple[str, np.n
 
 
 def _compact(array: np.ndarray) -> np.ndarray:
-    """Float32 for long float64 arrays that lie in its range: pictures need six digits, the repository is small."""
+    """Float32 for long float64 arrays that lie in its range.
+
+    Pictures need six digits, and the repository stays small.
+    """
     if array.dtype != np.float64 or array.size <= _COMPACT_ABOVE:
         return array
     size = np.abs(array[np.isfinite(array) & (array != 0)])

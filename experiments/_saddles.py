@@ -16,7 +16,7 @@ from pctheory.datasets import available_datasets
 def energy_after_inference(
     weights: Sequence[Tensor], x: Tensor, y: Tensor, *, num_steps: int, step: float
 ) -> Tensor:
-    """The energy after `num_steps` Euler steps from feedforward activities, differentiable in the weights throughout."""
+    """The energy after `num_steps` Euler steps from the feedforward pass, differentiable in the weights."""
     z = [x]
     for matrix in weights[:-1]:
         z.append(z[-1] @ matrix.T)
@@ -65,10 +65,11 @@ def measured_hessian(
 
 
 def batch_of(name: str, size: int, seed: int) -> tuple[str, Data]:
-    """A random batch of a data set, or of the digits where that is not on the machine, and the name of what it is.
+    """A random batch of a data set, or of the digits where that is not on the machine, and the name of what
+    it is.
 
-    The inputs are rotated into the space that the samples span. Weights of the first layer that act outside of it change
-    nothing, and would only add zeros to a Hessian's spectrum.
+    The inputs are rotated into the space that the samples span. Weights of the first layer that act outside
+    of it change nothing, and would only add zeros to a Hessian's spectrum.
     """
     used = name if name in available_datasets() else "digits"
     data = load_dataset(used)

@@ -2,7 +2,8 @@
 
 `results/<profile>/<name>/<hash>.npz` holds the arrays and `<hash>.json` their provenance. The hash is that of the
 settings and of the experiment's own code (`_digest` says what counts), so a result of other settings or other code
-is *stale*.
+is *stale*. So is one that was computed without a data set that its settings name and that is on the machine now. A
+damaged file counts as missing.
 """
 
 from __future__ import annotations
@@ -24,8 +25,9 @@ from typing import Any
 
 from experiments._digest import code_digest, digest
 from experiments._progress import Progress
-from experiments._result import Result, read_result, write_atomically, write_result
-from pctheory import _check
+from experiments._result import DamagedError, Result, read_result, write_atomically, write_result
+from pctheory import __version__, _check
+from pctheory.datasets import DATASETS, available_datasets
 
 PROFILES = ("quick", "cpu", "full")
 _SIZE_LIMIT = 1_000_000  # bytes of a committed result
@@ -58,8 +60,8 @@ class Meta:
         "exact setting", "scaled down: ..." (each setting that differs from the profile `full`, both values)
         or "analogue: ..." (the module's `ANALOGUE`)
     seconds, versions, commit
-        wall time (and the cells' own time of those resumed), package versions, and the commit of the computation
-        (None outside a checkout)
+        wall time (and the cells' own time of those resumed), package versions, and the commit of the
+        computation (None outside a checkout)
     stale
         why the result is not that of the present code and settings; None when it is
     """
@@ -76,7 +78,10 @@ class Meta:
 
 @dataclasses.dataclass(frozen=True)
 class Status:
-    """`state` is "present", "stale" or "missing"; `stem` is the path without suffix of the result, if there is one."""
+    """`state` is "present", "stale" or "missing".
+
+    `stem` is the path without suffix of the result, if there is one.
+    """
 
     state: str
     reason: str | None = None
@@ -113,13 +118,26 @@ class Store:
         """Whether the stored result of a profile is that of the present code and settings."""
         config = experiment.profiles[_check.choice(profile, "profile", PROFILES)]
         folder = self._folder(experiment, profile)
-        records = {p.with_suffix(""): _read_record(p) for p in sorted(folder.glob("*.json"))}
-        records = {stem: record for stem, record in records.items() if stem.with_suffix(".npz").exists()}
+        records, damaged = {}, []
+        for path in sorted(folder.glob("*.json")):
+            if not path.with_suffix(".npz").exists():
+                continue
+            try:
+                records[path.with_suffix("")] = _read_record(path)
+                read_result(path.with_suffix(".npz"))
+            except DamagedError as error:
+                records.pop(path.with_suffix(""), None)
+                damaged.append(str(error))
         present = folder / _stem(experiment, config)
         if present in records:
-            return Status("present", None, present, records[present]["seconds"])
+            absent = set(records[present].get("absent", ())) & set(available_datasets())
+            seconds = records[present]["seconds"]
+            if absent:
+                reason = f"it was computed without {', '.join(sorted(absent))}"
+                return Status("stale", reason, present, seconds)
+            return Status("present", None, present, seconds)
         if not records:
-            return Status("missing")
+            return Status("missing", " ".join(damaged) or None)
         stem, record = max(records.items(), key=lambda item: item[1]["code"] == experiment.code)
         reason = "its code changed" if record["code"] != experiment.code else "its settings changed"
         return Status("stale", reason, stem, record["seconds"])
@@ -156,11 +174,11 @@ class Store:
         keep_stale: bool = False,
         quiet: bool = False,
     ) -> tuple[Result, Meta]:
-        """The result of a profile: the stored one where it is present, else computed, stored and read back."""
+        """The result of a profile, from disk if it is present, else computed and stored."""
         status = self.status(experiment, profile)
         say = _silence if quiet else _say
-        if status.state == "stale" and not force:
-            say(f"{experiment.name} ({profile}): stale, {status.reason}")
+        if status.reason is not None and not force:
+            say(f"{experiment.name} ({profile}): {status.state}, {status.reason}")
         if force or status.state == "missing" or (status.state == "stale" and not keep_stale):
             self._compute(experiment, profile, jobs, backend, force, quiet, say)
         return self.load(experiment, profile)
@@ -179,11 +197,16 @@ class Store:
         folder = self._folder(experiment, profile)
         stem = _stem(experiment, config)
         checkpoints = folder / "checkpoints"
+        absent = sorted(_wanted(_plain(config)) - set(available_datasets()))
         if force:
             shutil.rmtree(checkpoints, ignore_errors=True)
         say(f"{experiment.name} ({profile}): computing")
         progress = Progress(
-            config, jobs, backend, checkpoints / stem, None if quiet else f"{experiment.name} ({profile})"
+            config,
+            jobs,
+            backend,
+            checkpoints / digest([stem, absent, __version__]),
+            None if quiet else f"{experiment.name} ({profile})",
         )
         start = time.perf_counter()
         result = Result(experiment.run(config, progress))
@@ -198,6 +221,7 @@ class Store:
             "seconds": round(seconds, 2),
             "versions": _versions(),
             "commit": _commit(),
+            "absent": absent,
         }
         write_atomically(folder / f"{stem}.json", json.dumps(record, indent=1, sort_keys=True) + "\n")
         # Only now, with the new result in place, may its predecessors and its checkpoints go.
@@ -275,9 +299,25 @@ def _plain(config: Any) -> dict[str, Any]:
     return plain
 
 
+def _wanted(settings: object) -> set[str]:
+    """The data sets that settings name."""
+    if isinstance(settings, dict):
+        return _wanted(list(settings.values()))
+    if isinstance(settings, list):
+        return {name for item in settings for name in _wanted(item)}
+    return {settings} if isinstance(settings, str) and settings in DATASETS else set()
+
+
 def _read_record(path: Path) -> dict[str, Any]:
-    record: dict[str, Any] = json.loads(path.read_text())
-    return record
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        complete = {"config", "code", "seconds", "versions", "commit"} <= record.keys()
+    except (ValueError, AttributeError) as error:
+        raise DamagedError(f"{path.name} must be a whole JSON object. Got: {error}.") from error
+    if not complete:
+        raise DamagedError(f"{path.name} must be the record of a result. Got other names in it.")
+    found: dict[str, Any] = record
+    return found
 
 
 def _versions() -> dict[str, str]:

@@ -15,7 +15,7 @@ def chain(weights: np.ndarray) -> LinearPCN:
     return LinearPCN([[[float(w)]] for w in weights])
 
 
-def vector(weights) -> np.ndarray:
+def vector(weights) -> np.ndarray:  # type: ignore[no-untyped-def]
     """The weights of a chain as one vector."""
     return np.array([np.asarray(w).item() for w in weights])
 

@@ -1,9 +1,10 @@
 r"""Does the balance of neighbouring layers drift under PC as the hidden errors say, and stay under backprop?
 
-Linear and ReLU networks trained in torch by small steps: backprop, and the local rule at activities that inference has brought
-to rest. The imbalance of layer l is followed against the sum of the law's rate 2 eta <eps_l^2> over the steps: for linear
-networks the whole matrix, for ReLU networks its diagonal, one number per hidden neuron. A step of size eta adds a term of
-order eta^2, so that the deviation from the law must fall in proportion to eta. Claim ``balance-law``.
+Linear and ReLU networks trained in torch by small steps: backprop, and the local rule at activities that
+inference has brought to rest. The imbalance of layer l is followed against the sum of the law's rate 2 eta
+<eps_l^2> over the steps: for linear networks the whole matrix, for ReLU networks its diagonal, one number per
+hidden neuron. A step of size eta adds a term of order eta^2, so that the deviation from the law must fall in
+proportion to eta. Claim ``balance-law``.
 """
 
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ import torch
 
 from experiments._progress import Progress
 from pctheory import Data, LinearPCN
-from pctheory.nn import PCN, infer
+from pctheory.nn import PCN, Stop, infer
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ def train(config: Config, activation: str, rule: str, rate: float) -> dict[str, 
     matrices = activation == "linear"
     start = [_imbalance(weights, l) for l in hidden]
     predicted = [torch.zeros_like(d) for d in start]
-    activities = None
+    activities: Any = "feedforward"
     rows: dict[str, list[Any]] = {"time": [], "measured": [], "predicted": [], "loss": [], "neurons": []}
     deviation = scale = 0.0
     for step in range(steps + 1):
@@ -74,10 +75,10 @@ def train(config: Config, activation: str, rule: str, rate: float) -> dict[str, 
         if rule == "bp":
             gradients = model.loss_gradient(data.x, data.y)
         else:
-            # from the last activities: they are nearly at rest, and of several resting places this one is followed
+            # from the last activities: they are nearly at rest, and of several resting places this one is
+            # followed
             activities = infer(
-                model, data.x, data.y, method="gauss-newton", num_steps=50, tolerance=config.tolerance,
-                start=activities,
+                model, data.x, data.y, "newton", stop=Stop(50, config.tolerance), start=activities,
             ).activities  # fmt: skip
             gradients = model.local_gradient(activities)
             for l, error in zip(hidden, _errors(model, activities), strict=False):

@@ -1,9 +1,11 @@
-r"""From small weights, when does PC leave the origin, when does it fit, and from which size of the weights on is it slower?
+r"""From small weights, when does PC leave the origin, when does it fit, and from which size of the weights on
+is it slower?
 
-Exact gradient flow on the loss and on F*. Chains of depth 2..8 on y = -x with unit second moments start at weights of one
-size, the first one with the sign that lets the product reach -1. For one depth the whole path is kept; for all depths and
-for several sizes the times at which loss and energy have halved. Wide networks with Gaussian weights repeat the comparison over
-sigma, with the time to one per cent of the loss besides. Claims ``cascade`` and ``init-scale-reversal``.
+Exact gradient flow on the loss and on F*. Chains of depth 2..8 on y = -x with unit second moments start at
+weights of one size, the first one with the sign that lets the product reach -1. For one depth the whole path
+is kept; for all depths and for several sizes the times at which loss and energy have halved. Wide networks
+with Gaussian weights repeat the comparison over sigma, with the time to one per cent of the loss besides.
+Claims ``cascade`` and ``init-scale-reversal``.
 """
 
 from dataclasses import dataclass
@@ -13,7 +15,7 @@ import numpy as np
 
 from experiments._progress import Progress
 from pctheory import Data, EquilibratedEnergy, LinearPCN, MSELoss, rescaling
-from pctheory.dynamics import escape_time, gradient_flow, half_time
+from pctheory.dynamics import crossing_time, gradient_flow, half_time
 
 OBJECTIVES = {"bp": MSELoss, "pc": EquilibratedEnergy}
 
@@ -79,8 +81,8 @@ def _summary(flow: Any, data: Data) -> dict[str, Any]:
     }  # fmt: skip
     for name, curve in curves.items():
         found[f"half_{name}"] = half_time(flow.times, curve)
-        found[f"quarter_{name}"] = escape_time(flow.times, curve, curve[0] / 4)
-        found[f"hundredth_{name}"] = escape_time(flow.times, curve, curve[0] / 100)
+        found[f"quarter_{name}"] = crossing_time(flow.times, curve, curve[0] / 4)
+        found[f"hundredth_{name}"] = crossing_time(flow.times, curve, curve[0] / 100)
     return found
 
 

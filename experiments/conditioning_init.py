@@ -1,9 +1,10 @@
 r"""How ill-conditioned is inference at initialisation, as a function of width and depth?
 
-Innocenti et al. 2025 (arXiv:2505.13124), toy settings: linear networks, kappa of the Hessian H of inference in the
-activities for the standard parameterisation without and with skips (torch's default variance), for Depth-muP with skips and
-for orthogonal weights. The extreme eigenvalues come from structured sweeps, never from a dense H. The condition number in
-the coordinates of the errors, lambda_max(S), is stored beside. Claims: conditioning, chain-spectrum.
+Innocenti et al. 2025 (arXiv:2505.13124), toy settings: linear networks, kappa of the Hessian H of inference
+in the activities for the standard parameterisation without and with skips (torch's default variance), for
+Depth-muP with skips and for orthogonal weights. The extreme eigenvalues come from structured sweeps, never
+from a dense H. The condition number in the coordinates of the errors, lambda_max(S), is stored beside.
+Claims: conditioning, chain-spectrum.
 """
 
 from __future__ import annotations

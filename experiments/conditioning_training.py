@@ -1,10 +1,11 @@
 r"""How ill-conditioned does inference become while a deep network learns, and does its accuracy suffer?
 
-Innocenti et al. 2025 (arXiv:2505.13124), figure 3 and its appendix: deep linear networks of width 128 in the standard
-parameterisation, without skips, on MNIST, batches of 64, Adam 1e-3, T = 500 steps of inference on the batch-mean energy with
-activity rates .5, .1 and .05, by gradient descent and by Adam, and by gradient descent from orthogonal weights. Measured along
-training: test accuracy, the condition number of the activity Hessian H, and the part of the energy gap that these T steps
-leave open on a fixed batch. Real inference and training in torch; H belongs to the weights that come out. Claim: conditioning.
+Innocenti et al. 2025 (arXiv:2505.13124), figure 3 and its appendix: deep linear networks of width 128 in the
+standard parameterisation, without skips, on MNIST, batches of 64, Adam 1e-3, T = 500 steps of inference on
+the batch-mean energy with activity rates .5, .1 and .05, by gradient descent and by Adam, and by gradient
+descent from orthogonal weights. Measured along training: test accuracy, the condition number of the activity
+Hessian H, and the part of the energy gap that these T steps leave open on a fixed batch. Real inference and
+training in torch; H belongs to the weights that come out. Claim: conditioning.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import torch
 from experiments._progress import Progress
 from pctheory import Data, LinearPCN, equilibrium, inference_rate, load_dataset
 from pctheory.datasets import available_datasets
-from pctheory.nn import PCN, InferenceSettings, TrainingSettings, accuracy, infer, train
+from pctheory.nn import PC, PCN, Adam, GradientDescent, Stop, TrainingSettings, accuracy, infer, train
 
 CASES: dict[str, dict[str, str]] = {
     "gd": {"method": "gd", "init": "torch"},
@@ -66,11 +67,13 @@ class Diverged(Exception):
     """Weights or activities that are not finite."""
 
 
-def measure(model: PCN, batch: Data, test: Data, settings: InferenceSettings) -> tuple[float, ...]:
-    """Test accuracy, condition number and largest eigenvalue of H, and the relative energy gap where inference ends."""
+def measure(model: PCN, batch: Data, test: Data, rule: PC) -> tuple[float, ...]:
+    """Test accuracy, condition number and largest eigenvalue of H, relative energy gap after inference."""
     with torch.no_grad():
         start = float(model.loss(batch.x, batch.y))
-    reached = infer(model, batch.x, batch.y, settings=settings).energy if np.isfinite(start) else np.nan
+    if not np.isfinite(start):
+        raise Diverged
+    reached = infer(model, batch.x, batch.y, rule.method, stop=rule.stop).energy
     if not np.isfinite(reached):
         raise Diverged
     net = LinearPCN(**model.linear_parameters())
@@ -90,22 +93,21 @@ def trial(config: Config, case: str, hidden: int, rate: float, seed: int) -> dic
         rng=np.random.default_rng([config.seed, hidden, seed]),
         dtype=torch.float32,
     )
-    inference = InferenceSettings(
-        method=CASES[case]["method"], step=rate, num_steps=config.num_steps, convention="batch-mean"
-    )
+    method = {"gd": GradientDescent, "adam": Adam}[CASES[case]["method"]]
+    rule = PC(method(step=rate, convention="batch-mean"), stop=Stop(config.num_steps))
     settings = TrainingSettings(
-        inference=inference,
+        rule=rule,
         learning_rate=config.learning_rate,
         batch_size=config.batch,
         steps=config.iterations,
         seed=seed,
     )
     fixed = data.take(slice(config.batch))
-    found = [measure(model, fixed, test, inference)]
+    found = [measure(model, fixed, test, rule)]
 
     def watch(step: int, model: PCN) -> None:
         if step % config.every == 0:
-            found.append(measure(model, fixed, test, inference))
+            found.append(measure(model, fixed, test, rule))
 
     try:
         train(model, data, settings, callback=watch)

@@ -1,8 +1,8 @@
 r"""What does inference cost in the activities, and what in the coordinates of the errors?
 
-Solvers of inference on equal work (gradients of the batch) for residual Depth-muP networks at initialisation: descent, heavy
-ball, Heun, Adam, conjugate gradients in the activities, descent and conjugate gradients in the errors, and the closed form.
-Claims: coordinates-resolve-tradeoff, error-coordinates, inference-rate.
+Solvers of inference on equal work (gradients of the batch) for residual Depth-muP networks at initialisation:
+descent, heavy ball, Heun, Adam, conjugate gradients in the activities, descent and conjugate gradients in the
+errors, and the closed form. Claims: coordinates-resolve-tradeoff, error-coordinates, inference-rate.
 """
 
 from __future__ import annotations

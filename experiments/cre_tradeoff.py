@@ -1,8 +1,9 @@
 r"""What do classification and reconstruction cost each other in one shared code?
 
-The closed form over lambda and k on real images, and trained networks on top: linear autoencoder-classifiers (encoder, shared code,
-decoder, head) by Adam and L-BFGS from a random start, whose loss must be the closed form's, and ReLU ones by Adam, which may go below it.
-Claim ``cre-tradeoff``; the question is that of Rathjens & Wiskott 2024 (arXiv:2401.09237).
+The closed form over lambda and k on real images, and trained networks on top: linear autoencoder-classifiers
+(encoder, shared code, decoder, head) by Adam and L-BFGS from a random start, whose loss must be the closed
+form's, and ReLU ones by Adam, which may go below it. Claim ``cre-tradeoff``; the question is that of Rathjens
+& Wiskott 2024 (arXiv:2401.09237).
 """
 
 from dataclasses import dataclass, field
@@ -12,10 +13,10 @@ from typing import Any
 import numpy as np
 import torch
 
+from experiments._classifiers import AutoencoderClassifier, train_autoencoder
 from experiments._images import images, pooled
 from experiments._progress import Progress
 from pctheory import Data, tradeoff_curve
-from pctheory.nn.tradeoff import AutoencoderClassifier, train_autoencoder
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ PROFILES = {
 
 @lru_cache(maxsize=2)
 def load(config: Config, name: str) -> tuple[Data, np.ndarray, int, str]:
-    """Centred, normalised data: the mean squared norm of x and of y is 1, so that both errors are shares; mean image."""
+    """The mean image, and data centred and scaled to mean squared norms of 1, so that errors are shares."""
     data, used = images(name, config.samples)
     x, side = pooled(data.x, config.pool if used != "digits" else 1)
     scale = np.sqrt(np.mean(np.sum((x - x.mean(0)) ** 2, 1)))
@@ -100,7 +101,7 @@ def relu(config: Config, dataset: str, weight: float) -> dict[str, Any]:
 
 
 def run(config: Config, progress: Progress) -> dict[str, Any]:
-    """Curves of every data set and k; markers of trained networks; reconstructed images of the first data set."""
+    """Curves of every data set and k, trained networks, and images reconstructed from the first set."""
     result: dict[str, Any] = {"weights": list(config.weights), "trained": list(config.trained)}
     for name in config.datasets:
         data, mean, side, used = load(config, name)

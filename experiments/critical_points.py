@@ -1,9 +1,10 @@
 r"""Are the saddles of the equilibrated energy strict, as the theorem says, and those of the loss not?
 
-Claims ``critical-points`` and ``strict-saddles``. Critical points of any index are searched from many random starts on small
-networks, for F* and for the loss; each is classified by its Hessian and, for F*, certified by a closed-form direction of
-escape. The settings are the hypotheses: targets that some linear map fits (realisable), the same behind a hidden layer that is
-too narrow (bottleneck), and noise on every output (noisy). The counterexample needs noise without any correlation.
+Claims ``critical-points`` and ``strict-saddles``. Critical points of any index are searched from many random
+starts on small networks, for F* and for the loss; each is classified by its Hessian and, for F*, certified by
+a closed-form direction of escape. The settings are the hypotheses: targets that some linear map fits
+(realisable), the same behind a hidden layer that is too narrow (bottleneck), and noise on every output
+(noisy). The counterexample needs noise without any correlation.
 """
 
 from dataclasses import dataclass
@@ -55,9 +56,7 @@ def search(config: Config, setting: str, objective: str) -> dict[str, Any]:
     data = Data.teacher(rng.standard_normal((widths[-1], widths[0])), config.samples, noise=noise, rng=rng)
     net = LinearPCN.zeros(widths, **options)
     chosen = OBJECTIVES[objective](data)
-    # multipliers below 1 ask for larger weights
-    scale = 1.0 / float(np.prod(net.multipliers)) ** (1 / net.depth)
-    found = find_critical_points(chosen, net, config.starts, rng, scale=scale)
+    found = find_critical_points(chosen, net, config.starts, rng)
     escapes = [point.escape for point in found]
     return {
         "num_weights": net.num_weights,

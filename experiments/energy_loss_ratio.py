@@ -1,10 +1,11 @@
-r"""Where in width and depth does the equilibrated energy become the loss, at initialisation and along training?
+r"""Where in width and depth does the equilibrated energy become the loss, at initialisation and along
+training?
 
-Innocenti et al. 2025 (arXiv:2505.13124), figure 6: linear residual networks trained by predictive coding at the exact
-equilibrium, Depth-muP (learning rate 1e-1) and the standard parameterisation (1e-4), Adam, batch 64; the ratio of the loss to
-the equilibrated energy over widths and depths at several iterations. The published rates are Adam's own; Depth-muP is also
-trained at 1e-1 (N L)^-1/2, the scaling that keeps its updates alike over widths and depths. H is never formed. Claim:
-limit-to-backprop.
+Innocenti et al. 2025 (arXiv:2505.13124), figure 6: linear residual networks trained by predictive coding at
+the exact equilibrium, Depth-muP (learning rate 1e-1) and the standard parameterisation (1e-4), Adam, batch
+64; the ratio of the loss to the equilibrated energy over widths and depths at several iterations. The
+published rates are Adam's own; Depth-muP is also trained at 1e-1 (N L)^-1/2, the scaling that keeps its
+updates alike over widths and depths. H is never formed. Claim: limit-to-backprop.
 """
 
 from __future__ import annotations
@@ -103,7 +104,7 @@ def ratio(config: Config, case: str, width: int, num_hidden: int) -> dict[str, A
 
 
 def run(config: Config, progress: Progress) -> dict[str, Any]:
-    """Losses and energies (widths, depths, iterations), and the excess of S at initialisation (widths, depths)."""
+    """Losses and energies (widths, depths, iterations); initial excess of S (widths, depths)."""
     cells = [
         {"case": case, "width": n, "num_hidden": h}
         for case in CASES

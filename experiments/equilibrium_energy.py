@@ -1,10 +1,11 @@
 r"""Does inference, run to the end on real data, reach the closed-form equilibrated energy along training?
 
-Linear networks of three depths on three data sets, trained by the local rule with Adam at activities that an adaptive Heun
-solver has relaxed to T = 300. Every ten iterations the numerical energy is set against `equilibrated-energy` on the same
-batch; and after training, against inference time, at the published tolerance of the solver and at a tight one: an explicit
-adaptive solver rides on its stability bound and leaves every activity uncertain by about its tolerance, which is a floor
-under the energy it can reach. Innocenti et al. 2024 (arXiv:2408.11979), Figure 1.
+Linear networks of three depths on three data sets, trained by the local rule with Adam at activities that an
+adaptive Heun solver has relaxed to T = 300. Every ten iterations the numerical energy is set against
+`equilibrated-energy` on the same batch; and after training, against inference time, at the published
+tolerance of the solver and at a tight one: an explicit adaptive solver rides on its stability bound and
+leaves every activity uncertain by about its tolerance, which is a floor under the energy it can reach.
+Innocenti et al. 2024 (arXiv:2408.11979), Figure 1.
 """
 
 from dataclasses import dataclass, field
@@ -16,7 +17,7 @@ import torch
 from experiments._progress import Progress
 from pctheory import Data, LinearPCN, equilibrium, load_dataset
 from pctheory.datasets import available_datasets
-from pctheory.nn import PCN, infer
+from pctheory.nn import PCN, Heun, infer
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ PROFILES = {
 
 def relax(model: PCN, batch: Data, time: float, tolerance: float) -> Any:
     """The activities after inference for `time`, by Heun's method with adaptive steps."""
-    return infer(model, batch.x, batch.y, method="heun", t_max=time, step=0.1, rtol=tolerance, atol=tolerance)
+    return infer(model, batch.x, batch.y, Heun(t_max=time, first_step=0.1, rtol=tolerance, atol=tolerance))
 
 
 def cell(config: Config, dataset: str, hidden: int) -> dict[str, Any]:

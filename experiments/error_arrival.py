@@ -1,8 +1,9 @@
 r"""When do prediction errors reach a layer, how large are they then, and how large at equilibrium?
 
-Layer energies along inference from the forward pass; backprop's direction by spiking precisions as the silent layers' weight tends to 0,
-and by precisions that decay with the distance from the output. Claims ``first-arrival`` and ``precision-limits``; the imbalance of
-the layers' energies was reported by Qi et al. 2025 (arXiv:2506.23800).
+Layer energies along inference from the forward pass; backprop's direction by spiking precisions as the silent
+layers' weight tends to 0, and by precisions that decay with the distance from the output. Claims
+``first-arrival`` and ``precision-limits``; the imbalance of the layers' energies was reported by Qi et al.
+2025 (arXiv:2506.23800).
 """
 
 from dataclasses import dataclass, field
@@ -53,7 +54,8 @@ def run(config: Config, progress: Progress) -> dict[str, Any]:
         energies.append(layer_energies(net, z))
     arrived = [0.5 * np.sum(e**2) / len(e) for e in first_arrival(net, data, config.step)]
     settled = equilibrium(net, data)
-    # an orthogonal network sends every error along backprop's direction: directions are compared on a Gaussian one
+    # an orthogonal network sends every error along backprop's direction: directions are compared on a
+    # Gaussian one
     net = LinearPCN.random([config.width] * (config.depth + 1), rng=rng)
     bp = backprop_gradient(net, data)
     other = equilibrium(net, data)
@@ -83,7 +85,7 @@ def _weighted(net: LinearPCN, data: Data, ratio: float) -> tuple[np.ndarray, ...
 
 
 def _decaying(config: Config, net: LinearPCN, data: Data, bp: Any) -> np.ndarray:
-    """Local rule after L steps of plain inference, and of inference whose layers' weights decay from the output by 1/2 a step."""
+    """Local rule after L steps of inference, plain and with precisions halved per layer from the output."""
     depth = config.depth
     plain = relax(net, data, config.step, depth)
     table = [[0.5 ** abs(depth - t - l) for l in range(1, depth + 1)] for t in range(depth)]

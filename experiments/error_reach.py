@@ -1,10 +1,10 @@
 r"""How many layers does the error reach, and does a network need the others?
 
-Residual Depth-muP networks at the settings published for them (Innocenti et al. 2025, arXiv:2505.13124): batch 64, activity
-learning rate .5 on the batch-mean energy, T = H steps. Errors and weight gradients against the distance from the output; then
-which layers learn, and test accuracy after training with the input-side layers frozen: by that inference, by inference that
-reaches equilibrium (Gauss-Newton, which depth does not slow), and by backpropagation. Real inference and training in torch.
-Claim: error-reach.
+Residual Depth-muP networks at the settings published for them (Innocenti et al. 2025, arXiv:2505.13124):
+batch 64, activity learning rate .5 on the batch-mean energy, T = H steps. Errors and weight gradients against
+the distance from the output; then which layers learn, and test accuracy after training with the input-side
+layers frozen: by that inference, by inference that reaches equilibrium (Gauss-Newton, which depth does not
+slow), and by backpropagation. Real inference and training in torch. Claim ``error-reach``.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import torch
 
 from experiments._progress import Progress
 from pctheory import Data, load_dataset
-from pctheory.nn import PCN, InferenceSettings, TrainingSettings, infer, train
+from pctheory.nn import BP, PC, PCN, GradientDescent, Stop, TrainingSettings, infer, train
 
 RULES = ("pc", "equilibrium", "bp")
 
@@ -64,17 +64,20 @@ PROFILES = {
 
 
 def profile(config: Config, num_steps: int, rate: float) -> dict[str, Any]:
-    """Root mean square errors and norms of weight gradients, from the output, float64 so that tiny errors are seen."""
+    """Root mean square errors and norms of weight gradients from the output, in float64 for tiny errors."""
     torch.set_num_threads(1)
     data = load_dataset(config.dataset, limit=config.batch)
     widths = [data.x.shape[1], *[config.width] * config.hidden, data.y.shape[1]]
     rng = np.random.default_rng([config.seed, 1])
     model = PCN(widths, activation="relu", parameterisation="mupc", skips=True, rng=rng, dtype=torch.float64)
-    result = infer(model, data.x, data.y, step=rate, num_steps=num_steps, convention="batch-mean")
+    result = infer(
+        model, data.x, data.y, GradientDescent(rate, convention="batch-mean"), stop=Stop(num_steps)
+    )
     z = result.activities
-    start = infer(model, data.x, data.y, num_steps=0).activities
+    start = infer(model, data.x, data.y, stop=Stop(num_steps=0)).activities
     with torch.no_grad():
-        # as differences to the start, where only the output has an error: layers that did not move have exactly none
+        # as differences to the start, where only the output has an error: layers that did not move have
+        # exactly none
         moved = [
             (z[l] - start[l]) - (model.prediction(l, z[l - 1]) - model.prediction(l, start[l - 1]))
             for l in range(1, len(z))
@@ -89,19 +92,19 @@ def profile(config: Config, num_steps: int, rate: float) -> dict[str, Any]:
     return {"errors": np.array(errors[::-1]), "gradients": np.array(gradients[::-1])}
 
 
-def inference(config: Config, rule: str) -> InferenceSettings:
-    """The published inference, or one that reaches equilibrium."""
+def learning(config: Config, rule: str) -> PC:
+    """The local rule after the published inference, or after one that reaches equilibrium."""
     if rule == "equilibrium":
-        return InferenceSettings(method="gauss-newton", tolerance=config.tolerance, num_steps=30)
-    return InferenceSettings(step=0.5, num_steps=config.trained_hidden, convention="batch-mean")
+        return PC("newton", stop=Stop(30, config.tolerance))
+    return PC(GradientDescent(0.5, convention="batch-mean"), stop=Stop(config.trained_hidden))
 
 
-def distance(model: PCN, batch: Data, settings: InferenceSettings) -> float:
-    """Largest relative distance over the layers from the weight gradient to that at a hundredth of the tolerance."""
-    strict = replace(settings, tolerance=(settings.tolerance or 0.0) / 100)
+def distance(model: PCN, batch: Data, rule: PC) -> float:
+    """Largest relative distance, over layers, of the weight gradient from that at tolerance / 100."""
+    strict = replace(rule.stop, tolerance=(rule.stop.tolerance or 0.0) / 100)
     here, there = (
-        model.local_gradient(infer(model, batch.x, batch.y, settings=chosen).activities)
-        for chosen in (settings, strict)
+        model.local_gradient(infer(model, batch.x, batch.y, rule.method, stop=stop).activities)
+        for stop in (rule.stop, strict)
     )
     return max(
         float(torch.linalg.norm(a - b) / torch.linalg.norm(b)) for a, b in zip(here, there, strict=True)
@@ -116,9 +119,9 @@ def frozen(config: Config, rule: str, trainable: int, seed: int) -> dict[str, An
     depth = len(widths) - 1
     rng = np.random.default_rng([config.seed, 2, seed])
     model = PCN(widths, activation="relu", parameterisation="mupc", skips=True, rng=rng, dtype=torch.float32)
+    pc = learning(config, rule)
     settings = TrainingSettings(
-        rule="bp" if rule == "bp" else "pc",
-        inference=inference(config, rule),
+        rule=BP() if rule == "bp" else pc,
         learning_rate=config.weight_rate,
         learning_rate_scaling="none",
         batch_size=config.batch,
@@ -127,14 +130,12 @@ def frozen(config: Config, rule: str, trainable: int, seed: int) -> dict[str, An
         frozen=tuple(range(1, depth - trainable + 1)),
     )
     batch = data.take(np.arange(config.batch))
-    start = distance(model, batch, settings.inference) if rule == "equilibrium" else np.nan
+    start = distance(model, batch, pc) if rule == "equilibrium" else np.nan
     found = train(model, data, settings, test=test)
     return {
         "accuracy": float(found.evaluations["accuracy"][-1]),
         "change": found.metrics["weight_change"][-1][::-1].copy(),
-        "distance": np.array(
-            [start, distance(model, batch, settings.inference) if rule == "equilibrium" else np.nan]
-        ),
+        "distance": np.array([start, distance(model, batch, pc) if rule == "equilibrium" else np.nan]),
     }
 
 

@@ -1,8 +1,9 @@
-r"""What does learning through T steps of inference minimise, between backprop (T = 0) and predictive coding (T = infinity)?
+r"""What does learning through T steps of inference minimise, between backprop (T = 0) and predictive coding
+(T = infinity)?
 
-The eigenvalues of the matrix M_T that measures the residual after T steps, and the errors of two gradients against that of the
-equilibrated energy: backpropagation of the energy through the T steps (measured by torch unrolling) and the local rule at
-the activities reached. Claim ``finite-time-energy``.
+The eigenvalues of the matrix M_T that measures the residual after T steps, and the errors of two gradients
+against that of the equilibrated energy: backpropagation of the energy through the T steps (measured by torch
+unrolling) and the local rule at the activities reached. Claim ``finite-time-energy``.
 """
 
 from dataclasses import dataclass, field

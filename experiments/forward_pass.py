@@ -1,8 +1,9 @@
-r"""Does the forward pass of a deep network keep its size, at initialisation and after the first steps of training?
+r"""Does the forward pass of a deep network keep its size, at initialisation and after the first steps of
+training?
 
-Innocenti et al. 2025 (arXiv:2505.13124), figure A.29: root mean square of layers 1, L/4, L/2, 3L/4 and L - 1 against depth
-16..512, N = 128, at initialisation and after 1 and 2 steps of SGD and Adam on the loss, linear / tanh / ReLU. Claim:
-forward-stability (linear networks at initialisation).
+Innocenti et al. 2025 (arXiv:2505.13124), figure A.29: root mean square of layers 1, L/4, L/2, 3L/4 and L - 1
+against depth 16..512, N = 128, at initialisation and after 1 and 2 steps of SGD and Adam on the loss, linear
+/ tanh / ReLU. Claim: forward-stability (linear networks at initialisation).
 """
 
 from __future__ import annotations
@@ -92,7 +93,7 @@ def sizes(config: Config, case: str, activation: str, depth: int) -> dict[str, A
 
 
 def run(config: Config, progress: Progress) -> dict[str, Any]:
-    """Sizes (depths, 1 + steps, places) by case, activation and optimiser, and the law for linear networks."""
+    """Sizes (depths, 1 + steps, places) by case, activation, optimiser; the law for linear networks."""
     cells = [
         {"case": case, "activation": phi, "depth": depth}
         for case in CASES

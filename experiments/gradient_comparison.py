@@ -1,9 +1,10 @@
 r"""How far is each learning rule from backprop and from exact predictive coding, layer by layer?
 
-Local rule at z_T, backpropagation through inference (full, detached, truncated), implicit and one-step gradients, equilibrium
-propagation, error coordinates, Z-IL, fixed predictions and spiking precisions, on one deep linear network and batch: with the energy as
-the loss, and with a read-out of the inferred input of the generative orientation, where the envelope theorem does not apply. The
-orders of the errors: K steps of the adjoint against rho^K, nudges beta against beta^2. Claims ``through-inference-gradients``,
+Local rule at z_T, backpropagation through inference (full, detached, truncated), implicit and one-step
+gradients, equilibrium propagation, error coordinates, Z-IL, fixed predictions and spiking precisions, on one
+deep linear network and batch: with the energy as the loss, and with a read-out of the inferred input of the
+generative orientation, where the envelope theorem does not apply. The orders of the errors: K steps of the
+adjoint against rho^K, nudges beta against beta^2. Claims ``through-inference-gradients``,
 ``truncated-adjoint``, ``equilibrium-propagation``, ``exact-bp-variants``.
 """
 

@@ -1,7 +1,7 @@
 r"""What does the spectrum of the inference Hessian look like, and which part of it is random-matrix theory?
 
-Innocenti et al. 2025 (arXiv:2505.13124), appendix: H = D + O of linear networks of width 128. Eigenvalues of one network
-each against the limiting densities of `pctheory.limits.random_matrix`. Claim: hessian-spectra.
+Innocenti et al. 2025 (arXiv:2505.13124), appendix: H = D + O of linear networks of width 128. Eigenvalues of
+one network each against the limiting densities of `pctheory.limits.random_matrix`. Claim: hessian-spectra.
 """
 
 from __future__ import annotations
@@ -39,7 +39,10 @@ PROFILES = {
 
 
 def spectra(config: Config, case: str, num_hidden: int) -> dict[str, Any]:
-    """Eigenvalues and densities of D, O and H; the output is as wide as the layers, so that all blocks are alike."""
+    """Eigenvalues and densities of D, O and H.
+
+    The output is as wide as the layers, so that all blocks are alike.
+    """
     rng = np.random.default_rng([config.seed, num_hidden, list(CASES).index(case)])
     widths = [config.width] * (num_hidden + 2)
     options = dict(CASES[case])
@@ -74,5 +77,5 @@ def run(config: Config, progress: Progress) -> dict[str, Any]:
     found = progress.cells(spectra, cells)
     result: dict[str, Any] = {"hidden": np.array(config.hidden)}
     for c, f in zip(cells, found, strict=True):
-        result.setdefault(c["case"], {})[str(c["num_hidden"])] = f
+        result.setdefault(c["case"], {})[str(c["num_hidden"])] = f  # type: ignore[call-overload]
     return result

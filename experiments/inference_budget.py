@@ -1,10 +1,11 @@
 r"""How much inference does learning need, and with which solver?
 
-Innocenti et al. 2025 (arXiv:2505.13124) and the first experiment of the JPC library (arXiv:2412.03676): tanh networks of width
-300 trained by predictive coding with Euler, Heun and Adam inference; test accuracy and the energy gap where inference stops,
-against its length T; and the same with a decay of the activities. Euler's method takes two steps: training raises the largest
-eigenvalue of the activity Hessian, and the coarse step .5 is stable below 4 only (claim inference-rate), so that eigenvalue is
-measured too. Real inference and training in torch.
+Innocenti et al. 2025 (arXiv:2505.13124) and the first experiment of the JPC library (arXiv:2412.03676): tanh
+networks of width 300 trained by predictive coding with Euler, Heun and Adam inference; test accuracy and the
+energy gap where inference stops, against its length T; and the same with a decay of the activities. Euler's
+method takes two steps: training raises the largest eigenvalue of the activity Hessian, and the coarse step .5
+is stable below 4 only (claim inference-rate), so that eigenvalue is measured too. Real inference and training
+in torch.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from scipy.sparse.linalg import LinearOperator, eigsh
 
 from experiments._progress import Progress
 from pctheory import load_dataset
-from pctheory.nn import PCN, InferenceSettings, TrainingSettings, infer, train
+from pctheory.nn import PC, PCN, Adam, GradientDescent, Heun, Stop, TrainingSettings, infer, train
 
 METHODS = ("euler", "coarse", "heun", "adam")
 """Euler's method with the fine and with the coarse step, Heun's with adaptive steps, Adam."""
@@ -63,20 +64,18 @@ PROFILES = {
 }
 
 
-def settings_of(config: Config, method: str, time: int, decay: float) -> InferenceSettings:
-    """Inference of one method to time T: Euler and Adam take T / step and T steps."""
+def rule_of(config: Config, method: str, time: int, decay: float) -> PC:
+    """Learning after inference of one method to time T: Euler and Adam take T / step and T steps."""
     if method == "heun":
-        return InferenceSettings(
-            method="heun", step=0.1, t_max=float(time), rtol=1e-3, atol=1e-3, decay=decay
-        )
+        return PC(Heun(t_max=float(time), first_step=0.1, rtol=1e-3, atol=1e-3, decay=decay))
     if method == "adam":
-        return InferenceSettings(method="adam", step=config.adam_step, num_steps=time, decay=decay)
+        return PC(Adam(config.adam_step, decay=decay), stop=Stop(time))
     step = config.coarse_step if method == "coarse" else config.step
-    return InferenceSettings(method="euler", step=step, num_steps=max(round(time / step), 1), decay=decay)
+    return PC(GradientDescent(step, decay=decay), stop=Stop(max(round(time / step), 1)))
 
 
 def largest_curvature(model: PCN, activities: Sequence[torch.Tensor]) -> float:
-    """Largest eigenvalue of the Hessian of a sample's energy in its hidden activities, over the batch, by Lanczos."""
+    """Largest eigenvalue over the batch of the Hessian of a sample's energy in the activities, by Lanczos."""
     z = [a.detach().clone().requires_grad_(0 < l < len(activities) - 1) for l, a in enumerate(activities)]
     hidden, batch = z[1:-1], z[0].shape[0]
     slopes = torch.autograd.grad(batch * model.energy(z), hidden, create_graph=True)
@@ -96,15 +95,15 @@ def largest_curvature(model: PCN, activities: Sequence[torch.Tensor]) -> float:
 
 
 def budget(config: Config, method: str, hidden: int, time: int, decay: float) -> dict[str, Any]:
-    """Test accuracy after training, and there the relative energy gap of inference and the largest curvature."""
+    """Test accuracy, relative energy gap of inference and largest curvature, after training."""
     torch.set_num_threads(1)
     data, test = load_dataset(config.dataset), load_dataset(config.dataset, "test")
     widths = [data.x.shape[1], *[config.width] * hidden, data.y.shape[1]]
     rng = np.random.default_rng([config.seed, hidden])
     model = PCN(widths, activation="tanh", init="torch", rng=rng, dtype=torch.float64)
-    inference = settings_of(config, method, time, decay)
+    rule = rule_of(config, method, time, decay)
     settings = TrainingSettings(
-        inference=inference,
+        rule=rule,
         learning_rate=config.learning_rate,
         batch_size=config.batch,
         steps=config.iterations,
@@ -112,8 +111,8 @@ def budget(config: Config, method: str, hidden: int, time: int, decay: float) ->
     )
     found = train(model, data, settings, test=test)
     batch = data.take(slice(0, config.batch))
-    reached = infer(model, batch.x, batch.y, settings=inference).energy
-    settled = infer(model, batch.x, batch.y, method="gauss-newton", tolerance=1e-9)
+    reached = infer(model, batch.x, batch.y, rule.method, stop=rule.stop).energy
+    settled = infer(model, batch.x, batch.y, "newton", stop=Stop(tolerance=1e-9))
     start = float(model.loss(batch.x, batch.y).detach())
     return {
         "accuracy": float(found.evaluations["accuracy"][-1]),

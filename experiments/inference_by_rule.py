@@ -1,9 +1,10 @@
 r"""What does inference look like in a network that was trained by backpropagating through it?
 
-The same linear network, data, initial weights and inference (step g, T steps from the forward pass, output clamped), trained by the
-local rule at z_T, by backpropagation of the energy through the T steps, by exact PC and by backprop. Along training: loss and
-equilibrated energy, the spectrum of H, the half-life of the slowest mode, the energies of the layers, and how inference
-approaches its minimum. Claims ``inference-rate``, ``through-inference-gradients``, ``finite-time-energy``.
+The same linear network, data, initial weights and inference (step g, T steps from the forward pass, output
+clamped), trained by the local rule at z_T, by backpropagation of the energy through the T steps, by exact PC
+and by backprop. Along training: loss and equilibrated energy, the spectrum of H, the half-life of the slowest
+mode, the energies of the layers, and how inference approaches its minimum. Claims ``inference-rate``,
+``through-inference-gradients``, ``finite-time-energy``.
 """
 
 from dataclasses import dataclass, field
@@ -48,7 +49,7 @@ PROFILES = {
 
 
 def load(config: Config) -> tuple[Data, str]:
-    """Centred images and labels, a mean squared norm of n_0 and n_L / 10: compressed to their second moments."""
+    """Centred images and labels with mean squared norms n_0 and n_L / 10, compressed to second moments."""
     data, used = images(config.dataset, config.samples)
     x, _ = pooled(np.asarray(data.x), config.pool if used != "digits" else 1)
     x = x - x.mean(0)

@@ -1,9 +1,10 @@
 r"""What does the energy look like from the hidden activities, and how do the usual solvers walk on it?
 
-One hidden unit: F(z), a parabola of curvature 1 + w_2^2 at z*. Two hidden layers of one unit: contours, and the paths of
-gradient descent, momentum, Adam (by torch inference) and adaptive Heun. Deep networks (N = 128, L = 16): the energy along
-the extreme eigenvectors of H, whose ratio of curvatures is the condition number that inference has to cope with.
-Claims ``activity-hessian``, ``equilibrium-errors``; Innocenti et al. 2025 (arXiv:2505.13124).
+One hidden unit: F(z), a parabola of curvature 1 + w_2^2 at z*. Two hidden layers of one unit: contours, and
+the paths of gradient descent, momentum, Adam (by torch inference) and adaptive Heun. Deep networks (N = 128,
+L = 16): the energy along the extreme eigenvectors of H, whose ratio of curvatures is the condition number
+that inference has to cope with. Claims ``activity-hessian``, ``equilibrium-errors``; Innocenti et al. 2025
+(arXiv:2505.13124).
 """
 
 from dataclasses import dataclass, field
@@ -13,7 +14,7 @@ import numpy as np
 
 from experiments._progress import Progress
 from pctheory import Data, LinearPCN, activity_hessian, energy, equilibrium
-from pctheory.nn import PCN, infer
+from pctheory.nn import PCN, Adam, GradientDescent, Heun, Momentum, Stop, infer
 
 
 @dataclass(frozen=True)
@@ -35,10 +36,10 @@ NETWORKS = {
     "sp + skips": {"parameterisation": "sp", "init": "torch", "skips": True},
     "muPC": {"parameterisation": "mupc", "skips": True},
 }
-SOLVERS: dict[str, dict[str, Any]] = {
-    "GD": {"method": "gd", "step": 0.15},
-    "momentum": {"method": "momentum", "step": 0.05, "momentum": 0.8},
-    "Adam": {"method": "adam", "step": 0.15},
+SOLVERS = {
+    "GD": GradientDescent(step=0.15),
+    "momentum": Momentum(step=0.05, momentum=0.8),
+    "Adam": Adam(step=0.15),
 }
 
 
@@ -74,16 +75,16 @@ def _two_units(config: Config) -> dict[str, Any]:
     values = [[float(energy(net, (data.x, [[a]], [[b]], data.y))) for a in axis] for b in axis]
     start = (data.x, np.array([[2.0]]), np.array([[-2.0]]), data.y)
     paths = {}
-    for name, settings in SOLVERS.items():
+    for name, method in SOLVERS.items():
         points = [[2.0, -2.0]]
         infer(
-            model, data.x, data.y, start=start, num_steps=config.steps, **settings,
-            callback=lambda _, z, points=points: points.append([z[1].item(), z[2].item()]),
+            model, data.x, data.y, method, start=start, stop=Stop(config.steps),
+            callback=lambda _, z, points=points: points.append([z[1].item(), z[2].item()]),  # type: ignore[misc]
         )  # fmt: skip
         paths[name] = points
     points = [[2.0, -2.0]]
     infer(
-        model, data.x, data.y, start=start, method="heun", t_max=12.0, step=0.05, rtol=1e-2, atol=1e-3,
+        model, data.x, data.y, Heun(t_max=12.0, first_step=0.05, rtol=1e-2, atol=1e-3), start=start,
         callback=lambda _, z: points.append([z[1].item(), z[2].item()]),
     )  # fmt: skip
     paths["Heun"] = points
@@ -98,7 +99,7 @@ def _deep(config: Config, progress: Progress) -> dict[str, Any]:
     result: dict[str, Any] = {}
     for name, options in progress.track(NETWORKS.items(), "networks"):
         widths = (*[config.width] * config.depth, config.outputs)
-        net = LinearPCN.random(widths, rng=rng, **options)
+        net = LinearPCN.random(widths, rng=rng, **options)  # type: ignore[arg-type]
         ends = activity_hessian(net).extreme_eigenvalues()
         settled = equilibrium(net, data)
         hidden = np.hstack(settled.activities[1:-1])

@@ -1,13 +1,15 @@
-r"""Does predictive coding become backpropagation in wide nonlinear networks, too, as long as inference ends at equilibrium?
+r"""Does predictive coding become backpropagation in wide nonlinear networks, too, as long as inference ends
+at equilibrium?
 
-Innocenti et al. 2026 (arXiv:2602.07697), figure 4a: residual tanh networks with 31 hidden layers, 64 samples, cross-entropy,
-100 iterations of Adam at the rate 1e-3, which the published code multiplies by (N L)^-1/2; so little is learned at that rate
-that it is used as it is, too. Measured at every iteration are the cosine of the gradients of F* and of the loss at the weights
-of predictive coding, over all weights and layer by layer; the cosine with the gradient of a second network, trained by
-backpropagation from the same weights, which is what the published code compares; F* and the loss; and the norm of the gradient
-that inference leaves, because all of this is about the equilibrium. Inference descends in the errors, and takes Gauss-Newton
-steps where that does not get to the tolerance; `agreement` measures whether the two end at the same stationary point. Claim:
-limit-to-backprop.
+Innocenti et al. 2026 (arXiv:2602.07697), figure 4a: residual tanh networks with 31 hidden layers, 64 samples,
+cross-entropy, 100 iterations of Adam at the rate 1e-3, which the published code multiplies by (N L)^-1/2; so
+little is learned at that rate that it is used as it is, too. Measured at every iteration are the cosine of
+the gradients of F* and of the loss at the weights of predictive coding, over all weights and layer by layer;
+the cosine with the gradient of a second network, trained by backpropagation from the same weights, which is
+what the published code compares; F* and the loss; and the norm of the gradient that inference leaves, because
+all of this is about the equilibrium. Inference descends in the errors, and takes Gauss-Newton steps where
+that does not get to the tolerance; `agreement` measures whether the two end at the same stationary point.
+Claim: limit-to-backprop.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ from experiments._progress import Progress
 from pctheory import Data, load_dataset
 from pctheory.datasets import available_datasets
 from pctheory.model import learning_rate_scale
-from pctheory.nn import PCN, InferenceResult, infer
+from pctheory.nn import PCN, ErrorDescent, InferenceResult, Stop, infer
 
 
 @dataclass(frozen=True)
@@ -70,12 +72,10 @@ def problem(config: Config, width: int) -> tuple[PCN, Data, str]:
 def settle(config: Config, model: PCN, data: Data) -> InferenceResult:
     """Inference to the tolerance: descents in the errors, and Newton steps if these were not enough."""
     for step, most in config.descents:
-        found = infer(
-            model, data.x, data.y, method="error", step=step, num_steps=most, tolerance=config.tolerance
-        )
+        found = infer(model, data.x, data.y, ErrorDescent(step), stop=Stop(most, config.tolerance))
         if found.converged:
             return found
-    return infer(model, data.x, data.y, method="gauss-newton", tolerance=config.tolerance)
+    return infer(model, data.x, data.y, "newton", stop=Stop(tolerance=config.tolerance))
 
 
 def cosines(first: tuple[Tensor, ...], second: tuple[Tensor, ...]) -> np.ndarray:
@@ -91,7 +91,7 @@ def cosines(first: tuple[Tensor, ...], second: tuple[Tensor, ...]) -> np.ndarray
 
 
 def compare(config: Config, width: int, scaling: str) -> dict[str, Any]:
-    """Both networks along training: everything at iterations 0..t, cosines by layer at the first and the last."""
+    """Both networks along training: all at iterations 0..t, cosines by layer at the first and last."""
     (pc, data, used), (bp, _, _) = problem(config, width), problem(config, width)
     factor = 1.0 if scaling == "none" else learning_rate_scale(pc.widths, "mupc", "adam", skips=True)
     optimisers = [torch.optim.Adam(m.parameters(), lr=config.learning_rate * factor) for m in (pc, bp)]
@@ -100,7 +100,7 @@ def compare(config: Config, width: int, scaling: str) -> dict[str, Any]:
     }
     layers = []
     for t in range(config.iterations + 1):
-        settled, forward = settle(config, pc, data), infer(pc, data.x, data.y, num_steps=0)
+        settled, forward = settle(config, pc, data), infer(pc, data.x, data.y, stop=Stop(0))
         local, other = pc.local_gradient(settled.activities), bp.loss_gradient(data.x, data.y)
         each = cosines(local, pc.loss_gradient(data.x, data.y))
         if t in (0, config.iterations):
@@ -109,7 +109,7 @@ def compare(config: Config, width: int, scaling: str) -> dict[str, Any]:
         found["between"].append(cosines(local, other)[-1])
         found["energy"].append(settled.energy)
         found["loss"].append(forward.energy)
-        found["bp_loss"].append(infer(bp, data.x, data.y, num_steps=0).energy)
+        found["bp_loss"].append(infer(bp, data.x, data.y, stop=Stop(0)).energy)
         found["residual"].append(settled.gradient_norms[-1] / forward.gradient_norms[-1])
         for model, gradient, optimiser in zip((pc, bp), (local, other), optimisers, strict=True):
             for weight, slope in zip(model.weights, gradient, strict=True):
@@ -119,10 +119,10 @@ def compare(config: Config, width: int, scaling: str) -> dict[str, Any]:
 
 
 def agreement(config: Config, width: int) -> dict[str, Any]:
-    """Where descent in the errors and Gauss-Newton end from the forward pass: relative distance of the activities."""
+    """Relative distance of the activities where descent in the errors and Gauss-Newton steps end."""
     model, data, _ = problem(config, width)
-    by_errors = infer(model, data.x, data.y, method="error", step=0.3, num_steps=1000, tolerance=1e-8)
-    by_newton = infer(model, data.x, data.y, method="gauss-newton", tolerance=1e-8)
+    by_errors = infer(model, data.x, data.y, ErrorDescent(0.3), stop=Stop(1000, 1e-8))
+    by_newton = infer(model, data.x, data.y, "newton", stop=Stop(tolerance=1e-8))
     a, b = (torch.cat(r.activities[1:-1], dim=1) for r in (by_errors, by_newton))
     return {
         "distance": float(torch.linalg.vector_norm(a - b) / torch.linalg.vector_norm(b)),

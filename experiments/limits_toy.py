@@ -1,9 +1,9 @@
 r"""Does predictive coding become backpropagation as the width grows, also during training?
 
-Innocenti et al. 2026 (arXiv:2602.07697), figures 2 and A.17-19: 40 Gaussian inputs, 20 samples with labels +1 and -1, four
-hidden layers, gradient descent with base rate .025 (times N for Depth-muP), 100 iterations; Depth-muP with and without skips
-and the standard parameterisation; beside Depth-muP the mean field of its infinitely wide network. Claims: limit-to-backprop,
-scalar-gradient-split, mean-field-training.
+Innocenti et al. 2026 (arXiv:2602.07697), figures 2 and A.17-19: 40 Gaussian inputs, 20 samples with labels +1
+and -1, four hidden layers, gradient descent with base rate .025 (times N for Depth-muP), 100 iterations;
+Depth-muP with and without skips and the standard parameterisation; beside Depth-muP the mean field of its
+infinitely wide network. Claims: limit-to-backprop, scalar-gradient-split, mean-field-training.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from experiments._limits_toy import toy_data, toy_run
+from experiments._limits_toy import toy_cell, toy_mean_field
 from experiments._progress import Progress
-from pctheory import expected_rescaling, mean_field_training
+from pctheory import expected_rescaling
 
 CASES: dict[str, dict[str, Any]] = {
     "mupc + skips": {"parameterisation": "mupc", "skips": True},
@@ -47,25 +47,15 @@ PROFILES = {
 
 def cell(config: Config, case: str, width: int, seed: int, rule: str) -> dict[str, Any]:
     """One run."""
-    data = toy_data(config.inputs, config.samples, config.seed)
-    widths = [config.inputs, *[width] * config.hidden, 1]
     rng = np.random.default_rng([config.seed, width, seed])  # both rules start from the same weights
-    return toy_run(data, widths, CASES[case], rule, config.rate, config.steps, rng, details=rule == "pc")
+    return toy_cell(config, width, config.hidden, rng, CASES[case], rule, details=rule == "pc")
 
 
 def mean_field(config: Config, case: str) -> dict[str, Any]:
     """Loss and N (s - 1) of the infinitely wide network; sp has no such limit at a fixed learning rate."""
     if CASES[case].get("parameterisation") != "mupc":
         return {k: np.full(config.steps + 1, np.nan) for k in ("loss", "excess")}
-    data = toy_data(config.inputs, config.samples, config.seed)
-    field = mean_field_training(
-        data,
-        config.hidden,
-        learning_rate=config.rate,
-        steps=config.steps,
-        skips=CASES[case].get("skips", False),
-    )
-    return {"loss": field.losses, "excess": field.excess[:, 0, 0]}
+    return toy_mean_field(config, skips=CASES[case].get("skips", False))
 
 
 def run(config: Config, progress: Progress) -> dict[str, Any]:

@@ -1,10 +1,12 @@
-r"""Do the best learning rates of weights and activities stay where they are when the network is wider or deeper?
+r"""Do the best learning rates of weights and activities stay where they are when the network is wider or
+deeper?
 
-Residual tanh networks on MNIST, T = H steps of inference on the batch-mean energy, Adam. For every pair of a weight and an
-activity learning rate: the smallest loss of a training batch along the run. muPC (Depth-muP), standard PC ("sp", torch's
-initial weights) and, without activities to infer, backpropagation with Depth-muP. Innocenti et al. 2025 (arXiv:2505.13124),
-figures 1 left and 5. Weight rates are Adam's own, as published (``mupc_scaled_rate`` has the other reading). The seed fixes the
-batches, so that the runs of one network differ in nothing but their rates.
+Residual tanh networks on MNIST, T = H steps of inference on the batch-mean energy, Adam. For every pair of a
+weight and an activity learning rate: the smallest loss of a training batch along the run. muPC (Depth-muP),
+standard PC ("sp", torch's initial weights) and, without activities to infer, backpropagation with Depth-muP.
+Innocenti et al. 2025 (arXiv:2505.13124), figures 1 left and 5. Weight rates are Adam's own, as published
+(``mupc_scaled_rate`` has the other reading). The seed fixes the batches, so that the runs of one network
+differ in nothing but their rates.
 """
 
 from dataclasses import dataclass, field
@@ -16,14 +18,17 @@ import torch
 from experiments._progress import Progress
 from pctheory import load_dataset
 from pctheory.datasets import available_datasets
-from pctheory.nn import PCN, InferenceSettings, TrainingSettings, train
+from pctheory.nn import BP, PC, PCN, GradientDescent, Stop, TrainingSettings, train
 
 METHODS = ("mupc", "sp", "bp")
 
 
 @dataclass(frozen=True)
 class Config:
-    """Published grid up to width 512; with smaller weight rates for standard PC and BP, whose optima lie below it."""
+    """Published grid up to width 512.
+
+    Standard PC and BP get smaller weight rates, too: their optima lie below the published ones.
+    """
 
     dataset: str = "mnist"
     activation: str = "tanh"
@@ -66,7 +71,10 @@ PROFILES = {
 def smallest_loss(
     config: Config, method: str, width: int, hidden: int, learning_rate: float, seed: int
 ) -> dict[str, Any]:
-    """Smallest loss of a training batch for each activity rate (for BP one number); infinite for runs that diverge."""
+    """Smallest loss of a training batch for each activity rate (for BP one number).
+
+    Infinite for runs that diverge.
+    """
     torch.set_num_threads(1)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     used = config.dataset if config.dataset in available_datasets() else "digits"
@@ -83,9 +91,9 @@ def smallest_loss(
             dtype=torch.float32,
             device=device,
         )
+        pc = PC(GradientDescent(activity_lr, convention="batch-mean"), stop=Stop(hidden))
         settings = TrainingSettings(
-            rule="bp" if method == "bp" else "pc",
-            inference=InferenceSettings(step=activity_lr, num_steps=hidden, convention="batch-mean"),
+            rule=BP() if method == "bp" else pc,
             learning_rate=learning_rate,
             batch_size=config.batch_size,
             steps=config.iterations,

@@ -1,11 +1,13 @@
-r"""How much sooner does PC leave its saddle than backprop, at the published scales of the two gradients and at one scale?
+r"""How much sooner does PC leave its saddle than backprop, at the published scales of the two gradients and
+at one scale?
 
-The public code of Innocenti et al. 2024 (arXiv:2408.11979) averages the loss over batch and outputs, (2/n_L) L, and sums the
-energy over the batch, B F: at one nominal learning rate PC's step is B n_L / 2 times backprop's. Exact gradient flow on L
-and F* gives the time to each level of the loss; a number of small steps is that time over the step, so that the speed-up in
-iterations is the ratio of the times at the matched scale, and B n_L / 2 times it at the published one. Linear networks: the
-chain and the wide toy network, and matrix completion, where unobserved outputs are left out of loss and energy (their
-rescaling is the block of S of the observed ones). Claim ``matched-scale``.
+The public code of Innocenti et al. 2024 (arXiv:2408.11979) averages the loss over batch and outputs, (2/n_L)
+L, and sums the energy over the batch, B F: at one nominal learning rate PC's step is B n_L / 2 times
+backprop's. Exact gradient flow on L and F* gives the time to each level of the loss; a number of small steps
+is that time over the step, so that the speed-up in iterations is the ratio of the times at the matched scale,
+and B n_L / 2 times it at the published one. Linear networks: the chain and the wide toy network, and matrix
+completion, where unobserved outputs are left out of loss and energy (their rescaling is the block of S of the
+observed ones). Claim ``matched-scale``.
 """
 
 from collections.abc import Callable, Sequence
@@ -65,7 +67,10 @@ def closed_form(net: LinearPCN, data: Data, rule: str) -> Flow:
 def completion(
     shapes: Sequence[tuple[int, int]], target: np.ndarray, observed: np.ndarray, rule: str
 ) -> Flow:
-    """Gradient flow of matrix completion: one sample per column of `target`, its unobserved outputs left free."""
+    """Gradient flow of matrix completion.
+
+    There is one sample per column of `target`, its unobserved outputs left free.
+    """
     samples = target.shape[1]
     sizes = np.cumsum([a * b for a, b in shapes])[:-1]
     masks = observed.T[:, :, None] * observed.T[:, None, :]  # (samples, n_L, n_L)
@@ -117,9 +122,9 @@ def times_to(flow: Flow, start: Vector, longest: float) -> dict[str, Any]:
         dense_output=True,
     )
     times = np.logspace(-1.5, 0, 200) * solution.t[-1]
-    curve = solution.sol(times)
+    curve = solution.sol(times)  # type: ignore[misc]
     return {
-        "times": np.array([float(t[0]) if len(t) else np.inf for t in solution.t_events]),
+        "times": np.array([float(t[0]) if len(t) else np.inf for t in solution.t_events]),  # type: ignore[union-attr]
         "curve_time": times,
         "curve_loss": np.array([flow(column)[1] for column in curve.T]),
     }

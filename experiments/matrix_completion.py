@@ -1,17 +1,18 @@
 r"""How long do backpropagation and predictive coding stay at the saddles of matrix completion?
 
-A 10 x 10 matrix of rank 3 with a fifth of its entries hidden is learned by a network with three hidden layers whose input j is
-the j-th unit vector and whose output is column j; hidden entries add nothing to loss or energy. Full batch, Gaussian initial
-weights near the origin. Innocenti et al. 2024 (arXiv:2408.11979), figure 6. BP descends the loss, PC follows the local rule
-after T steps of inference; at the matched scale both have 1/(2B) in front, at the published one the public code averages BP's
-loss over batch and outputs, (2/n_L) L, and sums PC's energy over the batch, B F, so that PC's step is B n_L / 2 = 50 times
-BP's. (That code also feeds in the columns of the masked matrix, which leaves the saddles' errors where they are, and shows PC
-the hidden entries; here both rules see the same entries.)
+A 10 x 10 matrix of rank 3 with a fifth of its entries hidden is learned by a network with three hidden layers
+whose input j is the j-th unit vector and whose output is column j; hidden entries add nothing to loss or
+energy. Full batch, Gaussian initial weights near the origin. Innocenti et al. 2024 (arXiv:2408.11979), figure
+6. BP descends the loss, PC follows the local rule after T steps of inference; at the matched scale both have
+1/(2B) in front, at the published one the public code averages BP's loss over batch and outputs, (2/n_L) L,
+and sums PC's energy over the batch, B F, so that PC's step is B n_L / 2 = 50 times BP's. (That code also
+feeds in the columns of the masked matrix, which leaves the saddles' errors where they are, and shows PC the
+hidden entries; here both rules see the same entries.)
 
-The saddles that BP visits are the minima of its gradient norm along the run. PC starts from the weights at the first two,
-too, at the matched scale. Real data: the ratings of MovieLens, of the films with the most ratings by the users who rated the most
-of them, minus their mean, by the linear network; the ratings that do not exist are hidden, and a fifth of the others.
-Claims ``matched-scale`` and ``strict-saddles``.
+The saddles that BP visits are the minima of its gradient norm along the run. PC starts from the weights at
+the first two, too, at the matched scale. Real data: the ratings of MovieLens, of the films with the most
+ratings by the users who rated the most of them, minus their mean, by the linear network; the ratings that do
+not exist are hidden, and a fifth of the others. Claims ``matched-scale`` and ``strict-saddles``.
 """
 
 from collections.abc import Sequence
@@ -84,7 +85,10 @@ def feedforward(weights: Sequence[Matrix], name: str) -> list[Matrix]:
 def bp_gradient(
     weights: Sequence[Matrix], name: str, y: Matrix, observed: Matrix
 ) -> tuple[float, list[Matrix]]:
-    r"""The loss :math:`\frac{1}{2B} \sum |m \odot (y - f(x))|^2` and its gradient; y and observed are (B, n_L)."""
+    r"""The loss :math:`\frac{1}{2B} \sum |m \odot (y - f(x))|^2` and its gradient.
+
+    y and observed are (B, n_L).
+    """
     activities = feedforward(weights, name)
     error = observed * (y - activities[-1])
     value = float(np.sum(error**2)) / (2 * len(y))
@@ -99,10 +103,11 @@ def bp_gradient(
 def pc_gradient(
     weights: Sequence[Matrix], name: str, y: Matrix, observed: Matrix, steps: int, dt: float
 ) -> tuple[float, list[Matrix]]:
-    r"""The energy after `steps` of gradient descent on the activities, from the forward pass, and the local gradient.
+    r"""The energy after `steps` of gradient descent on the activities, from the forward pass, and the local
+    gradient.
 
-    :math:`F = \frac{1}{2B} \sum (\sum_{l<L} |\epsilon_l|^2 + |m \odot \epsilon_L|^2)`; `dt` is the step on each sample's
-    own energy.
+    :math:`F = \frac{1}{2B} \sum (\sum_{l<L} |\epsilon_l|^2 + |m \odot \epsilon_L|^2)`; `dt` is the step on
+    each sample's own energy.
     """
     z = feedforward(weights, name)[:-1]
     first = weights[0].T
@@ -136,7 +141,7 @@ def problem(config: Config, seed: int) -> tuple[Matrix, Matrix, Matrix]:
 
 
 def ratings(config: Config) -> tuple[Matrix, Matrix, Matrix]:
-    """Ratings of users (rows) for films (columns) minus the mean of the observed ones, and the masks, as of `problem`."""
+    """Ratings (users, films) minus the mean of the observed ones, and the masks, as in `problem`."""
     users, films, stars = load_movielens()
     table = np.zeros((users.max() + 1, films.max() + 1))
     table[users, films] = stars  # no rating is 0
@@ -152,7 +157,7 @@ def ratings(config: Config) -> tuple[Matrix, Matrix, Matrix]:
 
 
 def lowest_loss(y: Matrix, observed: Matrix, rank: int, sweeps: int = 2000) -> float:
-    """Mean square of the observed residual of a fit of this rank, by alternating least squares from the SVD."""
+    """Mean squared observed residual of a fit of this rank, by alternating least squares from the SVD."""
     if rank == 0:
         return float(np.mean((observed * y) ** 2))
     left = np.linalg.svd(observed * y)[0][:, :rank]
@@ -172,7 +177,10 @@ def descend(
     entries: tuple[Matrix, Matrix, Matrix],
     weights: Sequence[Matrix],
 ) -> tuple[dict[str, Matrix], list[list[Matrix]]]:
-    """One run: errors (mean squares over all entries), energy (times 2/n_L), gradient norm; and the weights, at the records."""
+    """One run: errors, energy, gradient norm and weights at the records.
+
+    Errors are mean squares over all entries; the energy is multiplied by 2/n_L.
+    """
     y, observed, tested = (part.astype(np.float32) for part in entries)
     mean = 2 / y.shape[1]  # what the mean over batch and outputs is of 1/(2B) times the sum
     scale = {"bp-published": mean, "pc-published": len(y)}.get(method, 1.0)
@@ -213,13 +221,19 @@ def initial(config: Config, size: int, seed: int) -> list[Matrix]:
 
 
 def visited(norms: Matrix) -> Matrix:
-    """Records at which the gradient norm has a minimum: at least twice as deep as the barriers beside it are high."""
+    """Records at which the gradient norm has a minimum.
+
+    Only minima at most half as high as the barriers beside them count.
+    """
     found: Matrix = find_peaks(-np.log(norms), prominence=np.log(2))[0]
     return found
 
 
 def trial(config: Config, activation: str, method: str, seed: int) -> dict[str, Any]:
-    """A run from near the origin; of BP also PC's runs from the saddles it visits, all NaN where there are not so many."""
+    """A run from near the origin.
+
+    For BP also the runs of PC from the saddles that BP visits; NaN beyond their number.
+    """
     entries = problem(config, seed)
     found, path = descend(config, activation, method, entries, initial(config, config.size, seed))
     if method != "bp":

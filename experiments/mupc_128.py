@@ -1,10 +1,10 @@
 r"""How well does muPC train networks of 128 hidden layers?
 
-ReLU residual networks, T = H steps of inference on the batch-mean energy, Adam at its own rate: MNIST (5 epochs) and
-Fashion-MNIST (15) with squared errors and batches of 64, CIFAR-10 (20) with cross-entropy and batches of 128; backpropagation
-with Depth-muP at the learning rates published for it. Innocenti et al. 2025 (arXiv:2505.13124), appendix. The full profile
-wants a GPU, which it finds by itself, and a killed run goes on from its last checkpoint:
-``python -m experiments mupc_128 --profile full --jobs 1``.
+ReLU residual networks, T = H steps of inference on the batch-mean energy, Adam at its own rate: MNIST (5
+epochs) and Fashion-MNIST (15) with squared errors and batches of 64, CIFAR-10 (20) with cross-entropy and
+batches of 128; backpropagation with Depth-muP at the learning rates published for it. Innocenti et al. 2025
+(arXiv:2505.13124), appendix. The full profile wants a GPU, which it finds by itself, and a killed run goes on
+from its last checkpoint: ``python -m experiments mupc_128 --profile full --jobs 1``.
 """
 
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ import torch
 from experiments._progress import Progress
 from pctheory import Data, load_dataset
 from pctheory.datasets import available_datasets
-from pctheory.nn import PCN, InferenceSettings, TrainingSettings, accuracy, train
+from pctheory.nn import BP, PC, PCN, GradientDescent, Stop, TrainingSettings, accuracy, train
 
 RULES = ("pc", "bp")
 
@@ -77,11 +77,9 @@ def trial(config: Config, case: int, rule: str, seed: int, checkpoint: str) -> d
         dtype=torch.float32,
         device=device,
     )
+    pc = PC(GradientDescent(config.activity_lrs[case], convention="batch-mean"), stop=Stop(config.hidden))
     settings = TrainingSettings(
-        rule=rule,
-        inference=InferenceSettings(
-            step=config.activity_lrs[case], num_steps=config.hidden, convention="batch-mean"
-        ),
+        rule=pc if rule == "pc" else BP(),
         learning_rate=(config.learning_rates if rule == "pc" else config.bp_learning_rates)[case],
         batch_size=config.batch_sizes[case],
         steps=config.iterations[case],
@@ -102,7 +100,7 @@ def trial(config: Config, case: int, rule: str, seed: int, checkpoint: str) -> d
 
 
 def run(config: Config, progress: Progress) -> dict[str, Any]:
-    """Accuracies (seeds, tests), final accuracies and changes of the weights (seeds, layers) by data set and rule."""
+    """Accuracies (seeds, tests), final ones, changes of weights (seeds, layers) by data set and rule."""
     folder = progress.checkpoints
     cells = [
         {"case": c, "rule": r, "seed": s, "checkpoint": str(folder / f"{c}-{r}-{s}.pt") if folder else ""}

@@ -1,12 +1,13 @@
 r"""Does predictive coding train residual networks of any depth under muPC, and which of their layers learn?
 
-ReLU residual networks on MNIST, one epoch, batches of 64, T = H steps of inference on the batch-mean energy, Adam. muPC and
-backpropagation with Depth-muP use the same parameterisation and the same learning rate; standard PC ("sp") has no
-multipliers and a learning rate of its own. Innocenti et al. 2025 (arXiv:2505.13124), figure 1 right. The published rate 0.1
-is Adam's own: read as a base rate that is still to be multiplied by (N L)^-1/2, it leaves muPC far behind, which
-``mupc_scaled_rate`` measures. Besides the test accuracy, the relative change of each layer's weights tells where learning
-took place: with T = H and a step that small on each sample (activity_lr / batch_size), errors are slow to leave the output
-(claims ``first-arrival``, ``error-reach``).
+ReLU residual networks on MNIST, one epoch, batches of 64, T = H steps of inference on the batch-mean energy,
+Adam. muPC and backpropagation with Depth-muP use the same parameterisation and the same learning rate;
+standard PC ("sp") has no multipliers and a learning rate of its own. Innocenti et al. 2025
+(arXiv:2505.13124), figure 1 right. The published rate 0.1 is Adam's own: read as a base rate that is still to
+be multiplied by (N L)^-1/2, it leaves muPC far behind, which ``mupc_scaled_rate`` measures. Besides the test
+accuracy, the relative change of each layer's weights tells where learning took place: with T = H and a step
+that small on each sample (activity_lr / batch_size), errors are slow to leave the output (claims
+``first-arrival``, ``error-reach``).
 """
 
 from dataclasses import dataclass, field
@@ -18,14 +19,14 @@ import torch
 from experiments._progress import Progress
 from pctheory import load_dataset
 from pctheory.datasets import available_datasets
-from pctheory.nn import PCN, InferenceSettings, TrainingSettings, accuracy, train
+from pctheory.nn import BP, PC, PCN, GradientDescent, Stop, TrainingSettings, accuracy, train
 
 METHODS = ("mupc", "bp", "sp")
 
 
 @dataclass(frozen=True)
 class Config:
-    """Published settings; the learning rate of "sp" is that of the same source's experiments with standard PC."""
+    """Published settings; the learning rate of "sp" is the same source's for standard PC."""
 
     dataset: str = "mnist"
     depths: tuple[int, ...] = field(default=(8, 16, 32, 64, 128), metadata={"label": "hidden layers H"})
@@ -76,9 +77,9 @@ def trial(config: Config, hidden: int, method: str, seed: int) -> dict[str, Any]
         rng=np.random.default_rng([config.seed, hidden, seed]),
         dtype=torch.float32,
     )
+    pc = PC(GradientDescent(config.activity_lr, convention="batch-mean"), stop=Stop(hidden))
     settings = TrainingSettings(
-        rule="bp" if method == "bp" else "pc",
-        inference=InferenceSettings(step=config.activity_lr, num_steps=hidden, convention="batch-mean"),
+        rule=BP() if method == "bp" else pc,
         learning_rate=config.sp_learning_rate if method == "sp" else config.learning_rate,
         learning_rate_scaling=config.learning_rate_scaling,
         batch_size=config.batch_size,

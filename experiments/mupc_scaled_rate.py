@@ -1,8 +1,10 @@
-r"""What becomes of muPC if the published learning rate is read as a base rate, to be scaled with width and depth?
+r"""What becomes of muPC if the published learning rate is read as a base rate, to be scaled with width and
+depth?
 
-The networks and the training of ``mupc_depth`` with Adam's rate multiplied by (N L)^-1/2, the scaling under which the hidden
-layers of a residual network learn at a rate that neither width nor depth changes. The output layer, whose multiplier is 1/N,
-would need a rate of order one, and the hidden layers that could make up for it are not reached by the error.
+The networks and the training of ``mupc_depth`` with Adam's rate multiplied by (N L)^-1/2, the scaling under
+which the hidden layers of a residual network learn at a rate that neither width nor depth changes. The output
+layer, whose multiplier is 1/N, would need a rate of order one, and the hidden layers that could make up for
+it are not reached by the error.
 """
 
 from dataclasses import dataclass

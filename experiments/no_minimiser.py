@@ -1,8 +1,9 @@
 r"""What happens to PC's weights on noisy data, and what stops it?
 
-Exact gradient flow on F*, on F* with weight decay, and on the full negative log likelihood F* + (1/2) log det S: for a chain
-of two weights with more noise than the output precision assumes, for one with less, and for a network with noisy targets. For
-the chain the law w_2 = (4 N t)^{1/4} is drawn. Claim ``no-minimiser-with-noise``.
+Exact gradient flow on F*, on F* with weight decay, and on the full negative log likelihood F* + (1/2) log det
+S: for a chain of two weights with more noise than the output precision assumes, for one with less, and for a
+network with noisy targets. For the chain the law w_2 = (4 N t)^{1/4} is drawn. Claim
+``no-minimiser-with-noise``.
 """
 
 from dataclasses import dataclass, field

@@ -1,8 +1,9 @@
 r"""Are the Hessians at the origin what the closed forms say they are?
 
-Small networks on y = -x with several inputs, and chains. The loss's Hessian and that of the energy after T inference steps
-are measured by automatic differentiation through inference in torch; the closed forms stand beside them. Innocenti et al.
-2024 (arXiv:2408.11979), Figures 3 and 8. Claims ``origin-hessian-loss``, ``origin-hessian-energy``.
+Small networks on y = -x with several inputs, and chains. The loss's Hessian and that of the energy after T
+inference steps are measured by automatic differentiation through inference in torch; the closed forms stand
+beside them. Innocenti et al. 2024 (arXiv:2408.11979), Figures 3 and 8. Claims ``origin-hessian-loss``,
+``origin-hessian-energy``.
 """
 
 from dataclasses import dataclass, field

@@ -1,9 +1,10 @@
 r"""Does the spectrum at the origin show the class frequencies, on real data?
 
-Hessians at W = 0 on a batch of 64 images with one-hot labels, measured by automatic differentiation through inference in
-torch, against the closed form: S_yy is diagonal and holds the frequencies, so that -eig(S_yy), n_{L-1} times each, are
-the negative eigenvalues of F* with more than one hidden layer. Inputs are rotated into the span of the batch, which leaves
-out zero eigenvalues only. Innocenti et al. 2024 (arXiv:2408.11979), Figure 4. Claim ``origin-hessian-energy``.
+Hessians at W = 0 on a batch of 64 images with one-hot labels, measured by automatic differentiation through
+inference in torch, against the closed form: S_yy is diagonal and holds the frequencies, so that -eig(S_yy),
+n_{L-1} times each, are the negative eigenvalues of F* with more than one hidden layer. Inputs are rotated
+into the span of the batch, which leaves out zero eigenvalues only. Innocenti et al. 2024 (arXiv:2408.11979),
+Figure 4. Claim ``origin-hessian-energy``.
 """
 
 from dataclasses import dataclass, field
@@ -44,7 +45,7 @@ PROFILES = {
 
 
 def spectra(config: Config, dataset: str, hidden: int, width: int) -> dict[str, Any]:
-    """Measured spectra of L and F, the closed form of F*, and the class frequencies of one network's batch."""
+    """Measured spectra of L and F, closed form of F*, class frequencies of one network's batch."""
     used, data = batch_of(dataset, config.batch_size, config.seed)
     widths = (data.x.shape[1], *[width] * hidden, data.y.shape[1])
     zeros = LinearPCN.zeros(widths).weights

@@ -1,12 +1,14 @@
-r"""How do the loss and the equilibrated energy look around the origin, and how long does each keep training there?
+r"""How do the loss and the equilibrated energy look around the origin, and how long does each keep training
+there?
 
-Chains with one and two hidden units and a wide network with three hidden layers, on y = -x. The landscapes are exact: the
-plane of the weights (one hidden unit), the plane spanned by the last weight and the common direction of the others (two),
-and the plane of the extreme eigenvectors of F*'s Hessian at 0 (wide). Training is measured in torch: backprop, and the local
-rule after T Euler steps of inference, from weights of standard deviation sigma. The public code averages its loss over batch
-and outputs, (2/n_L) L, and sums its energy over the batch, B F (claim ``matched-scale``). On the chains a common rate on L
-and F is published; on the wide network "published" has one nominal rate on the two unequal scales, "matched" the same step.
-Innocenti et al. 2024 (arXiv:2408.11979), Figures 2 and 7. Claims ``origin-hessian-loss``, ``origin-hessian-energy``.
+Chains with one and two hidden units and a wide network with three hidden layers, on y = -x. The landscapes
+are exact: the plane of the weights (one hidden unit), the plane spanned by the last weight and the common
+direction of the others (two), and the plane of the extreme eigenvectors of F*'s Hessian at 0 (wide). Training
+is measured in torch: backprop, and the local rule after T Euler steps of inference, from weights of standard
+deviation sigma. The public code averages its loss over batch and outputs, (2/n_L) L, and sums its energy over
+the batch, B F (claim ``matched-scale``). On the chains a common rate on L and F is published; on the wide
+network "published" has one nominal rate on the two unequal scales, "matched" the same step. Innocenti et al.
+2024 (arXiv:2408.11979), Figures 2 and 7. Claims ``origin-hessian-loss``, ``origin-hessian-energy``.
 """
 
 from dataclasses import dataclass, field
@@ -19,7 +21,7 @@ from experiments._progress import Progress
 from pctheory import Data, EquilibratedEnergy, LinearPCN, MSELoss
 from pctheory.dynamics import half_time
 from pctheory.landscape import extreme_eigenvalues, landscape_slice
-from pctheory.nn import PCN, InferenceSettings, TrainingSettings, train
+from pctheory.nn import BP, PC, PCN, GradientDescent, Stop, TrainingSettings, train
 
 
 @dataclass(frozen=True)
@@ -77,8 +79,7 @@ def training(config: Config, problem: str, curve: str, seed: int) -> dict[str, A
     if curve == "bp published":
         iterations, every = config.published_iterations, max(1, config.published_iterations // 500)
     settings = TrainingSettings(
-        rule=curve[:2],
-        inference=InferenceSettings(method="euler", step=config.step, num_steps=config.num_steps),
+        rule=PC(GradientDescent(config.step), stop=Stop(config.num_steps)) if curve[:2] == "pc" else BP(),
         optimiser="SGD",
         learning_rate=rates(config, problem)[curve],
         batch_size=config.batch_size,

@@ -1,10 +1,10 @@
 r"""How parallel are the gradients of predictive coding and of backpropagation, over width and depth?
 
-Innocenti et al. 2026 (arXiv:2602.07697), figure 1: linear residual Depth-muP networks, 64 samples, exact equilibrium, Adam
-1e-3 times (N L)^-1/2; the cosine of the gradients of F* and of the loss after t iterations, and the excess of S over the
-identity. Both gradients are taken at the weights of predictive coding; the source takes that of the loss along a training by
-backpropagation of its own. At the scaled rate the weights hardly move in 100 iterations, so the same is measured with Adam's
-rate as it is. Claim: limit-to-backprop.
+Innocenti et al. 2026 (arXiv:2602.07697), figure 1: linear residual Depth-muP networks, 64 samples, exact
+equilibrium, Adam 1e-3 times (N L)^-1/2; the cosine of the gradients of F* and of the loss after t iterations,
+and the excess of S over the identity. Both gradients are taken at the weights of predictive coding; the
+source takes that of the loss along a training by backpropagation of its own. At the scaled rate the weights
+hardly move in 100 iterations, so the same is measured with Adam's rate as it is. Claim: limit-to-backprop.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def compare(config: Config, scaling: str, width: int, depth: int) -> dict[str, A
 
 
 def run(config: Config, progress: Progress) -> dict[str, Any]:
-    """For each scaling of the rate, cosines and excesses (widths, depths, iterations); and the law (widths, depths)."""
+    """Cosines and excesses (widths, depths, iterations) by scaling of the rate; the law (widths, depths)."""
     cells = [
         {"scaling": s, "width": n, "depth": d} for s in SCALINGS for n in config.widths for d in config.depths
     ]

@@ -1,9 +1,10 @@
 r"""Can a predictive coding network classify and reconstruct, and what does its learning rule choose?
 
-Generative networks from a label through codes to an image, trained on real images by the local rule, by backpropagation of
-lambda * reconstruction + (1 - lambda) * cross-entropy through inference, and, as the third arm, bidirectional networks by the local rule.
-Test images are classified by inferring their label. Linear networks settle exactly, tanh ones by unrolled descent. Ceiling: regression
-from the pixels. Then images of which the lower half is missing. Claim ``pcn-tradeoff``.
+Generative networks from a label through codes to an image, trained on real images by the local rule, by
+backpropagation of lambda * reconstruction + (1 - lambda) * cross-entropy through inference, and, as the third
+arm, bidirectional networks by the local rule. Test images are classified by inferring their label. Linear
+networks settle exactly, tanh ones by unrolled descent. Ceiling: regression from the pixels. Then images of
+which the lower half is missing. Claim ``pcn-tradeoff``.
 """
 
 from dataclasses import dataclass, field
@@ -13,11 +14,11 @@ from typing import Any
 import numpy as np
 import torch
 
+from experiments._classifiers import GenerativeClassifier, TradeoffSettings, train_tradeoff
 from experiments._images import images, pooled
 from experiments._progress import Progress
 from pctheory import LinearPCN, clamped_equilibrium
 from pctheory.nn import PCN
-from pctheory.nn.tradeoff import GenerativeClassifier, TradeoffSettings, train_tradeoff
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ def load(config: Config) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torc
     (x, side), (x_test, _) = pooled(np.asarray(train.x), size), pooled(np.asarray(test.x), size)
     centre, scale = x.mean(0), np.sqrt(np.mean(np.var(x, 0)))
     parts = ((x - centre) / scale, train.y, (x_test - centre) / scale, test.y)
-    return (*(torch.tensor(np.asarray(part)) for part in parts), side, used)
+    return (*(torch.tensor(np.asarray(part)) for part in parts), side, used)  # type: ignore[return-value]
 
 
 def train(config: Config, arm: str, weight: float, seed: int, tanh: bool) -> tuple[Any, Any]:
@@ -92,7 +93,7 @@ def train(config: Config, arm: str, weight: float, seed: int, tanh: bool) -> tup
 
 
 def cell(config: Config, arm: str, weight: float, seed: int, tanh: bool) -> dict[str, Any]:
-    """Test accuracy and reconstruction error of a trained model, and reconstructions of five test images (first seed)."""
+    """Test accuracy, reconstruction error and, for the first seed, five reconstructed test images."""
     *_, x_test, y_test, _, _ = load(config)
     model, run_ = train(config, arm, weight, seed, tanh)
     accuracy, reconstruction = model.evaluate(x_test, y_test)
@@ -148,7 +149,10 @@ def run(config: Config, progress: Progress) -> dict[str, Any]:
 
 
 def _baselines(config: Config, x: Any, y: Any, x_test: Any, y_test: Any) -> dict[str, Any]:
-    """Linear and logistic regression from the pixels; reconstruction from as many principal components as codes."""
+    """Linear and logistic regression from the pixels.
+
+    Reconstruction from as many principal components as codes.
+    """
     host, targets = x.numpy(), y.numpy()
     penalty = 1e-2 * len(host) * np.eye(host.shape[1])
     solution = np.linalg.solve(host.T @ host + penalty, host.T @ (targets - targets.mean(0)))
@@ -164,7 +168,7 @@ def _baselines(config: Config, x: Any, y: Any, x_test: Any, y_test: Any) -> dict
 
 
 def _logistic(config: Config, x: Any, y: Any, x_test: Any, y_test: Any) -> float:
-    """Test accuracy of the softmax of a linear map of the pixels: what no linear generative network can go beyond by much."""
+    """Test accuracy of softmax regression from the pixels, which linear generative networks hardly exceed."""
     weights = torch.zeros(y.shape[1], x.shape[1], dtype=x.dtype, requires_grad=True)
     optimiser = torch.optim.LBFGS([weights], max_iter=100, line_search_fn="strong_wolfe")
 

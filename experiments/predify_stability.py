@@ -1,8 +1,9 @@
 r"""For which weights are Predify's dynamics stable, how fast do waves travel, and where is predictive coding?
 
-The growth of the fastest wave on the infinite identity chain over (alpha, lambda, beta); speeds of a bump on a long finite chain;
-spectra of the map of a deep linear network with random feedback, general and in the special case that is gradient descent. Claims
-``predify-map``, ``predify-is-pc``, ``predify-dispersion``; dynamics of Choksi et al. 2021 (arXiv:2106.02749).
+The growth of the fastest wave on the infinite identity chain over (alpha, lambda, beta); speeds of a bump on
+a long finite chain; spectra of the map of a deep linear network with random feedback, general and in the
+special case that is gradient descent. Claims ``predify-map``, ``predify-is-pc``, ``predify-dispersion``;
+dynamics of Choksi et al. 2021 (arXiv:2106.02749).
 """
 
 from dataclasses import dataclass

@@ -1,8 +1,9 @@
 r"""Do rich networks stay close to backpropagation?
 
-Innocenti et al. 2026 (arXiv:2602.07697), figures A.3 and A.22: the toy problem of the limits at one large width, with the
-output divided by gamma and the learning rate multiplied by its square. At initialisation s - 1 falls as the inverse square of
-gamma; what does training do to it, and does the mean field of infinite width predict it? Claims: rich-drift, mean-field-training.
+Innocenti et al. 2026 (arXiv:2602.07697), figures A.3 and A.22: the toy problem of the limits at one large
+width, with the output divided by gamma and the learning rate multiplied by its square. At initialisation s -
+1 falls as the inverse square of gamma; what does training do to it, and does the mean field of infinite width
+predict it? Claims ``rich-drift``, ``mean-field-training``.
 """
 
 from __future__ import annotations
@@ -12,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from experiments._limits_toy import toy_data, toy_run
+from experiments._limits_toy import toy_cell, toy_mean_field
 from experiments._progress import Progress
-from pctheory import expected_rescaling, mean_field_training
+from pctheory import expected_rescaling
 
 
 @dataclass(frozen=True)
@@ -41,20 +42,15 @@ PROFILES = {
 
 def cell(config: Config, gamma: float, seed: int) -> dict[str, Any]:
     """One run of predictive coding."""
-    data = toy_data(config.inputs, config.samples, config.seed)
-    widths = [config.inputs, *[config.width] * config.hidden, 1]
     options = {"parameterisation": "mupc", "skips": True, "gamma": gamma}
     rng = np.random.default_rng([config.seed, seed])
-    return toy_run(data, widths, options, "pc", config.rate, config.steps, rng)
+    return toy_cell(config, config.width, config.hidden, rng, options)
 
 
 def mean_field(config: Config, gamma: float) -> dict[str, Any]:
     """Loss of the infinitely wide network, and s - 1 to first order in 1/N."""
-    data = toy_data(config.inputs, config.samples, config.seed)
-    field = mean_field_training(
-        data, config.hidden, learning_rate=config.rate, steps=config.steps, skips=True, gamma=gamma
-    )
-    return {"loss": field.losses, "excess": field.excess[:, 0, 0] / config.width}
+    field = toy_mean_field(config, skips=True, gamma=gamma)
+    return {"loss": field["loss"], "excess": field["excess"] / config.width}
 
 
 def run(config: Config, progress: Progress) -> dict[str, Any]:

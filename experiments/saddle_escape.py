@@ -1,14 +1,17 @@
-r"""How long do backpropagation and predictive coding stay near the origin, and near a zero-rank saddle, on real images?
+r"""How long do backpropagation and predictive coding stay near the origin, and near a zero-rank saddle, on
+real images?
 
-Fully connected networks with four hidden layers, linear, tanh and ReLU; batches of 64, SGD, T steps of inference with dt on
-each sample's energy. Innocenti et al. 2024 (arXiv:2408.11979), figures 5, 11, 12. The start "origin" has Gaussian weights near
-0. The start "zero-rank" is the one of their public code for a saddle other than the origin: the same, but for W_{L-1}, which
-has the usual initialisation of torch; for a linear network it lies near the critical point of the claim ``zero-rank-saddles``.
-That code averages the loss of BP over batch and outputs, (2/n_L) L, and sums the energy over the batch, B F. At the nominal
-`learning_rate` PC's step on F is therefore B `learning_rate`; "bp" takes the same step on L (the matched scale),
-"bp-published" the step (2/n_L) `learning_rate` of the code, B n_L / 2 = 320 times smaller. Loss and gradient norm are measured
-on one fixed batch, and so are the losses of the best linear maps of rank 0, 1 and 2 for the training images, computed without
-a network. Images are standardised by their own mean and deviation (the code: Fashion-MNIST by .5 and .5). Claims
+Fully connected networks with four hidden layers, linear, tanh and ReLU; batches of 64, SGD, T steps of
+inference with dt on each sample's energy. Innocenti et al. 2024 (arXiv:2408.11979), figures 5, 11, 12. The
+start "origin" has Gaussian weights near
+0. The start "zero-rank" is the one of their public code for a saddle other than the origin: the same, but for
+W_{L-1}, which has the usual initialisation of torch; for a linear network it lies near the critical point of
+the claim ``zero-rank-saddles``. That code averages the loss of BP over batch and outputs, (2/n_L) L, and sums
+the energy over the batch, B F. At the nominal `learning_rate` PC's step on F is therefore B `learning_rate`;
+"bp" takes the same step on L (the matched scale), "bp-published" the step (2/n_L) `learning_rate` of the
+code, B n_L / 2 = 320 times smaller. Loss and gradient norm are measured on one fixed batch, and so are the
+losses of the best linear maps of rank 0, 1 and 2 for the training images, computed without a network. Images
+are standardised by their own mean and deviation (the code: Fashion-MNIST by .5 and .5). Claims
 ``strict-saddles``, ``zero-rank-saddles`` and ``matched-scale``.
 """
 
@@ -18,12 +21,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from experiments._escape import EscapeSettings, over_seeds, recorded
+from experiments._escape import EscapeSettings, over_seeds
+from experiments._leaving import leave
 from experiments._progress import Progress
 from pctheory import Data, load_dataset
 from pctheory.datasets import available_datasets
 from pctheory.model import initial_weights
-from pctheory.nn import PCN, InferenceSettings, TrainingSettings, infer, train
+from pctheory.nn import PCN
 
 RUNS = ("bp", "pc", "bp-published")
 RANKS = (0, 1, 2)
@@ -31,7 +35,10 @@ RANKS = (0, 1, 2)
 
 @dataclass(frozen=True)
 class Config(EscapeSettings):
-    """Published widths, depth, batch, inference and initial weights; the numbers of iterations are this work's."""
+    """Published widths, depth, batch, inference and initial weights.
+
+    The numbers of iterations are chosen here.
+    """
 
     datasets: tuple[str, ...] = ("mnist", "fashion-mnist")
     images: int = field(default=60_000, metadata={"label": "training images"})
@@ -51,7 +58,7 @@ PROFILES = {
 
 
 def images_of(config: Config, dataset: str) -> tuple[Data, str]:
-    """The training images, or the digits where the data set is not on the machine, and the name of what they are."""
+    """The training images, or the digits if the data set is missing, and the name of what was used."""
     used = dataset if dataset in available_datasets() else "digits"
     return load_dataset(used, limit=config.images), used
 
@@ -68,49 +75,21 @@ def network(config: Config, widths: tuple[int, ...], activation: str, start: str
 def trial(
     config: Config, dataset: str, start: str, activation: str, method: str, seed: int
 ) -> dict[str, Any]:
-    """Loss and gradient norm (of what is descended) on a fixed batch, at points spread over the iterations' logarithm."""
-    torch.set_num_threads(1)
+    """Loss and gradient norm (of what is descended) on a fixed batch, at log-spaced iterations."""
     data, _ = images_of(config, dataset)
-    fixed = data.take(slice(config.batch_size))
     widths = config.widths(data.x.shape[1], data.y.shape[1])
     model = network(config, widths, activation, start, seed)
-    inference = InferenceSettings(step=config.inference_dt, num_steps=config.inference_steps)
     rate = config.batch_size * config.learning_rate
     if method == "bp-published":
         rate = 2 / widths[-1] * config.learning_rate
-    total = config.pc_iterations if method == "pc" else config.bp_iterations
-    kept = recorded(total, config.points)
-    wanted = set(kept.tolist())
-    rows: list[tuple[float, float]] = []
-
-    def measure(step: int, model: PCN) -> None:
-        if step not in wanted:
-            return
-        if method == "pc":
-            gradient = model.local_gradient(infer(model, fixed.x, fixed.y, settings=inference).activities)
-        else:
-            gradient = model.loss_gradient(fixed.x, fixed.y)
-        with torch.no_grad():
-            norm = sum(float(g.square().sum()) for g in gradient) ** 0.5
-            rows.append((float(model.loss(fixed.x, fixed.y)), norm))
-
-    measure(0, model)
-    settings = TrainingSettings(
-        rule="pc" if method == "pc" else "bp",
-        inference=inference,
-        optimiser="SGD",
-        learning_rate=rate,
-        batch_size=config.batch_size,
-        steps=total,
-        seed=seed,
+    curves, result = leave(
+        model, data, config, pc=method == "pc", learning_rate=rate, batch_size=config.batch_size, seed=seed
     )
-    result = train(model, data, settings, callback=measure)
-    columns = np.array(rows).T
-    return {"step": kept, "loss": columns[0], "norm": columns[1], "seconds": result.seconds}
+    return {**curves, "seconds": result.seconds}
 
 
 def linear_plateaus(config: Config, dataset: str) -> dict[str, Any]:
-    """Loss on the fixed batch of the best linear maps of rank 0, 1, 2 for all training images, and the data really used."""
+    """Loss of the best linear maps of rank 0, 1, 2 on the fixed batch, and the data really used."""
     data, used = images_of(config, dataset)
     x, y = np.asarray(data.x), np.asarray(data.y)
     fit = np.linalg.lstsq(x, y, rcond=None)[0]  # (n_0, n_L)

@@ -1,11 +1,13 @@
-r"""How long do backpropagation and predictive coding stay near the origin in a convolutional network on colour images?
+r"""How long do backpropagation and predictive coding stay near the origin in a convolutional network on
+colour images?
 
-Four convolutions with stride 2 in place of pooling, which is not linear, and a dense readout; Gaussian weights near 0, batches,
-SGD, T steps of inference with dt on each sample's energy. The settings are those of Innocenti et al. 2024 (arXiv:2408.11979)
-for fully connected networks (figure ``saddle-escape``); the architecture is this work's. Both rules take steps of B times the
-nominal `learning_rate`, BP on the loss and PC on F: the matched scale. Loss and gradient norm are measured on one fixed batch,
-the change of the weights over the run. Claim ``origin-hessian-energy``: below a dense last layer, kernels leave its block of
-the Hessian at the origin as it is.
+Four convolutions with stride 2 in place of pooling, which is not linear, and a dense readout; Gaussian
+weights near 0, batches, SGD, T steps of inference with dt on each sample's energy. The settings are those of
+Innocenti et al. 2024 (arXiv:2408.11979) for fully connected networks (figure ``saddle-escape``); the
+architecture is this work's. Both rules take steps of B times the nominal `learning_rate`, BP on the loss and
+PC on F: the matched scale. Loss and gradient norm are measured on one fixed batch, the change of the weights
+over the run. Claim ``origin-hessian-energy``: below a dense last layer, kernels leave its block of the
+Hessian at the origin as it is.
 """
 
 from dataclasses import dataclass, field
@@ -14,18 +16,22 @@ from typing import Any
 import numpy as np
 import torch
 
-from experiments._escape import over_seeds, recorded
+from experiments._escape import over_seeds
+from experiments._leaving import leave
 from experiments._progress import Progress
 from pctheory import load_dataset
 from pctheory.datasets import DATASETS, available_datasets
-from pctheory.nn import PCN, Convolution, Image, InferenceSettings, TrainingSettings, infer, train
+from pctheory.nn import PCN, Convolution, Image
 
 RUNS = ("bp", "pc")
 
 
 @dataclass(frozen=True)
 class Config:
-    """Batch, inference and scale of the weights as published for fully connected networks; the rest is this work's."""
+    """Batch, inference and scale of the weights as published for fully connected networks.
+
+    Everything else is chosen here.
+    """
 
     dataset: str = "cifar10"
     images: int = field(default=50_000, metadata={"label": "training images"})
@@ -65,10 +71,8 @@ def used(config: Config) -> str:
 
 
 def trial(config: Config, activation: str, method: str, seed: int) -> dict[str, Any]:
-    """Loss and gradient norm (of what is descended) on a fixed batch, at points spread over the iterations' logarithm."""
-    torch.set_num_threads(1)
+    """Loss and gradient norm (of what is descended) on a fixed batch, at log-spaced iterations."""
     data = load_dataset(used(config), limit=config.images)
-    fixed = data.take(slice(config.batch_size))
     shape = DATASETS[used(config)].image_shape
     blocks = [Convolution(channels, config.kernel, config.stride) for channels in config.channels]
     model = PCN(
@@ -78,41 +82,16 @@ def trial(config: Config, activation: str, method: str, seed: int) -> dict[str, 
         rng=np.random.default_rng([config.seed, seed]),
         dtype=torch.float32,
     )
-    inference = InferenceSettings(step=config.inference_dt, num_steps=config.inference_steps)
-    total = config.pc_iterations if method == "pc" else config.bp_iterations
-    kept = recorded(total, config.points)
-    wanted = set(kept.tolist())
-    rows: list[tuple[float, float]] = []
-
-    def measure(step: int, model: PCN) -> None:
-        if step not in wanted:
-            return
-        if method == "pc":
-            gradient = model.local_gradient(infer(model, fixed.x, fixed.y, settings=inference).activities)
-        else:
-            gradient = model.loss_gradient(fixed.x, fixed.y)
-        with torch.no_grad():
-            norm = sum(float(g.square().sum()) for g in gradient) ** 0.5
-            rows.append((float(model.loss(fixed.x, fixed.y)), norm))
-
-    measure(0, model)
-    settings = TrainingSettings(
-        rule=method,
-        inference=inference,
-        optimiser="SGD",
+    curves, result = leave(
+        model,
+        data,
+        config,
+        pc=method == "pc",
         learning_rate=config.batch_size * config.learning_rate,
         batch_size=config.batch_size,
-        steps=total,
         seed=seed,
     )
-    result = train(model, data, settings, callback=measure)
-    columns = np.array(rows).T
-    return {
-        "step": kept,
-        "loss": columns[0],
-        "norm": columns[1],
-        "change": result.metrics["weight_change"][-1],
-    }
+    return {**curves, "change": result.metrics["weight_change"][-1]}
 
 
 def run(config: Config, progress: Progress) -> dict[str, Any]:

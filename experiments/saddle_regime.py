@@ -1,8 +1,9 @@
 r"""Where networks are narrow and deep, does predictive coding leave the saddle sooner, and what does it fit?
 
-Innocenti et al. 2026 (arXiv:2602.07697), figures A.4 and A.23: the toy problem of the limits for N = 1, 4, 8 and H = 1, 3, 5,
-7, 1000 iterations, loss and energy; and the same from weights of standard deviation .01, .1, .3 in the standard
-parameterisation: the advantage of small initialisations reverses. Claim: init-scale-reversal.
+Innocenti et al. 2026 (arXiv:2602.07697), figures A.4 and A.23: the toy problem of the limits for N = 1, 4, 8
+and H = 1, 3, 5, 7, 1000 iterations, loss and energy; and the same from weights of standard deviation .01, .1,
+.3 in the standard parameterisation: the advantage of small initialisations reverses. Claim:
+init-scale-reversal.
 """
 
 from __future__ import annotations
@@ -43,7 +44,10 @@ PROFILES = {
 
 
 def cell(config: Config, width: int, hidden: int, sigma: float, rule: str, seed: int) -> dict[str, Any]:
-    """One run, every tenth iteration kept; sigma = 0 means Depth-muP without skips and its own initialisation."""
+    """One run, every tenth iteration kept.
+
+    sigma = 0 means Depth-muP without skips and its own initialisation.
+    """
     data = toy_data(config.inputs, config.samples, config.seed)
     widths = [config.inputs, *[width] * hidden, 1]
     options: dict[str, Any] = {"init": sigma} if sigma else {"parameterisation": "mupc"}
@@ -73,7 +77,7 @@ def run(config: Config, progress: Progress) -> dict[str, Any]:
     found = progress.cells(cell, cells)
     table: dict[tuple[int, int, float], dict[str, list[Any]]] = {}
     for c, f in zip(cells, found, strict=True):
-        table.setdefault((c["width"], c["hidden"], c["sigma"]), {}).setdefault(c["rule"], []).append(f)
+        table.setdefault((c["width"], c["hidden"], c["sigma"]), {}).setdefault(c["rule"], []).append(f)  # type: ignore[arg-type]
     thin = max(config.steps // 100, 1)
     result: dict[str, Any] = {
         "steps": np.arange(0, config.steps + 1, thin),

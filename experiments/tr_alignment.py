@@ -1,9 +1,9 @@
 r"""Which update points most directly at the nearest solution, and does the answer depend on the start?
 
-The toy f = w_2 w_1 x, y = -x, x ~ N(1, .1^2), batches of 64. Cosine between the update and the way to the nearest solution for
-trust-region Newton -(H + 2I)^{-1} grad, predictive coding and gradient descent: along five steps of each rule from
-(0.744, 0.94), and at the first step from 1000 random starts and from a grid of starts. Innocenti et al. 2023
-(arXiv:2305.18188), Figure 2; the distribution is new. Claim ``tr-alignment``.
+The toy f = w_2 w_1 x, y = -x, x ~ N(1, .1^2), batches of 64. Cosine between the update and the way to the
+nearest solution for trust-region Newton -(H + 2I)^{-1} grad, predictive coding and gradient descent: along
+five steps of each rule from (0.744, 0.94), and at the first step from 1000 random starts and from a grid of
+starts. Innocenti et al. 2023 (arXiv:2305.18188), Figure 2; the distribution is new. Claim ``tr-alignment``.
 """
 
 from dataclasses import dataclass
@@ -43,7 +43,7 @@ def alignment(weights: np.ndarray, data: Data, damping: float) -> dict[str, floa
     goal = nearest_solution(net, data).net
     way = [b - a for a, b in zip(net.weights, goal.weights, strict=True)]
     found = cosines(update_directions(net, data, damping=damping), way)
-    return {rule: found[name] for rule, name in RULES.items()}
+    return {rule: found[name] for rule, name in RULES.items()}  # type: ignore[misc]
 
 
 def run(config: Config, progress: Progress) -> dict[str, Any]:

@@ -1,10 +1,12 @@
-r"""Does predictive coding train a network of ten layers faster than backpropagation, and with which activation?
+r"""Does predictive coding train a network of ten layers faster than backpropagation, and with which
+activation?
 
-MNIST, L = 10, linear, tanh and ReLU networks from PyTorch's default initial weights, batches of 64, stochastic gradient
-descent at matched scale; BP and PC each with the best learning rate of a grid. PC learns by the local rule after
-Newton-Krylov inference, which stops when the activity gradient is `tolerance` of that at the feedforward pass, or after
-`inference_steps` steps: for linear networks its first step is the exact equilibrium. How far from equilibrium it stops is
-measured. Innocenti et al. 2023 (arXiv:2305.18188), the experiment with ten layers.
+MNIST, L = 10, linear, tanh and ReLU networks from PyTorch's default initial weights, batches of 64,
+stochastic gradient descent at matched scale; BP and PC each with the best learning rate of a grid. PC learns
+by the local rule after Newton-Krylov inference, which stops when the activity gradient is `tolerance` of that
+at the feedforward pass, or after `inference_steps` steps: for linear networks its first step is the exact
+equilibrium. How far from equilibrium it stops is measured. Innocenti et al. 2023 (arXiv:2305.18188), the
+experiment with ten layers.
 """
 
 from dataclasses import dataclass, field
@@ -14,10 +16,10 @@ import numpy as np
 import torch
 
 from experiments._progress import Progress
-from experiments._trials import best, gap, losses
+from experiments._trials import best, cells, curves_of, runs_of, trained
 from pctheory import load_dataset
 from pctheory.datasets import available_datasets
-from pctheory.nn import PCN, InferenceSettings, TrainingSettings
+from pctheory.nn import PC, PCN, Stop
 
 
 @dataclass(frozen=True)
@@ -59,31 +61,24 @@ def trial(config: Config, activation: str, rule: str, learning_rate: float, seed
     model = PCN(
         widths, activation=activation, init="torch", rng=np.random.default_rng([config.seed, seed]), dtype=torch.float32
     )  # fmt: skip
-    settings = TrainingSettings(
-        rule=rule,
-        inference=InferenceSettings(
-            method="gauss-newton", tolerance=config.tolerance, num_steps=config.inference_steps
-        ),
-        optimiser="SGD",
+    pc = PC("newton", stop=Stop(config.inference_steps, config.tolerance))
+    curve, worst = trained(
+        model,
+        data,
+        rule,
+        pc,
         learning_rate=learning_rate,
         batch_size=config.batch_size,
         steps=config.iterations,
+        every=config.every,
         seed=seed,
     )
-    batch = data.take(slice(0, config.batch_size))
-    gaps = [gap(model, batch, settings)] if rule == "pc" else [0.0]
-    curve = losses(model, data, settings, config.every)
-    if rule == "pc" and np.isfinite(curve).all():
-        gaps.append(gap(model, batch, settings))
-    return {"loss": curve, "gap": max(gaps), "dataset": name}
+    return {"loss": curve, "gap": worst, "dataset": name}
 
 
 def run(config: Config, progress: Progress) -> dict[str, Any]:
     """All runs; the best learning rate of each rule and activation."""
-    grid = [
-        {"activation": a, "rule": r, "learning_rate": g, "seed": s}
-        for a in config.activations for r in ("bp", "pc") for g in config.learning_rates for s in range(config.seeds)
-    ]  # fmt: skip
+    grid = cells(config.activations, config.learning_rates, config.seeds)
     found = progress.cells(trial, grid)
     result: dict[str, Any] = {
         "steps": np.arange(0, config.iterations + 1, config.every), "dataset": found[0]["dataset"],
@@ -93,11 +88,8 @@ def run(config: Config, progress: Progress) -> dict[str, Any]:
         for rule in ("bp", "pc"):
             curves, gaps = [], []
             for rate in config.learning_rates:
-                runs = [
-                    f for f, c in zip(found, grid, strict=True)
-                    if (c["activation"], c["rule"], c["learning_rate"]) == (activation, rule, rate)
-                ]  # fmt: skip
-                curves.append(np.array([np.asarray(f["loss"]) for f in runs]))
+                runs = runs_of(grid, found, activation=activation, rule=rule, learning_rate=rate)
+                curves.append(curves_of(runs))
                 gaps.append(max(f["gap"] for f in runs))
             chosen = best(curves, window=config.window)
             result[activation][rule] = {

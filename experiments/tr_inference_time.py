@@ -1,9 +1,9 @@
 r"""How does inference turn the loss into the equilibrated energy?
 
-The toy f = w_2 w_1 x, y = -x, x ~ N(1, .1^2): the energy over the weights after inference for t = 0, .1, .5, 1, 2 and for
-ever, from the feedforward pass, by the closed form `finite_time_rescaling` with Euler steps dt. At random weights the closed
-form is set against inference in torch. Innocenti et al. 2023 (arXiv:2305.18188). Claims ``finite-time-energy``,
-``tr-expansion``.
+The toy f = w_2 w_1 x, y = -x, x ~ N(1, .1^2): the energy over the weights after inference for t = 0, .1, .5,
+1, 2 and for ever, from the feedforward pass, by the closed form `finite_time_rescaling` with Euler steps dt.
+At random weights the closed form is set against inference in torch. Innocenti et al. 2023 (arXiv:2305.18188).
+Claims ``finite-time-energy``, ``tr-expansion``.
 """
 
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ from experiments._progress import Progress
 from experiments._toy import chain
 from pctheory import Data, EquilibratedEnergy, MSELoss
 from pctheory.inference import finite_time_rescaling
-from pctheory.nn import PCN, infer
+from pctheory.nn import PCN, GradientDescent, Stop, infer
 
 
 @dataclass(frozen=True)
@@ -53,9 +53,8 @@ def run(config: Config, progress: Progress) -> dict[str, Any]:
                 PCN.from_linear(net),
                 data.x,
                 data.y,
-                method="euler",
-                step=config.dt,
-                num_steps=round(t / config.dt),
+                GradientDescent(config.dt),
+                stop=Stop(round(t / config.dt)),
             ).energy
             predicted = _factor(net, config, t) * float(loss.value(net))
             worst = max(worst, abs(measured / predicted - 1))
@@ -63,7 +62,7 @@ def run(config: Config, progress: Progress) -> dict[str, Any]:
     return {"axis": axis, "landscapes": landscapes, "worst": worst, "origin_eigenvalues": saddle}
 
 
-def _factor(net, config: Config, time: float) -> float:
+def _factor(net, config: Config, time: float) -> float:  # type: ignore[no-untyped-def]
     return float(finite_time_rescaling(net, config.dt, round(time / config.dt))[0, 0])
 
 

@@ -1,8 +1,8 @@
 r"""How do backpropagation and predictive coding walk from the same start past the saddle at the origin?
 
-The toy f = w_2 w_1 x on [-2, 2]^2, y = -x, x ~ N(1, .1^2), batches of 64, step .2 at matched scale, from (0.744, 0.94):
-landscapes of the loss and of the equilibrated energy, their negative gradient fields and the two paths. Innocenti et al.
-2023 (arXiv:2305.18188), Figure 1. Claim ``tr-toy``.
+The toy f = w_2 w_1 x on [-2, 2]^2, y = -x, x ~ N(1, .1^2), batches of 64, step .2 at matched scale, from
+(0.744, 0.94): landscapes of the loss and of the equilibrated energy, their negative gradient fields and the
+two paths. Innocenti et al. 2023 (arXiv:2305.18188), Figure 1. Claim ``tr-toy``.
 """
 
 from dataclasses import dataclass

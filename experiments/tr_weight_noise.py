@@ -1,9 +1,9 @@
 r"""Does predictive coding end in minima that stand weight noise better?
 
-The toy f = w_2 w_1 x, y = -x, x ~ N(1, .1^2). Gradient descent on the loss (BP) and on the equilibrated energy (PC) to a
-minimum, from the published start and from random starts; then the mean of each objective over Gaussian weight noise of
-growing standard deviation, at both minima, against the line of the Hessian there, sigma^2 tr(Hess) / 2. Innocenti et al. 2023
-(arXiv:2305.18188), Figure 6. Claim ``flat-minima``.
+The toy f = w_2 w_1 x, y = -x, x ~ N(1, .1^2). Gradient descent on the loss (BP) and on the equilibrated
+energy (PC) to a minimum, from the published start and from random starts; then the mean of each objective
+over Gaussian weight noise of growing standard deviation, at both minima, against the line of the Hessian
+there, sigma^2 tr(Hess) / 2. Innocenti et al. 2023 (arXiv:2305.18188), Figure 6. Claim ``flat-minima``.
 """
 
 from dataclasses import dataclass, field

@@ -1,9 +1,10 @@
 r"""What drives predictive coding away from a small start: backprop's part of its gradient, or the rest?
 
-A linear network with targets from a linear teacher plus noise, gradient descent on the equilibrated energy from a small start.
-Along the way: the norms of the two terms of its gradient, of the loss's gradient, of the Gauss-Newton, damped Newton and
-natural-gradient directions at the same weights, and their cosines to predictive coding's direction; and what the picture
-"backprop plus the trust region's move" gets wrong. Claims ``gradient-decomposition``, ``tr-weights``.
+A linear network with targets from a linear teacher plus noise, gradient descent on the equilibrated energy
+from a small start. Along the way: the norms of the two terms of its gradient, of the loss's gradient, of the
+Gauss-Newton, damped Newton and natural-gradient directions at the same weights, and their cosines to
+predictive coding's direction; and what the picture "backprop plus the trust region's move" gets wrong. Claims
+``gradient-decomposition``, ``tr-weights``.
 """
 
 from dataclasses import dataclass, field

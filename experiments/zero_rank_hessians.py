@@ -1,9 +1,10 @@
 r"""How steep is the saddle where all weights but those of W_{L-1} vanish?
 
-W_{L-1} has torch's default initialisation, everything else is zero: Q_{L-1} = 0 with two hidden layers or more, and the block
-of the last layer is -S_yy (x) M. Spectra of the full Hessian of the energy are measured by automatic differentiation through
-inference in torch, on toy data and on images; lines are the closed form of the block and the exact Hessian of F*.
-Innocenti et al. 2024 (arXiv:2408.11979), Figures 9 and 10. Claim ``zero-rank-saddles``.
+W_{L-1} has torch's default initialisation, everything else is zero: Q_{L-1} = 0 with two hidden layers or
+more, and the block of the last layer is -S_yy (x) M. Spectra of the full Hessian of the energy are measured
+by automatic differentiation through inference in torch, on toy data and on images; lines are the closed form
+of the block and the exact Hessian of F*. Innocenti et al. 2024 (arXiv:2408.11979), Figures 9 and 10. Claim
+``zero-rank-saddles``.
 """
 
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""`python -m figures`: compute what is missing or stale, draw, and write the gallery and the paper's captions."""
+"""`python -m figures`: compute what is missing or stale, draw, write the gallery and the captions."""
 
 from __future__ import annotations
 
@@ -62,7 +62,9 @@ def _draw(figure: Figure, store: Store, options: argparse.Namespace) -> None:
 
 
 def _write_pages(options: argparse.Namespace, known: set[str]) -> None:
-    """The pages show all figures in the folder, those of earlier calls too, but none that no longer exists."""
+    """The pages show all figures in the folder, those of earlier calls too, but none that no longer "
+    "exists.
+    """
     drawn = [d for d in read_drawn(options.out) if d.id in known]
     inside = options.out.resolve().is_relative_to(ROOT)
     write_gallery(drawn, options.out, Path(os.path.relpath(ROOT, options.out.resolve())) if inside else None)

@@ -1,15 +1,16 @@
-"""What the figures of leaving saddles share: names, iterations to a level of the loss, and how they are written."""
+"""What the figures of leaving saddles share: iterations to a level of the loss, and how they are written."""
 
 from collections.abc import Callable, Iterable
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-NAMES = {"linear": "linear", "tanh": "tanh", "relu": "ReLU"}
+from figures import _names
 
 
 def iterations_to(steps: ArrayLike, losses: ArrayLike, fraction: float) -> np.ndarray:
-    """First iteration at which the loss is at most this fraction of the first one, per seed; NaN: not reached.
+    """First iteration at which the loss is at most this fraction of the first one, per seed; NaN: not
+    reached.
 
     `losses` is (seeds, records); between two records the loss is interpolated.
     """
@@ -46,4 +47,4 @@ def rounded(value: float, digits: int = 2) -> str:
 
 def each(activations: Iterable[str], text: Callable[[str], str]) -> str:
     """A text for each activation, after its name."""
-    return ", ".join(f"{NAMES.get(name, name)} {text(name)}" for name in activations)
+    return ", ".join(f"{_names.activation(name)} {text(name)}" for name in activations)

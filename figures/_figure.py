@@ -43,7 +43,9 @@ class Figure:
 
 @dataclasses.dataclass(frozen=True)
 class Drawn:
-    """What is known of a drawn figure: the gallery, the captions and the numbers of the paper are made from it."""
+    """What is known of a drawn figure: the gallery, the captions and the numbers of the paper are made from "
+    "it.
+    """
 
     id: str
     title: str
@@ -103,7 +105,8 @@ def draw_figure(
 ) -> Drawn:
     """Write `out/<id>.<format>`, `out/<id>.txt` (the caption) and `out/<id>.json` (the record of it all).
 
-    Everything is made before anything is written, so a figure that fails leaves its last good version in place.
+    Everything is made before anything is written, so a figure that fails leaves its last good version in
+    place.
     """
     metas = [meta for _, meta in stored]
     if figure.single:

@@ -6,6 +6,7 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from figures import _names
 from pctheory import plotting
 
 
@@ -18,7 +19,8 @@ def by_dataset(fig: Figure, networks: Mapping[str, Any], panel: Callable[[Axes, 
         own = [found for name, found in networks.items() if name.startswith(asked + " ")]
         for ax, found in zip(axes[row], own, strict=False):
             panel(ax, found)
-            ax.set_title(rf"{found['dataset']}, $H = {found['hidden']}$, $n = {found['width']}$", fontsize=8)
+            size = f"$H = {found['hidden']}$, $n = {found['width']}$"
+            ax.set_title(f"{_names.dataset(found['dataset'])}\n{size}", fontsize=8)
         for ax in axes[row, len(own) :]:
             ax.set_visible(False)
         axes[row, 0].set_ylabel("eigenvalue")

@@ -1,7 +1,8 @@
 r"""Captions and numbers for the paper, and the mathematics of captions for the gallery.
 
-A caption is plain text with mathematics between dollar signs, `the energy $\mathcal{F}^*$ at 5% noise`. Outside the
-dollars every character means itself; inside them stands what matplotlib's mathtext and LaTeX both read.
+A caption is plain text with mathematics between dollar signs, `the energy $\mathcal{F}^*$ at 5% noise`.
+Outside the dollars every character means itself; inside them stands what matplotlib's mathtext and LaTeX both
+read.
 """
 
 from __future__ import annotations
@@ -40,7 +41,8 @@ _ESCAPES = {
     "∞": r"\ensuremath{\infty}",
     "–": "--",
 }
-# \ifcsname asks without defining, and an unknown key stops LaTeX: no number of the paper is typed by hand or empty.
+# \ifcsname asks without defining, and an unknown key stops LaTeX: no number of the paper is typed by hand or
+# empty.
 _PCNUM = r"""\providecommand{\pcnum}[1]{%
   \ifcsname pcnum:#1\endcsname\csname pcnum:#1\endcsname
   \else\errmessage{pctheory: no figure defines the number #1}\fi}
@@ -118,8 +120,8 @@ def _math_svg(source: str) -> str:
             path = TextPath((0, 0), f"${source}$", prop=FontProperties(family="STIXGeneral"), size=size)
     except ValueError as error:
         raise ValueError(
-            "What stands between dollar signs in a caption or title must be mathematics that matplotlib reads. "
-            f"Got ${source}$: write it with simpler commands."
+            "What stands between dollar signs in a caption or title must be mathematics that matplotlib "
+            rf"reads. Got ${source}$: write it with simpler commands."
         ) from error
     box = path.get_extents()
     bottom, top, width = min(box.y0, 0.0), max(box.y1, 0.0), box.x1 + 2

@@ -1,7 +1,7 @@
 r"""The balance law along training in torch.
 
-Sees: backprop keeps the imbalance of neighbouring layers, PC adds twice the hidden errors; the deviation of both from the
-law of the flow is of the order of the learning rate.
+What to see: backprop keeps the imbalance of neighbouring layers, PC adds twice the hidden errors; the
+deviation of both from the law of the flow is of the order of the learning rate.
 """
 
 import numpy as np
@@ -10,18 +10,20 @@ from matplotlib.figure import Figure
 from experiments import balance_law
 from experiments._result import Result
 from experiments._store import Meta
+from figures import _names
 from pctheory import plotting
 
 EXPERIMENT = balance_law
-TITLE = "The balance law"
+TITLE = "Backprop keeps layers in balance, predictive coding moves weight to the output"
 SOURCE = "new"
 SIZE = (5.5, 3.9)
 _RULES = {"bp": "BP", "pc": "PC"}
-_NAMES = {"linear": "linear", "relu": "ReLU"}
 
 
 def draw(fig: Figure, result: Result) -> None:
-    """Columns: drift between layers, single neurons, deviation against the learning rate. Rows: linear, ReLU."""
+    """Columns: drift between layers, single neurons, deviation against the learning rate. Rows: linear, "
+    "ReLU.
+    """
     axes = fig.subplots(2, 3)
     for row, (activation, runs) in enumerate(result["runs"].items()):
         drift, neurons, error = axes[row]
@@ -37,7 +39,7 @@ def draw(fig: Figure, result: Result) -> None:
         guide = runs["pc"]["deviations"][-1] * rates / rates[-1]
         plotting.theory(error, rates, guide, label="slope 1", linestyle=":")
         drift.set_ylabel(r"$\Vert W_{l+1} \Vert^2 - \Vert W_l \Vert^2$" + "\nsince the start")
-        drift.set_title(f"{_NAMES[activation]}: layers")
+        drift.set_title(f"{_names.activation(activation)}: layers")
         neurons.set_title("neurons of layer 1")
         neurons.set_ylabel(r"$|\mathrm{out}|^2 - |\mathrm{in}|^2$")
         error.set_title("deviation from the law")
@@ -62,15 +64,19 @@ def _relative(result: Result, activation: str) -> float:
 
 
 def caption(result: Result, meta: Meta) -> str:
-    """What was run, what agrees."""
+    """The law, what is drawn, how well it holds."""
     rate = min(meta.config["learning_rates"])
     return (
-        rf"Networks of widths {'-'.join(map(str, meta.config['widths']))}, linear (top) and ReLU (bottom), trained in torch on a noisy linear teacher; PC at activities that "
-        rf"inference has brought to rest. (a, d) Change of $\Vert W_{{l+1}} \Vert^2 - \Vert W_l \Vert^2$ (solid: l = 1, dashed: l = 2) at learning rate {rate:g}, BP grey, PC blue; "
-        r"black: the sum of $2 \eta \langle |\epsilon_l|^2 \rangle$ over the steps. (b, e) The same for each neuron of the first hidden layer: under PC none falls. "
-        r"(c, f) Largest deviation from the law, in any entry of the matrix (linear) or any neuron (ReLU), against the learning rate: order "
-        rf"{_slope(result, 'linear'):.2f} (linear) and {_slope(result, 'relu'):.2f} (ReLU), where 1 is expected of steps that follow a flow; at {rate:g} it is "
-        rf"{100 * _relative(result, 'linear'):.1f}% and {100 * _relative(result, 'relu'):.1f}% of the largest change. ({meta.setting}.)"
+        "Backprop conserves the difference between the squared weights of neighbouring layers; predictive "
+        "coding increases it towards the output, as the law says. Widths "
+        rf"{'-'.join(map(str, meta.config['widths']))}, linear (top) and ReLU (bottom), trained in torch on "
+        r"a noisy linear teacher; PC learns at the equilibrium of inference. (a, d) Change of $\Vert W_{l+1} "
+        rf"\Vert^2 - \Vert W_l \Vert^2$ at learning rate $\eta = {rate:g}$ (solid: $l = 1$, dashed: $l = "
+        r"2$). Black: the law, $2 \eta \langle |\epsilon_l|^2 \rangle$ summed over the steps. (b, e) The "
+        "same for each neuron of the first hidden layer: under PC none falls. (c, f) Largest deviation from "
+        rf"the law: of order {_slope(result, 'linear'):.2f} (linear) and {_slope(result, 'relu'):.2f} (ReLU) "
+        rf"in $\eta$, expected 1; at $\eta = {rate:g}$ it is {100 * _relative(result, 'linear'):.1f}% and "
+        rf"{100 * _relative(result, 'relu'):.1f}% of the largest change. ({meta.setting}.)"
     )
 
 

@@ -1,7 +1,8 @@
 r"""Condition number of inference against depth and width, with the exact laws.
 
-Sees: orthogonal networks on the law of the path graph, Depth-muP with skips parallel to it (the square of the depth) and
-nearly independent of the width, the standard parameterisation saturated without skips and exponential with them.
+What to see: orthogonal networks on the law of the path graph, Depth-muP with skips parallel to it (the square
+of the depth) and nearly independent of the width, the standard parameterisation saturated without skips and
+exponential with them.
 """
 
 import numpy as np
@@ -10,6 +11,7 @@ from matplotlib.figure import Figure
 from experiments import conditioning_init
 from experiments._result import Result
 from experiments._store import Meta
+from figures import _names
 from pctheory import plotting
 from pctheory.limits import isometric_condition_number
 
@@ -27,7 +29,9 @@ COLOURS = {
 
 
 def draw(fig: Figure, result: Result) -> None:
-    """Kappa against H at the largest width, against N at the largest depth, and in the coordinates of the errors."""
+    """Kappa against H at the largest width, against N at the largest depth, and in the coordinates of the "
+    "errors.
+    """
     axes = fig.subplots(1, 3)
     hidden, widths = result["hidden"], result["widths"]
     for case, colour in COLOURS.items():
@@ -38,7 +42,9 @@ def draw(fig: Figure, result: Result) -> None:
             (axes[2], errors[:, -1, :], hidden),
         ):
             ax.set(xscale="log", yscale="log")
-            plotting.spread(ax, x, samples, colour, case, marker="o", markeredgecolor="white")
+            plotting.spread(
+                ax, x, samples, colour, _names.parameterisation(case), marker="o", markeredgecolor="white"
+            )
     fine = np.unique(np.round(np.geomspace(hidden[0], hidden[-1], 40)).astype(int))
     law = [isometric_condition_number(int(h) + 1, narrow_output=True) for h in fine]
     plotting.theory(axes[0], fine, law, label="path graph")
@@ -87,18 +93,19 @@ def numbers(result: Result) -> dict[str, str | float]:
 
 
 def caption(result: Result, meta: Meta) -> str:
-    """What was run, what agrees, what does not."""
+    """The growth with depth and width, in both coordinates, against the law."""
     n = numbers(result)
     deep, wide = result["hidden"][-1], result["widths"][-1]
     return (
-        rf"Condition number of the Hessian of inference at initialisation, linear networks (sp with torch's default "
-        rf"variance), mean and deviation of the logarithm over {meta.config['seeds']} seeds. (a) Against the number of hidden "
-        rf"layers: black the exact law of the path graph, which orthogonal weights follow; fitted exponents for $H \geq 8$: "
-        rf"orthogonal {n['exponent-orthogonal']}, mupc with skips {n['exponent-mupc-skips']} (law: 2); sp with skips grows "
-        rf"exponentially, by $e^{{{n['rate-sp-skips']}}}$ per layer at the deep end (the axis is cut), and sp without skips "
-        rf"stays at {n['kappa-sp']}, as the signal dies. (b) Against the width: mupc varies by a factor of "
-        rf"{n['mupc-over-widths']} in all, where sp with skips varies by many orders of magnitude (narrow products of random "
-        rf"maps grow more slowly). (c) In the coordinates of the errors the condition number is "
-        rf"$\lambda_{{\max}}(S)$: L for orthogonal weights (black), {n['errors-mupc-skips']} for mupc at $N = {wide}$, $H = {deep}$ "
-        rf"against {n['kappa-mupc-skips']} in the activities. Agrees with the published curves. ({meta.setting}.)"
+        r"Inference is badly conditioned in deep networks that keep their signal: $\kappa$ grows as the "
+        r"square of the depth or faster. Linear networks at initialisation, mean and deviation of $\log "
+        rf"\kappa$ over {_names.seeds(meta.config)}; sp has torch's variance. (a) Against depth. Black: the "
+        r"exact law of the path graph, which orthogonal weights follow. Fitted exponents for $H \geq 8$: "
+        rf"orthogonal {n['exponent-orthogonal']}, $\mu$PC {n['exponent-mupc-skips']} (law: 2). With skips sp "
+        rf"grows by $e^{{{n['rate-sp-skips']}}}$ a layer (the axis is cut); without skips it stays at "
+        rf"{n['kappa-sp']} because the signal dies. (b) Against width: $\mu$PC varies by a factor of "
+        rf"{n['mupc-over-widths']}. (c) In error coordinates $\kappa = \lambda_{{\max}}(S)$: $L$ for "
+        rf"orthogonal weights (black); for $\mu$PC at $N = {wide}$, $H = {deep}$ it is "
+        rf"{n['errors-mupc-skips']}, against {n['kappa-mupc-skips']} in the activities. As published. "
+        rf"({meta.setting}.)"
     )

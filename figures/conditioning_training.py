@@ -1,6 +1,8 @@
-r"""Test accuracy, condition number of inference and the energy gap left by T steps, along the training of deep linear networks.
+r"""Test accuracy, condition number of inference and the energy gap left by T steps, along the training of
+deep linear networks.
 
-Published: the condition number grows and spikes during training, under Adam as under gradient descent on the activities.
+Published: the condition number grows and spikes during training, under Adam as under gradient descent on the
+activities.
 """
 
 import numpy as np
@@ -10,6 +12,7 @@ from matplotlib.ticker import LogLocator, NullLocator
 from experiments import conditioning_training
 from experiments._result import Result
 from experiments._store import Meta
+from figures import _names
 from pctheory import plotting
 
 EXPERIMENT = conditioning_training
@@ -98,53 +101,21 @@ def numbers(result: Result) -> dict[str, str | float]:
 def caption(result: Result, meta: Meta) -> str:
     """What was run and measured, what agrees, what does not."""
     n, c = numbers(result), meta.config
-    data = "MNIST" if result["dataset"] == "mnist" else result["dataset"]
-    depths = [int(h) for h in result["hidden"]]
+    deep = int(result["hidden"][-1])
     names = {"gd": "gradient descent", "adam": "Adam", "orthogonal": "orthogonal weights"}
-    growth = "; ".join(
-        f"{name}: "
-        + ", ".join(f"{n[f'growth-{k}-{h}']} from {n[f'start-{k}-{h}']} ($H = {h}$)" for h in depths)
-        for k, name in names.items()
-    )
-    scores = "; ".join(
-        f"{name}: "
-        + ", ".join(
-            f"{n[f'accuracy-{k}-{h}']} ($H = {h}$, activity rate {n[f'rate-{k}-{h}']})" for h in depths
-        )
-        for k, name in names.items()
-    )
-    gaps = ", ".join(f"{n[f'gap-{k}']} ({name})" for k, name in names.items())
+    growths = [_growth(result, case) for case in TITLES]
+    total, grown = sum(g.size for g in growths), sum(int(np.sum(g > 1)) for g in growths)
+    factors = ", ".join(f"{n[f'growth-{k}-{deep}']} ({name})" for k, name in names.items())
+    best = ", ".join(f"{n[f'rate-gd-{h}']} ($H = {h}$)" for h in result["hidden"])
+    faster = result["gd"]["gap"][..., -1] < result["gd"]["gap"][..., 0]
     return (
-        rf"Deep linear networks in the standard parameterisation (torch's initialisation or orthogonal weights, no skips, width "
-        rf"{c['width']}) on {data}, Adam {c['learning_rate']:g}, batch {c['batch']}, $T = {c['num_steps']}$ steps of inference by "
-        rf"gradient descent or Adam on the batch-mean energy. Top: test accuracy; the best at the end in per cent, {scores}. Middle: "
-        rf"condition number of the activity Hessian; in {int(result['steps'][-1])} iterations it grows by factors of {growth}. "
-        rf"Bottom: what T steps leave of the energy gap between the feedforward pass and the equilibrium, on one batch; at the "
-        rf"end {gaps}; above 1 the energy is higher than before inference. {_verdict(result)} ({meta.setting}.)"
+        rf"Training raised the condition number of inference in {grown} of {total} runs, as published; but "
+        "inference need not become slower. Deep linear networks (sp or orthogonal weights, no skips, width "
+        rf"{c['width']}) on {_names.dataset(result['dataset'])}, Adam, $T = {c['num_steps']}$ steps of "
+        "inference by gradient descent or Adam. Top: test accuracy. Middle: condition number; growth in "
+        rf"{int(result['steps'][-1])} iterations at $H = {deep}$: {factors}. Bottom: the share of the energy "
+        "gap that $T$ steps leave (above 1: the energy rises). Under gradient descent it falls in "
+        rf"{int(faster.sum())} of {faster.size} runs: learning speeds up the modes that the error excites. "
+        rf"Best activity rates: {best}; published, after an epoch: 0.5 ($H = 8$), 0.05 ($H = 16, 32$). "
+        rf"({meta.setting}.)"
     )
-
-
-def _verdict(result: Result) -> str:
-    """What agrees with the published outcome and what does not, from the measured values."""
-    growths = {case: _growth(result, case) for case in TITLES}
-    total, grown = sum(g.size for g in growths.values()), sum(int(np.sum(g > 1)) for g in growths.values())
-    deeper = [case for case, g in growths.items() if g[-1].mean() > g[0].mean()]
-    names = {"gd": "gradient descent", "adam": "Adam", "orthogonal": "orthogonal weights"}
-    more = " and ".join(names[case] for case in deeper)
-    lost = ", ".join(f"{_drop(result, case):.0f} ({name})" for case, name in names.items())
-    ends = result["gd"]["gap"][..., -1] < result["gd"]["gap"][..., 0]
-    return (
-        rf"Published: the condition number grows and spikes in training, under either optimiser. Here it ends higher in {grown} "
-        rf"of {total} runs, with more growth in the deeper network for {more or 'no case'}. Accuracies end up to {lost} points below their highest. But a large "
-        rf"condition number need not mean slow inference: under gradient descent from torch's weights the gap that T steps "
-        rf"leave is smaller at the end than at the start in {int(ends.sum())} of {ends.size} runs, since learning speeds up the "
-        rf"modes that the error excites. The source's best activity rates for gradient descent, after its whole epoch, are .5 at "
-        rf"$H = 8$ and .05 at 16 and 32."
-    )
-
-
-def _drop(result: Result, case: str) -> float:
-    """Largest fall of the accuracy from its highest value in a run to its end, in points; NaN if all diverged."""
-    accuracies = 100 * np.asarray(result[case]["accuracy"])
-    falls = np.nanmax(accuracies, axis=-1) - accuracies[..., -1]
-    return float(np.max(falls[np.isfinite(falls)], initial=0.0))

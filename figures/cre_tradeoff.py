@@ -1,15 +1,19 @@
 r"""What classification and reconstruction cost each other in a shared code: closed form and trained networks.
 
-Sees: the closed form's front, reached by trained linear networks at every lambda and k; a bend that moves to the origin as k grows; ReLU
-networks at or below the linear front.
+What to see: the closed form's front, reached by trained linear networks at every lambda and k; a bend that
+moves to the origin as k grows; ReLU networks at or below the linear front.
 """
 
+from typing import Any
+
 import numpy as np
-from matplotlib.figure import Figure
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure, FigureBase
 
 from experiments import cre_tradeoff
 from experiments._result import Result
 from experiments._store import Meta
+from figures import _names
 from pctheory import plotting
 
 EXPERIMENT = cre_tradeoff
@@ -37,23 +41,26 @@ def draw(fig: Figure, result: Result) -> None:
     plotting.letter(axes)
 
 
-def _front(ax, entry: Result) -> None:
+def _front(ax: Axes, entry: Result) -> None:
     codes = list(entry["reconstruction"].keys())
     for k, color in zip(codes, plotting.shades(len(codes)), strict=True):
         plotting.theory(
             ax, entry["reconstruction"][k], entry["classification"][k], label=None, color=color, linewidth=1.1
         )
     ax.axhline(entry["floor"], color=plotting.COLOURS["quiet"], lw=0.7, ls=":")
-    ax.set(xlabel="reconstruction error", title=entry["dataset"], xlim=(0, 1), ylim=(0.1, 1.02))
+    ax.set(
+        xlabel="reconstruction error", title=_names.dataset(entry["dataset"]), xlim=(0, 1), ylim=(0.1, 1.02)
+    )
 
 
-def _trained(ax, result: Result) -> None:
+def _trained(ax: Axes, result: Result) -> None:
     weights = np.asarray(result["trained"])
     inner = (weights > 0) & (weights < 1)  # at the ends one of the decoders is not trained
-    for kind, options in (
+    styles: tuple[tuple[str, dict[str, Any]], ...] = (
         ("trained", {"marker": "o", "ms": 3.2, "color": "white", "mec": "black", "label": "trained, linear"}),
         ("relu", {"marker": "^", "ms": 4, "color": plotting.COLOURS["highlight"], "label": "trained, ReLU"}),
-    ):
+    )
+    for kind, options in styles:
         x, y = (
             np.asarray(result[f"{kind}_{key}"])[..., inner].ravel()
             for key in ("reconstruction", "classification")
@@ -61,7 +68,7 @@ def _trained(ax, result: Result) -> None:
         ax.plot(x, y, ls="none", zorder=4, **options)
 
 
-def _gaps(ax, result: Result) -> None:
+def _gaps(ax: Axes, result: Result) -> None:
     gaps = np.asarray(result["trained_loss"]) / np.asarray(result["trained_expected"]) - 1
     codes = list(_sets(result)[0]["reconstruction"].keys())
     weights = np.asarray(result["trained"])
@@ -78,7 +85,7 @@ def _gaps(ax, result: Result) -> None:
     ax.legend(fontsize=7, loc="upper left", handlelength=0.9)
 
 
-def _images(fig, entry: Result) -> None:
+def _images(fig: FigureBase, entry: Result) -> None:
     pictures, side = np.asarray(entry["pictures"]), int(entry["side"])
     rows = [np.asarray(entry["images"]), *pictures]
     names = ["image", *(rf"$\lambda = {level:g}$" for level in entry["levels"])]
@@ -99,21 +106,20 @@ def caption(result: Result, meta: Meta) -> str:
     """What was run, what agrees."""
     first = _sets(result)[0]
     gaps = np.asarray(result["trained_loss"]) / np.asarray(result["trained_expected"]) - 1
-    sets = " and ".join(entry["dataset"] for entry in _sets(result))
-    codes = list(first["reconstruction"].keys())
-    k = codes[-1]
+    sets = " and ".join(_names.dataset(entry["dataset"]) for entry in _sets(result))
+    k = list(first["reconstruction"].keys())[-1]
     reconstruction, classification = first["reconstruction"][k], first["classification"][k]
-    accuracy = first["accuracy"][k]
     return (
-        rf"Shared codes of dimension $k$ on {sets} (images centred; training errors as shares of the second moment). (a, b) Fronts of the "
-        r"closed form over $\lambda$, colours as in (c); dotted: the error of regression without a code. Circles: linear encoder, code, decoder and "
-        rf"head trained by Adam and L-BFGS from random weights on {first['dataset']}; triangles: ReLU networks with {meta.config['relu_hidden']} hidden "
-        rf"and {meta.config['relu_code']} code units. (c) Trained linear networks exceed the closed form by at most {gaps.max():.1e} "
-        rf"(relative) and never go below it. "
-        rf"With $k = {k}$ the ends are reconstruction {reconstruction[-1]:.3f} and classification {classification[-1]:.3f} (principal "
-        rf"components; accuracy {accuracy[-1]:.3f}) against {reconstruction[0]:.3f} and {classification[0]:.3f} (canonical regression; "
-        rf"{accuracy[0]:.3f}). The front bends sharply: the price of either is small until close to its end. Below: images of {first['dataset']} "
-        rf"reconstructed from $k = {k}$ along $\lambda$. ({meta.setting}.)"
+        "The price that classification and reconstruction pay for one shared code has a closed form, and "
+        rf"training reaches it: trained linear networks exceed it by at most {gaps.max():.1e} (relative). "
+        rf"Codes of dimension $k$ on centred images of {sets}. (a, b) Curves: the closed form as the weight "
+        r"$\lambda$ of reconstruction varies, colours as in (c); dotted: regression without a code. Circles: "
+        rf"linear networks trained on {_names.dataset(first['dataset'])}; triangles: ReLU networks with "
+        rf"{meta.config['relu_hidden']} hidden and {meta.config['relu_code']} code units. (c) Excess over "
+        rf"the closed form. At $k = {k}$ the ends are errors of {reconstruction[-1]:.3f} (reconstruction) "
+        rf"and {classification[-1]:.3f} (classification) for principal components, {reconstruction[0]:.3f} "
+        rf"and {classification[0]:.3f} for canonical regression; in between both are nearly had. Below: "
+        rf"images reconstructed from $k = {k}$. ({meta.setting}.)"
     )
 
 

@@ -1,10 +1,15 @@
-r"""All critical points that a search finds, of F* and of the loss, and the counterexample to strictness without correlation.
+r"""All critical points that a search finds, of F* and of the loss, and the counterexample to strictness
+without correlation.
 
-Sees: no critical point of F* that is neither a global minimum nor a strict saddle, under the hypotheses of the theorem; flat
-saddles of the loss; the degenerate point for S_xy = 0 turns strict or disappears as soon as S_xy is not 0.
+What to see: no critical point of F* that is neither a global minimum nor a strict saddle, under the
+hypotheses of the theorem; flat saddles of the loss; the degenerate point for S_xy = 0 turns strict or
+disappears as soon as S_xy is not 0.
 """
 
+from typing import Any
+
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from experiments import critical_points
@@ -13,14 +18,16 @@ from experiments._store import Meta
 from pctheory import plotting
 
 EXPERIMENT = critical_points
-TITLE = "Critical points"
+TITLE = "Critical points of the energy are minima or strict saddles"
 SOURCE = "new"
 SIZE = (5.5, 4.4)
 _FAMILIES = {"realisable": plotting.COLOURS["pc"], "bottleneck": "#832db6", "noisy": "#e76300"}
 
 
 def draw(fig: Figure, result: Result) -> None:
-    """Top: value against smallest curvature for F* and L, and the certificates. Bottom: the counterexample."""
+    """Top: value against smallest curvature for F* and L, and the certificates. Bottom: the "
+    "counterexample.
+    """
     axes = fig.subplots(2, 3)
     for ax, objective, title in ((axes[0, 0], "energy", "$F^*$"), (axes[0, 1], "loss", r"$\mathcal{L}$")):
         _cloud(ax, result[objective])
@@ -37,7 +44,7 @@ def _family(setting: str) -> str:
     return next(name for name in ("noisy", "bottleneck", "realisable") if name in setting)
 
 
-def _cloud(ax, found) -> None:
+def _cloud(ax: Axes, found: Any) -> None:
     labelled = set()
     for setting, points in found.items():
         name = _family(setting)
@@ -49,12 +56,13 @@ def _cloud(ax, found) -> None:
         labelled.add(name)
     ax.axvline(0, color=plotting.COLOURS["ink"], lw=0.5)
     ax.set_xscale("symlog", linthresh=1e-3)
+    ax.set_xlim(right=5e-4)
     ax.set_xticks([-10, -0.1, 0], ["$-10$", "$-0.1$", "0"])
     ax.set_xlabel(r"$\lambda_\mathrm{min}$ of the Hessian")
-    ax.legend(fontsize=7, loc="best", handlelength=0.8)
+    ax.legend(fontsize=7, loc="upper right", bbox_to_anchor=(0.9, 1), handlelength=0.8)  # left of zero
 
 
-def _certificates(ax, found) -> None:
+def _certificates(ax: Axes, found: Any) -> None:
     """Curvature of the certificate's unit direction against the smallest eigenvalue, by case."""
     cases = ("i", "ii", "iii", "eigenvector")
     for code, name in enumerate(cases):
@@ -71,7 +79,7 @@ def _certificates(ax, found) -> None:
     ax.legend(fontsize=7, loc="lower right", handlelength=0.8)
 
 
-def _plane(ax, found, which) -> None:
+def _plane(ax: Axes, found: Any, which: int) -> None:
     plotting.contour(ax, found["first"], found["last"], found["values"][which])
     ax.plot(1, 0, "o", ms=4, markerfacecolor="white", markeredgecolor=plotting.COLOURS["highlight"])
     if which == 0:
@@ -80,7 +88,7 @@ def _plane(ax, found, which) -> None:
     ax.set(xlabel="$w_1$", ylabel="$w_2$", title=rf"$F^*$, $S_{{xy}} = {found['correlations'][which]:g}$")
 
 
-def _line(ax, found) -> None:
+def _line(ax: Axes, found: Any) -> None:
     for curvature, correlation, color in zip(
         found["smallest"], found["correlations"], plotting.shades(len(found["correlations"])), strict=True
     ):
@@ -98,22 +106,20 @@ def _counts(result: Result, objective: str) -> dict[str, int]:
 def caption(result: Result, meta: Meta) -> str:
     """What was found, what agrees."""
     energy, loss = _counts(result, "energy"), _counts(result, "loss")
-    cases = np.concatenate([np.asarray(p["case"]) for p in result["energy"].values()])
-    used = ", ".join(
-        f"{int(np.sum(cases == code))} by case {name}"
-        for code, name in enumerate(result["cases"])
-        if np.any(cases == code)
-    )
+    others = energy["degenerate"] + energy["local minimum"]
+    flat = loss["degenerate"] + loss["local minimum"]
     example = result["counterexample"]
     return (
-        rf"(a, b) Distinct critical points of $F^*$ and of $\mathcal{{L}}$ on {len(result['energy'])} networks of at most 21 weights, from "
-        rf"{meta.config['starts']} starts each: $F^*$ has {sum(energy.values())}, of which {energy['global minimum']} are global minima, "
-        rf"{energy['strict saddle']} strict saddles and {energy['degenerate'] + energy['local minimum']} anything else ({result['violations']} violate the theorem); the loss has {sum(loss.values())}, of which "
-        rf"{loss['global minimum']} are global minima, {loss['strict saddle']} strict saddles and {loss['degenerate'] + loss['local minimum']} have no negative curvature although they are no minima "
-        rf"or are local only. (c) Each strict saddle's escape direction has the curvature shown, verified by a Hessian-vector product ({used}); it is no lower than $\lambda_\mathrm{{min}}$. "
-        rf"(d) The counterexample, one hidden unit with $S_{{xy}} = 0$: gradient norm {example['saddle_gradient']:.1g} and largest entry of the Hessian {np.abs(example['saddle_hessian']).max():.1g} at the "
-        r"marked point, from which the energy falls along the red curve $(1 - d, \sqrt{d})$. (e, f) With correlation the line $w_2 = 0$ is no longer critical but at 0, and has "
-        rf"negative curvature everywhere. ({meta.setting}.)"
+        "Every critical point of $F^*$ that was found is a global minimum or a strict saddle; the loss has "
+        rf"{flat} that are neither. (a, b) Distinct critical points on {len(result['energy'])} networks of "
+        rf"at most 21 weights, {meta.config['starts']} starts each: $F^*$ has {energy['global minimum']} "
+        rf"global minima, {energy['strict saddle']} strict saddles and {others} others "
+        rf"({result['violations']} violate the theorem); $\mathcal{{L}}$ has {loss['global minimum']}, "
+        rf"{loss['strict saddle']} and {flat}. (c) Curvature along the escape direction of the theorem, by "
+        "its case, checked by a Hessian-vector product. (d) Why the data must be correlated: one hidden unit "
+        rf"with $S_{{xy}} = 0$ has a point with gradient {example['saddle_gradient']:.1g} and Hessian "
+        rf"{np.abs(example['saddle_hessian']).max():.1g} from which $F^*$ falls along the red curve. (e, f) "
+        rf"With correlation the line $w_2 = 0$ has negative curvature everywhere. ({meta.setting}.)"
     )
 
 

@@ -1,7 +1,8 @@
 r"""Ratio of the loss to the equilibrated energy over widths and depths, at initialisation and along training.
 
-Published: mupc: ratio 1 wherever the width exceeds the depth, also after training; sp: a ratio that grows with depth and does
-not fall with width. The middle row has the rate of mupc scaled with width and depth, which the published one is not.
+Published: mupc: ratio 1 wherever the width exceeds the depth, also after training; sp: a ratio that grows
+with depth and does not fall with width. The middle row has the rate of mupc scaled with width and depth,
+which the published one is not.
 """
 
 import numpy as np
@@ -11,14 +12,15 @@ from matplotlib.figure import Figure
 from experiments import energy_loss_ratio
 from experiments._result import Result
 from experiments._store import Meta
+from figures import _names
 from pctheory import plotting
 
 EXPERIMENT = energy_loss_ratio
-TITLE = "Loss over equilibrated energy"
+TITLE = "The ratio of loss to energy over width and depth"
 SOURCE = "MU 6"
 SIZE = (5.5, 5.4)
 
-CASES = {"mupc": "mupc", "scaled": "mupc, scaled rate", "sp": "sp"}
+CASES = {"mupc": r"$\mu$PC", "scaled": r"$\mu$PC, scaled rate", "sp": "sp"}
 
 
 def _ratio(result: Result, case: str) -> np.ndarray:
@@ -26,7 +28,9 @@ def _ratio(result: Result, case: str) -> np.ndarray:
 
 
 def draw(fig: Figure, result: Result) -> None:
-    """Rows of heatmaps at up to four iterations; bottom: the excess of S at initialisation against its mean."""
+    """Rows of heatmaps at up to four iterations; bottom: the excess of S at initialisation against its "
+    "mean.
+    """
     top, bottom = fig.subfigures(2, 1, height_ratios=(3, 1.3))
     times = list(result["times"])
     shown = sorted(
@@ -42,7 +46,7 @@ def draw(fig: Figure, result: Result) -> None:
                 np.ma.masked_invalid(np.clip(values[:, :, k], 1, 1e3)).T,
                 origin="lower",
                 norm=LogNorm(1, 1e3),
-                cmap=plotting.SEQUENCE,
+                cmap=plotting.LANDSCAPE.reversed(),
             )
             ax.set_facecolor("#e6e6e6")  # where training diverged
             ax.set_xticks(range(0, len(widths), 2), [str(w) for w in widths[::2]], fontsize=7)
@@ -57,7 +61,10 @@ def draw(fig: Figure, result: Result) -> None:
     for ax, case in zip(panels, ("mupc", "sp"), strict=True):
         part = result[case]
         ax.set(
-            xscale="log", yscale="log", xlabel="width $N$", title=f"{case}: mean of $S - 1$ at initialisation"
+            xscale="log",
+            yscale="log",
+            xlabel="width $N$",
+            title=f"{CASES[case]}: mean of $S - 1$ at initialisation",
         )
         kept = range(0, len(hidden), 2 if len(hidden) > 4 else 1)
         for h, colour in zip(kept, plotting.shades(len(kept)), strict=True):
@@ -109,18 +116,15 @@ def caption(result: Result, meta: Meta) -> str:
     widths, hidden = result["widths"], result["hidden"]
     lost = f" ({n['mupc-diverged']} diverged, grey)" if n["mupc-diverged"] else ""
     return (
-        rf"Ratio of the loss to the equilibrated energy (top) of linear residual networks trained by predictive coding at the "
-        rf"exact equilibrium on {result['dataset']} (Adam, batch {meta.config['batch']}; learning rate {meta.config['mupc_rate']:g} "
-        rf"for mupc, as published and (second row) times $(NL)^{{-1/2}}$; {meta.config['sp_rate']:g} for sp with torch's variance). "
-        rf"mupc: at $N = {widths[-1]}$ the ratio is {n['mupc-wide']} for one hidden layer and {n['mupc-square']} for {hidden[-1]} at "
-        rf"initialisation, {n['mupc-wide-end']} and {n['mupc-square-end']} after {result['times'][-1]} iterations{lost}; at "
-        rf"$N = {widths[0]}$, $H = {hidden[-1]}$ it starts at {n['mupc-narrow']}; where $N \geq 16 H$ it ends at "
-        rf"{n['mupc-far-end']} at most. At the scaled rate the square network ends at {n['scaled-square-end']}, those with "
-        rf"$N \geq 16 H$ at {n['scaled-far-end']} at most. sp: {n['sp-square']} at $N = {widths[-1]}$, $H = {hidden[-1]}$ and "
-        rf"{n['sp-square-end']} after training; the colours end at 1000. Bottom: $S - 1$ at initialisation, mean and standard "
-        rf"error over {meta.config['init_seeds']} networks, against its exact expectation (black): for $N \geq H$, $N \geq 4$ the "
-        rf"median deviation is {n['z-median']} standard errors, the largest {n['z-max']}; in narrower networks rare draws carry "
-        rf"the expectation and sample means fall short of it. Agrees with the published map in that mupc tends to 1 with the "
-        rf"width and sp does not. But unless N is far larger than H the ratio of mupc grows along training, where the hidden layers "
-        rf"are wider than the output, and more so at the published rate than at the scaled one. ({meta.setting}.)"
+        r"Under $\mu$PC loss and energy agree if the width far exceeds the depth. Ratio $\mathcal{L} / F^*$ "
+        "of linear residual networks trained by PC at the exact equilibrium on "
+        rf"{_names.dataset(result['dataset'])}, Adam at {meta.config['mupc_rate']:g} (row 1), at this times "
+        rf"$(NL)^{{-1/2}}$ (row 2), and at {meta.config['sp_rate']:g} for sp (row 3; colours end at 1000). "
+        rf"$\mu$PC at $N = {widths[-1]}$, $H = {hidden[-1]}$ goes from {n['mupc-square']} to "
+        rf"{n['mupc-square-end']} in {result['times'][-1]} iterations{lost}, at the scaled rate to "
+        rf"{n['scaled-square-end']}; where $N \geq 16 H$ it ends at {n['mupc-far-end']} at most. sp starts "
+        rf"there at {n['sp-square']}. Bottom: $S - 1$ at initialisation, {meta.config['init_seeds']} "
+        r"networks, against its exact mean (black): for $N \geq \max(H, 4)$ the largest deviation is "
+        rf"{n['z-max']} standard errors. As published, $\mu$PC tends to 1 with the width and sp does not; "
+        rf"the growth in training differs. ({meta.setting}.)"
     )

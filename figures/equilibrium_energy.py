@@ -1,7 +1,7 @@
 r"""The energy after inference, against the closed form, along training and along inference.
 
-Sees: the two curves overlap at every depth and on every data set; the energy tends to F* from above as T
-grows, down to the floor that the tolerance of the solver sets.
+What to see: the two curves overlap at every depth and on every data set; the energy tends to F* from above as
+T grows, down to the floor that the tolerance of the solver sets.
 """
 
 import numpy as np
@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from experiments import equilibrium_energy
 from experiments._result import Result
 from experiments._store import Meta
+from figures import _names
 from pctheory import plotting
 
 EXPERIMENT = equilibrium_energy
@@ -40,7 +41,7 @@ def draw(fig: Figure, result: Result) -> None:
                 excess = np.asarray(cell[key]) / cell["exact_final"] - 1
                 bottom.plot(result["times"], excess, line, ms=2.5, lw=0.9, color=color)
         bottom.set(yscale="log", xlabel="inference time $T$")
-        top.set(xlabel="training iteration", title=next(iter(cells.values()))["dataset"])
+        top.set(xlabel="training iteration", title=_names.dataset(next(iter(cells.values()))["dataset"]))
     axes[0, 0].set_ylabel("energy")
     axes[1, 0].set_ylabel(r"$F(z_T) / F^* - 1$")
     axes[0, -1].legend(fontsize=7)
@@ -50,20 +51,20 @@ def draw(fig: Figure, result: Result) -> None:
 def caption(result: Result, meta: Meta) -> str:
     """What was run, what agrees."""
     cells = list(result["cells"].values())
-    sets = ", ".join(dict.fromkeys(cell["dataset"] for cell in cells))
+    sets = ", ".join(dict.fromkeys(_names.dataset(cell["dataset"]) for cell in cells))
     late, tight = (
         max(cell[key][-1] / cell["exact_final"] - 1 for cell in cells) for key in ("by_time", "by_time_tight")
     )
     tolerance, tighter = meta.config["tolerance"], meta.config["tight_tolerance"]
     return (
-        rf"Linear networks of width {meta.config['width']} trained by the local rule (Adam, learning rate "
-        rf"{meta.config['learning_rate']:g}, batch {meta.config['batch_size']}) on {sets}. Top: energy after Heun inference "
-        rf"to $T = {meta.config['inference_time']:g}$ with adaptive steps (points) and the closed form $F^*$ on the same "
-        rf"batch and weights (line). The published outcome, overlapping curves, is confirmed: the difference is at most "
-        rf"{_worst(result):.1e} in energy. Bottom: after training, the excess of the energy over $F^*$ against inference "
-        rf"time. At the published tolerance of {tolerance:g} (dotted) the explicit solver leaves a floor, up to {late:.1g} of "
-        rf"$F^*$ at $T = {max(meta.config['times']):g}$ in the deepest networks, whose $F^*$ is smallest; at a tolerance of "
-        rf"{tighter:g} (solid) the energy tends to $F^*$ from above and the excess falls to at most {tight:.1e}. "
+        "The closed form of the equilibrated energy is what inference reaches: the two differ by at most "
+        rf"{_worst(result):.1e} along training. Linear networks of width {meta.config['width']} trained by "
+        rf"the local rule (Adam, {meta.config['learning_rate']:g}, batch {meta.config['batch_size']}) on "
+        rf"{sets}. Top: energy after Heun inference to $T = {meta.config['inference_time']:g}$ (points) and "
+        "$F^*$ on the same batch and weights (line), which overlap as published. Bottom: after training, the "
+        "excess of the energy over $F^*$ against inference time. At the published tolerance of the solver, "
+        rf"{tolerance:g} (dotted), an error of up to {late:.1g} of $F^*$ remains at $T = "
+        rf"{max(meta.config['times']):g}$; at {tighter:g} (solid) the excess falls to at most {tight:.1e}. "
         rf"({meta.setting}.)"
     )
 

@@ -1,7 +1,8 @@
 r"""Errors travel one layer a step, arrive exponentially small, and level out.
 
-Sees: a layer's energy is exactly zero before t = L - l and g^{2(L-l)} of the output's at that step; at equilibrium the layers of
-an orthogonal network hold equal energies; spiking precisions give backprop's direction with exponentially rescaled layers.
+What to see: a layer's energy is exactly zero before t = L - l and g^{2(L-l)} of the output's at that step; at
+equilibrium the layers of an orthogonal network hold equal energies; spiking precisions give backprop's
+direction with exponentially rescaled layers.
 """
 
 import numpy as np
@@ -14,7 +15,7 @@ from experiments._store import Meta
 from pctheory import plotting
 
 EXPERIMENT = error_arrival
-TITLE = "The imbalance of errors across layers is a transient"
+TITLE = "Errors arrive exponentially small and level out"
 SOURCE = "QI"
 SIZE = (5.5, 3.9)
 
@@ -101,16 +102,17 @@ def caption(result: Result, meta: Meta) -> str:
     spread = float(np.max(energies[-1]) / np.min(energies[-1]))
     plain, decaying = (np.nanmin(row) for row in np.asarray(result["decaying_cosines"]))
     return (
-        rf"Orthogonal layers, $L = {meta.config['depth']}$, width {meta.config['width']}, step $g = {meta.config['step']:g}$. "
-        r"(a) Energy of each layer along inference from the forward pass: exactly zero before $t = L - l$; dots: the predicted "
-        r"$g^{2(L-l)}$ of the output's energy at arrival. "
-        rf"(b) Profiles over layers: at arrival the first layer holds {first:.0e} of the output's energy, the exponential imbalance that was published; by "
-        rf"$t = {result['times'][-1]}$ largest and smallest layer differ by a factor {spread:.3f}: at equilibrium "
-        r"all layers hold the same. (c) The same widths with Gaussian weights (an orthogonal network sends every error along BP's direction): distance from BP's direction in the worst layer: spiking precisions with weight "
-        rf"$\alpha$ on silent layers (order {orders['spiking']:.2f} in $1 - \cos$, so {orders['spiking'] / 2:.2f} in the gradient) and equilibrium with hidden over output "
-        rf"precision (order {orders['precision']:.2f}). Precisions that decay by half a layer away from the spike keep it in between: "
-        rf"worst cosine {decaying:.2f} after $L$ steps, against {plain:.2f} without. (d) The spiking "
-        rf"update's norms are BP's, rescaled exponentially. ({meta.setting}.)"
+        "Errors travel one layer a step and arrive exponentially small, but the imbalance passes. Orthogonal "
+        rf"layers, $L = {meta.config['depth']}$, width {meta.config['width']}, step $g = "
+        rf"{meta.config['step']:g}$. (a) Energy of each layer along inference: exactly zero before $t = L - "
+        "l$; dots: the predicted $g^{2(L-l)}$ of the output's energy. (b) Then the first layer holds "
+        rf"{first:.0e} of the output's energy, as published; at $t = {result['times'][-1]}$ largest and "
+        rf"smallest layer differ by a factor of {spread:.3f}. (c) Gaussian weights: distance from BP's "
+        r"direction in the worst layer. Spiking ($\alpha$ on silent layers) and large hidden precisions give "
+        rf"backprop, with $1 - \cos$ of order {orders['spiking']:.2f} and {orders['precision']:.2f} "
+        rf"(expected 2); with precisions that decay away from the spike the worst cosine is {decaying:.2f}, "
+        rf"against {plain:.2f} without. (d) Norms of the spiking update: BP's, rescaled exponentially. "
+        rf"({meta.setting}.)"
     )
 
 

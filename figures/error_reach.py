@@ -1,7 +1,8 @@
-r"""Errors, weight gradients and weight changes against the distance from the output; accuracy with frozen layers.
+r"""Errors, weight gradients and weight changes against the distance from the output; accuracy with frozen
+layers.
 
-Sees: at the published settings the error falls factorially after about one layer and is exactly zero beyond T layers; the
-input-side layers of such networks can be frozen.
+What to see: at the published settings the error falls factorially after about one layer and is exactly zero
+beyond T layers; the input-side layers of such networks can be frozen.
 """
 
 import math
@@ -13,6 +14,7 @@ from matplotlib.ticker import MaxNLocator
 from experiments import error_reach
 from experiments._result import Result
 from experiments._store import Meta
+from figures import _names
 from pctheory import plotting
 
 EXPERIMENT = error_reach
@@ -29,7 +31,9 @@ MOVED = 0.1
 
 
 def draw(fig: Figure, result: Result) -> None:
-    """Top: errors by time at the smallest rate, and by rate at the longest time. Bottom: weight changes, accuracy."""
+    """Top: errors by time at the smallest rate, and by rate at the longest time. Bottom: weight changes, "
+    "accuracy.
+    """
     axes = fig.subplots(2, 2)
     times, rates = [int(t) for t in result["times"]], [float(r) for r in result["rates"]]
     first, longest = f"{rates[0]:g}", times[-1]
@@ -100,7 +104,9 @@ def draw(fig: Figure, result: Result) -> None:
 
 
 def _moved(result: Result, rule: str) -> int:
-    """Layers whose weights changed by more than `MOVED`, in the run that trains all, on average over the seeds."""
+    """Layers whose weights changed by more than `MOVED`, in the run that trains all, on average over the "
+    "seeds.
+    """
     return round(float(np.mean(np.sum(result[f"change {rule}"] > MOVED, axis=1))))
 
 
@@ -134,26 +140,19 @@ def numbers(result: Result) -> dict[str, str | float]:
 def caption(result: Result, meta: Meta) -> str:
     """What was run and what it shows."""
     n, c = numbers(result), meta.config
-    reach = ", ".join(rf"{n[f'reach-{r:g}']} at $\eta = {r:g}$" for r in result["rates"])
-    moved, scores = (
-        ", ".join(f"{n[f'{rule}-{key}']} ({label})" for rule, (label, _) in RULES.items())
-        for key in ("moved", "all")
+    reach = ", ".join(rf"{n[f'reach-{r:g}']} ($\eta = {r:g}$)" for r in result["rates"])
+    moved, scores, kept = (
+        ", ".join(str(n[f"{rule}-{key}"]) for rule in RULES) for key in ("moved", "all", "frozen")
     )
-    kept = ", ".join(f"{n[f'{rule}-frozen']} ({label})" for rule, (label, _) in RULES.items())
-    first = result["trainable"]["pc"][0]
-    output = f"{n[f'bp-{first}']} (BP), {n[f'pc-{first}']} ({RULES['pc'][0]})"
-    data = "MNIST" if result["dataset"] == "mnist" else result["dataset"]
     return (
-        rf"Residual mupc networks (ReLU, width {c['width']}) on {data}, batch {c['batch']}, activity rate $\eta$ on the "
-        rf"batch-mean energy. (a, b) At initialisation, {c['hidden']} hidden layers: errors and weight gradients against the "
-        rf"distance from the output; dotted $(\eta T / B)^k / k!$. After T = {result['times'][-1]} steps the layers whose error "
-        rf"exceeds a percent of the output's number {reach}; beyond T layers it is exactly zero (not drawn), and in "
-        rf"float64 so are errors too small to change an activity. (c) Relative change of the weights after {c['steps']} "
-        rf"iterations of Adam at {c['weight_rate']:g} with {c['trained_hidden']} hidden layers: at the published settings "
-        rf"($T = H$, $\eta = 0.5$), with Newton steps until the gradient norm of inference is {c['tolerance']:g} of its first (weight "
-        rf"gradients of every layer within {n['distance-start']}% of those at a hundredth of that before training, {n['distance-end']}% after it) and under "
-        rf"BP. Layers that changed by more than "
-        rf"{100 * MOVED:g}%: {moved}. (d) Test accuracy when only the last layers learn, per cent: with all {n['layers']} layers "
-        rf"{scores}; with the last {n['learned']}, those that PC moved at the published settings, {kept}; with the output layer "
-        rf"alone {output}. ({meta.setting}; {c['seeds']} seed{'s' if c['seeds'] > 1 else ''}.)"
+        rf"At the published settings PC trains the layers next to the output only: {n['pc-moved']} of "
+        rf"{n['layers']} change by more than {100 * MOVED:g}%. Residual ReLU $\mu$PC networks of width "
+        rf"{c['width']} on {_names.dataset(result['dataset'])}, activity rate $\eta$. (a, b) At "
+        rf"initialisation, {c['hidden']} hidden layers: errors and weight gradients by distance from the "
+        rf"output; dotted: $(\eta T / B)^k / k!$. After $T = {result['times'][-1]}$ steps so many hidden "
+        rf"layers have an error above 1% of the output's: {reach}. In the order "
+        rf"{', '.join(label for label, _ in RULES.values())}: (c) change of the weights after {c['steps']} "
+        rf"iterations, {c['trained_hidden']} hidden layers; above {100 * MOVED:g}%: {moved}; (d) test "
+        rf"accuracy (%) with the input side frozen: {scores} when all learn, {kept} when the last "
+        rf"{n['learned']} do. ({meta.setting}; {_names.seeds(c)}.)"
     )

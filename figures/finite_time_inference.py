@@ -1,10 +1,11 @@
 r"""The energy after T steps of inference, and two gradients on their way from backprop to predictive coding.
 
-Sees: eig(M_T) falls from 1 (backprop) to 1 / eig(S) (predictive coding); the gradient through inference errs by
-T rho^2T, the local rule by rho^T.
+What to see: eig(M_T) falls from 1 (backprop) to 1 / eig(S) (predictive coding); the gradient through
+inference errs by T rho^2T, the local rule by rho^T.
 """
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from experiments import finite_time_inference
@@ -66,7 +67,7 @@ def draw(fig: Figure, result: Result) -> None:
     plotting.letter([spectrum, errors, cosines])
 
 
-def _time_axis(ax, times: np.ndarray) -> None:
+def _time_axis(ax: Axes, times: np.ndarray) -> None:
     ax.set_xscale("symlog", linthresh=1, linscale=0.5)
     ticks = [t for t in (0, 1, 10, 100) if t <= times.max()]
     ax.set_xticks(ticks, [str(t) for t in ticks])
@@ -92,14 +93,15 @@ def caption(result: Result, meta: Meta) -> str:
     rates = _rates(result)
     widths = "-".join(str(n) for n in meta.config["widths"])
     return (
-        rf"A linear network ({widths}) at initialisation, noisy teacher, gradient descent on the activities at its best "
-        rf"step, $\rho = {result['rho']:.3f}$. (a) Eigenvalues of $M_T$, which measures the residual after $T$ steps: 1 at "
-        r"$T = 0$, where the energy is the loss (grey), and $1/\mathrm{eig}(S)$ in the limit (dashed). (b) Relative error "
-        r"against the gradient of $F^*$: backpropagation of the energy through the $T$ steps, by torch, and the local rule at "
-        r"$z_T$. Black: $T\rho^{2T}$ and $\rho^T$ through the last point; dotted: the bounds, which hold "
-        rf"at every $T$. Fitted exponents: {rates['local']:.2f} (local, predicted 1) and {rates['unrolled']:.2f} "
-        r"(through inference, predicted 2, after division by $T$). (c) Cosine of both gradients to PC's (filled) and BP's "
-        rf"(open). ({meta.setting}.)"
+        "The energy after $T$ steps of inference leads from the loss to $F^*$, its gradient from BP to PC. A "
+        rf"linear network ({widths}) at initialisation; gradient descent on the activities at its best step, "
+        rf"which leaves $\rho = {result['rho']:.3f}$ of the slowest mode per step. (a) Eigenvalues of $M_T$, "
+        r"the metric of the loss after $T$ steps: 1 at $T = 0$ (grey), $1/\mathrm{eig}(S)$ in the limit "
+        "(dashed). (b) Relative distance from the gradient of $F^*$, for the local rule at $z_T$ and for "
+        r"backpropagation through the $T$ steps (in torch). Black: $\rho^T$ and $T\rho^{2T}$; dotted: bounds "
+        rf"that hold at every $T$. Fitted exponents of $\rho$: {rates['local']:.2f} (expected 1) and "
+        rf"{rates['unrolled']:.2f} (expected 2). (c) Cosines to the gradients of PC (filled) and BP (open). "
+        rf"({meta.setting}.)"
     )
 
 

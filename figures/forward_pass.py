@@ -1,7 +1,7 @@
 r"""Size of the forward pass against depth, at initialisation and after one and two steps of training.
 
-Sees: Depth-muP with skips keeps a size of order one at every depth and stays there under training; the standard
-parameterisation explodes with skips and dies without.
+What to see: Depth-muP with skips keeps a size of order one at every depth and stays there under training; the
+standard parameterisation explodes with skips and dies without.
 """
 
 import numpy as np
@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from experiments import forward_pass
 from experiments._result import Result
 from experiments._store import Meta
+from figures import _names
 from pctheory import plotting
 
 EXPERIMENT = forward_pass
@@ -39,7 +40,7 @@ def draw(fig: Figure, result: Result) -> None:
                 row[3].plot(
                     depths, last, line, marker="o", color=colour, label=f"{name}, step {step}", linewidth=0.9
                 )
-        row[0].set_ylabel(f"{case}\nroot mean square")
+        row[0].set_ylabel(f"{_names.parameterisation(case)}\nroot mean square")
         for ax in row:
             ax.set(xscale="log", yscale="log")
             finite = np.concatenate([line.get_ydata() for line in ax.lines])
@@ -69,13 +70,13 @@ def caption(result: Result, meta: Meta) -> str:
     """What was run, what agrees, what does not."""
     n = numbers(result)
     return (
-        rf"Root mean square of five layers against depth, width {meta.config['width']}, Gaussian inputs: at initialisation "
-        rf"(columns 1 to 3; black the exact mean for linear networks, layer $L - 1$) and, for linear networks, of layer $L - 1$ "
-        rf"after one and two steps of SGD (dashed, base rate {meta.config['sgd_rate']:g}) and Adam (solid, "
-        rf"{meta.config['adam_rate']:g}) on the loss, with the learning rates scaled as in the table of parameterisations. mupc "
-        rf"with skips tends to $\sqrt{{e}} \approx 1.649$ (measured at the greatest depth: {n['mupc']}, and "
-        rf"{n['mupc-trained']} after {meta.config['steps']} steps of Adam); sp explodes with skips and dies without; orthogonal weights keep 1 "
-        rf"in linear networks, but not with tanh or ReLU; missing points "
-        rf"are runs that overflowed. Agrees with the published figure; its single-seed curves have no error bars, nor have "
-        rf"these. ({meta.setting}.)"
+        r"With $\mu$PC and skips the forward pass keeps its size at every depth; with sp it explodes or "
+        rf"dies. Root mean square of five layers against depth, width {meta.config['width']}, Gaussian "
+        "inputs. Columns 1 to 3: at initialisation (black: the exact mean for linear networks). Column 4: "
+        rf"linear networks after one and two steps of SGD (dashed, base rate {meta.config['sgd_rate']:g}) "
+        rf"and Adam (solid, {meta.config['adam_rate']:g}), with the learning rates of the parameterisation. "
+        r"$\mu$PC with skips tends to $\sqrt{e} \approx 1.649$; measured at the greatest depth: "
+        rf"{n['mupc']}, and {n['mupc-trained']} after {meta.config['steps']} steps of Adam. sp explodes with "
+        "skips and dies without. Orthogonal weights keep 1 in linear networks but not with tanh or ReLU. As "
+        rf"published. Missing points overflowed. ({meta.setting}.)"
     )

@@ -1,10 +1,12 @@
 r"""Learning rules between backprop and predictive coding.
 
-Sees: the rules through inference agree with exact PC, Z-IL and fixed predictions with backprop exactly; the local rule
-before equilibrium agrees with neither in the layers that errors have not reached; errors of order rho^K and beta^2.
+What to see: the rules through inference agree with exact PC, Z-IL and fixed predictions with backprop
+exactly; the local rule before equilibrium agrees with neither in the layers that errors have not reached;
+errors of order rho^K and beta^2.
 """
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from experiments import gradient_comparison
@@ -13,7 +15,7 @@ from experiments._store import Meta
 from pctheory import plotting
 
 EXPERIMENT = gradient_comparison
-TITLE = "What each learning rule computes"
+TITLE = "Which learning rules are backprop and which predictive coding"
 SOURCE = "INI 1"
 SIZE = (5.5, 5.2)
 _NAMES = {
@@ -82,7 +84,7 @@ def _short(value: float) -> str:
     return "0" if text in (".00", "-.00") else text
 
 
-def _orders(left, right, result: Result) -> None:
+def _orders(left: Axes, right: Axes, result: Result) -> None:
     terms, betas = np.asarray(result["terms"]), np.asarray(result["betas"])
     neumann, ep, rho = (np.atleast_2d(np.asarray(result[key])) for key in ("neumann", "ep", "rho"))
     left.set_yscale("log")
@@ -123,27 +125,22 @@ def caption(result: Result, meta: Meta) -> str:
     slopes = _slopes(result)
     widths = "-".join(str(n) for n in meta.config["widths"])
 
-    def mean(key: str, rule: str) -> np.ndarray:
-        return np.nanmean(result[key][rule], axis=0)
+    def distance(key: str, *rules: str) -> float:
+        return max(float(np.max(np.abs(np.nanmean(result[key][rule], axis=0) - 1))) for rule in rules)
 
-    exact = max(np.max(np.abs(mean("cosine_bp", rule) - 1)) for rule in ("z-il", "fixed-prediction"))
-    envelope = max(
-        np.max(np.abs(mean("cosine_pc", rule) - 1))
-        for rule in ("implicit", "one-step", "neumann", "equilibrium-propagation")
-    )
-    gap = mean("cosine_bp", "pc")
+    exact = max(distance("cosine_bp", "z-il", "fixed-prediction"), 1e-16)
+    implicit = distance("cosine_pc", "implicit", "one-step", "neumann", "equilibrium-propagation")
+    gap = np.nanmean(result["cosine_bp"]["pc"], axis=0)
     return (
-        rf"Gradients of {len(_NAMES)} learning rules on linear networks ({widths}) at initialisation, "
-        rf"$T = {meta.config['num_steps']}$ steps of inference at the best step, $K = {meta.config['last']}$, mean over "
-        rf"{meta.config['seeds']} draws; the loss is the energy, output clamped. (a, b) Cosine to BP and to exact PC, layer by layer; "
-        r"(c, d) ratios of norms (colour: its logarithm). Z-IL and fixed predictions are backprop "
-        rf"(cosines within {max(exact, 1e-16):.0e} of 1); implicit, one-step, Neumann and equilibrium propagation are exact PC (within "
-        rf"{envelope:.0e}), since the energy has no adjoint at its minimum. PC itself has cosines {gap.min():.2f} to {gap.max():.2f} "
-        r"to BP. The unrolled gradients, which inherit the $\rho^{2T}$ of the energy, are closer to PC than the local rule after the same $T$; "
-        r"the spiking update points along BP in every layer with norms that fall towards the input. (e, f) Where the envelope "
-        r"theorem does not help, in the generative orientation with cross-entropy on the inferred label: relative error of the "
-        rf"$K$-term adjoint (lines: the bound $\rho^K$ on the adjoint; fitted rate {slopes['neumann']:.2f} in units of $\log\rho$) and of equilibrium "
-        rf"propagation (fitted order {slopes['ep']:.2f}). ({meta.setting}.)"
+        rf"Of {len(_NAMES)} learning rules, some are exactly backprop and some exactly predictive coding. "
+        rf"Linear networks ({widths}) at initialisation, $T = {meta.config['num_steps']}$ steps of "
+        rf"inference, mean of {meta.config['seeds']} draws. (a, b) Cosine to BP and to exact PC by layer; "
+        "(c, d) ratios of norms (colour: logarithm). Z-IL and fixed predictions are BP (cosines within "
+        rf"{exact:.0e} of 1). Implicit, one-step, Neumann and equilibrium propagation are exact PC (within "
+        rf"{implicit:.0e}). PC has cosines of {gap.min():.2f} to {gap.max():.2f} to BP. Unrolled gradients "
+        "come closer to PC than the local rule. (e, f) A task loss other than the energy: error of the "
+        rf"adjoint after $K$ terms (lines: the bound $\rho^K$; fitted rate {slopes['neumann']:.2f}, expected "
+        rf"1) and of equilibrium propagation (order {slopes['ep']:.2f}, expected 2). ({meta.setting}.)"
     )
 
 

@@ -1,6 +1,7 @@
 r"""Eigenvalues of the inference Hessian and of its two parts against random-matrix densities.
 
-Sees: Marchenko and Pastur's law for the diagonal part, the Dyson equation's for the couplings and for H at any depth.
+What to see: Marchenko and Pastur's law for the diagonal part, the Dyson equation's for the couplings and for
+H at any depth.
 """
 
 import math
@@ -48,23 +49,27 @@ def draw(fig: Figure, result: Result) -> None:
         plotting.spectrum(
             ax, part["full"], [part["points"], part["full density"]], kind="density", color=blue, bins=60
         )
-        ax.set(title=f"mupc + skips, $H = {h}$", xlabel="eigenvalue")
+        ax.set(title=rf"$\mu$PC + skips, $H = {h}$")
+    for ax in axes[1, len(hidden) :]:
+        ax.set_visible(False)
+    for column in range(3):  # below the lowest panel of each column
+        axes[int(column < len(hidden)), column].set_xlabel("eigenvalue")
     for row in axes:
         row[0].set_ylabel("density")
     for ax in axes.flat:  # a sharp peak at the lower end must not flatten the rest
         ax.set_ylim(0, min(ax.get_ylim()[1], 1.5))
-    plotting.letter(axes)
+    plotting.letter(ax for ax in axes.flat if ax.get_visible())
 
 
 def caption(result: Result, meta: Meta) -> str:
     """What was run, what agrees."""
     return (
-        rf"Eigenvalues of linear networks of width {meta.config['width']} at initialisation (histograms, one network each) "
-        r"against limiting densities (black). Top: standard parameterisation with variance $1/N$: the diagonal blocks follow "
-        r"Marchenko and Pastur's law shifted by 1, with edges 1 and 5; the couplings O fill the density of their Dyson "
-        r"equation up to $2\sqrt{2}$ (dotted); the two share their weights, so H is not their free sum, but it is $J^T J$ with "
-        r"an independent Gaussian part in J and follows a matrix Dyson equation of its own at every depth. Bottom: residual "
-        r"mupc networks, whose spectrum breaks into bands at its lower end, one for each slow mode of the chain of layers; the "
-        r"axes are cut at 1.5. The published figure treats D and O; "
-        rf"the density of H is new. ({meta.setting}.)"
+        "Random-matrix theory gives the spectrum of inference in wide networks. Linear networks of width "
+        rf"{meta.config['width']} at initialisation (histograms) and the limits (black). Top: standard "
+        "parameterisation with variance $1/N$. The diagonal blocks follow Marchenko and Pastur's law, "
+        r"shifted by 1, with edges 1 and 5; the couplings $O$ a Dyson equation, up to $2\sqrt{2}$ (dotted). "
+        "The two share their weights, so $H$ is not their free sum: it follows a matrix Dyson equation of "
+        r"its own at every depth. Bottom: residual $\mu$PC networks, where one band splits off at the lower "
+        "end for each slow mode of the chain of layers; axes cut at 1.5. The published figure treats the "
+        rf"blocks and the couplings; the density of $H$ is new. ({meta.setting}.)"
     )

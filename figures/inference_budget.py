@@ -1,7 +1,8 @@
-r"""Test accuracy, energy gap and largest curvature against the length of inference, by solver and depth; decay of activities.
+r"""Test accuracy, energy gap and largest curvature against the length of inference, by solver and depth;
+decay of activities.
 
-Sees: deeper networks need longer inference; decay trades the equilibrium for speed. Euler's coarse step becomes unstable where
-training has raised the largest eigenvalue of H to the bound.
+What to see: deeper networks need longer inference; decay trades the equilibrium for speed. Euler's coarse
+step becomes unstable where training has raised the largest eigenvalue of H to the bound.
 """
 
 import numpy as np
@@ -10,10 +11,11 @@ from matplotlib.figure import Figure
 from experiments import inference_budget
 from experiments._result import Result
 from experiments._store import Meta
+from figures import _names
 from pctheory import plotting
 
 EXPERIMENT = inference_budget
-TITLE = "The budget of inference"
+TITLE = "How much inference is enough"
 SOURCE = "MU; JPC library experiment 1"
 SIZE = (5.5, 3.9)
 
@@ -67,24 +69,18 @@ def _gap(value: float) -> str:
 
 def _unstable(result: Result) -> str:
     """Where the coarse step ends beyond its bound, and how the fine one fares there."""
-    bound = 2 / result["coarse_step"]
+    bound, step = 2 / result["coarse_step"], f"{result['coarse_step']:g}"
     wide = [k for k, row in enumerate(result["coarse"]["gap"]) if row[-1] > 0.1 * row[0]]
     if not wide:
-        return rf"Both steps of Euler's method stay stable ($\lambda_{{\max}}$ below {bound:g})."
+        return rf"Euler's step of {step} stays stable: $\lambda_{{\max}}(H)$ is below {bound:g}."
     depths = " and ".join(str(result["hidden"][k]) for k in wide)
     high = ", ".join(f"{result['coarse']['largest'][k, -1]:.2f}" for k in wide)
-    free = ", ".join(f"{result['euler']['largest'][k, -1]:.2f}" for k in wide)
     gaps = ", ".join(f"{result['coarse']['gap'][k, -1]:.2g}" for k in wide)
     fine = ", ".join(_gap(result["euler"]["gap"][k, -1]) for k in wide)
-    scores = ", ".join(
-        f"{result['coarse']['accuracy'][k, -1]:.2f} against {result['euler']['accuracy'][k, -1]:.2f}"
-        for k in wide
-    )
     return (
-        rf"At H = {depths} the step {result['coarse_step']:g} is unstable: it converges while $\lambda_{{\max}}(H) < {bound:g}$. "
-        rf"Training raises the eigenvalue up to this bound; beyond it the activities oscillate, and after long inference it is "
-        rf"found there ({high}; with the step {result['step']:g}, stable below {2 / result['step']:g}, it rises to {free}), with "
-        rf"gaps of {gaps} ({fine}). Accuracy, coarse against fine: {scores}."
+        rf"Euler's step of {step} converges while $\lambda_{{\max}}(H) < {bound:g}$. With {depths} hidden "
+        rf"layers training raises it to {high}: the activities oscillate and a gap of {gaps} remains (step "
+        rf"{result['step']:g}: {fine})."
     )
 
 
@@ -96,23 +92,22 @@ def caption(result: Result, meta: Meta) -> str:
         rf"{name} {result[m]['accuracy'][-1, 0]:.2f} to {result[m]['accuracy'][-1, -1]:.2f}"
         for m, name in names.items()
     )
-    gaps = ", ".join(f"{name} {_gap(result[m]['gap'][-1, -1])}" for m, name in names.items())
     decay = result["decay"]
     return (
-        rf"Networks with tanh units, width {c['width']}, trained by predictive coding on {result['dataset']} ({c['iterations']} "
-        rf"iterations of Adam, {c['learning_rate']:g}, batch {c['batch']}, torch's initialisation, one seed). Top: test accuracy, "
-        rf"the energy gap where inference stops relative to that of the feedforward pass, and the largest eigenvalue of the "
-        rf"activity Hessian, after training, against the length of inference (time for Euler and for Heun with adaptive steps of "
-        rf"tolerance 1e-3, number of steps for Adam with rate {c['adam_step']:g}). At $H = {deep}$ the accuracy goes from the shortest to the "
-        rf"longest inference: {ends}; gaps at the end: {gaps}. {_unstable(result)} Bottom: Euler with step {c['step']:g} at "
-        rf"$T = {c['decay_time']}$, $H = {c['decay_hidden']}$ with a decay of the activities: accuracy from "
-        rf"{decay['accuracy'][0]:.2f} at decay {result['decays'][0]:g} to {decay['accuracy'][-1]:.2f} without; gap and eigenvalue "
-        rf"are those of the energy without decay. ({meta.setting}.)"
+        "Deeper networks need longer inference; training can make a coarse step unstable. tanh networks of "
+        rf"width {c['width']} on {_names.dataset(result['dataset'])}, one seed. Top, after training, against "
+        "the length of inference (time; steps for Adam): test accuracy, share of the energy gap that is "
+        rf"left, largest eigenvalue of the activity Hessian. Accuracy at $H = {deep}$, shortest to longest: "
+        rf"{ends}. {_unstable(result)} Bottom: Euler with step {c['step']:g}, $T = {c['decay_time']}$, $H = "
+        rf"{c['decay_hidden']}$ with decaying activities: accuracy {decay['accuracy'][0]:.2f} at decay "
+        rf"{result['decays'][0]:g}, {decay['accuracy'][-1]:.2f} without. ({meta.setting}.)"
     )
 
 
 def numbers(result: Result) -> dict[str, str | float]:
-    """The deepest network after the longest inference, with the fine and the coarse step of Euler's method."""
+    """The deepest network after the longest inference, with the fine and the coarse step of Euler's "
+    "method.
+    """
     return {
         **{f"largest-{m}": f"{result[m]['largest'][-1, -1]:.2f}" for m in ("euler", "coarse")},
         "gap-coarse": _gap(result["coarse"]["gap"][-1, -1]),

@@ -1,7 +1,8 @@
 r"""Inference in networks that were trained by different rules from the same weights on the same data.
 
-Sees: the energy falls alike under all rules that see it, and the loss does not; the rules leave different spectra behind, and the two that
-use T steps leave less of the excess energy after T steps than exact PC, at a larger condition number.
+What to see: the energy falls alike under all rules that see it, and the loss does not; the rules leave
+different spectra behind, and the two that use T steps leave less of the excess energy after T steps than
+exact PC, at a larger condition number.
 """
 
 import numpy as np
@@ -10,10 +11,11 @@ from matplotlib.figure import Figure
 from experiments import inference_by_rule
 from experiments._result import Result
 from experiments._store import Meta
+from figures import _names
 from pctheory import plotting
 
 EXPERIMENT = inference_by_rule
-TITLE = "Inference after learning by the local rule and through inference"
+TITLE = "How the learning rule changes inference"
 SOURCE = "INI 1"
 SIZE = (5.5, 3.9)
 _RULES = {
@@ -81,16 +83,22 @@ def caption(result: Result, meta: Meta) -> str:
     """What was run, what is seen."""
     e = _ends(result)
     first = float(np.asarray(result["local"]["condition"])[:, 0].mean())
+    rules = ("local", "through", "pc", "bp")
+
+    def ends(key: str, form: str, scale: float = 1.0) -> str:
+        return ", ".join(format(scale * e[f"{rule}-{key}"], form) for rule in rules)
+
     return (
-        rf"Linear networks ({meta.config['hidden']} hidden layers of {meta.config['width']}) on {result['dataset']}, {meta.config['seeds']} seeds, the same weights, "
-        rf"data, learning rate and inference ($g = {meta.config['step']:g}$, $T = {meta.config['num_steps']}$) for all rules. (a) Equilibrated energy (solid) and loss (dashed): "
-        rf"the rules that learn from the energy bring it to {e['local-energy']:.3f}, {e['through-energy']:.3f} and {e['pc-energy']:.3f} (local, through inference, exact PC), "
-        rf"while their losses end at {e['local-loss']:.2f}, {e['through-loss']:.2f} and {e['pc-loss']:.2f}; BP's are {e['bp-energy']:.3f} and {e['bp-loss']:.2f}. "
-        rf"On data that no linear map fits, the energy pays for large weights (claim no-minimiser-with-noise). (b) Condition number of inference, {first:.1f} at "
-        rf"the start: {e['local-condition']:.1f} after the local rule, {e['through-condition']:.1f} through inference, {e['pc-condition']:.1f} exact PC, {e['bp-condition']:.1f} BP. "
-        rf"(c) Half-life of the slowest mode: {e['local-half-life']:.1f}, {e['through-half-life']:.1f}, {e['pc-half-life']:.1f} and {e['bp-half-life']:.1f} steps. (d) Spectra of $H$ at the end. "
-        rf"(e) Energy of each layer at equilibrium. (f) Excess energy along inference; after $T$ steps (line) "
-        rf"{100 * e['local-left']:.2g} %, {100 * e['through-left']:.2g} %, {100 * e['pc-left']:.2g} % and {100 * e['bp-left']:.2g} % of it are left. ({meta.setting}.)"
+        "Rules that learn from the energy lower it alike, but not the loss, and change how fast the network "
+        rf"infers. Linear networks ({meta.config['hidden']} hidden layers of {meta.config['width']}) on "
+        rf"{_names.dataset(result['dataset'])}, {_names.seeds(meta.config)}, equal weights, data, rates and "
+        rf"inference ($g = {meta.config['step']:g}$, $T = {meta.config['num_steps']}$). Values at the end "
+        "for local rule, backprop through inference, exact PC, BP. (a) Energy (solid) "
+        rf"{ends('energy', '.3f')}; loss (dashed) {ends('loss', '.2f')}: no linear map fits, so the energy "
+        rf"rewards large weights. (b) Condition number: {ends('condition', '.1f')}, from {first:.1f}. (c) "
+        rf"Half-life of the slowest mode in steps: {ends('half-life', '.1f')}. (d) Spectra of $H$. (e) "
+        "Energy by layer. (f) Excess energy along inference; left after $T$ steps, per cent: "
+        rf"{ends('left', '.2g', 100)}. ({meta.setting}.)"
     )
 
 

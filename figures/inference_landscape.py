@@ -1,14 +1,18 @@
 r"""The energy over the hidden activities.
 
-Sees: a parabola of curvature 1 + w_2^2; paths that agree on the minimum and differ in the way; condition numbers of about
-42 (sp), 4.6e4 (sp with skips) and 1.9e3 (muPC) at N = 128, L = 16.
+What to see: a parabola of curvature 1 + w_2^2; paths that agree on the minimum and differ in the way;
+condition numbers of about 42 (sp), 4.6e4 (sp with skips) and 1.9e3 (muPC) at N = 128, L = 16.
 """
 
+from typing import Any
+
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from experiments import inference_landscape
 from experiments._result import Result
 from experiments._store import Meta
+from figures import _names
 from pctheory import plotting
 
 EXPERIMENT = inference_landscape
@@ -32,7 +36,7 @@ def draw(fig: Figure, result: Result) -> None:
     plotting.letter([one, two, *slices])
 
 
-def _one(ax, one) -> None:
+def _one(ax: Axes, one: Any) -> None:
     z, star, curvature = one["z"], one["z_star"], one["curvature"]
     plotting.theory(ax, z, one["energy_star"] + 0.5 * curvature * (z - star) ** 2)
     ax.plot(z[::4], one["energy"][::4], "o", ms=3, color=plotting.COLOURS["pc"])
@@ -41,7 +45,7 @@ def _one(ax, one) -> None:
     plotting.note(ax, rf"$F'' = 1 + w_2^2 = {curvature:g}$" + "\n" + rf"$z^* = {star:.3f}$", "upper left")
 
 
-def _two(ax, two) -> None:
+def _two(ax: Axes, two: Any) -> None:
     plotting.contour(ax, two["axis"], two["axis"], two["energy"])
     for name, color in _PATHS.items():
         plotting.path(ax, two["paths"][name], color, name)
@@ -50,14 +54,17 @@ def _two(ax, two) -> None:
     ax.legend(loc="upper left", fontsize=7, handlelength=1.2)
 
 
-def _slices(ax, name, deep) -> None:
+def _slices(ax: Axes, name: str, deep: Any) -> None:
     distance = deep["distance"]
     for end, color in (("largest", plotting.COLOURS["pc"]), ("smallest", plotting.COLOURS["bp"])):
         ax.plot(distance, 0.5 * deep[end] * distance**2, color="black", lw=0.8)
         label = rf"$v_\mathrm{{{'max' if end == 'largest' else 'min'}}}$"
         ax.plot(distance[::4], deep["slices"][end][::4], "o", ms=2.5, color=color, label=label)
     ax.set_yscale("log")
-    ax.set(xlabel=r"distance $\alpha$ from $z^*$", title=rf"{name}: $\kappa = {_power(deep['condition'])}$")
+    ax.set(
+        xlabel=r"distance $\alpha$ from $z^*$",
+        title=rf"{_names.parameterisation(name)}: $\kappa = {_power(deep['condition'])}$",
+    )
 
 
 def _power(value: float) -> str:
@@ -70,15 +77,19 @@ def _power(value: float) -> str:
 
 def caption(result: Result, meta: Meta) -> str:
     """What was run, what agrees."""
-    kappas = ", ".join(f"{name} ${_power(deep['condition'])}$" for name, deep in result["deep"].items())
+    kappas = ", ".join(
+        f"{_names.parameterisation(name)} ${_power(deep['condition'])}$"
+        for name, deep in result["deep"].items()
+    )
     return (
-        r"The energy as inference sees it. (a) One hidden unit, $w = (0.5, 1.5)$, $x = 1$, $y = -1$: the definition "
-        r"(points) and the parabola of curvature $1 + w_2^2$ around the closed form $z^*$ (line, star). "
-        r"(b) Two hidden layers of one unit, $w = (1, 2, 1)$: paths of the activities from $(2, -2)$, every solver in torch. "
-        rf"(c-e) The energy of one sample along the eigenvectors of $H$ with its smallest and largest eigenvalue, "
-        rf"$N = {meta.config['width']}$, $L = {meta.config['depth']}$, points measured, lines $\lambda \alpha^2 / 2$; "
-        rf"condition numbers: {kappas}. Published values: about 42, $4.6 \times 10^4$ and $1.9 \times 10^3$; other draws of "
-        rf"the weights move them by tens of per cent. ({meta.setting}.)"
+        "Inference descends a parabola, which is narrow in deep networks. (a) One hidden unit, $w = (0.5, "
+        "1.5)$, $x = 1$, $y = -1$: the energy (points) and the parabola of curvature $1 + w_2^2$ around the "
+        "closed form $z^*$ (line, star). (b) Two hidden layers of one unit, $w = (1, 2, 1)$: paths of the "
+        "activities from $(2, -2)$ under four solvers. (c-e) Energy of one sample along the eigenvectors of "
+        rf"$H$ with the smallest and the largest eigenvalue, $N = {meta.config['width']}$, $L = "
+        rf"{meta.config['depth']}$: measured (points) and $\lambda \alpha^2 / 2$ (lines). Condition numbers: "
+        rf"{kappas}. Published: about 42, $4.6 \times 10^4$ and $1.9 \times 10^3$; other draws of the "
+        rf"weights change them by tens of per cent. ({meta.setting}.)"
     )
 
 

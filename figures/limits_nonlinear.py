@@ -1,9 +1,9 @@
-r"""Gradients of predictive coding and of backpropagation in residual tanh networks with a cross-entropy output.
+r"""Gradients of predictive coding and of backpropagation in residual tanh networks with a cross-entropy
+output.
 
-Sees: parallel gradients for N well above the depth, as in linear networks, with inference at its equilibrium.
+What to see: parallel gradients for N well above the depth, as in linear networks, with inference at its
+equilibrium.
 """
-
-from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from experiments import limits_nonlinear
 from experiments._result import Result
 from experiments._store import Meta
+from figures import _names
 from pctheory import plotting
 
 EXPERIMENT = limits_nonlinear
@@ -23,7 +24,9 @@ SAME = 1e-5
 
 
 def draw(fig: Figure, result: Result) -> None:
-    """Rows: readings of the learning rate. Columns: cosine along training, cosine by layer, energy gap, losses."""
+    """Rows: readings of the learning rate. Columns: cosine along training, cosine by layer, energy gap, "
+    "losses.
+    """
     runs, widths = result["runs"], [int(n) for n in result["widths"]]
     axes = fig.subplots(len(list(runs)), 4, squeeze=False, sharex="col", sharey="col")
     shades = plotting.shades(len(widths))
@@ -61,7 +64,9 @@ def _ends(result: Result) -> list[tuple[str, int]]:
 
 
 def numbers(result: Result) -> dict[str, str | float]:
-    """Cosines, gaps and losses at the ends and in the middle of the widths; the worst residual of inference."""
+    """Cosines, gaps and losses at the ends and in the middle of the widths; the worst residual of "
+    "inference.
+    """
     found: dict[str, str | float] = {}
     for scaling, part in result["runs"].items():
         gap = 1 - part["energy"] / part["loss"]
@@ -78,47 +83,34 @@ def numbers(result: Result) -> dict[str, str | float]:
     return found
 
 
-def _listed(result: Result, part: Any, name: str, index: int) -> str:
-    return ", ".join(
-        f"{part[name][k, index]:.3f} ($N = {int(result['widths'][k])}$)" for _, k in _ends(result)
-    )
-
-
 def _uniqueness(result: Result) -> str:
     """Whether two methods of inference end at one point."""
     same = result["agreement"]
-    apart = []
-    for n, distance, converged in zip(result["widths"], same["distance"], same["converged"], strict=True):
-        if not np.all(converged):
-            apart.append(f"at $N = {n}$, where the former has not converged")
-        elif distance > SAME:
-            apart.append(f"at $N = {n}$, where there are two, {100 * distance:.1f}% apart")
-    found = "At initialisation descent in the errors and Newton steps end at the same equilibrium"
-    return found + (", but not " + " and ".join(apart) if apart else "") + "."
-
-
-def _power(value: float) -> str:
-    mantissa, exponent = f"{value:.1e}".split("e")
-    return rf"${mantissa} \times 10^{{{int(exponent)}}}$"
+    apart = [
+        str(n)
+        for n, distance, converged in zip(result["widths"], same["distance"], same["converged"], strict=True)
+        if not np.all(converged) or distance > SAME
+    ]
+    found = "Two methods of inference end at one equilibrium"
+    return found + (f", but not at $N = {', '.join(apart)}$." if apart else ".")
 
 
 def caption(result: Result, meta: Meta) -> str:
     """What was run, what agrees, what does not."""
     n, config = numbers(result), meta.config
-    data = "CIFAR-10" if result["dataset"] == "cifar10" else result["dataset"]
     rows = " ".join(
-        rf"Cosine at the rate {RATES[scaling]}: {_listed(result, part, 'cosine', 0)} at first and "
-        rf"{_listed(result, part, 'cosine', -1)} after {config['iterations']} iterations, in which the loss falls by up to "
-        rf"{n[f'{scaling}-fall']}%."
-        for scaling, part in result["runs"].items()
+        rf"At the rate {RATES[scaling]} the cosine goes from {n[f'{scaling}-narrow-cosine-start']} to "
+        rf"{n[f'{scaling}-narrow-cosine-end']} at $N = {int(result['widths'][0])}$, from "
+        rf"{n[f'{scaling}-wide-cosine-start']} to {n[f'{scaling}-wide-cosine-end']} at $N = "
+        rf"{int(result['widths'][-1])}$; the loss falls by up to {n[f'{scaling}-fall']}%."
+        for scaling in result["runs"]
     )
     return (
-        rf"Residual {config['activation']} networks, H = {config['hidden']}, mupc, cross-entropy, {config['samples']} images of "
-        rf"{data}, full-batch Adam, one seed; inference to a relative gradient norm of at most {_power(float(n['residual']))}. Left to right: cosine of "
-        r"the gradients of $F^*$ and of the loss at the weights of predictive coding (dotted: with the gradient of a network trained by "
-        r"backpropagation from the same weights, as in the published code); the same layer by layer at the end (dotted: at first); the energy below the "
-        rf"loss; loss (solid), $F^*$ (dotted) and the loss of BP (grey, dashed). {rows} Published: convergence to backpropagation with "
-        rf"the width; so here, at every iteration. The published rate is the scaled one, at which networks hardly learn in this time (top); "
-        rf"the public code trains on the squared error. "
+        "Nonlinear residual networks also approach backprop with their width, as published. "
+        rf"{config['activation']}, $H = {config['hidden']}$, $\mu$PC, cross-entropy, {config['samples']} "
+        rf"images of {_names.dataset(result['dataset'])}, {config['iterations']} iterations of full-batch "
+        r"Adam, one seed. Left to right: cosine of the gradients of $F^*$ and $\mathcal{L}$ (dotted, as "
+        r"published: $\mathcal{L}$ of a second network, trained by BP); the same by layer (dotted: at first); energy gap; loss "
+        rf"(solid), $F^*$ (dotted), loss of BP (grey). {rows} The first rate is the published one. "
         rf"{_uniqueness(result)} ({meta.setting}.)"
     )

@@ -1,6 +1,7 @@
 r"""Training on the toy problem over widths: losses, energies, s - 1, the two terms of the gradient, cosines.
 
-Sees: under mupc predictive coding and backpropagation meet as N grows, with and without skips; under sp they do not.
+What to see: under mupc predictive coding and backpropagation meet as N grows, with and without skips; under
+sp they do not.
 """
 
 import numpy as np
@@ -9,10 +10,11 @@ from matplotlib.figure import Figure
 from experiments import limits_toy
 from experiments._result import Result
 from experiments._store import Meta
+from figures import _names
 from pctheory import plotting
 
 EXPERIMENT = limits_toy
-TITLE = "Predictive coding on its way to backpropagation"
+TITLE = "Wide networks: predictive coding becomes backpropagation"
 SOURCE = "LIM 2, A.17-19"
 SIZE = (5.5, 5.2)
 
@@ -20,7 +22,9 @@ ROWS = ("loss and energy", r"$s - 1$", "gradient norms", "cosine")
 
 
 def draw(fig: Figure, result: Result) -> None:
-    """Columns: parameterisations. Rows: losses and energies, s - 1, norms of the two terms, cosine with backprop."""
+    """Columns: parameterisations. Rows: losses and energies, s - 1, norms of the two terms, cosine with "
+    "backprop.
+    """
     cases = list(limits_toy.CASES)
     axes = fig.subplots(len(ROWS), len(cases), sharex=True, sharey="row")
     widths, steps = [int(n) for n in result["widths"]], result["steps"]
@@ -46,7 +50,7 @@ def draw(fig: Figure, result: Result) -> None:
             column[2].plot(steps, np.nanmean(part["extra"], axis=0), ":", color=colour, linewidth=1.0)
             plotting.spread(column[3], steps, part["cosine"], colour, linewidth=1.0)
         column[0].plot(steps, result[case]["mean field"]["loss"], "-.", color="black", linewidth=1.0)
-        column[0].set_title(case)
+        column[0].set_title(_names.parameterisation(case))
         column[-1].set_xlabel("iteration")
     for ax, name in zip(axes[:, 0], ROWS, strict=True):
         ax.set_ylabel(name)
@@ -82,18 +86,14 @@ def caption(result: Result, meta: Meta) -> str:
     """What was run, what agrees, what does not."""
     n, widths = numbers(result), result["widths"]
     return (
-        rf"Toy problem: {meta.config['inputs']} Gaussian inputs, {meta.config['samples']} samples with labels $\pm 1$, "
-        rf"{meta.config['hidden']} hidden layers, full-batch gradient descent with base rate {meta.config['rate']:g}; mean and "
-        rf"deviation over {meta.config['seeds']} seeds. Rows: loss of PC (solid), its energy (dotted) and the loss of BP (grey, "
-        r"dashed), and of the infinitely wide network (black, dash-dotted); $s - 1$ with its exact mean at initialisation (black dashes) and the "
-        r"mean field's prediction to first order in $1/N$ (dash-dotted); norms of the rescaled loss gradient (solid) and "
-        rf"of the extra energy gradient (dotted); cosine of the gradients of $F^*$ and of the loss. At $N = {widths[-1]}$, mupc "
-        rf"with skips: $s - 1$ goes from {n['mupc-skips-wide-start']} to {n['mupc-skips-wide-end']}, the losses of PC and BP "
-        rf"differ by at most {n['mupc-skips-wide-gap']} of the first, smallest cosine {n['mupc-skips-wide-cosine']}; without skips "
-        rf"{n['mupc-wide-start']} to {n['mupc-wide-end']}, {n['mupc-wide-gap']}, {n['mupc-wide-cosine']}; at $N = {widths[0]}$ with "
-        rf"skips the smallest cosine is {n['mupc-skips-narrow-cosine']}. sp has no such limit: $s - 1$ starts at "
-        rf"about {n['sp-wide-start']} at every width and grows to {n['sp-wide-end']} at the largest. The mean over seeds of "
-        rf"PC's loss keeps within {n['mupc-wide-field']} of the first loss from the mean field of the infinitely wide network without "
-        rf"skips at $N = {widths[-1]}$, and {n['mupc-narrow-field']} at $N = {widths[0]}$; with skips {n['mupc-skips-wide-field']} and "
-        rf"{n['mupc-skips-narrow-field']}. Agrees with the published outcome. ({meta.setting}.)"
+        r"Under $\mu$PC predictive coding becomes backprop as the width grows, throughout training; under sp "
+        rf"it does not, as published. {meta.config['samples']} Gaussian samples, labels $\pm 1$, "
+        rf"{meta.config['hidden']} hidden layers, gradient descent, mean and deviation over "
+        rf"{_names.seeds(meta.config)}. Rows: loss of PC (solid), its energy (dotted), loss of BP (grey) and "
+        "of the infinitely wide network (dash-dotted); $s - 1$ with its exact initial mean (dashes) and the "
+        "mean field's first order; norms of the gradient's two terms; cosine of the gradients of $F^*$ and "
+        rf"$\mathcal{{L}}$. With $\mu$PC and skips the smallest cosine is {n['mupc-skips-narrow-cosine']} at "
+        rf"$N = {widths[0]}$ and {n['mupc-skips-wide-cosine']} at $N = {widths[-1]}$, where the losses of PC "
+        rf"and BP differ by at most {n['mupc-skips-wide-gap']} of the first; under sp $s - 1$ grows from "
+        rf"{n['sp-wide-start']} to {n['sp-wide-end']} there. ({meta.setting}.)"
     )

@@ -1,7 +1,7 @@
 r"""Smallest training loss against weight and activity learning rates, over widths and depths.
 
-Published: under muPC the best pair stays where it is as networks grow (tanh: activity rate about 10, weight rate .05 to .1); for
-standard PC it does not.
+Published: under muPC the best pair stays where it is as networks grow (tanh: activity rate about 10, weight
+rate .05 to .1); for standard PC it does not.
 """
 
 from collections.abc import Iterable
@@ -14,10 +14,11 @@ from matplotlib.figure import Figure
 from experiments import lr_transfer
 from experiments._result import Result
 from experiments._store import Meta
+from figures import _names
 from pctheory import plotting
 
 EXPERIMENT = lr_transfer
-TITLE = "Do the best learning rates stay where they are?"
+TITLE = "Do the best learning rates stay as networks grow?"
 SOURCE = "MU 1 left, 5"
 SIZE = (5.5, 5.3)
 LABELS = {"mupc": r"$\mu$PC", "sp": "PC, sp", "bp": r"BP, Depth-$\mu$P"}
@@ -49,7 +50,9 @@ def _tick(value: float) -> str:
 
 
 def draw(fig: Figure, result: Result) -> None:
-    """Heatmaps of muPC and standard PC, a column per network; below, cuts through the best rate of the other kind, and BP."""
+    """Heatmaps of muPC and standard PC, a column per network; below, cuts through the best rate of the "
+    "other kind, and BP.
+    """
     networks = list(result["loss"]["mupc"])
     top, bottom = fig.subfigures(2, 1, height_ratios=(1.45, 1))
     axes = top.subplots(2, len(networks), squeeze=False, sharex="row", sharey="row")
@@ -123,7 +126,9 @@ def _listed(values: Iterable[float]) -> str:
 
 
 def _excess(result: Result, method: str, sweep: str) -> float:
-    """Loss of the largest network at the rates that are best for the smallest one, over its loss at its own best rates."""
+    """Loss of the largest network at the rates that are best for the smallest one, over its loss at its own "
+    "best rates.
+    """
     names = _sweep(result, sweep)
     losses = _losses(result, method, names[-1])
     return float(losses[_best(result, method, names[0])] / losses.min())
@@ -146,29 +151,23 @@ def numbers(result: Result) -> dict[str, str | float]:
     return found
 
 
-def _sentence(result: Result, method: str) -> str:
-    n = numbers(result)
-    parts = []
-    for sweep, symbol, column in (("width", "N", 0), ("depth", "H", 1)):
-        sizes = ", ".join(str(network[column]) for network in result["sweeps"][sweep])
-        activity = f", activity rate {n[f'{method}-{sweep}-activity']}" if method != "bp" else ""
-        parts.append(
-            f"{symbol} = {sizes}: weight rate {n[f'{method}-{sweep}-weight']}{activity}; the rates of the smallest network give the "
-            f"largest {n[f'{method}-{sweep}-excess']} times its lowest loss"
-        )
-    return f"{LABELS[method]}, {'; '.join(parts)}."
-
-
 def caption(result: Result, meta: Meta) -> str:
     """Where the optima are, how far they move, and what was published."""
-    c = meta.config
-    data = "MNIST" if result["dataset"] == "mnist" else result["dataset"]
+    n, c = numbers(result), meta.config
     lost = sum(int(np.sum(~np.isfinite(_losses(result, m, k)))) for m in LABELS for k in result["loss"][m])
-    crosses = f"; {lost} pairs diverged (crosses)" if lost else "; no run diverged"
+    crosses = f"; {lost} pairs diverged (crosses)" if lost else ""
+    moves = {m: any("," in str(n[f"{m}-{sweep}-weight"]) for sweep in ("width", "depth")) for m in LABELS}
+    stay = {m: "moves" if moves[m] else "stays" for m in moves}
+    agrees = "as published" if moves["sp"] and not moves["mupc"] else "not as published"
+    excess = "; ".join(rf"{LABELS[m]} {n[f'{m}-width-excess']} and {n[f'{m}-depth-excess']}" for m in LABELS)
     return (
-        rf"Residual {c['activation']} networks on {data}, batches of {c['batch_size']}, T = H steps of inference, Adam at the rates "
-        rf"shown: smallest loss of a training batch within {c['iterations']} iterations for every pair of rates (star: the lowest"
-        rf"{crosses}). Below: the cut at the best weight rate, and BP. Best rates: "
-        rf"{' '.join(_sentence(result, m) for m in LABELS)} Published: under $\mu$PC the optimum does not move (activity rate "
-        rf"about 10, weight rate .05 to .1), under sp it does. ({meta.setting}; {c['seeds']} seed{'s' if c['seeds'] > 1 else ''}.)"
+        rf"As networks grow the best weight rate of $\mu$PC {stay['mupc']} and that of sp {stay['sp']}, "
+        rf"{agrees}; small networks differ in their best activity rate. Residual {c['activation']} networks "
+        rf"on {_names.dataset(result['dataset'])}, $T = H$, Adam: smallest loss of a training batch in "
+        rf"{c['iterations']} iterations for every pair of rates (star: the lowest{crosses}). Below: the cut "
+        r"at the best weight rate, and BP. Best rates of $\mu$PC, weight and activity: widths "
+        rf"{n['mupc-width-weight']} and {n['mupc-width-activity']}; depths {n['mupc-depth-weight']} and "
+        rf"{n['mupc-depth-activity']} (published: 0.05 to 0.1 and about 10). With the rates of the smallest "
+        rf"network the largest reaches this many times its lowest loss, over widths and depths: {excess}. "
+        rf"({meta.setting}; {_names.seeds(c)}.)"
     )

@@ -1,7 +1,9 @@
-r"""Matrix completion from the origin and from the saddles of BP: plateaus at the errors of the best fits of lower rank.
+r"""Matrix completion from the origin and from the saddles of BP: plateaus at the errors of the best fits of
+lower rank.
 
-Sees: BP at the published scale flat for a long time at each plateau, PC at its own scale out much sooner; at the matched scale
-PC reaches half of the loss about ten times sooner, and leaves BP's saddles of rank one and two sooner, too.
+What to see: BP at the published scale flat for a long time at each plateau, PC at its own scale out much
+sooner; at the matched scale PC reaches half of the loss about ten times sooner, and leaves BP's saddles of
+rank one and two sooner, too.
 """
 
 from typing import Any
@@ -12,11 +14,12 @@ from matplotlib.figure import Figure
 from experiments import matrix_completion
 from experiments._result import Result
 from experiments._store import Meta
-from figures._escapes import NAMES, iterations_to, span
+from figures import _names
+from figures._escapes import iterations_to, span
 from pctheory import plotting
 
 EXPERIMENT = matrix_completion
-TITLE = "Matrix completion"
+TITLE = "Matrix completion, from saddle to saddle"
 SOURCE = "SAD 6"
 SIZE = (5.5, 5.6)
 LABELS = {
@@ -30,7 +33,9 @@ RATED = (0.9, 0.6)
 
 
 def draw(fig: Figure, result: Result) -> None:
-    """Rows: error and gradient norm of the matrices, by activation; the ratings. The first draw; lines: best fits of each rank."""
+    """Rows: error and gradient norm of the matrices, by activation; the ratings. The first draw; lines: "
+    "best fits of each rank.
+    """
     axes = fig.subplots(3, 3)
     plotting.letter(axes.ravel().tolist())
     for ax in axes.ravel():
@@ -58,7 +63,7 @@ def draw(fig: Figure, result: Result) -> None:
             label = "PC from a saddle of BP" if number == 0 else None
             top.plot(steps, run["error"][0], label=label, **style)
             bottom.plot(steps, run["norm"][0], **style)
-        top.set_title(NAMES[activation])
+        top.set_title(_names.activation(activation))
         bottom.set_xlabel("iteration")
     for ax in axes[:2, len(curves) :].ravel():
         ax.set_axis_off()
@@ -91,7 +96,9 @@ def to(run: Any, fraction: float) -> np.ndarray:
 
 
 def from_saddle(runs: Any, number: int) -> dict[str, np.ndarray]:
-    """The error at a saddle of BP and the iterations in which BP and PC halve it from there, per draw; NaN: not reached."""
+    """The error at a saddle of BP and the iterations in which BP and PC halve it from there, per draw; NaN: "
+    "not reached.
+    """
     bp, pc = runs["bp"], runs["bp"]["saddles"][str(number)]
     steps, found = np.asarray(bp["step"], dtype=float), []
     for start, errors in zip(pc["from"], bp["error"], strict=True):
@@ -102,53 +109,32 @@ def from_saddle(runs: Any, number: int) -> dict[str, np.ndarray]:
     return {"error": np.asarray(pc["error"])[:, 0], "bp": np.array(found), "pc": to(pc, 0.5)}
 
 
-def _saddles(runs: Any) -> str:
-    parts = []
-    for number in runs["bp"]["saddles"]:
-        at = from_saddle(runs, int(number))
-        if np.isfinite(at["error"]).any():
-            parts.append(
-                f"{span(at['bp'])} and {span(at['pc'])} from {span(at['error'], digits=3)}{_ratio(at['bp'] / at['pc'])}"
-            )
-    return "; ".join(parts)
-
-
-def _ratio(values: np.ndarray) -> str:
-    return f", ratio {span(values)}" if np.isfinite(values).any() else ""
-
-
 def caption(result: Result, meta: Meta) -> str:
-    """Plateaus, iterations to a half and to 3% of the error and out of BP's saddles, ratios, the ratings."""
-    config = meta.config
+    """Plateaus, iterations to a half of the error and out of a saddle of BP, the ratings."""
+    n, c = numbers(result), meta.config
     ranks = ", ".join(f"{v:.4g}" for v in result["ranks"][0])
-    parts = []
-    for activation, runs in result["curves"].items():
-        half = {m: to(runs[m], 0.5) for m in LABELS}
-        last = {m: to(runs[m], 0.03) for m in LABELS}
-        parts.append(
-            f"{NAMES[activation]}: {span(half['bp'])} (BP) and {span(half['pc'])} (PC) at the matched scale{_ratio(half['bp'] / half['pc'])}; "
-            f"{span(half['bp-published'])} and {span(half['pc-published'])} at the published one{_ratio(half['bp-published'] / half['pc-published'])}; "
-            f"to 3%, past the last saddles, matched: {span(last['bp'])} and {span(last['pc'])}; "
-            f"to half of the error at a saddle of BP, matched: {_saddles(runs)}"
-        )
-    n = numbers(result)
+    half = "; ".join(
+        f"{_names.activation(activation)} {span(to(runs['bp'], 0.5))} and {span(to(runs['pc'], 0.5))}"
+        for activation, runs in result["curves"].items()
+    )
     return (
-        rf"A {config['size']} x {config['size']} matrix of rank {config['rank']}, {100 * config['hidden_share']:g}% of it hidden, "
-        rf"H = {config['hidden_layers']}, full batch, from $\sigma$ = {config['init']:g}, T = {config['inference_steps']} steps of inference. Mean squared "
-        rf"error over all entries (hidden ones count as 0) and norm of the gradient of what is descended, for one draw; dotted: errors of the best fits of lower rank "
-        rf"of this matrix, {ranks} (the published plateaus of another matrix: 3.446, 1.096, 0.1255). Solid: both rules with 1/(2B) in front; dashed: at the scales of the public code; "
-        rf"red: PC at the matched scale from the weights at which BP's gradient is smallest between two falls of the error, drawn from that iteration on. "
-        rf"Iterations to half of the error: {'. '.join(parts)}. Published at the matched scale: about 10000 against 1000. "
-        rf"Runs end after {config['bp_iterations']} iterations of BP and {config['pc_iterations']} of PC at the matched scale. "
-        rf"Last row: the ratings of the {config['films']} most rated films by {config['films']} users, {n['ratings-known']}% of them known and a fifth of these hidden, minus their mean, linear network, matched scale: "
-        rf"{n['ratings-bp']} (BP) and {n['ratings-pc']} (PC) iterations to {RATED[0]:g} of the observed error, {n['ratings-two-bp']} and {n['ratings-two-pc']} to {RATED[1]:g}, past the best fit of rank one; "
-        rf"lowest root mean squared error on hidden ratings {n['ratings-hidden-bp']} and {n['ratings-hidden-pc']} stars ({n['ratings-hidden-first']} at the start). "
-        rf"({meta.setting}; {config['seeds']} draw{'s' if config['seeds'] > 1 else ''}.)"
+        rf"PC leaves the plateaus of matrix completion sooner, also at the matched scale. A {c['size']} x "
+        rf"{c['size']} matrix of rank {c['rank']}, {100 * c['hidden_share']:g}% hidden, $H = "
+        rf"{c['hidden_layers']}$, $\sigma = {c['init']:g}$, $T = {c['inference_steps']}$; one draw. Mean "
+        "squared error and gradient norm: solid matched, dashed published scales; red: PC from BP's saddles. "
+        rf"Dotted: best fits of lower rank, {ranks} (published plateaus elsewhere: 3.446, 1.096, 0.1255). "
+        rf"Iterations of BP and PC to half of the error: {half} (published: about 10000 and 1000); at the "
+        rf"published scales the linear ratio is {n['ratio-published']}. Last row: {c['films']} films, "
+        rf"{c['films']} users, linear: {n['ratings-bp']} and {n['ratings-pc']} iterations to {RATED[0]:g} of "
+        rf"the observed error; lowest hidden error {n['ratings-hidden-bp']} and {n['ratings-hidden-pc']} "
+        rf"stars. ({meta.setting}; {c['seeds']} draw{'s' if c['seeds'] > 1 else ''}.)"
     )
 
 
 def numbers(result: Result) -> dict[str, str | float]:
-    """Iterations to half of the error, linear network, and out of BP's saddles, with their ratios; the ratings."""
+    """Iterations to half of the error, linear network, and out of BP's saddles, with their ratios; the "
+    "ratings.
+    """
     runs, ratings = result["curves"]["linear"], result["ratings"]
     half = {m: to(runs[m], 0.5) for m in LABELS}
     found: dict[str, str | float] = {

@@ -1,6 +1,7 @@
 r"""Test accuracy of networks of 128 hidden layers along training, and which of their layers learned.
 
-Published: muPC close to backpropagation with Depth-muP on MNIST and Fashion-MNIST, without tuning for this depth.
+Published: muPC close to backpropagation with Depth-muP on MNIST and Fashion-MNIST, without tuning for this
+depth.
 """
 
 import numpy as np
@@ -10,6 +11,7 @@ from matplotlib.ticker import MaxNLocator
 from experiments import mupc_128
 from experiments._result import Result
 from experiments._store import Meta
+from figures import _names
 from pctheory import plotting
 
 EXPERIMENT = mupc_128
@@ -17,14 +19,15 @@ TITLE = r"$\mu$PC at 128 hidden layers"
 SOURCE = "MU A"
 SIZE = (5.5, 3.7)
 LABELS = {"bp": r"BP, Depth-$\mu$P", "pc": r"$\mu$PC"}
-NAMES = {"mnist": "MNIST", "fashion-mnist": "Fashion-MNIST", "cifar10": "CIFAR-10"}
 MOVED = 0.1
 """Relative change of a layer's weights above which it counts as having learned."""
 COMMAND = "make figures FIG=mupc_128 PROFILE=full"
 
 
 def draw(fig: Figure, result: Result) -> None:
-    """Top: test accuracy against iteration, a panel per data set. Bottom: relative change of each layer's weights."""
+    """Top: test accuracy against iteration, a panel per data set. Bottom: relative change of each layer's "
+    "weights.
+    """
     cases = list(result["runs"])
     axes = fig.subplots(2, len(cases), squeeze=False, sharey="row")
     plotting.letter(axes.ravel().tolist())
@@ -37,7 +40,7 @@ def draw(fig: Figure, result: Result) -> None:
             layers = np.arange(1, change.shape[1] + 1)
             for row in change:
                 bottom.plot(layers, row, marker=".", ms=2, lw=0.6, color=plotting.COLOURS[rule])
-        top.set(title=NAMES.get(result["datasets"][case], result["datasets"][case]), ylim=(0, 100))
+        top.set(title=_names.dataset(result["datasets"][case]), ylim=(0, 100))
         top.set_xlim(left=0)
         top.set_xlabel("iteration")
         bottom.set_xlabel("layer $l$")
@@ -57,7 +60,9 @@ def _minutes(part: Result) -> float:
 
 
 def numbers(result: Result) -> dict[str, str | float]:
-    """Final accuracies in per cent, layers that learned, those that stayed exactly, and minutes, by data set and rule."""
+    """Final accuracies in per cent, layers that learned, those that stayed exactly, and minutes, by data "
+    "set and rule.
+    """
     found: dict[str, str | float] = {}
     for case, name in result["datasets"].items():
         for rule in LABELS:
@@ -71,27 +76,22 @@ def numbers(result: Result) -> dict[str, str | float]:
 
 def caption(result: Result, meta: Meta) -> str:
     """Final accuracies, layers that learned, and what the published scale would take."""
-    c = meta.config
-    layers = c["hidden"] + 1
+    c, layers = meta.config, meta.config["hidden"] + 1
     parts, gaps = [], []
     for case, name in result["datasets"].items():
         pc, bp = (result["runs"][case][rule] for rule in ("pc", "bp"))
-        scores = [f"{100 * float(np.mean(part['final'])):.1f}" for part in (pc, bp)]
         gaps.append(100 * float(np.mean(bp["final"]) - np.mean(pc["final"])))
         parts.append(
-            rf"{NAMES.get(name, name)}, {int(pc['step'][-1])} iterations: {scores[0]} ($\mu$PC, "
-            rf"{_minutes(pc):.1f} minutes) and {scores[1]} (BP, {_minutes(bp):.1f}); layers that changed by more than "
-            rf"{100 * MOVED:g}%: {_moved(pc['change'])} and {_moved(bp['change'])} of {layers}"
+            rf"{_names.dataset(name)} {100 * float(np.mean(pc['final'])):.1f} and "
+            rf"{100 * float(np.mean(bp['final'])):.1f}, {_moved(pc['change'])} and {_moved(bp['change'])}"
         )
-    seeds = f"{c['seeds']} seed{'s' if c['seeds'] > 1 else ''}"
-    scale = (
-        ""
-        if meta.setting == "exact setting"
-        else f" Not the published scale; for that: {COMMAND} (a GPU is found by itself)."
-    )
+    scale = "" if meta.setting == "exact setting" else f" The published scale: {COMMAND}."
     return (
-        rf"ReLU residual networks of {c['hidden']} hidden layers, T = H steps of inference, Adam. Top: accuracy on the first "
-        rf"{c['test_images']} test images. After training, per cent of the whole test set: {'. '.join(parts)}. Bottom: relative "
-        rf"change of each layer's weights; without a point where it is exactly zero. Published at full scale: $\mu$PC trains stably at "
-        rf"this depth, competitive with BP. Here BP is ahead by {min(gaps):.1f} to {max(gaps):.1f} points. Times on {result['device']}.{scale} ({meta.setting}; {seeds}.)"
+        rf"$\mu$PC trains {c['hidden']} hidden layers stably, but at the published settings only the layers "
+        "next to the output learn. ReLU residual networks, $T = H$ steps of inference, Adam. Top: accuracy "
+        rf"on the first {c['test_images']} test images. Bottom: relative change of each layer's weights; no "
+        r"point: exactly zero. Accuracy on the whole test set in per cent of $\mu$PC and BP, and how many of "
+        rf"{layers} layers changed by more than {100 * MOVED:g}%: {'; '.join(parts)}. Published, with more "
+        rf"training: $\mu$PC competitive with BP. Here BP is ahead by {min(gaps):.1f} to {max(gaps):.1f} "
+        rf"points.{scale} ({meta.setting}; {_names.seeds(c)}.)"
     )

@@ -1,7 +1,8 @@
 r"""muPC on residual networks of growing depth beside backpropagation, and which of their layers learn.
 
-Published: muPC and BP with Depth-muP together at every H, standard PC falling behind with H or diverging. Here too, when the
-published rate is Adam's own; with the rate scaled by (N L)^-1/2 (dotted) muPC learns in the layers next to the output only.
+Published: muPC and BP with Depth-muP together at every H, standard PC falling behind with H or diverging.
+Here too, when the published rate is Adam's own; with the rate scaled by (N L)^-1/2 (dotted) muPC learns in
+the layers next to the output only.
 """
 
 from collections.abc import Mapping
@@ -13,6 +14,7 @@ from matplotlib.ticker import MaxNLocator
 from experiments import mupc_depth, mupc_scaled_rate
 from experiments._result import Result
 from experiments._store import Meta
+from figures import _names
 from pctheory import plotting
 
 EXPERIMENTS = (mupc_depth, mupc_scaled_rate)
@@ -30,7 +32,9 @@ def _colour(method: str) -> str:
 
 
 def draw(fig: Figure, results: Mapping[str, Result]) -> None:
-    """Top: test accuracy against iteration, one panel per depth. Bottom: relative change of each layer's weights."""
+    """Top: test accuracy against iteration, one panel per depth. Bottom: relative change of each layer's "
+    "weights.
+    """
     result, scaled = results["mupc_depth"], results["mupc_scaled_rate"]
     depths = list(result["accuracy"])
     axes = fig.subplots(2, len(depths), squeeze=False, sharey="row")
@@ -88,35 +92,24 @@ def caption(results: Mapping[str, Result], metas: Mapping[str, Meta]) -> str:
     scaled, other = results["mupc_scaled_rate"], metas["mupc_scaled_rate"]
     depths = list(result["accuracy"])
     scores = "; ".join(
-        f"H = {h}: "
-        + ", ".join(
-            f"{_percent(np.asarray(result['final'][h][m]))} ({LABELS[m]})" for m in ("mupc", "bp", "sp")
-        )
-        for h in depths
+        ", ".join(_percent(np.asarray(result["final"][h][m])) for m in ("mupc", "bp", "sp")) for h in depths
     )
-    moved = "; ".join(
-        f"{_moved(np.asarray(result['change'][h]['mupc']))} of {int(h) + 1} ({_moved(np.asarray(result['change'][h]['bp']))} under BP)"
-        for h in depths
-    )
+    moved = "; ".join(f"{_moved(np.asarray(result['change'][h]['mupc']))} of {int(h) + 1}" for h in depths)
     further = "; ".join(
-        f"H = {h}: {_percent(np.asarray(values))}, {_moved(np.asarray(scaled['change'][h]))} layers "
-        f"(BP {_percent(np.asarray(scaled['final_bp'][h]))})"
+        f"{_percent(np.asarray(values))} ({_moved(np.asarray(scaled['change'][h]))} layers)"
         for h, values in scaled["final"].items()
     )
-    steps = {m: int(result["steps"][m][-1]) for m in LABELS}
-    data = "MNIST" if result["dataset"] == "mnist" else result["dataset"]
     gaps = [_gap(result, h) for h in depths]
-    outcome = rf"Here BP is ahead of $\mu$PC by {min(gaps):.1f} to {max(gaps):.1f} points, and standard PC fails as published."
     return (
-        rf"ReLU residual networks on {data}, T = H steps of inference. Top: test accuracy along training "
-        rf"(first {meta.config['test_images']} test images); after {steps['mupc']} iterations ({steps['sp']} of standard PC, with its own learning rate "
-        rf"{meta.config['sp_learning_rate']:g}), per cent of the whole test set: {scores}. Bottom: relative change of each layer's weights at the end; layers "
-        rf"that changed by more than {100 * MOVED:g}% under $\mu$PC, in the order of H: {moved}; below, rounding of float32 moves them. "
-        rf"Published: $\mu$PC and BP together at every depth, standard PC failing as H grows. {outcome} "
-        rf"Dotted: $\mu$PC with Adam's rate multiplied by $(NL)^{{-1/2}}$, "
-        rf"{other.config['seeds']} seed{'s' if other.config['seeds'] > 1 else ''}: {further}; the published accuracies need the "
-        rf"rate {meta.config['learning_rate']:g} as it is. "
-        rf"({meta.setting}; {meta.config['seeds']} seeds.)"
+        r"$\mu$PC trains where standard PC fails, as published, but only the last layers learn. ReLU "
+        rf"residual networks on {_names.dataset(result['dataset'])}, $T = H$. Top: test accuracy along "
+        rf"training (first {meta.config['test_images']} images). After {int(result['steps']['mupc'][-1])} "
+        rf"iterations (sp: {int(result['steps']['sp'][-1])}) the whole test set gives, in per cent, $\mu$PC, "
+        rf"BP and PC in sp, by $H = {', '.join(depths)}$: {scores}. BP is ahead of $\mu$PC by "
+        rf"{min(gaps):.1f} to {max(gaps):.1f} points; published: together. Bottom: change of each layer's "
+        rf"weights; above {100 * MOVED:g}% under $\mu$PC: {moved}; the rest is rounding. Dotted: $\mu$PC "
+        rf"with Adam's rate times $(NL)^{{-1/2}}$, {_names.seeds(other.config)}: {further}; the published "
+        rf"accuracies need the rate as it is. ({meta.setting}; {_names.seeds(meta.config)}.)"
     )
 
 

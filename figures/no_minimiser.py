@@ -1,7 +1,8 @@
 r"""Noisy data: weights that never come to rest, and two remedies.
 
-Sees: under plain PC the last weights grow like t^(1/4) while the map stays; weight decay and the full likelihood stop them,
-the likelihood only if the residual is larger than the output variance that the model assumes.
+What to see: under plain PC the last weights grow like t^(1/4) while the map stays; weight decay and the full
+likelihood stop them, the likelihood only if the residual is larger than the output variance that the model
+assumes.
 """
 
 import numpy as np
@@ -13,7 +14,7 @@ from experiments._store import Meta
 from pctheory import plotting
 
 EXPERIMENT = no_minimiser
-TITLE = "Noise leaves no minimiser"
+TITLE = "Noise on every output leaves no minimiser"
 SOURCE = "new"
 SIZE = (5.5, 4.9)
 _CURVES = {
@@ -70,14 +71,18 @@ def _last(result: Result, name: str, key: str, what: str) -> float:
 def caption(result: Result, meta: Meta) -> str:
     """What was run, what agrees."""
     chains = [name for name in result["columns"] if name.startswith("N=")]
-    exponents = ", ".join(f"{_exponent(result, name):.3f}" for name in chains)
+    exponents = " and ".join(f"{_exponent(result, name):.3f}" for name in chains)
     return (
-        r"Exact gradient flow on noisy data. Left and middle: chains of two weights whose best linear map leaves the residual variance N; right: a network of widths "
-        rf"{'-'.join(map(str, meta.config['widths']))} with target noise {meta.config['noise']:g}. Plain PC fits the map (bottom) and goes on to inflate the last weights (top), the "
-        rf"energy (middle) falling towards 0; growth exponents of the chains over the last decade: {exponents} (law: 1/4; dashed). Weight decay "
-        rf"({meta.config['decay']:g}) stops the growth at a bias of the loss. The likelihood stops it without bias for N = 2, at $w_2$ = "
-        rf"{_last(result, chains[0], 'likelihood', 'last'):.3f} (theory: $\sqrt{{N - 1}}$ = 1); for N = 0.5, less than the output variance 1 that the model assumes, the first weight grows instead, to "
-        rf"{_last(result, chains[-1], 'likelihood', 'first'):.1f} at the end. ({meta.setting}.)"
+        "On noisy data predictive coding has no minimiser: the last weights grow without end. Exact gradient "
+        "flow. Left and middle: chains of two weights, residual variance $N$ of the best linear map; right: "
+        rf"widths {'-'.join(map(str, meta.config['widths']))}, noise {meta.config['noise']:g} in the "
+        "targets. Plain PC fits the map (bottom), goes on to inflate the last weights (top), and its energy "
+        rf"falls towards 0 (middle). Exponents of the growth in the last decade: {exponents} (law: 1/4, "
+        rf"dashed). Weight decay ({meta.config['decay']:g}) stops the growth and biases the map. The "
+        "negative log likelihood, which keeps the log determinant, stops it without bias at $N = 2$, $w_2 = "
+        rf"{_last(result, chains[0], 'likelihood', 'last'):.3f}$ (theory: $\sqrt{{N - 1}} = 1$). At $N = "
+        "0.5$, less than the model's own noise of 1, the first weight grows, to "
+        rf"{_last(result, chains[-1], 'likelihood', 'first'):.1f}. ({meta.setting}.)"
     )
 
 

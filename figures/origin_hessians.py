@@ -1,9 +1,13 @@
 r"""Hessians at the origin, measured and in closed form.
 
-Sees: measured = exact; the loss's Hessian is zero for more than one hidden layer; F* has -eig(S_yy), n_{L-1} times each.
+What to see: measured = exact; the loss's Hessian is zero for more than one hidden layer; F* has -eig(S_yy),
+n_{L-1} times each.
 """
 
+from typing import Any
+
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from experiments import origin_hessians
@@ -12,7 +16,7 @@ from experiments._store import Meta
 from pctheory import plotting
 
 EXPERIMENT = origin_hessians
-TITLE = "Hessians at the origin"
+TITLE = "At the origin the loss is flat and the energy a strict saddle"
 SOURCE = "SAD 3, 8"
 SIZE = (5.5, 6.6)
 _ROWS = (
@@ -39,6 +43,7 @@ def draw(fig: Figure, result: Result) -> None:
         hidden, width = name.strip("[]").split(", ")
         axes[0, column].set_title(f"$H = {hidden}$, $n = {width}$")
         _spectrum(axes[3, column], found)
+        axes[3, column].set_xlabel("rank")
     axes[3, 0].set_ylabel("eigenvalue")
     chains = bottom.subplots(1, len(result["chains"]), squeeze=False)
     for ax, (hidden, found) in zip(chains[0], result["chains"].items(), strict=True):
@@ -49,7 +54,7 @@ def draw(fig: Figure, result: Result) -> None:
     plotting.legend_outside(fig, [chains[0, 0]], "bottom")
 
 
-def _spectrum(ax, found) -> None:
+def _spectrum(ax: Axes, found: Any) -> None:
     rank = np.arange(1, len(found["numeric_spectrum"]["loss"]) + 1)
     ax.plot(
         rank, found["numeric_spectrum"]["loss"], "s", ms=3, color=plotting.COLOURS["bp"],
@@ -72,20 +77,24 @@ def _difference(result: Result, objective: str) -> float:
 
 def caption(result: Result, meta: Meta) -> str:
     """What was run, what agrees."""
+    c = meta.config
     flat = [
         float(np.abs(found["numeric"]["loss"]).max())
         for name, found in result["shapes"].items()
         if not name.startswith("[1,")
     ]
+    left = (1 - c["step"]) ** (2 * c["num_steps"])
     return (
-        rf"Hessians at $W = 0$ on $y = -x$ with {meta.config['size']} inputs $x \sim N(1, 0.1)$, by automatic differentiation "
-        rf"through inference (T = {meta.config['num_steps']} Euler steps of {meta.config['step']:g}) and in closed form; lines separate the layers, each column has one colour "
-        r"scale. Fourth row and chains (bottom): sorted eigenvalues (points) and the closed form (line). Largest difference, relative to the "
-        rf"largest entry: loss {_difference(result, 'loss'):.1e}, energy {_difference(result, 'energy'):.1e}; the latter is what "
-        rf"inference leaves after T steps, $(1 - \mathrm{{dt}})^{{2T}}$ = {(1 - meta.config['step']) ** (2 * meta.config['num_steps']):.1e}. With more than one hidden layer "
-        rf"the measured Hessian of the loss has no entry above {max(flat, default=0.0):.1e}, and $F^*$ has the eigenvalues $-\mathrm{{eig}}(S_{{yy}})$, "
-        r"each $n_{L-1}$ times. The published outcome is confirmed. "
-        rf"({meta.setting}.)"
+        "With two hidden layers or more the loss is flat to second order at the origin and the energy is a "
+        rf"strict saddle, as published. Hessians at $W = 0$ on $y = -x$, {c['size']} inputs, by automatic "
+        rf"differentiation through inference ($T = {c['num_steps']}$ Euler steps of {c['step']:g}) and in "
+        "closed form; lines separate the layers, one colour scale per column. Fourth row and bottom "
+        "(chains): sorted eigenvalues, measured (points) and exact (line). Largest difference relative to "
+        rf"the largest entry: {_difference(result, 'loss'):.1e} (loss) and "
+        rf"{_difference(result, 'energy'):.1e} (energy), which is what inference leaves, $(1 - "
+        rf"\mathrm{{dt}})^{{2T}}$, or {left:.1e}. The largest entry of the measured Hessian of the loss is "
+        rf"then {max(flat, default=0.0):.2g}; $F^*$ has the eigenvalues $-\mathrm{{eig}}(S_{{yy}})$, each "
+        rf"$n_{{L-1}}$ times. ({meta.setting}.)"
     )
 
 

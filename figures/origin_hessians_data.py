@@ -1,19 +1,24 @@
 r"""Spectra at the origin on images: the class frequencies, read off the Hessian of the energy.
 
-Sees: negative eigenvalues at minus the class frequencies for more than one hidden layer; near them for one.
+What to see: negative eigenvalues at minus the class frequencies for more than one hidden layer; near them for
+one.
 """
 
+from typing import Any
+
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from experiments import origin_hessians_data
 from experiments._result import Result
 from experiments._store import Meta
+from figures import _names
 from figures._panels import by_dataset
 from pctheory import plotting
 
 EXPERIMENT = origin_hessians_data
-TITLE = "The origin's spectrum on images"
+TITLE = "On images the curvature at the origin is the class frequency"
 SOURCE = "SAD 4"
 SIZE = (5.5, 3.5)
 _SHOWN = 130  # eigenvalues drawn, from the smallest
@@ -24,7 +29,7 @@ def draw(fig: Figure, result: Result) -> None:
     by_dataset(fig, result["networks"], _panel)
 
 
-def _panel(ax, found) -> None:
+def _panel(ax: Axes, found: Any) -> None:
     shown = min(_SHOWN, len(found["energy"]))
     rank = np.arange(1, shown + 1)
     for index, frequency in enumerate(found["frequencies"]):
@@ -41,13 +46,18 @@ def _worst(result: Result) -> float:
 
 def caption(result: Result, meta: Meta) -> str:
     """What was run, what agrees."""
-    sets = " and ".join(dict.fromkeys(found["dataset"] for found in result["networks"].values()))
+    sets = " and ".join(
+        dict.fromkeys(_names.dataset(found["dataset"]) for found in result["networks"].values())
+    )
     return (
-        rf"The smallest eigenvalues of the Hessians at $W = 0$ on a batch of {meta.config['batch_size']} samples of {sets} with one-hot "
-        rf"labels. Points: automatic differentiation through inference (T = {meta.config['num_steps']} steps of {meta.config['step']:g}). Black: closed form. Red: minus "
-        rf"the class frequencies of the batch. Largest difference of measured and exact entries, relative to the largest entry: {_worst(result):.1e}. With two hidden layers or more the "
-        r"eigenvalues are the frequencies and the loss has none but 0, as published. With one hidden layer the large correlation of input and label shifts them, "
-        r"for both objectives, far below the frequencies (the panels have their own scales). "
+        "On labelled images the curvature of the energy at the origin is minus the frequency of the classes, "
+        "as published. Smallest eigenvalues of the Hessians at $W = 0$ on a batch of "
+        rf"{meta.config['batch_size']} samples of {sets}, one-hot labels. Points: automatic differentiation "
+        rf"through inference ($T = {meta.config['num_steps']}$ steps of {meta.config['step']:g}). Black: "
+        "closed form. Red: minus the class frequencies of the batch. Largest difference of measured and "
+        rf"exact entries, relative to the largest entry: {_worst(result):.1e}. With two hidden layers or "
+        "more the loss has no eigenvalue but 0. With one, the correlation of input and label moves the "
+        "eigenvalues of both objectives far below the frequencies (each panel has its own scale). "
         rf"({meta.setting}.)"
     )
 

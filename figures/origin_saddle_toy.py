@@ -1,7 +1,8 @@
 r"""The origin of three small networks: the loss, the equilibrated energy, and training from nearby.
 
-Sees: with two hidden units the loss is flat at 0 and F* is not; PC leaves within tens of iterations, backprop later by a
-factor of a few at the same step, and by a factor of hundreds at the published scales of the wide network.
+What to see: with two hidden units the loss is flat at 0 and F* is not; PC leaves within tens of iterations,
+backprop later by a factor of a few at the same step, and by a factor of hundreds at the published scales of
+the wide network.
 """
 
 import numpy as np
@@ -14,7 +15,7 @@ from experiments._store import Meta
 from pctheory import plotting
 
 EXPERIMENT = origin_saddle_toy
-TITLE = "The saddle at the origin"
+TITLE = "Leaving the saddle at the origin"
 SOURCE = "SAD 2, 7"
 SIZE = (5.5, 5.3)
 _LINES = {
@@ -80,20 +81,19 @@ def _range(values: np.ndarray) -> str:
 
 def caption(result: Result, meta: Meta) -> str:
     """What was run, what agrees, what does not."""
-    curves = result["curves"]
+    curves, c = result["curves"], meta.config
     two, wide = curves["chain H=2"], curves["wide H=3"]
     return (
-        r"Networks on $y = -x$, $x \sim N(1, 0.1)$, batch "
-        rf"{meta.config['batch_size']}. Columns: chains with one and two hidden units ($\sigma = 0.05$, learning rate 0.4), "
-        r"and three hidden layers of width 4 with 3 inputs ($\sigma = 0.1$). Rows: loss and equilibrated energy on a plane through the origin "
-        r"(wide: extreme eigenvectors of the Hessian of $F^*$; arrows: negative gradient in the plane), and the loss in "
-        rf"training (torch, T = {meta.config['num_steps']} Euler steps of {meta.config['step']:g}; mean and standard deviation over "
-        rf"{meta.config['seeds']} initialisations). Iterations until half of the initial loss, chain H = 2: PC {_range(two['pc']['half_time'])}, BP "
-        rf"{_range(two['bp']['half_time'])} (published 22-31 and 69-141). Wide, same step 0.064 for both: PC "
-        rf"{_range(wide['pc']['half_time'])}, BP {_range(wide['bp']['half_time'])} (45-51 and 94-140); at the published scales, where the "
-        rf"nominal rate $10^{{-3}}$ makes PC's step 96 times BP's, BP takes {_range(wide['bp published']['half_time'])} (about $10^4$). "
-        r"The order and the size of the speed-ups agree; other initial weights widen the ranges. "
-        rf"({meta.setting}.)"
+        "PC leaves the saddle at the origin sooner than BP, by a small factor at the same step and by "
+        r"hundreds at the published scales. Networks on $y = -x$, $x \sim N(1, 0.1)$, batch "
+        rf"{c['batch_size']}; columns: chains with one and two hidden units, three hidden layers of width 4. "
+        "Rows: loss and energy on a plane through the origin (arrows: negative gradient), and the loss in "
+        rf"training (torch, $T = {c['num_steps']}$ Euler steps of {c['step']:g}; mean and standard deviation "
+        rf"over {c['seeds']} initialisations). Iterations to half of the loss, with the published ones in "
+        rf"brackets: two hidden units, PC {_range(two['pc']['half_time'])} (22-31), BP "
+        rf"{_range(two['bp']['half_time'])} (69-141); wide, PC {_range(wide['pc']['half_time'])} (45-51), BP "
+        rf"{_range(wide['bp']['half_time'])} (94-140), at the published scale "
+        rf"{_range(wide['bp published']['half_time'])} (about $10^4$). ({meta.setting}.)"
     )
 
 

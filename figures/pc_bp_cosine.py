@@ -1,6 +1,8 @@
-r"""Cosine of the gradients of predictive coding and backpropagation over width and depth, and the excess of S.
+r"""Cosine of the gradients of predictive coding and backpropagation over width and depth, and the excess of
+S.
 
-Published: 1.0 for wide or shallow networks; .2 to .4 in the narrow deep corner. The last map is not: Adam's rate unscaled.
+Published: 1.0 for wide or shallow networks; .2 to .4 in the narrow deep corner. The last map is not: Adam's
+rate unscaled.
 """
 
 import numpy as np
@@ -9,16 +11,19 @@ from matplotlib.figure import Figure
 from experiments import pc_bp_cosine
 from experiments._result import Result
 from experiments._store import Meta
+from figures import _names
 from pctheory import plotting
 
 EXPERIMENT = pc_bp_cosine
-TITLE = "Predictive coding and backpropagation, gradient by gradient"
+TITLE = "Gradients of predictive coding and backpropagation become parallel with width"
 SOURCE = "LIM 1"
 SIZE = (5.5, 3.7)
 
 
 def draw(fig: Figure, result: Result) -> None:
-    """Top: heatmaps of the cosine at each time, and at the last with the unscaled rate. Bottom: excess of S, with the law."""
+    """Top: heatmaps of the cosine at each time, and at the last with the unscaled rate. Bottom: excess of "
+    "S, with the law.
+    """
     top, bottom = fig.subfigures(2, 1, height_ratios=(1, 1.15))
     times, widths, depths = result["times"], result["widths"], result["depths"]
     maps = [(rf"$t = {t}$", result["table"]["cosine"][:, :, k]) for k, t in enumerate(times)]
@@ -58,7 +63,9 @@ def _text(value: float, digits: int = 4) -> str:
 
 
 def numbers(result: Result) -> dict[str, str | float]:
-    """Cosines of the deepest networks at initialisation and at the last time, at both rates, and the smallest."""
+    """Cosines of the deepest networks at initialisation and at the last time, at both rates, and the "
+    "smallest.
+    """
     found: dict[str, str | float] = {}
     deepest = int(result["depths"][-1])
     for i, n in enumerate(result["widths"]):
@@ -77,30 +84,21 @@ def numbers(result: Result) -> dict[str, str | float]:
 def caption(result: Result, meta: Meta) -> str:
     """What was run, what agrees, what does not."""
     n, widths, deepest = numbers(result), [int(w) for w in result["widths"]], int(result["depths"][-1])
-    largest = {k: min(meta.config[f"{k}_width"], widths[-1]) for k in ("trained", "unscaled")}
+    largest = min(meta.config["unscaled_width"], widths[-1])
     shown = [w for w in (8, 128, 512, 2048) if w in widths] or widths
     listed = ", ".join(f"{n[f'{w}-{deepest}']} ($N = {w}$)" for w in shown)
-    end = ", ".join(f"{n[f'{w}-{deepest}-end']} ($N = {w}$)" for w in shown if w <= largest["trained"])
-    other = ", ".join(
-        f"{n[f'{w}-{deepest}-unscaled']} ($N = {w}$)" for w in shown if w <= largest["unscaled"]
-    )
     wide = result["table"]["cosine"][np.array(widths) >= 512]
     wide = wide[np.isfinite(wide)]
-    least = (
-        f"; from $N = 512$ on it is at least {wide.min():.3f} at every depth and time" if wide.size else ""
-    )
-    grey = [
-        f"wider than {largest[k]} not trained at the {name} rate"
-        for k, name in (("trained", "scaled"), ("unscaled", "unscaled"))
-        if largest[k] < widths[-1]
-    ]
+    least = f"; from $N = 512$ on all are at least {wide.min():.3f}" if wide.size else ""
+    grey = "; grey: not trained" if largest < widths[-1] else ""
     return (
-        rf"Cosine of the gradients of $F^*$ and of the loss, linear residual mupc networks trained by predictive coding at the "
-        rf"exact equilibrium on {meta.config['samples']} samples of {result['dataset']} (Adam, {meta.config['rate']:g} times "
-        rf"$(NL)^{{-1/2}}$), one seed{''.join(f'; grey: {g}' for g in grey)}. At $L = {deepest}$ and $t = 0$: {listed}; at "
-        rf"$t = {result['times'][-1]}$: {end}; the smallest of all is {n['smallest-table']} ({n['smallest-table-at']}){least}. "
-        rf"Right: Adam's rate as it is, at which the weights move: {other}, the smallest {n['smallest-none']} "
-        rf"({n['smallest-none-at']}). Bottom: excess of S over the identity with the exact mean at initialisation (black). The "
-        rf"published map has .2 to .4 in the narrow deep corner and 1.0 from $N = 512$ on or in shallow networks; its gradient "
-        rf"of the loss is that of a second network, trained by backpropagation. ({meta.setting}.)"
+        "The gradients of PC and BP become parallel with growing width and part in narrow deep networks, as "
+        r"published. Cosine of the gradients of $F^*$ and $\mathcal{L}$, linear residual $\mu$PC networks, "
+        rf"PC at the exact equilibrium on {meta.config['samples']} samples of "
+        rf"{_names.dataset(result['dataset'])} (Adam, {meta.config['rate']:g} times $(NL)^{{-1/2}}$; one "
+        rf"seed{grey}). At $L = {deepest}$, $t = 0$: {listed}. The smallest is {n['smallest-table']} "
+        rf"({n['smallest-table-at']}){least}. Right: Adam's rate as it is, smallest {n['smallest-none']} "
+        rf"({n['smallest-none-at']}). Bottom: excess of $S$ over the identity, with the exact mean at "
+        "initialisation (black). Published: 0.2 to 0.4 in the narrow deep corner, 1.0 from $N = 512$ on, "
+        rf"with the loss gradient of a second network. ({meta.setting}.)"
     )

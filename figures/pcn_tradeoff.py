@@ -1,19 +1,21 @@
 r"""Classification by inference: the local rule, backprop through inference, and both directions.
 
-Sees: the local rule at the reconstruction end; a front with a knee along lambda, whose accuracy ends near that of regression from the
-pixels; bidirectional networks in between.
+What to see: the local rule at the reconstruction end; a front with a knee along lambda, whose accuracy ends
+near that of regression from the pixels; bidirectional networks in between.
 """
 
 import numpy as np
-from matplotlib.figure import Figure
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure, FigureBase
 
 from experiments import pcn_tradeoff
 from experiments._result import Result
 from experiments._store import Meta
+from figures import _names
 from pctheory import plotting
 
 EXPERIMENT = pcn_tradeoff
-TITLE = "Classification against reconstruction in predictive coding networks"
+TITLE = "Classification against reconstruction"
 SOURCE = "INI 2"
 SIZE = (5.5, 4.4)
 _ARMS = (
@@ -32,7 +34,8 @@ def draw(fig: Figure, result: Result) -> None:
     front.set(title="linear", ylabel="test accuracy")
     curved.set(title="tanh")
     front.legend(fontsize=7, loc="lower right", handlelength=0.8)
-    # with lambda = 1 nothing trains the label: its chance accuracy lies below the panel, and is in the last one
+    # with lambda = 1 nothing trains the label: its chance accuracy lies below the panel, and is in the last
+    # one
     shown = [np.asarray(result[f"{arm}_accuracy"]).mean() for arm in ("local", "tanh_local", "bidirectional")]
     for ax in (front, curved):
         ax.set_ylim(min(shown) - 0.1, min(1.0, result["logistic_accuracy"] + 0.06))
@@ -41,7 +44,7 @@ def draw(fig: Figure, result: Result) -> None:
     plotting.letter([front, curved, knee])
 
 
-def _front(ax, result: Result, prefix: str) -> None:
+def _front(ax: Axes, result: Result, prefix: str) -> None:
     for arm, marker, color, label in _ARMS:
         if f"{prefix}{arm}_accuracy" not in result:
             continue
@@ -59,7 +62,7 @@ def _front(ax, result: Result, prefix: str) -> None:
     ax.set(xlabel="reconstruction error per pixel")
 
 
-def _knee(ax, result: Result) -> None:
+def _knee(ax: Axes, result: Result) -> None:
     weights = np.asarray(result["weights"])
     places = np.arange(len(weights))
     accuracy, error = (np.asarray(result[f"through_{key}"]) for key in ("accuracy", "reconstruction"))
@@ -88,7 +91,7 @@ def _knee(ax, result: Result) -> None:
     ax.legend(fontsize=7, loc="lower left", handlelength=1.0)
 
 
-def _images(fig, result: Result) -> None:
+def _images(fig: FigureBase, result: Result) -> None:
     side = int(result["side"])
     weights = np.asarray(result["weights"])
     picks = [0, int(np.argmin(np.abs(weights - 0.3))), len(weights) - 1]
@@ -146,19 +149,21 @@ def _summary(result: Result) -> dict[str, float]:
 
 def caption(result: Result, meta: Meta) -> str:
     """What was run, what agrees, what does not."""
-    s = _summary(result)
+    s, c = _summary(result), meta.config
     return (
-        rf"Generative networks (label, {meta.config['code']} codes, image) on {result['dataset']}, {meta.config['seeds']} seeds, Adam with weight decay "
-        rf"{meta.config['weight_decay']:g}; test images are classified by inferring the label and reconstructed by their prediction; error 1 is a "
-        r"pixel's mean variance. (a) Linear networks, exact inference: backpropagation of $\lambda$ reconstruction + $(1 - \lambda)$ cross-entropy through "
-        rf"inference. The local rule sits at the reconstruction end: accuracy {s['local-accuracy']:.3f}, error {s['local-reconstruction']:.3f} (dotted: "
-        rf"principal components, {result['pca_reconstruction']:.3f}). $\lambda = 0$ reaches {s['zero-accuracy']:.3f} at an error of {s['zero-reconstruction']:.2f}; the "
-        rf"knee of the front is at $\lambda = {s['knee-weight']:g}$, {s['knee-accuracy']:.3f} and {s['knee-reconstruction']:.3f}. Dashed: logistic regression from the pixels, "
-        rf"{result['logistic_accuracy']:.3f} (least squares: {result['regression_accuracy']:.3f}). Bidirectional networks by the local rule, "
-        rf"for ratios of the two energies {', '.join(f'{b:g}' for b in result['balances'])}: best accuracy {s['bidirectional-accuracy']:.3f} at {s['bidirectional-reconstruction']:.3f}. "
-        rf"(b) tanh codes, {meta.config['inference_steps']} steps of inference, unrolled: local {s['tanh-local-accuracy']:.3f}, through inference up to "
-        rf"{s['tanh-best-accuracy']:.3f}. (c) Both over $\lambda$; with $\lambda = 1$ nothing trains the label, and its accuracy is chance. Below: test images and their reconstructions, and the network "
-        rf"of the local rule given the upper half of each image, the rest inferred. ({meta.setting}.)"
+        "The local rule reconstructs; backprop through inference can trade reconstruction for "
+        rf"classification. Generative networks (label, {c['code']} codes, image) on "
+        rf"{_names.dataset(result['dataset'])}, {_names.seeds(c)}; test images are classified by inferring "
+        "the label and reconstructed by their prediction (error 1: a pixel's mean variance). (a) Linear "
+        r"networks, exact inference, trained through inference on $\lambda$ reconstruction + $(1 - \lambda)$ "
+        rf"cross-entropy. Accuracy and error: local rule {s['local-accuracy']:.3f}, "
+        rf"{s['local-reconstruction']:.3f}; $\lambda = 0$ {s['zero-accuracy']:.3f}, "
+        rf"{s['zero-reconstruction']:.2f}; $\lambda = {s['knee-weight']:g}$ {s['knee-accuracy']:.3f}, "
+        rf"{s['knee-reconstruction']:.3f}; best bidirectional {s['bidirectional-accuracy']:.3f}, "
+        rf"{s['bidirectional-reconstruction']:.3f}. Dashed: logistic regression; dotted: principal "
+        rf"components. (b) tanh codes: local {s['tanh-local-accuracy']:.3f}, through inference up to "
+        rf"{s['tanh-best-accuracy']:.3f}. (c) Over $\lambda$; at 1 nothing trains the label. Below: "
+        rf"reconstructions, and images completed from the upper half. ({meta.setting}.)"
     )
 
 

@@ -1,10 +1,14 @@
-r"""Predify on linear chains: where it is stable, how fast waves travel, and the special case that is predictive coding.
+r"""Predify on linear chains: where it is stable, how fast waves travel, and the special case that is
+predictive coding.
 
-Sees: the boundary alpha + lambda = 1 for every beta; speeds (alpha + beta - lambda) / (1 - beta); a complex spectrum in general and
-a real one in the special case beta = 0, lambda = alpha.
+What to see: the boundary alpha + lambda = 1 for every beta; speeds (alpha + beta - lambda) / (1 - beta); a
+complex spectrum in general and a real one in the special case beta = 0, lambda = alpha.
 """
 
+from typing import Any
+
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle
 
@@ -45,11 +49,11 @@ def draw(fig: Figure, result: Result) -> None:
     plotting.letter(axes)
 
 
-def _label(rates) -> str:
+def _label(rates: Any) -> str:
     return ", ".join(f"{v:g}" for v in rates)
 
 
-def _bumps(ax, result: Result) -> None:
+def _bumps(ax: Axes, result: Result) -> None:
     for rates, path, speed, color in zip(
         predify_stability.BUMPS, result["paths"], result["speeds"], plotting.shades(5), strict=True
     ):
@@ -67,7 +71,7 @@ def _bumps(ax, result: Result) -> None:
     )
 
 
-def _waves(ax, result: Result) -> None:
+def _waves(ax: Axes, result: Result) -> None:
     k = np.asarray(result["k"])
     for row, color in zip(result["multipliers"], plotting.shades(5), strict=True):
         ax.plot(k[k >= 0], np.asarray(row)[k >= 0], color=color)
@@ -75,7 +79,7 @@ def _waves(ax, result: Result) -> None:
     ax.set_xticks([0, np.pi / 2, np.pi], ["0", r"$\pi/2$", r"$\pi$"])
 
 
-def _spectra(ax, result: Result) -> None:
+def _spectra(ax: Axes, result: Result) -> None:
     ax.add_patch(Circle((0, 0), 1, fill=False, color=plotting.COLOURS["quiet"], lw=0.7))
     ax.plot(
         result["full_real"],
@@ -103,11 +107,13 @@ def caption(result: Result, meta: Meta) -> str:
     """What was run, what agrees."""
     worst = float(np.max(np.abs(np.asarray(result["speeds_measured"]) - np.asarray(result["speeds"]))))
     return (
-        r"Top: growth of the fastest wave on the infinite chain of identity maps; the black line $\alpha + \lambda = 1$ is the exact "
-        r"boundary of stability for every $\beta$; dotted: the published constraint $\beta + \lambda \leq 1$, above which the "
-        r"chain is stable all the same. Blue: $\beta = 0$, $\lambda = \alpha$, where a step is a gradient step of predictive coding. (d) Centre "
-        rf"of a bump on a finite chain of {meta.config['chain']} layers (points) and the speed $(\alpha + \beta - \lambda)/(1 - \beta)$ (lines; "
-        rf"largest difference {worst:.0e} layers per step). (e) Multipliers of the same chains over the wavenumber. (f) Spectrum of $A$ "
-        rf"for a network with random feedback and forward maps (spectral radius {result['full_radius']:.2f}, complex pairs: damped "
-        rf"oscillations) and for the special case with the same feedback (radius {result['pc_radius']:.2f}, real). ({meta.setting}.)"
+        r"Predify is stable below $\alpha + \lambda = 1$, whatever $\beta$: the published constraint $\beta "
+        r"+ \lambda \leq 1$ is not the boundary. Top: growth of the fastest wave on the infinite chain of "
+        r"identity maps; black: the exact boundary, dotted: the published constraint. Blue: $\beta = 0$, "
+        r"$\lambda = \alpha$, where a step is a gradient step of predictive coding. (d) Centre of a bump on "
+        rf"a chain of {meta.config['chain']} layers (points) and the speed $(\alpha + \beta - \lambda)/(1 - "
+        rf"\beta)$ (lines; largest difference {worst:.0e} layers per step). (e) Multipliers of these chains "
+        "by wavenumber. (f) Eigenvalues of the update $A$ of a network with random feedback and forward maps "
+        rf"(radius {result['full_radius']:.2f}, complex: damped oscillations), and of the special case with "
+        rf"the same feedback (radius {result['pc_radius']:.2f}, real). ({meta.setting}.)"
     )

@@ -1,6 +1,7 @@
 r"""The excess s - 1 over training at several degrees of richness.
 
-Sees: at initialisation it falls as the inverse square of gamma; training drives it up with gamma, as the mean field predicts.
+What to see: at initialisation it falls as the inverse square of gamma; training drives it up with gamma, as
+the mean field predicts.
 """
 
 import numpy as np
@@ -9,10 +10,11 @@ from matplotlib.figure import Figure
 from experiments import richness
 from experiments._result import Result
 from experiments._store import Meta
+from figures import _names
 from pctheory import plotting
 
 EXPERIMENT = richness
-TITLE = "Rich networks start nearest to backpropagation and drift away"
+TITLE = "Rich networks start near backpropagation and drift away"
 SOURCE = "LIM A.3, A.22"
 SIZE = (5.5, 2.1)
 
@@ -64,14 +66,18 @@ def numbers(result: Result) -> dict[str, str | float]:
 
 def caption(result: Result, meta: Meta) -> str:
     """What was run, what agrees, what does not."""
-    n = numbers(result)
-    growth = ", ".join(f"{n[f'growth-{g:g}']} ({g:g})" for g in result["gammas"])
-    field = ", ".join(f"{n[f'field-growth-{g:g}']} ({g:g})" for g in result["gammas"])
+    n, gammas = numbers(result), list(result["gammas"])
+    listed = ", ".join(
+        f"{n[f'growth-{g:g}']} and {n[f'field-growth-{g:g}']} at {g:g}"
+        for g in dict.fromkeys((gammas[0], gammas[-1]))
+    )
     return (
-        rf"Toy problem of the limits at $N = {meta.config['width']}$ with the output divided by $\gamma$, residual mupc, predictive "
-        rf"coding at the exact equilibrium, mean and deviation over {meta.config['seeds']} seeds. At initialisation $s - 1$ falls "
-        rf"as $\gamma^{{{n['exponent']}}}$ (law: $-2$); over {meta.config['steps']} iterations it grows by the factors {growth} "
-        rf"($\gamma$ in brackets), in the mean field (dash-dotted) by {field}: the richer the network the larger the drift, so that the networks with $\gamma \geq 1$ end at nearly "
-        r"one distance from backpropagation. At the end the network nearest to "
-        rf"backpropagation has $\gamma = {n['nearest']}$. ({meta.setting}.)"
+        "Rich networks start nearest to backprop and drift away from it in training. The toy problem of the "
+        rf"limits at $N = {meta.config['width']}$ with the output divided by $\gamma$ (large: rich), "
+        r"residual $\mu$PC, PC at the exact equilibrium, mean and deviation over "
+        rf"{_names.seeds(meta.config)}. The distance from backprop is $s - 1$. At initialisation it falls as "
+        rf"$\gamma^{{{n['exponent']}}}$ (law: $-2$). In {meta.config['steps']} iterations it grows by these "
+        rf"factors, measured and in the mean field (dash-dotted), by $\gamma$: {listed}. So the networks "
+        r"with $\gamma \geq 1$ end at nearly the same distance; the nearest to backprop at the end has "
+        rf"$\gamma = {n['nearest']}$. ({meta.setting}.)"
     )

@@ -1,7 +1,9 @@
-r"""Images from near the origin and from near a zero-rank saddle: BP stays on the plateau of the zero output, PC leaves it.
+r"""Images from near the origin and from near a zero-rank saddle: BP stays on the plateau of the zero output,
+PC leaves it.
 
-Sees: at the published scales BP flat at a mean squared error of 0.1 while PC leaves within hundreds of iterations and passes a
-second plateau near 0.09, the best linear map of rank one; at the matched scale PC still leaves first.
+What to see: at the published scales BP flat at a mean squared error of 0.1 while PC leaves within hundreds of
+iterations and passes a second plateau near 0.09, the best linear map of rank one; at the matched scale PC
+still leaves first.
 """
 
 from typing import Any
@@ -13,7 +15,8 @@ from matplotlib.figure import Figure
 from experiments import saddle_escape
 from experiments._result import Result
 from experiments._store import Meta
-from figures._escapes import NAMES, each, iterations_to, rounded, span
+from figures import _names
+from figures._escapes import each, iterations_to, rounded, span
 from pctheory import plotting
 
 EXPERIMENT = saddle_escape
@@ -22,7 +25,6 @@ SOURCE = "SAD 5, 11, 12"
 SIZE = (5.5, 6.8)
 LABELS = {"bp": "BP, matched scale", "pc": "PC", "bp-published": "BP, published scale"}
 STARTS = {"origin": "near the origin", "zero-rank": "near a zero-rank saddle"}
-DATASETS = {"mnist": "MNIST", "fashion-mnist": "Fashion-MNIST"}
 SHARES = (0.95, 0.8)
 """Shares of the first loss: past the first plateau, past the second."""
 MEAN = 2 / 10
@@ -30,7 +32,9 @@ MEAN = 2 / 10
 
 
 def draw(fig: Figure, result: Result) -> None:
-    """Rows: loss and gradient norm from both starts. Columns: activations. The first data set dark, the second light."""
+    """Rows: loss and gradient norm from both starts. Columns: activations. The first data set dark, the "
+    "second light.
+    """
     curves = result["curves"]
     first = next(iter(curves.values()))
     starts = list(first)
@@ -51,7 +55,7 @@ def draw(fig: Figure, result: Result) -> None:
                     label = "best linear maps of rank 0, 1, 2" if number == rank == 0 else None
                     top.axhline(loss, color=plotting.COLOURS["theory"], lw=0.7, ls=":", label=label, **shown)
     for ax, activation in zip(axes[0], activations, strict=True):
-        ax.set_title(NAMES.get(activation, activation))
+        ax.set_title(_names.activation(activation))
     for row, start in enumerate(starts):
         axes[2 * row, 0].set_ylabel(f"{STARTS[start]}\nloss $\\mathcal{{L}}$")
         axes[2 * row, 0].set_ylim(bottom=0)
@@ -73,8 +77,7 @@ def _lines(top: Axes, bottom: Axes, runs: Any, data: str, number: int, shown: di
 
 
 def _data(result: Result, name: str) -> str:
-    used = result["datasets"][name]
-    return DATASETS.get(used, used)
+    return _names.dataset(result["datasets"][name])
 
 
 def escape(run: Any, share: float = SHARES[0]) -> np.ndarray:
@@ -83,7 +86,9 @@ def escape(run: Any, share: float = SHARES[0]) -> np.ndarray:
 
 
 def plateau(run: Any) -> np.ndarray:
-    """Loss where it changes least from record to record between the two shares, per seed; NaN: none recorded there."""
+    """Loss where it changes least from record to record between the two shares, per seed; NaN: none "
+    "recorded there.
+    """
     found = []
     for row in np.asarray(run["loss"], dtype=float):
         inside = (row > SHARES[1] * row[0]) & (row < SHARES[0] * row[0])
@@ -117,30 +122,27 @@ def _over(by_activation: Any, method: str, share: float) -> str:
 
 def caption(result: Result, meta: Meta) -> str:
     """Times of escape from both starts, speed-ups at both scales, plateaus."""
-    parts = []
-    for name, by_start in result["curves"].items():
-        for start, runs in by_start.items():
-
-            def times(activation: str, runs: Any = runs) -> str:
-                own = runs[activation]
-                return f"{_time(own['pc'])} and {_time(own['bp'])} ({_time(own['pc'], SHARES[1])} and {_time(own['bp'], SHARES[1])})"
-
-            parts.append(
-                f"{_data(result, name)}, {STARTS[start]}: {each(runs, times)}; BP over PC {_over(runs, 'bp', SHARES[0])}, "
-                f"at the published scales {_over(runs, 'bp-published', SHARES[0])}"
-            )
-    found = numbers(result)
-    seeds = meta.config["seeds"]
-    ratio = meta.config["batch_size"] / MEAN
+    n, c = numbers(result), meta.config
+    name, by_start = next(iter(result["curves"].items()))
+    times = "; ".join(
+        f"{STARTS[start]} "
+        + each(runs, lambda a, runs=runs: f"{_time(runs[a]['pc'])} and {_time(runs[a]['bp'])}")
+        for start, runs in by_start.items()
+    )
+    over, published = (
+        " and ".join(str(n[f"speed-up-{start}-{method}"]) for start in by_start)
+        for method in ("bp", "bp-published")
+    )
     return (
-        rf"Networks with H = {meta.config['hidden_layers']} from Gaussian weights with $\sigma$ = {meta.config['init']:g}; near a zero-rank saddle the last hidden matrix "
-        rf"has torch's usual initialisation instead. T = {meta.config['inference_steps']} steps of inference; loss on one batch of "
-        rf"{meta.config['batch_size']} and norm of the gradient of what is descended; light: {_data(result, list(result['curves'])[-1])}. PC steps by B times the nominal learning rate "
-        rf"{meta.config['learning_rate']:g} on F, BP by the same on the loss (solid) or by the step of the public code (dashed), {ratio:g} times smaller. "
-        rf"Iterations of PC and of BP at the matched scale to {SHARES[0]:g} of the first loss (in brackets: to {SHARES[1]:g}). {'. '.join(parts)}. "
-        rf"The first plateau is a mean squared error of {found['plateau-first']} (published: 0.1). The second, where the loss changes least, is at {found['plateau-pc']} (PC) and "
-        rf"{found['plateau-bp']} (BP, matched); published: near 0.09; dotted, the best linear map of rank one: {found['plateau-rank-1']}. "
-        rf"CIFAR-10 is in the figure of the convolutional network. ({meta.setting}; {seeds} seed{'s' if seeds > 1 else ''}.)"
+        "PC leaves both kinds of saddle sooner: near the origin and near a zero-rank saddle BP takes "
+        rf"{over} times as long; at the published scales {published}. $H = {c['hidden_layers']}$, $\sigma = "
+        rf"{c['init']:g}$, $T = {c['inference_steps']}$; zero-rank: the last hidden matrix has torch's "
+        "initialisation. Loss and gradient norm: PC, BP at the matched (solid) and published scale (dashed, "
+        rf"steps {c['batch_size'] / MEAN:g} times shorter); light: "
+        rf"{_data(result, list(result['curves'])[-1])}. Iterations of PC and BP to {SHARES[0]:g} of the loss "
+        rf"on {_data(result, name)}: {times}. Plateaus, mean squared error: {n['plateau-first']} (published: "
+        rf"0.1), then {n['plateau-pc']} (near 0.09); dotted, best map of rank one: {n['plateau-rank-1']}. "
+        rf"({meta.setting}; {_names.seeds(c)}.)"
     )
 
 

@@ -1,7 +1,8 @@
-r"""A convolutional network from near the origin: the plateau of the zero output, and when each rule leaves it.
+r"""A convolutional network from near the origin: the plateau of the zero output, and when each rule leaves
+it.
 
-Sees: predictive coding leaves the origin sooner than backpropagation at the matched scale, as in fully connected networks; the
-kernels of all layers move.
+What to see: predictive coding leaves the origin sooner than backpropagation at the matched scale, as in fully
+connected networks; the kernels of all layers move.
 """
 
 from typing import Any
@@ -12,7 +13,8 @@ from matplotlib.figure import Figure
 from experiments import saddle_escape_conv
 from experiments._result import Result
 from experiments._store import Meta
-from figures._escapes import NAMES, each, iterations_to, rounded, span
+from figures import _names
+from figures._escapes import each, iterations_to, rounded, span
 from pctheory import plotting
 
 EXPERIMENT = saddle_escape_conv
@@ -40,7 +42,7 @@ def draw(fig: Figure, result: Result) -> None:
             layers = np.arange(1, np.shape(run["change"])[1] + 1)
             plotting.spread(change, layers, np.asarray(run["change"]), colour, marker="o", ms=3)
         middle.set_yscale("log")
-        top.set(ylabel=r"loss $\mathcal{L}$", ylim=(0, None), title=NAMES.get(activation, activation))
+        top.set(ylabel=r"loss $\mathcal{L}$", ylim=(0, None), title=_names.activation(activation))
         middle.set_ylabel("gradient norm")
         change.set(ylabel="relative change", xlabel="layer", xticks=layers, ylim=(0, None))
         for ax in (top, middle):
@@ -59,22 +61,23 @@ def _time(run: Any, share: float) -> str:
 
 def caption(result: Result, meta: Meta) -> str:
     """Times of escape, the ratio, and what the layers do."""
-    found, config = numbers(result), meta.config
+    n, c = numbers(result), meta.config
 
     def times(activation: str) -> str:
         pc, bp = (f"{activation}-{method}" for method in ("pc", "bp"))
-        return f"{found[pc]} and {found[bp]} ({found[f'{pc}-later']} and {found[f'{bp}-later']})"
+        return f"{n[pc]} and {n[bp]} ({n[f'{pc}-later']} and {n[f'{bp}-later']})"
 
-    data = {"cifar10": "CIFAR-10"}.get(result["dataset"], result["dataset"])
-    blocks = ", ".join(str(c) for c in config["channels"])
     return (
-        rf"{data}: {len(config['channels'])} convolutions of side {config['kernel']} and stride {config['stride']} with {blocks} channels and a dense "
-        rf"readout, from Gaussian weights with $\sigma$ = {config['init']:g}; T = {config['inference_steps']} steps of inference, both rules with steps of B times "
-        rf"{config['learning_rate']:g} on the mean over the batch of {config['batch_size']}. Left and middle: loss on one batch, norm of the gradient of what is descended. Right: change of "
-        rf"the weights at the end, {config['bp_iterations']} iterations of BP and {config['pc_iterations']} of PC, over their norm at the start. Iterations of PC and of BP to {SHARES[0]:g} of the first loss (in brackets: {SHARES[1]:g}): {each(result['curves'], times)}. "
-        rf"PC ends at a mean squared error of {found['end-pc']}; fully connected networks were published to pause near 0.09. "
-        rf"The least change of a layer is {found['least-change-pc']} (PC) and {found['least-change-bp']} (BP). "
-        rf"({meta.setting}; {config['seeds']} seed{'s' if config['seeds'] > 1 else ''}.)"
+        rf"PC leaves the origin sooner in a convolutional network, too. {_names.dataset(result['dataset'])}: "
+        rf"{len(c['channels'])} convolutions (side {c['kernel']}, stride {c['stride']}, "
+        rf"{', '.join(map(str, c['channels']))} channels) and a dense readout, $\sigma = {c['init']:g}$; $T "
+        rf"= {c['inference_steps']}$; both rules with the same step. Left, middle: loss, gradient norm. "
+        "Right: change of the weights at the end over their first norm. The runs end at unequal times: "
+        rf"{c['bp_iterations']} iterations (BP) and {c['pc_iterations']} (PC). Iterations of PC and BP to "
+        rf"{SHARES[0]:g} of the first loss (to {SHARES[1]:g}): {each(result['curves'], times)}. PC ends at a "
+        rf"mean squared error of {n['end-pc']}; fully connected networks were published to pause near 0.09. "
+        rf"Every layer changes, by at least {n['least-change-pc']} (PC) and {n['least-change-bp']} (BP) of "
+        rf"its first norm. ({meta.setting}; {_names.seeds(c)}.)"
     )
 
 

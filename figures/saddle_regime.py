@@ -1,7 +1,8 @@
-r"""Narrow deep networks on the toy problem: loss and energy of PC, loss of BP; and times to half of the loss from several sigma.
+r"""Narrow deep networks on the toy problem: loss and energy of PC, loss of BP; and times to half of the loss
+from several sigma.
 
-Sees: PC leaves the saddle of deep narrow networks sooner; the advantage holds for small initialisations and reverses at
-ordinary scale.
+What to see: PC leaves the saddle of deep narrow networks sooner; the advantage holds for small
+initialisations and reverses at ordinary scale.
 """
 
 import numpy as np
@@ -10,10 +11,11 @@ from matplotlib.figure import Figure
 from experiments import saddle_regime
 from experiments._result import Result
 from experiments._store import Meta
+from figures import _names
 from pctheory import plotting
 
 EXPERIMENT = saddle_regime
-TITLE = "The saddle regime"
+TITLE = "Narrow deep networks near the saddle"
 SOURCE = "LIM A.4, A.23"
 SIZE = (5.5, 5.0)
 
@@ -51,11 +53,11 @@ def draw(fig: Figure, result: Result) -> None:
         for rule in ("bp", "pc"):
             times = np.array([result["sigma"][h][f"{s:g}"][rule]["half"] for s in sigmas])
             reached = np.isfinite(times).all(axis=1)
-            middle = np.median(np.where(np.isfinite(times), times, 1.5 * last), axis=1)
+            shown = np.where(np.isfinite(times), times, 1.5 * last)
             colour = plotting.COLOURS[rule]
-            ax.plot(sigmas, middle, "-", color=colour, linewidth=0.8)
-            ax.plot(sigmas[reached], middle[reached], "o", color=colour, label=rule.upper())
-            ax.plot(sigmas[~reached], middle[~reached], "^", color=colour, markerfacecolor="white")
+            plotting.medians(ax, sigmas, shown.T, colour, rule.upper())
+            late, middle = sigmas[~reached], np.median(shown[~reached], axis=1)
+            ax.plot(late, middle, "^", color=colour, markerfacecolor="white", zorder=5)
     panels[0].set_ylabel("iterations to loss 1/4")
     panels[0].legend(fontsize=7)
 
@@ -90,17 +92,15 @@ def caption(result: Result, meta: Meta) -> str:
     """What was run, what agrees, what does not."""
     n = numbers(result)
     first = int(result["sigma hidden"][-1])
-    times = "; ".join(
-        rf"$\sigma = {s:g}$: {n[f'pc-{first}-{s:g}']} (PC), {n[f'bp-{first}-{s:g}']} (BP)"
-        for s in result["sigmas"]
+    times = ", ".join(
+        rf"{n[f'pc-{first}-{s:g}']} and {n[f'bp-{first}-{s:g}']} ($\sigma = {s:g}$)" for s in result["sigmas"]
     )
-    deep, wide = int(result["hidden"][-1]), int(result["widths"][-1])
     return (
-        rf"Toy problem of the limits, narrow networks without skips. Top: mupc and its own initialisation, {meta.config['steps']} "
-        rf"iterations at base rate {meta.config['rate']:g}, mean and deviation over {meta.config['seeds']} seeds; at "
-        rf"$N = {wide}$, $H = {deep}$ the last loss is {n[f'pc-loss-{wide}-{deep}']} (PC) and {n[f'bp-loss-{wide}-{deep}']} (BP). "
-        rf"PC ends with the lower loss in {n['wins']} of {n['panels']} panels: from this initialisation it lowers the energy at once "
-        rf"and the loss later than BP, because S grows as well (losses above .8 are cut). Bottom: iterations until the loss is half of that of zero weights, standard "
-        rf"parameterisation, weights of standard deviation $\sigma$, median over seeds (open triangles: not within the run in some "
-        rf"seed); at $H = {first}$ {times} (inf: not reached). ({meta.setting}.)"
+        "Only from very small weights does PC fit narrow deep networks sooner: from the parameterisation's "
+        rf"own it ends with the lower loss in {n['wins']} of {n['panels']} panels. The toy problem of the "
+        rf"limits, without skips. Top: $\mu$PC, {meta.config['steps']} iterations, mean and deviation over "
+        rf"{_names.seeds(meta.config)} (losses above 0.8 are cut). PC lowers its energy at once and the loss "
+        "later than BP, because $S$ grows as well. Bottom: iterations to half of the loss of zero weights, "
+        r"sp, weights of standard deviation $\sigma$, median (open: not all seeds arrive). PC and BP at $H = "
+        rf"{first}$: {times}; inf: not within the run. ({meta.setting}.)"
     )

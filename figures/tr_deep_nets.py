@@ -1,7 +1,7 @@
 r"""Training loss of ten-layer networks: BP against PC, by activation.
 
-Sees (published): linear: PC at the floor about three times earlier; tanh: earlier, then BP slightly lower; ReLU: BP stuck
-long, PC not.
+Published: linear: PC at the floor about three times earlier; tanh: earlier, then BP slightly lower; ReLU: BP
+stuck long, PC not.
 """
 
 import numpy as np
@@ -10,10 +10,11 @@ from matplotlib.figure import Figure
 from experiments import tr_deep_nets
 from experiments._result import Result
 from experiments._store import Meta
+from figures import _names
 from pctheory import plotting
 
 EXPERIMENT = tr_deep_nets
-TITLE = "Ten layers"
+TITLE = "Networks of ten layers"
 SOURCE = "TR, 10 layers"
 SIZE = (5.5, 2.0)
 _NAMES = {"bp": "BP", "pc": "PC"}
@@ -50,7 +51,9 @@ def draw(fig: Figure, result: Result) -> None:
 
 
 def lead(result: Result, name: str) -> float:
-    """Iterations of BP over those of PC to the larger of the two final losses (smoothed); below 1: BP is ahead."""
+    """Iterations of BP over those of PC to the larger of the two final losses (smoothed); below 1: BP is "
+    "ahead.
+    """
     steps = np.asarray(result["steps"])
     smooth = {
         rule: np.mean([_smooth(c, 10) for c in np.asarray(result[name][rule]["loss"])], axis=0)
@@ -69,47 +72,35 @@ def caption(result: Result, meta: Meta) -> str:
     """Final losses, leads, what was equilibrated."""
     c = meta.config
     ends = "; ".join(
-        f"{name} {_end(result, name, 'bp'):.3f} and {_end(result, name, 'pc'):.3f}"
+        f"{_names.activation(name)} {_end(result, name, 'bp'):.3f} and {_end(result, name, 'pc'):.3f}"
         for name in _activations(result)
     )
-    leads = ", ".join(f"{name} {lead(result, name):.1f}" for name in _activations(result))
-    gaps = ", ".join(f"{name} {result[name]['pc']['gap']:.0e}" for name in _activations(result))
-    seeds = "one seed" if c["seeds"] == 1 else f"{c['seeds']} seeds"
+    gaps = ", ".join(
+        f"{result[name]['pc']['gap']:.0e} ({_names.activation(name)})" for name in _activations(result)
+    )
     return (
-        rf"Networks of {c['depth']} layers and width {c['width']} on {result['dataset']}: loss on batches of the training data (thin) and its running "
-        rf"mean (thick), stochastic gradient descent from PyTorch's default initial weights, {seeds}, each rule with the best of the learning "
-        rf"rates {', '.join(f'{r:g}' for r in c['learning_rates'])} at one scale. Loss at the end, BP and PC: {ends}. BP needs, to the "
-        rf"level that both reach, this many times the iterations of PC: {leads}. {_verdict(result)} PC learns where Newton-Krylov inference "
-        rf"stops: the activity gradient is down to this fraction of its start (largest of first and last weights): {gaps}. The linear "
-        rf"network is at equilibrium, the others as near to it as these numbers say. ({meta.setting}.)"
+        rf"{_verdict(result)} Networks of {c['depth']} layers and width {c['width']} on "
+        rf"{_names.dataset(result['dataset'])}: loss on training batches (thin) and its running mean "
+        rf"(thick), stochastic gradient descent from PyTorch's initialisation, {_names.seeds(c)}, each rule "
+        rf"at the best of the learning rates {', '.join(f'{r:g}' for r in c['learning_rates'])}, one scale. "
+        rf"Loss at the end, BP and PC: {ends}. Inference (Newton-Krylov) leaves these fractions of the first "
+        rf"activity gradient: {gaps}. ({meta.setting}.)"
     )
 
 
 def _verdict(result: Result) -> str:
     """The published outcome, activation by activation."""
-    words = []
-    if lead(result, "linear") > 1.2:
-        words.append(
-            f"With linear units PC is ahead as published, by a factor of {lead(result, 'linear'):.1f} (published: about 3)."
-        )
-    else:
-        words.append("With linear units PC's published lead does not appear.")
+    leads = ", ".join(
+        f"{lead(result, name):.1f} ({_names.activation(name)})" for name in _activations(result)
+    )
+    words = [f"To the loss that both reach BP takes this many times the iterations of PC: {leads}."]
+    ahead = lead(result, "linear") > 1.2
+    words.append(f"Published: linear about 3, {'confirmed' if ahead else 'not confirmed'};")
     if "tanh" in result:
         lower = _end(result, "tanh", "bp") < _end(result, "tanh", "pc")
-        words.append(
-            ("With tanh PC is earlier" if lead(result, "tanh") > 1.1 else "With tanh PC is not earlier")
-            + (
-                ", and BP ends lower, as published."
-                if lower
-                else "; BP, published as slightly lower at the end, is not yet there."
-            )
-        )
+        words.append(f"tanh BP lower at the end, {'confirmed' if lower else 'not seen here'};")
     stuck = _end(result, "relu", "bp") > 1.1 * _end(result, "relu", "pc")
-    words.append(
-        "With ReLU BP is stuck longer, as published."
-        if stuck
-        else "With ReLU both are held up alike, against the published outcome."
-    )
+    words.append(f"ReLU BP stuck longer, {'confirmed' if stuck else 'not confirmed'}.")
     return " ".join(words)
 
 

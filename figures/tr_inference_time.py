@@ -1,6 +1,6 @@
 r"""The landscape of the energy over the weights at growing inference times.
 
-Sees: it equals the loss at 0 and flattens to F*.
+What to see: it equals the loss at 0 and flattens to F*.
 """
 
 import numpy as np
@@ -40,12 +40,13 @@ def caption(result: Result, meta: Meta) -> str:
     """Range of each landscape, agreement with torch."""
     largest = {name: float(np.max(values)) for name, values in result["landscapes"].items()}
     return (
-        r"The energy of the toy $f = w_2 w_1 x$, $y = -x$, over its weights after inference for a time $t$ from the feedforward "
-        rf"pass (Euler steps of {meta.config['dt']:g}), by the closed form of the finite-time energy; one colour scale. It is the "
-        rf"loss at $t = 0$ and flattens to $F^*$: the largest value on the square falls from {largest['0']:.2f} to "
-        rf"{largest['inf']:.2f}, most where $w_2$, and with it the rescaling $1 + w_2^2$, is large. Inference in torch at "
-        rf"{meta.config['checks']} random weights agrees to a relative {result['worst']:.0e}. The published outcome is confirmed. "
-        rf"({meta.setting}.)"
+        "As inference runs, the landscape over the weights flattens from the loss to the equilibrated "
+        "energy, as published. The toy $f = w_2 w_1 x$, $y = -x$: the energy after inference for a time $t$ "
+        rf"from the feedforward pass (Euler steps of {meta.config['dt']:g}), by the closed form of the "
+        "energy after finitely many steps; one colour scale. The largest value on the square falls from "
+        rf"{largest['0']:.2f} ($t = 0$) to {largest['inf']:.2f} (equilibrium), most where $w_2$ is large and "
+        rf"with it the rescaling $1 + w_2^2$. Inference in torch at {meta.config['checks']} random weights "
+        rf"agrees to a relative {result['worst']:.0e}. ({meta.setting}.)"
     )
 
 

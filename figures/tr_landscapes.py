@@ -1,6 +1,7 @@
 r"""Loss and equilibrated energy of the toy, with the paths of BP and PC.
 
-Sees: BP bends towards the origin first and ends near (-.95, 1.05); PC goes directly and ends near (-.68, 1.46).
+What to see: BP bends towards the origin first and ends near (-.95, 1.05); PC goes directly and ends near
+(-.68, 1.46).
 """
 
 import numpy as np
@@ -12,7 +13,7 @@ from experiments._store import Meta
 from pctheory import plotting
 
 EXPERIMENT = tr_landscapes
-TITLE = "Past the saddle, by backpropagation and by predictive coding"
+TITLE = "Two paths past the saddle"
 SOURCE = "TR 1"
 SIZE = (5.5, 4.4)
 _NAMES = {"bp": r"loss $\mathcal{L}$", "pc": r"equilibrated energy $F^*$"}
@@ -49,14 +50,15 @@ def caption(result: Result, meta: Meta) -> str:
     eigen = {rule: result[rule]["origin_eigenvalues"] for rule in ("bp", "pc")}
     near = {rule: result[rule]["nearest_to_origin"] for rule in ("bp", "pc")}
     return (
-        rf"The toy $f = w_2 w_1 x$, $y = -x$, $x \sim N(1, 0.1^2)$: surfaces (top), contours with the direction of the negative "
-        rf"gradient and stochastic descent from $(0.744, 0.94)$ (bottom; dotted: the solutions). Batches of "
-        rf"{meta.config['batch_size']}, learning rate {meta.config['learning_rate']:g} for both, at one scale. BP ends at "
-        rf"$({ends['bp'][0]:.2f}, {ends['bp'][1]:.2f})$ and PC at $({ends['pc'][0]:.2f}, {ends['pc'][1]:.2f})$; published: near "
-        rf"$(-0.95, 1.05)$ and $(-0.68, 1.46)$. BP first bends towards the saddle and passes it at a distance of "
-        rf"{near['bp']:.2f}, PC at {near['pc']:.2f}. Eigenvalues at the origin: "
-        rf"${eigen['bp'][0]:.3f}, {eigen['bp'][1]:.3f}$ for the loss and ${eigen['pc'][0]:.3f}, {eigen['pc'][1]:.3f}$ for the "
-        rf"energy, which attracts less and repels more. ({meta.setting}.)"
+        rf"BP bends towards the saddle at the origin and passes it at a distance of {near['bp']:.2f}; PC "
+        rf"keeps {near['pc']:.2f} away, because the energy attracts less there and repels more. The toy $f = "
+        r"w_2 w_1 x$, $y = -x$, $x \sim N(1, 0.1^2)$: surfaces (top), contours with the negative gradient "
+        "and stochastic descent from $(0.744, 0.94)$ (bottom; dotted: the solutions). Batches of "
+        rf"{meta.config['batch_size']}, learning rate {meta.config['learning_rate']:g} for both, at one "
+        rf"scale. Ends: BP $({ends['bp'][0]:.2f}, {ends['bp'][1]:.2f})$ (published: near $(-0.95, 1.05)$), "
+        rf"PC $({ends['pc'][0]:.2f}, {ends['pc'][1]:.2f})$ ($(-0.68, 1.46)$). Eigenvalues at the origin: "
+        rf"${eigen['bp'][0]:.3f}, {eigen['bp'][1]:.3f}$ (loss), ${eigen['pc'][0]:.3f}, {eigen['pc'][1]:.3f}$ "
+        rf"(energy). ({meta.setting}.)"
     )
 
 

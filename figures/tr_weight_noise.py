@@ -1,7 +1,7 @@
 r"""Objectives under Gaussian weight noise at the minima that BP and PC find, and the line of their Hessians.
 
-Sees (published): PC lower. True of its own objective, the energy; the loss at PC's minimum is the higher one from the
-published start.
+Published: PC lower. True of its own objective, the energy; the loss at PC's minimum is the higher one from
+the published start.
 """
 
 import numpy as np
@@ -13,7 +13,7 @@ from experiments._store import Meta
 from pctheory import plotting
 
 EXPERIMENT = tr_weight_noise
-TITLE = "Weight noise at the minima found"
+TITLE = "Flatness and weight noise at the minima"
 SOURCE = "TR 6"
 SIZE = (5.5, 2.2)
 # where, what, label, colour, marker
@@ -22,7 +22,7 @@ _CURVES = (
     ("pc", "bp", r"$\mathcal{L}$ at PC's minimum", plotting.COLOURS["loss"], "s"),
     ("pc", "pc", r"$F^*$ at PC's minimum", plotting.COLOURS["pc"], "o"),
 )
-_TRACES = {"loss at bp": 0, "loss at pc": 1, "energy at pc": 2}
+_TRACES = ("loss at bp", "loss at pc", "energy at pc")
 
 
 def draw(fig: Figure, result: Result) -> None:
@@ -40,36 +40,30 @@ def draw(fig: Figure, result: Result) -> None:
         plotting.theory(left, fine, 0.5 * fine**2 * part[f"curvature/{what}"], label=name)
     left.set(xlabel=r"standard deviation of weight noise $\sigma$", ylabel="mean objective", ylim=(0, None))
     left.legend(loc="upper left", fontsize=7)
-    for (name, place), (_, _, _, color, _) in zip(_TRACES.items(), _CURVES, strict=True):
-        values = np.sort(np.asarray(result["traces"][name]))
-        shift = (np.arange(len(values)) % 7 - 3) * 0.05
-        right.plot(place + shift, values, "o", ms=2, color=color, alpha=0.6, markeredgewidth=0)
-        right.plot([place - 0.25, place + 0.25], [np.median(values)] * 2, color="black", lw=1.2)
-    right.set_xticks([0, 1, 2], [r"$\mathcal{L}$, BP", r"$\mathcal{L}$, PC", r"$F^*$, PC"])
+    traces = [result["traces"][name] for name in _TRACES]
+    colors = [color for _, _, _, color, _ in _CURVES]
+    plotting.violins(right, traces, colors, [r"$\mathcal{L}$, BP", r"$\mathcal{L}$, PC", r"$F^*$, PC"])
     right.set(ylabel="trace of the Hessian", xlim=(-0.5, 2.5), ylim=(0, None))
     plotting.letter([left, right])
 
 
 def caption(result: Result, meta: Meta) -> str:
     """Measured against the line; which of the published statements hold."""
-    traces = {name: float(np.median(result["traces"][name])) for name in _TRACES}
-    wins = float(
-        np.mean(np.asarray(result["traces"]["loss at pc"]) < np.asarray(result["traces"]["loss at bp"]))
-    )
-    half = {(w, m): result[w][f"mean/{m}"][-1] for w, m, *_ in _CURVES}
-    top = result["pc"]
-    drift = top["mean/pc"][-1] / (0.5 * max(result["deviations"]) ** 2 * top["curvature/pc"]) - 1
+    traces = ", ".join(f"{np.median(result['traces'][name]):.2f}" for name in _TRACES)
+    flatter = np.asarray(result["traces"]["loss at pc"]) < np.asarray(result["traces"]["loss at bp"])
+    end = {(w, m): result[w][f"mean/{m}"][-1] for w, m, *_ in _CURVES}
     small = max(abs(z) for z in _scores(result))
     return (
-        rf"The toy $f = w_2 w_1 x$, $y = -x$. (a) Mean of the loss and of the energy over {meta.config['draws']} draws of Gaussian weight "
-        rf"noise at the minima reached from $(0.744, 0.94)$ (bars: two standard errors), and the Hessian's prediction (lines). At the "
-        rf"smallest noise they agree to {small:.1f} standard errors; the loss then exceeds its line by exactly "
-        rf"$\sigma^4 S_{{xx}} / 2$; the energy leaves its own by {100 * drift:.0f}% at the largest noise. At $\sigma = {max(result['deviations']):g}$: loss {half['bp', 'bp']:.2f} "
-        rf"at BP's minimum and {half['pc', 'bp']:.2f} at PC's, energy {half['pc', 'pc']:.2f} at PC's. The published outcome, PC lower, holds for "
-        rf"each rule's own objective, because the Hessian of $F^*$ is that of the loss divided by $1 + w_2^2$; it does not hold "
-        rf"for the loss, which is sharper at PC's minimum. (b) Trace of the Hessian at the minima from {meta.config['starts']} random "
-        rf"starts (bars: medians {traces['loss at bp']:.2f}, {traces['loss at pc']:.2f}, {traces['energy at pc']:.2f}); PC's minimum is the "
-        rf"flatter one of the loss in {100 * wins:.0f}% of them. ({meta.setting}.)"
+        "PC's minimum is flatter for PC's own objective, not for the loss. The toy $f = w_2 w_1 x$, $y = "
+        rf"-x$. (a) Mean of loss and energy over {meta.config['draws']} draws of Gaussian weight noise at "
+        "the minima reached from $(0.744, 0.94)$ (bars: two standard errors), and what the Hessian predicts "
+        rf"(lines; at the smallest noise they agree to {small:.1f} standard errors). At $\sigma = "
+        rf"{max(result['deviations']):g}$: loss {end['bp', 'bp']:.2f} at BP's minimum and "
+        rf"{end['pc', 'bp']:.2f} at PC's, energy {end['pc', 'pc']:.2f} at PC's. The published outcome, PC "
+        "lower, holds for each rule's own objective, because the Hessian of $F^*$ is that of the loss over "
+        rf"$1 + w_2^2$. (b) Trace of the Hessian at the minima from {meta.config['starts']} random starts "
+        rf"(medians {traces}); for the loss PC's minimum is the flatter one in "
+        rf"{100 * np.mean(flatter):.0f}%. ({meta.setting}.)"
     )
 
 

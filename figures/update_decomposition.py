@@ -1,7 +1,7 @@
 r"""The two terms of predictive coding's gradient, and other directions, along training from a small start.
 
-Sees: near the saddle the residual term is nearly all of the gradient; later the preconditioned one takes over; the residual
-term survives at the end where the data are noisy.
+What to see: near the saddle the residual term is nearly all of the gradient; later the preconditioned one
+takes over; the residual term survives at the end where the data are noisy.
 """
 
 import numpy as np
@@ -10,10 +10,11 @@ from matplotlib.figure import Figure
 from experiments import update_decomposition
 from experiments._result import Result
 from experiments._store import Meta
+from figures import _names
 from pctheory import plotting
 
 EXPERIMENT = update_decomposition
-TITLE = "What drives predictive coding"
+TITLE = "The two terms of the update"
 SOURCE = "new"
 SIZE = (5.5, 2.3)
 _STYLE = {
@@ -73,15 +74,16 @@ def caption(result: Result, meta: Meta) -> str:
     cosine = np.asarray(result["cosine"]["gd"])
     c = meta.config
     return (
-        rf"Gradient descent on $F^*$ from weights of standard deviation {c['sigma']:g} (widths {' - '.join(map(str, c['widths']))}, linear "
-        rf"teacher, noise {c['noise']:g}, learning rate {c['learning_rate']:g}, {c['seeds']} seeds: mean and one standard "
-        rf"deviation). (b, c) The two terms of its gradient, and the directions of other rules at the same weights. At the start the "
-        rf"residual term, which backprop does not have, is {100 * _share(result, 0):.0f}% of the sum of the two norms, at the end "
-        rf"{100 * _share(result, -1):.0f}%: it does not vanish there, because the noise remains, and goes on to inflate $S$ when the loss has settled. BP's direction has a cosine of "
-        rf"{cosine[:, 0].mean():.2f} to PC's at the start, at most {cosine.mean(axis=0).max():.2f} on the way and {cosine[:, -1].mean():.2f} at the end. "
-        rf"Taking BP's gradient in place of the preconditioned one (the heuristic of the trust-region picture) errs by "
-        rf"{100 * heuristic[:, 0].mean():.1g}% of PC's gradient at the start and by up to a factor of {heuristic.mean(axis=0).max():.2g} later, "
-        rf"once $S$ differs from the identity. ({meta.setting}.)"
+        rf"Near the saddle PC's update is mostly a term that backprop lacks: {100 * _share(result, 0):.0f}% "
+        "of the sum of the norms of its two terms. Gradient descent on $F^*$ from weights of standard "
+        rf"deviation {c['sigma']:g}, widths {'-'.join(map(str, c['widths']))}, linear teacher, noise "
+        rf"{c['noise']:g}, {_names.seeds(c)} (mean and standard deviation). (b, c) The two terms and other "
+        rf"rules' directions. At the end the residual term is still {100 * _share(result, -1):.0f}%: the "
+        "noise remains, and it goes on to inflate $S$. The cosine of BP's direction to PC's is "
+        rf"{cosine[:, 0].mean():.2f} at the start, at most {cosine.mean(axis=0).max():.2f}, "
+        rf"{cosine[:, -1].mean():.2f} at the end. BP's gradient in place of the preconditioned term (the "
+        rf"published picture) errs by {100 * heuristic[:, 0].mean():.1g}% at the start and by up to "
+        rf"{heuristic.mean(axis=0).max():.2g} times PC's gradient later. ({meta.setting}.)"
     )
 
 

@@ -1,9 +1,12 @@
 r"""Spectra at zero-rank saddles, against the Kronecker product of S_yy and M.
 
-Sees: the negative eigenvalues are those of -S_yy (x) M and reach deeper than at the origin.
+What to see: the negative eigenvalues are those of -S_yy (x) M and reach deeper than at the origin.
 """
 
+from typing import Any
+
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from experiments import zero_rank_hessians
@@ -13,7 +16,7 @@ from figures._panels import by_dataset
 from pctheory import plotting
 
 EXPERIMENT = zero_rank_hessians
-TITLE = "Zero-rank saddles"
+TITLE = "Zero-rank saddles are deeper than the origin"
 SOURCE = "SAD 9, 10"
 SIZE = (5.5, 4.9)
 
@@ -23,7 +26,7 @@ def draw(fig: Figure, result: Result) -> None:
     by_dataset(fig, result["networks"], _panel)
 
 
-def _panel(ax, found) -> None:
+def _panel(ax: Axes, found: Any) -> None:
     shown = min(len(found["energy"]), len(found["block"]) + 10)
     rank = np.arange(1, shown + 1)
     ax.axhline(
@@ -41,7 +44,9 @@ def _worst(result: Result, key: str) -> float:
 
 
 def _block_gap(result: Result) -> float:
-    """How far the lowest eigenvalues are from the block's with three hidden layers or more, relative to the lowest."""
+    """How far the lowest eigenvalues are from the block's with three hidden layers or more, relative to the "
+    "lowest.
+    """
     gaps = [0.0]
     for found in result["networks"].values():
         if found["hidden"] > 2:
@@ -58,14 +63,15 @@ def caption(result: Result, meta: Meta) -> str:
     """What was run, what agrees."""
     deeper = _deeper(result)
     return (
-        rf"Smallest eigenvalues of the full Hessian where all weights but $W_{{L-1}}$ (torch's initialisation) are zero, batch "
-        rf"{meta.config['batch_size']}. Points: automatic differentiation through inference (T = {meta.config['num_steps']} steps of "
-        rf"{meta.config['step']:g}); they differ from the exact Hessian of $F^*$ by at most {_worst(result, 'largest_difference'):.1e} of the largest entry, which is what inference leaves in its slowest mode. "
-        r"Line: closed form of the last layer's block. With more than two hidden layers it has all negative eigenvalues "
-        rf"(measured within {_block_gap(result):.1e}); with two, the coupling of the first and the last layer lowers them further, and gives the loss negative "
-        r"eigenvalues too. The smallest eigenvalue is "
-        rf"{min(deeper):.2f} to {max(deeper):.2f} times that at the origin: deeper, as published and proved. "
-        rf"({meta.setting}.)"
+        "At zero-rank saddles the energy has more negative curvature than at the origin, as published and "
+        rf"proved: {min(deeper):.2f} to {max(deeper):.2f} times. Smallest eigenvalues of the Hessian where "
+        rf"all weights but $W_{{L-1}}$ (torch's initialisation) are zero, batch {meta.config['batch_size']}. "
+        rf"Points: automatic differentiation through inference ($T = {meta.config['num_steps']}$ steps of "
+        rf"{meta.config['step']:g}), within {_worst(result, 'largest_difference'):.1e} of the largest entry "
+        "of the exact Hessian of $F^*$, which is what inference leaves in its slowest mode. Line: closed "
+        "form of the last layer's block. With more than two hidden layers it gives all negative eigenvalues "
+        rf"(measured within {_block_gap(result):.1e}); with two, the coupling of first and last layer lowers "
+        rf"them and gives the loss negative eigenvalues, too. ({meta.setting}.)"
     )
 
 

@@ -1,6 +1,8 @@
-r"""Write what the paper takes from the code: `python -m paper.generate`, after `python -m pctheory.claims verify`.
+r"""Write what the paper takes from the code: `python -m paper.generate`.
 
-generated/ticks.tex         a mark for each claim and road, from the verdicts of the tests
+It needs the verdicts of `python -m pctheory.claims verify`.
+
+generated/ticks.tex         a mark for each claim and check, from the verdicts of the tests
 generated/claims.tex        the appendix table of all claims and their tests, from the catalogue
 generated/derivations.tex   derivations of `pctheory.symbolic`, step by step
 
@@ -21,7 +23,8 @@ from experiments._result import write_atomically
 from figures._tex import to_latex
 from pctheory import symbolic
 from pctheory.claims import Catalogue, Claim, claims
-from pctheory.claims._claim import ROADS
+from pctheory.claims._claim import EVIDENCE
+from pctheory.claims._readme import source_file
 from pctheory.claims._tests import ClaimTest, find_tests
 
 GENERATED = Path(__file__).resolve().parent / "generated"
@@ -40,32 +43,34 @@ def main() -> int:
         )
         return 2
     tests = find_tests()
-    names = list(symbolic.derivations())
-    text = ticks(claims, json.loads(verdicts.read_text()), num_derivations=len(names))
+    derived = symbolic.derivations()
+    text = ticks(claims, json.loads(verdicts.read_text()), num_derivations=len(derived))
     write_atomically(GENERATED / "ticks.tex", text)
     write_atomically(GENERATED / "claims.tex", table(claims, tests))
-    write_atomically(GENERATED / "derivations.tex", derivations(claims, names))
+    write_atomically(GENERATED / "derivations.tex", derivations(claims, derived))
     return 0
 
 
 def ticks(catalogue: Catalogue, verdicts: Mapping[str, Any], num_derivations: int) -> str:
     r"""`\pctick:<id>` for every claim with a verdict, and `\pcnum{claims/...}` about the run as a whole."""
-    records = {claim: roads for claim, roads in verdicts["claims"].items() if claim in catalogue}
+    records = {claim: kinds for claim, kinds in verdicts["claims"].items() if claim in catalogue}
     lines = []
-    for claim, roads in records.items():
-        marks = r"\,".join(rf"\pctickmark{{{road[0].upper()}}}{{{roads[road]['verdict']}}}" for road in ROADS)
+    for claim, kinds in records.items():
+        marks = r"\,".join(
+            rf"\pctickmark{{{kind[0].upper()}}}{{{kinds[kind]['verdict']}}}" for kind in EVIDENCE
+        )
         lines.append(rf"\expandafter\def\csname pctick:{claim}\endcsname{{{marks}}}")
-    every = [record for roads in records.values() for record in roads.values()]
+    every = [record for kinds in records.values() for record in kinds.values()]
     tests = {test for record in every for test in record["tests"]}
     passed = Counter(
-        sum(record["verdict"] == "passed" for record in roads.values()) for roads in records.values()
+        sum(record["verdict"] == "passed" for record in kinds.values()) for kinds in records.values()
     )
     numbers = {
         "claims": len(records),
-        "roads": sum(record["verdict"] == "passed" for record in every),
-        "three-roads": passed[3],
-        "two-roads": passed[2],
-        "one-road": passed[1],
+        "checks": sum(record["verdict"] == "passed" for record in every),
+        "three-checks": passed[3],
+        "two-checks": passed[2],
+        "one-check": passed[1],
         "tests": len(tests),
         "derivations": num_derivations,
         "seconds": f"{verdicts['seconds']:.0f}",
@@ -77,11 +82,14 @@ def ticks(catalogue: Catalogue, verdicts: Mapping[str, Any], num_derivations: in
 
 
 def table(catalogue: Catalogue, tests: Sequence[ClaimTest]) -> str:
-    """A long table: the claim with its ticks, its place and source, its tests."""
+    """A long table: the claim with its ticks, its place and source, what computes it and its tests."""
     lines = [
         r"{\footnotesize\setlength{\tabcolsep}{4pt}",
-        r"\begin{longtable}{@{}>{\raggedright}p{2.05in}>{\raggedright}p{1.4in}>{\raggedright\arraybackslash}p{1.83in}@{}}",
-        r"\toprule claim & result and source & tests \\ \midrule\endhead \bottomrule\endfoot",
+        (
+            r"\begin{longtable}"
+            r"{@{}>{\raggedright}p{2.05in}>{\raggedright}p{1.4in}>{\raggedright\arraybackslash}p{1.83in}@{}}"
+        ),
+        r"\toprule claim & result and source & computed by, tests \\ \midrule\endhead \bottomrule\endfoot",
     ]
     for heading, group in catalogue.sections.items():
         lines.append(rf"\multicolumn{{3}}{{@{{}}l}}{{\bfseries {to_latex(heading)}}} \\*[1pt]")
@@ -94,32 +102,45 @@ def _row(claim: Claim, tests: Iterable[ClaimTest]) -> str:
     files = r"\newline ".join(
         rf"\texttt{{{to_latex(name)}}}~({count})" for name, count in sorted(counts.items())
     )
+    place = r".\allowbreak{}".join(map(to_latex, claim.where.removeprefix("pctheory.").split(".")))
     cells = [
-        rf"\hypertarget{{claim:{claim.id}}}{{}}\pcticks{{{claim.id}}} \texttt{{{claim.id}}}\newline {to_latex(claim.title)}",
+        (
+            rf"\hypertarget{{claim:{claim.id}}}{{}}\pcticks{{{claim.id}}} \texttt{{{claim.id}}}"
+            rf"\newline {to_latex(claim.title)}"
+        ),
         rf"\cref{{thm:{claim.id}}}\newline {to_latex(claim.source)}",
-        files,
+        rf"\href{{../{source_file(claim)}}}{{\texttt{{{place}}}}}\newline {files}",
     ]
     return " & ".join(cells) + r" \\ \addlinespace[4pt]"
 
 
-def kinds(names: Iterable[str]) -> list[list[str]]:
-    """For each kind of derivation the one to print, and one to print if that is too long.
+def kinds(table: symbolic.Derivations) -> list[list[symbolic.Case]]:
+    """For each family of derivations the case to print, and one to print if that is too long.
 
-    `chain-1`, `chain-2`, ... are one kind, `widths-1-1-1`, `widths-2-2-2`, ... another: the names differ in numbers only.
-    The first choice is the smallest network that has a hidden layer or a matrix, and takes a step; the second the smallest.
+    The first choice is the smallest network that has a hidden layer or a matrix, and takes a step; the second the
+    first case of the family.
+
+    Parameters
+    ----------
+    table : Derivations
+
+    Returns
+    -------
+    list of lists of Case
+        One or two for each family.
     """
-    groups: dict[str, list[str]] = {}
-    for name in names:
-        groups.setdefault(re.sub(r"\d+(-\d+)*", "n", name), []).append(name)
-    return [
-        list(dict.fromkeys([*[name for name in group if not _trivial(name)][:1], group[0]]))
-        for group in groups.values()
-    ]
+    chosen = []
+    for family in table.families:
+        group = [case for case in table if case.family is family]
+        first = next((case for case in group if not _trivial(case)), group[0])
+        chosen.append([first] if first is group[0] else [first, group[0]])
+    return chosen
 
 
-def _trivial(name: str) -> bool:
-    numbers = [int(number) for number in re.findall(r"\d+", name)]
-    return bool(numbers) and (max(numbers) < 2 or min(numbers) < 1)
+def _trivial(case: symbolic.Case) -> bool:
+    """Whether no layer is hidden, no step is taken, or every layer has one unit."""
+    widths = case.parameters.get("widths", (2,))
+    return max(widths) < 2 or 0 in (case.parameters.get(name) for name in ("hidden_layers", "num_steps"))
 
 
 def legible(derivation: symbolic.Derivation) -> bool:
@@ -129,13 +150,25 @@ def legible(derivation: symbolic.Derivation) -> bool:
     return all(len(re.sub(r"\\[a-zA-Z]+|[{}_^&\s]", "", line)) <= LEGIBLE for line in lines)
 
 
-def derivations(catalogue: Catalogue, names: Iterable[str]) -> str:
-    """One derivation of each kind, in the order of the catalogue, one subsection a claim."""
-    groups = kinds(names)
+def derivations(catalogue: Catalogue, table: symbolic.Derivations) -> str:
+    """One derivation of each family, in the order of the catalogue, one subsection a claim.
+
+    Parameters
+    ----------
+    catalogue : Catalogue
+    table : Derivations
+        Those to choose from.
+
+    Returns
+    -------
+    str
+        LaTeX: premises are items that start with the word Given, steps are numbered.
+    """
+    groups = kinds(table)
     lines = []
     for claim in catalogue.values():
-        own = [group for group in groups if group[0].partition("/")[0] == claim.id]
-        built = [next(filter(legible, map(symbolic.derive, group)), None) for group in own]
+        own = [group for group in groups if group[0].claim == claim.id]
+        built = [next(filter(legible, (case.derive() for case in group)), None) for group in own]
         if any(built):
             lines.append(rf"\subsection*{{{to_latex(claim.title)} (\cref{{thm:{claim.id}}})}}")
             lines += [derivation.to_latex() for derivation in built if derivation is not None]

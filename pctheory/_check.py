@@ -20,6 +20,8 @@ Array = Any
 EXPECTED = {
     "LinearPCN": ("a pctheory.LinearPCN", "LinearPCN(weights)"),
     "Data": ("a pctheory.Data", "Data(x, y)"),
+    "ClampedProblem": ("a pctheory.inference.ClampedProblem", "ClampedProblem(net, activities)"),
+    "TaskLoss": ("a task loss", "LayerEnergies()"),
     "Objective": ("an objective", "MSELoss(data) or EquilibratedEnergy(data)"),
 }
 """What errors call the classes of the common arguments, and how to make one."""
@@ -174,3 +176,29 @@ def generator(rng: object) -> np.random.Generator:
 
 def _listed(options: Sequence[str]) -> str:
     return ", ".join(repr(option) for option in options)
+
+
+def clamped_units(mask: object, widths: Sequence[int], name: str) -> tuple[np.ndarray, ...]:
+    """For each layer 0..L the booleans (n_l,), True where a unit is clamped; None clamps layers 0 and L."""
+    depth = len(widths) - 1
+    if mask is None:
+        mask = [l in (0, depth) for l in range(depth + 1)]
+    if not isinstance(mask, list | tuple) or len(mask) != depth + 1:
+        came = len(mask) if isinstance(mask, list | tuple) else type(mask).__name__
+        raise ValueError(f"`{name}` must be one entry per layer, {depth + 1} of them. Got {came}.")
+    return tuple(
+        _marks(entry, width, f"{name}[{l}]")
+        for l, (entry, width) in enumerate(zip(mask, widths, strict=True))
+    )
+
+
+def _marks(entry: Any, width: int, name: str) -> np.ndarray:
+    if isinstance(entry, bool | np.bool_):
+        return np.full(width, bool(entry))
+    marks = np.asarray(list(entry) if isinstance(entry, Iterable) else entry)
+    if marks.shape != (width,) or marks.dtype != np.bool_:
+        raise ValueError(
+            f"`{name}` must be True, False or {width} booleans, one per unit. "
+            f"Got an array of shape {marks.shape} and dtype {marks.dtype}."
+        )
+    return marks

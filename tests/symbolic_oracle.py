@@ -1,7 +1,7 @@
-"""Numbers for the symbolic road: random rational networks, and their equilibrium by dense least squares from the energy.
+"""Numbers for the derivations: random rational networks, and their equilibrium by least squares.
 
-The energy is half a sum of squares of linear forms in the hidden activities, so that `numpy.linalg.lstsq` minimises it. This
-shares nothing with `pctheory`: neither its closed forms nor its linear algebra.
+The energy is half a sum of squares of linear forms in the hidden activities, so that `numpy.linalg.lstsq`
+minimises it. This shares nothing with `pctheory`: neither its closed forms nor its linear algebra.
 """
 
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ import sympy as sp
 
 @dataclass(frozen=True)
 class Dense:
-    """Maps, precisions (one number a layer) and one sample; `minimum` holds the hidden activities, `energy` the value there."""
+    """Maps, precisions (one a layer) and one sample; `minimum` is z at equilibrium, `energy` F there."""
 
     maps: tuple
     precisions: tuple

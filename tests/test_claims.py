@@ -1,4 +1,4 @@
-"""Claims, tests, figures and the paper name one another: nothing is claimed that is not tested, shown and proved."""
+"""Claims, code, tests, figures and the paper name one another: each claim is computed, tested, shown and proved."""
 
 import json
 import re
@@ -14,9 +14,10 @@ from listing import assert_none
 from pctheory import claims as package
 from pctheory.claims import Catalogue, Claim, claims
 from pctheory.claims.__main__ import main
-from pctheory.claims._claim import ROADS
+from pctheory.claims._catalogue import SECTIONS
+from pctheory.claims._claim import EVIDENCE
 from pctheory.claims._readme import BEGIN, END, readme_block, rewrite
-from pctheory.claims._tests import find_tests, road_of
+from pctheory.claims._tests import evidence_of, find_tests
 from pctheory.claims._verify import verify
 
 ROOT = Path(__file__).parent.parent
@@ -33,7 +34,7 @@ def labels():
     return found
 
 
-# ---- the catalogue against the tests, the figures and the paper -------------------------------------------------------
+# ---- the catalogue against the code, the tests, the figures and the paper
 
 
 def test_every_marker_names_a_claim():
@@ -41,13 +42,14 @@ def test_every_marker_names_a_claim():
     assert_none(unknown, "Markers must name a claim of the catalogue")
 
 
-def test_the_roads_that_a_claim_lists_are_the_roads_that_its_tests_take():
+def test_the_evidence_that_a_claim_lists_is_the_evidence_of_its_tests():
     wrong = []
     for claim in claims.values():
-        taken = tuple(road for road in ROADS if any(t.claim == claim.id and t.road == road for t in TESTS))
-        if taken != claim.roads:
-            wrong.append(f"{claim.id} lists {claim.roads}, its tests take {taken}")
-    assert_none(wrong, "`roads` must be the roads that the tests take")
+        own = {test.evidence for test in TESTS if test.claim == claim.id}
+        given = tuple(kind for kind in EVIDENCE if kind in own)
+        if given != claim.evidence:
+            wrong.append(f"{claim.id} lists {claim.evidence}, its tests give {given}")
+    assert_none(wrong, "`evidence` must be the evidence of the tests")
 
 
 def test_every_claim_is_in_the_paper_once():
@@ -72,9 +74,42 @@ def test_every_figure_of_a_claim_exists():
     assert_none(missing, "Figures of claims must have a module in figures/")
 
 
-@pytest.mark.parametrize("module", sorted({claim.module for claim in claims.values()}))
-def test_the_module_of_a_claim_exists(module):
-    import_module(module)
+def described(claim):
+    """Whether the docstring of the object that computes the claim names it."""
+    return f"``{claim.id}``" in (claim.resolve().__doc__ or "")
+
+
+def test_every_claim_is_named_in_the_docstring_of_what_computes_it():
+    wrong = [f"{claim.id}: {claim.where}" for claim in claims.values() if not described(claim)]
+    assert_none(wrong, "The docstring of `where` must hold the claim's id in double backticks")
+
+
+def test_a_docstring_that_does_not_name_the_claim_is_noticed():
+    assert described(toy("equilibrium-errors", where="pctheory.inference.equilibrium"))
+    assert not described(toy("equilibrium-error", where="pctheory.inference.equilibrium"))
+    assert not described(toy("equilibrium-errors", where="pctheory.inference.inference_rate"))
+
+
+def test_a_theorem_tells_its_package():
+    """Claims are grouped by the package that computes them. A measured claim may stand in any group."""
+    wrong = []
+    for package_name, heading in SECTIONS.items():
+        for claim in claims.sections[heading]:
+            root, name, *rest = claim.where.split(".")
+            if root == "pctheory" and (name != package_name or not rest):
+                wrong.append(f"{claim.id} in claims/{package_name}.py: {claim.where}")
+    assert_none(wrong, "`where` must lie in the package of the claim's section")
+
+
+def test_where_is_public():
+    wrong = []
+    for claim in claims.values():
+        root, name, *rest = claim.where.split(".")
+        if root == "pctheory" and rest[0] not in import_module(f"{root}.{name}").__all__:
+            wrong.append(claim.where)
+        if any(part.startswith("_") for part in (name, *rest)):
+            wrong.append(claim.where)
+    assert_none(wrong, "`where` must name what a package exports")
 
 
 def test_ids_are_words_joined_by_hyphens_and_statements_are_balanced():
@@ -93,19 +128,17 @@ def test_the_table_in_the_readme_is_current():
     assert block == readme_block(claims, TESTS), "run `python -m pctheory.claims readme`"
 
 
-# ---- the machinery ----------------------------------------------------------------------------------------------------
+# ---- the machinery
 
 
-def toy(name, roads=("numerical",)):
-    return Claim(
-        name, "A toy", "$1 = 1$", "None.", "this work", roads, "pctheory.model.definitions", ("toy-figure",)
-    )
+def toy(name, evidence=("numerical",), where="pctheory.model.energy"):
+    return Claim(name, "A toy", "$1 = 1$", "None.", "this work", evidence, where, ("toy-figure",))
 
 
 def checkout(folder, **files):
     """A folder with tests/ in it, as `verify` and `find_tests` expect."""
     (folder / "tests").mkdir()
-    (folder / "pytest.ini").write_text("[pytest]\nmarkers =\n    claim(id): id\n    road(name): road\n")
+    (folder / "pytest.ini").write_text("[pytest]\nmarkers =\n    claim(id): id\n    evidence(kind): kind\n")
     for name, text in files.items():
         (folder / "tests" / f"{name}.py").write_text("import pytest\n" + textwrap.dedent(text))
     return folder / "tests"
@@ -116,11 +149,17 @@ def test_two_claims_of_one_id_are_refused():
         Catalogue({"One": (toy("a"),), "Two": (toy("a"),)})
 
 
-def test_an_unknown_claim_and_an_unknown_road_are_refused():
+def test_an_unknown_claim_and_an_unknown_kind_of_evidence_are_refused():
     with pytest.raises(KeyError, match="no claim 'nonsense'"):
         claims["nonsense"]
-    with pytest.raises(ValueError, match=r"`roads` must be one of 'symbolic', .* Got 'imaginary'"):
+    with pytest.raises(ValueError, match=r"`evidence` must be one of 'symbolic', .* Got 'imaginary'"):
         toy("a", ("imaginary",))
+
+
+@pytest.mark.parametrize("where", ["numpy.linalg", "pctheory", "pctheory.", "pctheory.model.an energy", ""])
+def test_a_place_that_is_no_dotted_name_of_the_project_is_refused(where):
+    with pytest.raises(ValueError, match="`where` must be a dotted name in `pctheory` or `experiments`"):
+        toy("a", where=where)
 
 
 def test_markers_are_found_wherever_pytest_allows_them(tmp_path):
@@ -128,7 +167,7 @@ def test_markers_are_found_wherever_pytest_allows_them(tmp_path):
         tmp_path,
         test_module="""
             pytestmark = [pytest.mark.claim("module")]
-            REAL = pytest.mark.road("empirical")
+            REAL = pytest.mark.evidence("empirical")
             def test_one(): ...
             @pytest.mark.claim("function")
             @REAL
@@ -146,7 +185,7 @@ def test_markers_are_found_wherever_pytest_allows_them(tmp_path):
             def test_without_marker(): ...
         """,
     )
-    found = {(t.claim, t.road, t.name) for t in find_tests(tests)}
+    found = {(t.claim, t.evidence, t.name) for t in find_tests(tests)}
     four = "TestThree::test_four"
     assert found == {
         ("module", "numerical", "test_one"),
@@ -162,7 +201,7 @@ def test_markers_are_found_wherever_pytest_allows_them(tmp_path):
     [
         ('claim("a", "b")', "must hold one string"),
         ("claim(NAME)", "must hold one string"),
-        ('road("scenic")', "must name one of symbolic, numerical, empirical"),
+        ('evidence("anecdotal")', "must name one of symbolic, numerical, empirical"),
     ],
 )
 def test_a_marker_that_cannot_be_read_is_refused(tmp_path, marker, message):
@@ -171,9 +210,9 @@ def test_a_marker_that_cannot_be_read_is_refused(tmp_path, marker, message):
         find_tests(tests)
 
 
-def test_the_file_tells_the_road_unless_a_marker_does():
-    assert road_of("test_nn_training") == "empirical"
-    assert road_of("test_symbolic_chain", "numerical") == "numerical"
+def test_the_file_tells_the_kind_of_evidence_unless_a_marker_does():
+    assert evidence_of("test_nn_training") == "empirical"
+    assert evidence_of("test_symbolic_chain", "numerical") == "numerical"
 
 
 def test_verdicts_tell_passed_failed_skipped_and_missing_apart(tmp_path):
@@ -185,7 +224,7 @@ def test_verdicts_tell_passed_failed_skipped_and_missing_apart(tmp_path):
             def test_good(n): ...
             @pytest.mark.claim("good")
             @pytest.mark.claim("bad")
-            @pytest.mark.road("empirical")
+            @pytest.mark.evidence("empirical")
             def test_both(): ...
             @pytest.mark.claim("bad")
             @pytest.mark.parametrize("n", [1, 2])
@@ -200,7 +239,7 @@ def test_verdicts_tell_passed_failed_skipped_and_missing_apart(tmp_path):
     names = ("good", "bad", "set-up", "idle", "alone")
     listed = {"good": ("numerical", "empirical"), "bad": ("numerical", "empirical"), "alone": ("symbolic",)}
     verdicts = verify([toy(name, listed.get(name, ("numerical",))) for name in names], tests=tests)
-    table = {name: [verdicts.claims[name][road]["verdict"] for road in ROADS] for name in names}
+    table = {name: [verdicts.claims[name][kind]["verdict"] for kind in EVIDENCE] for name in names}
     assert table == {
         "good": ["none", "passed", "passed"],
         "bad": ["none", "failed", "passed"],
@@ -216,7 +255,7 @@ def test_verdicts_tell_passed_failed_skipped_and_missing_apart(tmp_path):
     lines = str(verdicts).splitlines()
     assert lines[2].split()[:4] == ["bad", "none", "failed", "passed"]
     assert lines[5].split()[1] == "missing"
-    assert lines[-1].startswith("5 claims, 3 of 7 roads passed")
+    assert lines[-1].startswith("5 claims, 3 of 7 checks passed")
     assert json.loads(verdicts.to_json())["claims"].keys() == set(names)
 
 
@@ -259,9 +298,9 @@ def test_verify_runs_one_claim_and_writes_its_verdicts_where_it_is_told(tmp_path
     path = tmp_path / "deep" / "verdicts.json"
     assert main(["verify", "data-compression", "--jobs", "1", "--out", str(path)]) == 0
     assert "data-compression" in capsys.readouterr().out
-    roads = json.loads(path.read_text())["claims"]["data-compression"]
-    assert roads["numerical"]["verdict"] == "passed"
-    ran = {test for record in roads.values() for test in record["tests"]}
+    records = json.loads(path.read_text())["claims"]["data-compression"]
+    assert records["numerical"]["verdict"] == "passed"
+    ran = {test for record in records.values() for test in record["tests"]}
     assert ran == {f"{t.path}::{t.name}" for t in TESTS if t.claim == "data-compression"}
 
 
@@ -276,12 +315,12 @@ def test_the_readme_table_goes_between_its_markers(tmp_path, capsys):
     assert "`README.md` must hold the lines" in capsys.readouterr().err
 
 
-def test_a_row_of_the_readme_links_the_module_the_tests_and_the_figures(tmp_path):
+def test_a_row_of_the_readme_links_the_source_the_tests_and_the_figures(tmp_path):
     catalogue = Catalogue({"Toys": (toy("good"),)})
     tests = checkout(tmp_path, test_toys="@pytest.mark.claim('good')\ndef test_good(): ...\n")
     block = readme_block(catalogue, find_tests(tests))
     assert block.splitlines()[-1] == (
-        "| `good`<br>A toy | [model.definitions](pctheory/model/definitions.py) | [toys](tests/test_toys.py) "
+        "| `good`<br>A toy | [model.energy](pctheory/model/definitions.py) | [toys](tests/test_toys.py) "
         "| [toy-figure](figures/toy_figure.py) |"
     )
 

@@ -1,4 +1,4 @@
-"""Data sets: the format, the search path, the checks, the numbers; and the acquisition, with every road faked.
+"""Data sets: the format, the search path, the checks, the numbers; and fetching, with every fetcher faked.
 
 No test uses the network. Tests of a set that is not on this machine skip and say how to get it.
 """
@@ -63,7 +63,7 @@ def test_big_endian_is_read_as_such():
     ("content", "rule"),
     [
         (b"", "two zero bytes.*Got no bytes"),
-        (gzip.compress(b"\0\0\x08\1\0\0\0\0"), "two zero bytes.*decompress it first"),
+        (gzip.compress(b"\0\0\x08\1\0\0\0\0", mtime=0), "two zero bytes.*decompress it first"),
         (b"\0\0\x07\1\0\0\0\1\1", "type code"),
         (b"\0\0\x08\2\0\0\0\1", "header of 12 bytes"),
         (b"\0\0\x08\1\0\0\0\3\1\2", r"must have 11 bytes for an array of shape \(3,\). Got 10"),
@@ -454,17 +454,17 @@ def forgets(info, folder):
 
 
 @pytest.fixture
-def roads(toy, monkeypatch):
+def fetchers(toy, monkeypatch):
     def choose(*functions):
-        table = {**_fetch.ROADS, "toy": tuple((function.__name__, function) for function in functions)}
-        monkeypatch.setattr(_fetch, "ROADS", table)
+        table = {**_fetch.FETCHERS, "toy": tuple((function.__name__, function) for function in functions)}
+        monkeypatch.setattr(_fetch, "FETCHERS", table)
 
     return choose
 
 
 @pytest.mark.parametrize("bad", [fails, lies, forgets])
-def test_the_next_road_is_tried_when_one_fails(roads, bad, tmp_path):
-    roads(bad, works)
+def test_the_next_fetcher_is_tried_when_one_fails(fetchers, bad, tmp_path):
+    fetchers(bad, works)
     there, line = _fetch.obtain("toy")
     assert there
     assert f"stored in {tmp_path / 'named/toy'} by works" in line
@@ -477,24 +477,24 @@ def test_the_next_road_is_tried_when_one_fails(roads, bad, tmp_path):
 
 
 @pytest.mark.parametrize("bad", [fails, lies, forgets])
-def test_nothing_is_stored_when_every_road_fails(roads, bad, tmp_path):
-    roads(bad)
+def test_nothing_is_stored_when_every_fetcher_fails(fetchers, bad, tmp_path):
+    fetchers(bad)
     there, line = _fetch.obtain("toy")
     assert not there
     assert line.startswith(f"{bad.__name__}: ")
     assert not (tmp_path / "named").exists()
 
 
-def test_a_set_that_is_there_is_not_fetched(roads, toy):
-    roads(fails)
+def test_a_set_that_is_there_is_not_fetched(fetchers, toy):
+    fetchers(fails)
     folder = search_path("toy")[3]
     put(folder)
     assert _fetch.obtain("toy") == (True, f"already in {folder}")
 
 
 @pytest.mark.parametrize("zipped", [False, True])
-def test_a_corrupt_set_is_fetched_anew_and_then_loads(roads, zipped):
-    roads(works)
+def test_a_corrupt_set_is_fetched_again_and_then_loads(fetchers, zipped):
+    fetchers(works)
     put(search_path("toy")[0], replace={("test", "labels"): b"other"}, zipped=zipped)
     there, line = _fetch.obtain("toy")
     assert there
@@ -525,13 +525,13 @@ def test_storing_is_reproducible_and_replaces_the_other_form(tmp_path):
     assert not packed.exists()
 
 
-def test_the_command_fails_only_for_a_set_it_was_asked_for_by_name(roads, monkeypatch, capsys):
-    roads(fails)
+def test_the_command_fails_only_for_a_set_it_was_asked_for_by_name(fetchers, monkeypatch, capsys):
+    fetchers(fails)
     assert _fetch.main(["toy"]) == 1
     assert capsys.readouterr().out == "toy: skipped: fails: no network\n"
     monkeypatch.setattr(_fetch, "DEFAULT", ("toy",))
     assert _fetch.main([]) == 0
-    roads(works)
+    fetchers(works)
     assert _fetch.main(["toy"]) == 0
     assert "toy: stored in " in capsys.readouterr().out.splitlines()[-1]
     with pytest.raises(SystemExit) as caught:
@@ -544,7 +544,7 @@ def test_the_command_covers_every_set(monkeypatch):
     asked = []
     monkeypatch.setattr(_fetch, "obtain", lambda name: (asked.append(name) is None, "there"))
     assert _fetch.main(["--all"]) == 0
-    assert set(asked) == set(DATASETS) == set(_fetch.ROADS)
+    assert set(asked) == set(DATASETS) == set(_fetch.FETCHERS)
     asked.clear()
     assert _fetch.main([]) == 0
     assert set(asked) == set(DATASETS) - {"cifar10"}
@@ -566,7 +566,7 @@ def archive(path, members):
     return path
 
 
-def test_both_roads_to_cifar10_give_the_same_files(tmp_path, monkeypatch):
+def test_both_fetchers_of_cifar10_give_the_same_files(tmp_path, monkeypatch):
     image_module = pytest.importorskip("PIL.Image", reason="the package pillow is not installed")
     rng = np.random.default_rng(0)
     names = [*(f"data_batch_{i}" for i in range(1, 6)), "test_batch"]
@@ -594,7 +594,7 @@ def test_both_roads_to_cifar10_give_the_same_files(tmp_path, monkeypatch):
     np.testing.assert_array_equal(decode_idx(direct["test-labels-idx1-ubyte"]), labels[5])
 
 
-def test_the_roads_to_idx_files_name_the_files_of_the_table(tmp_path, monkeypatch):
+def test_the_fetchers_of_idx_files_name_the_files_of_the_table(tmp_path, monkeypatch):
     info = DATASETS["mnist"]
     contents = {file.name: file.name.encode() for file in info.files}
 
@@ -628,5 +628,5 @@ def test_a_download_without_an_answer_names_the_address(tmp_path, monkeypatch):
         raise ConnectionError("a stack of causes")
 
     monkeypatch.setattr(pooch, "retrieve", retrieve)
-    with pytest.raises(OSError, match=r"https://host/file could not be had \(ConnectionError\)"):
+    with pytest.raises(OSError, match=r"https://host/file could not be downloaded \(ConnectionError\)"):
         _fetch._download("https://host/file", tmp_path)

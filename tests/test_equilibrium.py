@@ -40,7 +40,7 @@ def as_torch(net, data):
 
 
 def torch_energy(leaves, net, z):
-    """F(z) from the definition in plain torch operations: the empirical road shares no code with the package."""
+    """F(z) from the definition in plain torch operations: the empirical check shares no code with the package."""
     total = 0.0
     for l, (w, a, skip, _) in enumerate(
         zip(leaves, net.multipliers, net.skips, net.precisions, strict=True), start=1
@@ -258,7 +258,7 @@ def test_the_local_rule_at_equilibrium_is_the_gradient_of_the_equilibrated_energ
 @pytest.mark.claim("equilibrium-errors")
 @pytest.mark.claim("equilibrated-energy")
 @pytest.mark.claim("activity-hessian")
-@pytest.mark.road("empirical")
+@pytest.mark.evidence("empirical")
 @pytest.mark.parametrize("gamma", [0.5, 1.0, 4.0])
 @pytest.mark.parametrize("skips", [False, True])
 @pytest.mark.parametrize("name", PARAMETERISATIONS)

@@ -8,7 +8,7 @@ from experiments import equilibrium_energy, inference_landscape
 from figures import equilibrium_energy as equilibrium_figure
 from figures import inference_landscape as landscape_figure
 
-pytestmark = pytest.mark.road("empirical")
+pytestmark = pytest.mark.evidence("empirical")
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +34,8 @@ def test_the_energy_after_inference_is_the_closed_form_along_training(energies):
         assert np.all(np.diff(tight) <= 1e-6 * tight[0])  # inference only ever lowers the energy
         assert 0 <= tight[-1] / cell["exact_final"] - 1 <= 1e-4
         assert cell["by_time"][0] < cell["loss_final"]
-    assert drawn(equilibrium_figure, energies).axes
+    curves = [cell[kind] for cell in energies["cells"].values() for kind in ("numerical", "exact")]
+    drawn(equilibrium_figure, energies, panels=2, shown=curves)
 
 
 @pytest.mark.claim("equilibrium-errors")
@@ -51,4 +52,5 @@ def test_every_solver_ends_at_the_closed_form_minimum(landscape):
         for end in ("smallest", "largest"):
             curve = 0.5 * deep[end] * deep["distance"] ** 2
             np.testing.assert_allclose(deep["slices"][end], curve, atol=1e-10 * deep["largest"])
-    assert drawn(landscape_figure, landscape).axes
+    curves = [landscape["one"]["energy"]] + [path[:, 1] for path in two["paths"].values()]
+    drawn(landscape_figure, landscape, panels=5, shown=curves)

@@ -3,67 +3,70 @@
 import dataclasses
 import importlib
 
+import figure_checks
 import numpy as np
 import pytest
 import torch
-from matplotlib.figure import Figure
 
-from experiments._progress import Progress
-from experiments._result import Result
 from experiments._store import Meta
-from pctheory import LinearPCN, inference_rate, plotting
+from pctheory import LinearPCN, inference_rate
 from pctheory.limits import isometric_condition_number, marchenko_pastur
-from pctheory.nn import PCN, infer
+from pctheory.nn import PCN, Stop, infer
 
-NAMES = (
-    "conditioning_init",
-    "hessian_spectra",
-    "forward_pass",
-    "coordinates_conditioning",
-    "energy_loss_ratio",
-    "pc_bp_cosine",
-    "limits_toy",
-    "richness",
-    "saddle_regime",
-    "limits_nonlinear",
-    "error_reach",
-    "inference_budget",
-    "conditioning_training",
-)
+SHOWN = {
+    "conditioning_init": (
+        3,
+        lambda r: [np.reshape(r["errors"]["orthogonal"], (-1, len(r["hidden"])))[-1]],
+    ),
+    "hessian_spectra": (5, lambda r: [r["sp"][3]["full density"], r["mupc + skips"][2]["full density"]]),
+    "forward_pass": (
+        16,
+        lambda r: [r[case]["law"] for case in ("mupc + skips", "sp + skips", "sp", "orthogonal")],
+    ),
+    "coordinates_conditioning": (
+        3,
+        lambda r: [r[f"kappa {name}"] for name in ("activities", "errors", "mean")],
+    ),
+    "energy_loss_ratio": (
+        8,
+        lambda r: [r[case][k][:, 0] for case in ("mupc", "sp") for k in ("excess", "law")],
+    ),
+    "pc_bp_cosine": (6, lambda r: [*r["law"].T, r["none"]["excess"][:, 0, 0]]),
+    "limits_toy": (
+        12,
+        lambda r: [r[case][8][k].mean(0) for case in ("mupc", "sp") for k in ("energy", "bp loss")],
+    ),
+    "richness": (3, lambda r: [r["law"], *r["mean field"]["loss"], *r["mean field"]["excess"]]),
+    "saddle_regime": (4, lambda r: [r[2][h][rule]["loss"].mean(0) for h in (1, 2) for rule in ("pc", "bp")]),
+    "limits_nonlinear": (
+        8,
+        lambda r: [row for case in ("table", "none") for row in r["runs"][case]["energy"]],
+    ),
+    "error_reach": (4, lambda r: [r["change bp"]]),
+    "inference_budget": (
+        6,
+        lambda r: [r[m][k] for m in ("euler", "heun", "decay") for k in ("gap", "largest")],
+    ),
+    "conditioning_training": (9, lambda r: [*np.reshape(r["adam"]["gap"], (-1, len(r["steps"])))]),
+}
+"""For each figure, how many panels it has and arrays of the result that must be seen in them."""
 
 
-@pytest.fixture(scope="module")
-def quick():
-    """Results of the quick profiles, computed once each."""
-    cache = {}
-
-    def get(name):
-        if name not in cache:
-            module = importlib.import_module(f"experiments.{name}")
-            config = module.PROFILES["quick"]
-            cache[name] = Result(module.run(config, Progress(config)))
-        return cache[name]
-
-    return get
+def quick(name):
+    return figure_checks.quick(importlib.import_module(f"experiments.{name}"))
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_the_figure_draws_and_its_caption_names_the_setting(name, quick):
+@pytest.mark.parametrize("name", SHOWN)
+def test_the_figure_draws_its_data_and_its_caption_names_the_setting(name):
     figure, module = (importlib.import_module(f"{package}.{name}") for package in ("figures", "experiments"))
-    result, config = quick(name), module.PROFILES["quick"]
-    meta = Meta(name, "quick", vars(config), "scaled down: a test", 0.0, {}, None, None)
-    with plotting.style():
-        canvas = Figure(figsize=figure.SIZE, layout="constrained")
-        figure.draw(canvas, result)
-        canvas.draw_without_rendering()
+    result, (panels, shown) = quick(name), SHOWN[name]
+    figure_checks.drawn(figure, result, panels=panels, shown=shown(result))
+    meta = Meta(name, "quick", vars(module.PROFILES["quick"]), "scaled down: a test", 0.0, {}, None, None)
     assert "scaled down" in figure.caption(result, meta)
-    assert all(
-        isinstance(v, str | int | float) for v in getattr(figure, "numbers", lambda _: {})(result).values()
-    )
 
 
 @pytest.mark.claim("conditioning")
-def test_orthogonal_networks_lie_on_the_law_and_errors_are_better_coordinates(quick):
+def test_orthogonal_networks_lie_on_the_law_and_errors_are_better_coordinates():
     result = quick("conditioning_init")
     for k, h in enumerate(result["hidden"]):
         law = isometric_condition_number(int(h) + 1, narrow_output=True)
@@ -73,7 +76,7 @@ def test_orthogonal_networks_lie_on_the_law_and_errors_are_better_coordinates(qu
 
 
 @pytest.mark.claim("conditioning")
-@pytest.mark.road("empirical")
+@pytest.mark.evidence("empirical")
 def test_learning_makes_inference_ill_conditioned():
     module = importlib.import_module("experiments.conditioning_training")
     config = dataclasses.replace(
@@ -87,7 +90,7 @@ def test_learning_makes_inference_ill_conditioned():
 
 
 @pytest.mark.claim("hessian-spectra")
-def test_the_diagonal_part_is_marchenko_and_pastur_and_densities_have_unit_mass(quick):
+def test_the_diagonal_part_is_marchenko_and_pastur_and_densities_have_unit_mass():
     part = quick("hessian_spectra")["sp"][3]
     inside = (part["points"] > 1.2) & (part["points"] < 4.8)
     expected = marchenko_pastur(part["points"][inside] - 1, 1.0)
@@ -96,14 +99,14 @@ def test_the_diagonal_part_is_marchenko_and_pastur_and_densities_have_unit_mass(
 
 
 @pytest.mark.claim("forward-stability")
-def test_the_forward_pass_is_stable_in_mupc_and_dies_in_sp(quick):
+def test_the_forward_pass_is_stable_in_mupc_and_dies_in_sp():
     result = quick("forward_pass")
     assert np.all(np.abs(np.log(result["mupc + skips"]["linear"]["adam"][:, 0])) < 1)
     assert result["sp"]["linear"]["adam"][-1, 0, -1] < 0.1
 
 
 @pytest.mark.claim("coordinates-resolve-tradeoff")
-def test_error_coordinates_need_fewer_gradients_and_conjugate_gradients_end_after_the_outputs(quick):
+def test_error_coordinates_need_fewer_gradients_and_conjugate_gradients_end_after_the_outputs():
     result = quick("coordinates_conditioning")
     for h in result["hidden"]:
         runs = result[int(h)]
@@ -114,7 +117,7 @@ def test_error_coordinates_need_fewer_gradients_and_conjugate_gradients_end_afte
 
 
 @pytest.mark.claim("limit-to-backprop")
-def test_the_loss_is_never_below_the_energy_and_the_excess_has_its_mean(quick):
+def test_the_loss_is_never_below_the_energy_and_the_excess_has_its_mean():
     result = quick("energy_loss_ratio")
     for case in ("mupc", "sp"):
         part = result[case]
@@ -123,8 +126,8 @@ def test_the_loss_is_never_below_the_energy_and_the_excess_has_its_mean(quick):
 
 
 @pytest.mark.claim("error-reach")
-@pytest.mark.road("empirical")
-def test_errors_of_real_inference_end_at_the_number_of_steps_and_fall_factorially(quick):
+@pytest.mark.evidence("empirical")
+def test_errors_of_real_inference_end_at_the_number_of_steps_and_fall_factorially():
     part = quick("error_reach")["0.5"]
     for steps in (4, 8):
         errors = part[steps]["errors"]
@@ -134,7 +137,7 @@ def test_errors_of_real_inference_end_at_the_number_of_steps_and_fall_factoriall
         assert np.all(np.diff(np.log(errors[1 : steps + 1])) < -1)  # each layer loses more than a factor e
 
 
-def test_longer_inference_comes_closer_to_the_equilibrium(quick):
+def test_longer_inference_comes_closer_to_the_equilibrium():
     result = quick("inference_budget")
     for method in ("euler", "coarse", "heun"):
         gaps = result[method]["gap"]
@@ -147,12 +150,12 @@ def test_the_largest_curvature_of_a_linear_network_is_that_of_the_theory():
     module = importlib.import_module("experiments.inference_budget")
     model = PCN((6, 30, 20, 4), init="torch", rng=0, dtype=torch.float64)
     x, y = np.random.default_rng(1).standard_normal((3, 6)), np.zeros((3, 4))
-    found = module.largest_curvature(model, infer(model, x, y, num_steps=2).activities)
+    found = module.largest_curvature(model, infer(model, x, y, stop=Stop(2)).activities)
     assert found == pytest.approx(inference_rate(LinearPCN(**model.linear_parameters())).largest, rel=1e-8)
 
 
 @pytest.mark.claim("limit-to-backprop")
-def test_wide_networks_have_parallel_gradients(quick):
+def test_wide_networks_have_parallel_gradients():
     result = quick("pc_bp_cosine")
     for scaling in ("table", "none"):
         cosines = result[scaling]["cosine"]
@@ -161,7 +164,7 @@ def test_wide_networks_have_parallel_gradients(quick):
 
 
 @pytest.mark.claim("limit-to-backprop")
-def test_wide_nonlinear_networks_have_parallel_gradients_at_the_equilibrium(quick):
+def test_wide_nonlinear_networks_have_parallel_gradients_at_the_equilibrium():
     result = quick("limits_nonlinear")
     for part in (result["runs"]["table"], result["runs"]["none"]):
         assert np.all(part["cosine"][1] > 0.97)
@@ -178,7 +181,7 @@ def test_wide_nonlinear_networks_have_parallel_gradients_at_the_equilibrium(quic
 
 @pytest.mark.claim("scalar-gradient-split")
 @pytest.mark.claim("limit-to-backprop")
-def test_the_extra_gradient_fades_with_the_width(quick):
+def test_the_extra_gradient_fades_with_the_width():
     result = quick("limits_toy")
     for case in ("mupc + skips", "mupc"):
         share = [np.nanmean(result[case][n]["extra"] / result[case][n]["rescaled"]) for n in (8, 32)]
@@ -186,8 +189,8 @@ def test_the_extra_gradient_fades_with_the_width(quick):
 
 
 @pytest.mark.claim("rich-drift")
-@pytest.mark.road("empirical")
-def test_rich_networks_start_nearest_to_backprop_and_drift_away(quick):
+@pytest.mark.evidence("empirical")
+def test_rich_networks_start_nearest_to_backprop_and_drift_away():
     result = quick("richness")
     start, end = result["excess"][:, :, 0].mean(axis=1), result["excess"][:, :, -1].mean(axis=1)
     assert start[0] / start[1] == pytest.approx(
@@ -197,7 +200,7 @@ def test_rich_networks_start_nearest_to_backprop_and_drift_away(quick):
 
 
 @pytest.mark.claim("init-scale-reversal")
-@pytest.mark.road("empirical")
+@pytest.mark.evidence("empirical")
 def test_the_advantage_at_small_initialisation_reverses_at_ordinary_scale():
     module = importlib.import_module("experiments.saddle_regime")
     config = module.Config(steps=300)

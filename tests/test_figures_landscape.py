@@ -1,9 +1,11 @@
 """The figures of the landscape, on the data of their quick profiles."""
 
+import importlib
+
+import figure_checks
 import numpy as np
 import pytest
 from figure_checks import quick
-from matplotlib.figure import Figure
 
 from experiments import (
     balance_law,
@@ -14,24 +16,15 @@ from experiments import (
     origin_hessians,
     origin_hessians_data,
     origin_saddle_toy,
+    second_order_map,
     zero_rank_hessians,
 )
-from pctheory.plotting import style
 
-EMPIRICAL = pytest.mark.road("empirical")
+EMPIRICAL = pytest.mark.evidence("empirical")
 
 
-def drawn(name, result):
-    """The figure, drawn without a warning."""
-    module = __import__(f"figures.{name}", fromlist=["draw"])
-    with style():
-        fig = Figure(figsize=module.SIZE, layout="constrained")
-        module.draw(fig, result)
-        fig.draw_without_rendering()
-    assert fig.findobj(lambda artist: hasattr(artist, "get_xlim"))
-    # short runs of the quick profile may not reach what is timed: then the number is infinite
-    assert all(isinstance(value, float) for value in module.numbers(result).values())
-    return fig
+def drawn(name, result, panels, shown):
+    figure_checks.drawn(importlib.import_module(f"figures.{name}"), result, panels=panels, shown=shown)
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +49,8 @@ def test_with_two_hidden_units_the_loss_is_flat_at_the_origin_and_the_energy_is_
     )  # along w_3 the product stays 0
     assert np.all(np.diff(energy[centre:, centre]) < 0)
     assert np.all(landscape["energy"]["values"] <= loss * (1 + 1e-14))
-    drawn("origin_saddle_toy", toy)
+    shown = [curves[rule]["loss"].mean(axis=0) for curves in toy["curves"].values() for rule in ("bp", "pc")]
+    drawn("origin_saddle_toy", toy, 9, [*shown, (loss.min(), loss.max()), (energy.min(), energy.max())])
 
 
 @EMPIRICAL
@@ -76,7 +70,13 @@ def test_hessians_at_the_origin_measured_through_inference_are_the_closed_form(o
         for found in group.values():
             exact, numeric = found["exact"]["energy"], found["numeric"]["energy"]
             np.testing.assert_allclose(numeric, exact, atol=(1.01 * left + 1e-12) * np.abs(exact).max())
-    drawn("origin_hessians", origin)
+    matrices = [
+        origin["shapes"][name][kind]["energy"]
+        for name in ("[1, 3]", "[2, 2]")
+        for kind in ("exact", "numeric")
+    ]
+    spectra = [found["numeric_spectrum"]["energy"] for found in origin["chains"].values()]
+    drawn("origin_hessians", origin, 10, [*matrices, *spectra])
 
 
 @EMPIRICAL
@@ -100,7 +100,8 @@ def test_on_one_hot_labels_the_spectrum_holds_the_class_frequencies():
     )
     for each in result["networks"].values():
         np.testing.assert_allclose(each["energy"], each["exact"], atol=2 * left * np.abs(each["exact"]).max())
-    drawn("origin_hessians_data", result)
+    spectra = [each[kind] for each in result["networks"].values() for kind in ("loss", "energy", "exact")]
+    drawn("origin_hessians_data", result, 2, spectra)
 
 
 @EMPIRICAL
@@ -116,7 +117,7 @@ def test_zero_rank_saddles_are_deeper_than_the_origin():
         np.testing.assert_allclose(found["energy"], found["exact"], atol=0.05 * np.abs(found["exact"]).max())
     deep = result["networks"]["digits 3:2"]
     np.testing.assert_allclose(deep["exact"][: len(deep["block"])], deep["block"], rtol=1e-9, atol=1e-12)
-    drawn("zero_rank_hessians", result)
+    drawn("zero_rank_hessians", result, 2, [found["block"] for found in result["networks"].values()])
 
 
 @EMPIRICAL
@@ -131,7 +132,13 @@ def test_the_balance_law_holds_along_training_to_first_order_in_the_learning_rat
         # PC's drift is far larger than the deviation; backprop's is nothing but deviation
         assert runs["pc"]["scales"][-1] > 3 * runs["pc"]["deviations"][-1]
         np.testing.assert_array_equal(runs["bp"]["scales"], runs["bp"]["deviations"])
-    drawn("balance_law", result)
+    names = ("measured", "deviations")
+    drawn(
+        "balance_law",
+        result,
+        6,
+        [runs[r][n] for runs in result["runs"].values() for r in ("bp", "pc") for n in names],
+    )
 
 
 @pytest.fixture(scope="module")
@@ -146,7 +153,10 @@ def test_the_energy_halves_at_a_time_that_does_not_depend_on_depth_and_the_loss_
     assert pc["half_energy"][four] == pytest.approx(pc["half_energy"][three], rel=0.02)
     assert pc["half_loss"][four] > 4 * pc["half_loss"][three]
     assert bp["half_loss"][four] > 20 * pc["half_loss"][four]
-    drawn("cascade", cascades)
+    times = [
+        cascades[way]["pc"][f"half_{what}"] for way in ("by_depth", "by_scale") for what in ("loss", "energy")
+    ]
+    drawn("cascade", cascades, 6, times)
 
 
 @pytest.mark.claim("cascade")
@@ -186,7 +196,8 @@ def test_on_noisy_data_the_last_weights_grow_without_end_and_the_remedies_stop_t
     assert inflated["last"][-1] == pytest.approx((4 * 2 * inflated["times"][-1]) ** 0.25, rel=0.05)
     inverted = result["columns"]["N=0.5"]["curves"]["likelihood"]
     assert inverted["last"][-1] < inverted["first"][-1]  # less noise than the model assumes
-    drawn("no_minimiser", result)
+    curves = [found["curves"]["plain"] for found in result["columns"].values()]
+    drawn("no_minimiser", result, 9, [c[name][c["times"] > 0] for c in curves for name in ("last", "energy")])
 
 
 @pytest.mark.claim("matched-scale")
@@ -197,7 +208,8 @@ def test_the_published_scales_multiply_the_speed_up_of_pc_by_half_the_batch_time
     for name in ("chain H=2", "wide toy"):
         found = result["problems"][name]
         assert np.all(found["bp"]["times"][:, 0] > found["pc"]["times"][:, 0])
-    drawn("matched_scale", result)
+    curves = [found[rule]["curve_loss"] for found in result["problems"].values() for rule in ("bp", "pc")]
+    drawn("matched_scale", result, 2, [curve / curve[0] for curve in curves])
 
 
 @pytest.mark.claim("matched-scale")
@@ -237,4 +249,23 @@ def test_the_figure_of_critical_points_shows_no_violation():
     for points in result["energy"].values():
         certified = points["case"] >= 0
         assert np.all(points["certificate"][certified] < 0)
-    drawn("critical_points", result)
+    example = result["counterexample"]
+    planes = [(values.min(), values.max()) for values in (example["values"][0], example["values"][-1])]
+    drawn("critical_points", result, 6, [*example["smallest"], *planes])
+
+
+@pytest.mark.claim("second-order-classification")
+def test_the_figure_of_the_second_order_map_shows_minima_on_one_side_of_the_border_and_no_disagreement():
+    result = quick(second_order_map)
+    assert result["disagreements"] == 0
+    kinds = list(result["kinds"])
+    for ratio, points in zip(result["ratios"], result["plane"].values(), strict=True):
+        assert len(points["gain"])
+        minimum = points["gain"] ** 2 * (ratio - 1) < 1
+        expected = np.where(minimum, kinds.index("local minimum"), kinds.index("strict saddle"))
+        if ratio > 1:  # else the signal is the larger component, and the point a global minimum
+            np.testing.assert_array_equal(points["kind"], expected)
+    found = result["found"]
+    assert not np.any(found["benign"] & (found["kind"] == kinds.index("local minimum")))
+    smallest = [np.asarray(found["smallest"])[np.asarray(found["case"]) == k] for k in set(found["case"])]
+    drawn("second_order_map", result, 3, smallest)

@@ -21,7 +21,7 @@ from figures import inference_by_rule as rule_figure
 from figures import pcn_tradeoff as pcn_figure
 from figures import predify_stability as predify_figure
 
-pytestmark = pytest.mark.road("empirical")
+pytestmark = pytest.mark.evidence("empirical")
 
 
 @pytest.mark.claim("finite-time-energy")
@@ -40,7 +40,10 @@ def test_the_finite_time_energy_goes_from_the_loss_to_the_equilibrated_energy():
     rates = finite_time_figure._rates(result)
     assert abs(rates["local"] - 1) < 0.25
     assert abs(rates["unrolled"] - 2) < 0.4
-    assert drawn(finite_time_figure, result).axes
+    curves = [
+        result[f"{rule}_{what}"] for rule in ("local", "unrolled") for what in ("error", "bound", "pc", "bp")
+    ]
+    drawn(finite_time_figure, result, panels=3, shown=[*curves, *eigenvalues.T])
 
 
 def test_the_rules_fall_into_backprops_and_predictive_codings():
@@ -54,7 +57,8 @@ def test_the_rules_fall_into_backprops_and_predictive_codings():
     slopes = gradient_figure._slopes(result)
     assert abs(slopes["ep"] - 2) < 0.02
     assert 0.9 < slopes["neumann"] < 1.3
-    assert drawn(gradient_figure, result).axes
+    errors = [row for name in ("neumann", "ep") for row in np.asarray(result[name])]
+    drawn(gradient_figure, result, panels=6, shown=errors)
 
 
 @pytest.mark.claim("first-arrival")
@@ -72,7 +76,8 @@ def test_errors_arrive_one_layer_a_step_and_level_out_at_equilibrium():
         np.diff(np.nanmin(cosines, axis=1)) >= -1e-9
     )  # alpha falls along the rows: towards backprop
     assert np.nanmin(cosines[-1]) > 1 - 1e-3
-    assert drawn(arrival_figure, result).axes
+    curves = [energies[-1], result["equilibrium"], result["spiking_norms"], result["predicted_norms"]]
+    drawn(arrival_figure, result, panels=4, shown=curves)
 
 
 @pytest.mark.claim("predify-dispersion")
@@ -85,7 +90,7 @@ def test_the_stability_map_ends_where_the_formula_says():
         np.testing.assert_array_equal(stable, total <= 1 + 1e-12, err_msg=f"beta = {beta}")
     np.testing.assert_allclose(result["speeds_measured"], result["speeds"], atol=1e-6)
     assert result["pc_imaginary"] < 1e-12 < result["full_imaginary"]
-    assert drawn(predify_figure, result).axes
+    drawn(predify_figure, result, panels=6, shown=[*result["growth"], result["full_imag"], result["pc_imag"]])
 
 
 @pytest.mark.claim("cre-tradeoff")
@@ -99,7 +104,9 @@ def test_trained_linear_networks_reach_the_front_and_never_pass_it():
         assert np.all(np.diff(entry["reconstruction"][k]) <= 1e-9)
         assert np.all(np.diff(entry["classification"][k]) >= -1e-9)
         assert np.all(np.asarray(entry["classification"][k]) >= entry["floor"] - 1e-9)
-    assert drawn(cre_figure, result).axes
+    points = [result["trained_classification"], result["relu_classification"]]
+    fronts = [entry["classification"][k] for k in entry["reconstruction"].keys()]  # noqa: SIM118
+    drawn(cre_figure, result, panels=7, shown=[*points, *fronts])
 
 
 @pytest.mark.claim("pcn-tradeoff")
@@ -111,7 +118,13 @@ def test_accuracy_and_reconstruction_are_traded_along_lambda():
     assert accuracy[0] > accuracy[-1]  # lambda = 1 gives up the labels
     half = result["images"].shape[1] // 2
     np.testing.assert_array_equal(result["filled"][:, :half], result["images"][:, :half])
-    assert drawn(pcn_figure, result).axes
+    pictures = [
+        result["images"],
+        result["local_pictures"],
+        result["bidirectional_pictures"],
+        result["filled"],
+    ]
+    drawn(pcn_figure, result, panels=11, shown=[error, accuracy, *pictures])
 
 
 def test_the_rules_start_alike_and_exact_pc_ends_at_a_lower_energy_than_backprop():
@@ -125,4 +138,6 @@ def test_the_rules_start_alike_and_exact_pc_ends_at_a_lower_energy_than_backprop
         assert np.all(np.diff(gaps, axis=1) <= 1e-12)
     ends = {rule: np.asarray(result[rule]["energy"])[:, -1].mean() for rule in inference_by_rule.RULES}
     assert ends["pc"] < ends["bp"]  # who descends on the energy gets further down
-    assert drawn(rule_figure, result).axes
+    names = ("energy", "loss", "half_life", "last_eigenvalues")
+    curves = [result[rule][name] for rule in inference_by_rule.RULES for name in names]
+    drawn(rule_figure, result, panels=6, shown=curves)

@@ -26,9 +26,9 @@ from figures import mupc_depth as mupc_figure
 from figures import saddle_escape as escape_figure
 from pctheory import load_dataset
 from pctheory.datasets import load_movielens
-from pctheory.nn import PCN, infer
+from pctheory.nn import PCN, GradientDescent, Stop, infer
 
-pytestmark = pytest.mark.road("empirical")
+pytestmark = pytest.mark.evidence("empirical")
 
 
 def test_mupc_learns_with_backprop_and_only_standard_pc_stays_behind():
@@ -45,7 +45,11 @@ def test_mupc_learns_with_backprop_and_only_standard_pc_stays_behind():
     for hidden, final in scaled["final"].items():
         assert np.all(np.asarray(final) < np.asarray(result["final"][hidden]["mupc"]).min())
         assert np.all(np.asarray(final) < np.asarray(scaled["final_bp"][hidden]))
-    assert drawn(mupc_figure, {"mupc_depth": result, "mupc_scaled_rate": scaled}).axes
+    changes = [
+        row for by in result["change"].values() for rule in ("bp", "mupc") for row in np.asarray(by[rule])
+    ]
+    both = {"mupc_depth": result, "mupc_scaled_rate": scaled}
+    drawn(mupc_figure, both, panels=4, shown=changes)
 
 
 def test_a_run_that_diverges_is_kept_as_diverged():
@@ -71,7 +75,12 @@ def test_rates_that_diverge_lose_infinitely_and_the_others_learn():
     )
     start = lr_transfer.smallest_loss(untrained, "mupc", 16, 2, 0.1, 0)["loss"]
     assert np.min(result["loss"]["mupc"]["16-2"]) < 0.6 * start[0]
-    assert drawn(transfer_figure, result).axes
+    maps = [
+        np.where(np.isfinite(v), v, np.nan).mean(0).T
+        for m in ("mupc", "sp")
+        for v in result["loss"][m].values()
+    ]
+    drawn(transfer_figure, result, panels=9, shown=[*maps, *result["loss"]["bp"].values()])
 
 
 def test_how_far_an_optimum_moves_is_read_from_the_grid():
@@ -108,7 +117,8 @@ def test_deep_networks_learn_with_both_output_energies_and_a_finished_run_is_not
         pc, bp = (np.asarray(runs[rule]["change"]) for rule in ("pc", "bp"))
         assert np.all(pc[:, 0] < 0.01 * bp[:, 0])  # the error does not reach the input side
         assert np.all(pc[:, -1] > 0.1)
-    assert drawn(deep_figure, result).axes
+    changes = [runs["bp"]["change"] for runs in result["runs"].values()]
+    drawn(deep_figure, result, panels=4, shown=changes)
     config, path = mupc_128.PROFILES["quick"], tmp_path / "run.pt"
     first = mupc_128.trial(config, 0, "pc", 0, str(path))
     assert path.exists()
@@ -130,11 +140,12 @@ def test_inference_near_equilibrium_gives_every_layer_its_gradient_and_the_publi
         rng=0,
         dtype=torch.float64,
     )
-    solved = infer(model, data.x, data.y, method="gauss-newton", num_steps=40)
+    solved = infer(model, data.x, data.y, "newton", stop=Stop(40))
     exact = model.local_gradient(solved.activities)
     ratios = {}
     for rule in ("pc", "equilibrium"):
-        found = infer(model, data.x, data.y, settings=error_reach.inference(config, rule))
+        learning = error_reach.learning(config, rule)
+        found = infer(model, data.x, data.y, learning.method, stop=learning.stop)
         pairs = zip(model.local_gradient(found.activities), exact, strict=True)
         ratios[rule] = [
             (float(torch.linalg.norm(a - b) / torch.linalg.norm(b)), float((a * b).sum() / (b * b).sum()))
@@ -143,7 +154,7 @@ def test_inference_near_equilibrium_gives_every_layer_its_gradient_and_the_publi
     assert max(distance for distance, _ in ratios["equilibrium"]) < 0.1
     assert max(abs(along) for _, along in ratios["pc"][:-4]) < 0.01
     assert ratios["pc"][-1][1] > 1  # the output's error has not been shared out
-    assert error_reach.distance(model, data, error_reach.inference(config, "equilibrium")) < 0.1
+    assert error_reach.distance(model, data, error_reach.learning(config, "equilibrium")) < 0.1
 
 
 @pytest.mark.claim("error-reach")
@@ -153,7 +164,8 @@ def test_frozen_layers_do_not_move_under_any_rule():
         change = error_reach.frozen(config, rule, 2, 0)["change"]
         assert np.all(change[:2] > 0)
         assert not np.any(change[2:])
-    assert drawn(reach_figure, quick(error_reach)).axes
+    result = quick(error_reach)
+    drawn(reach_figure, result, panels=4, shown=[result["change bp"]])
 
 
 def case(activation, seed=3):
@@ -210,7 +222,7 @@ def test_inference_and_local_gradient_of_the_masked_energy_are_autograds(activat
 def test_with_every_entry_observed_it_is_the_network_of_the_torch_layer():
     weights, y, _ = case("tanh")
     model = PCN.from_weights(weights, activation="tanh")
-    found = infer(model, np.eye(4), y, step=0.1, num_steps=7)
+    found = infer(model, np.eye(4), y, GradientDescent(0.1), stop=Stop(7))
     value, gradient = matrix_completion.pc_gradient(weights, "tanh", y, np.ones((4, 4)), 7, 0.1)
     assert value == pytest.approx(found.energy, rel=1e-12)
     rounding = float(np.abs(y).max())  # errors are differences of activities of this size
@@ -240,7 +252,9 @@ def test_matrix_completion_passes_the_saddle_of_rank_one_and_pc_leaves_it_and_th
     )
     left = {rule: completion_figure.to(run, 0.9)[0] for rule, run in ratings["runs"].items()}
     assert left["pc"] < left["bp"]
-    assert drawn(completion_figure, result).axes
+    saddles = [curves["bp"]["saddles"]["1"] for curves in result["curves"].values()]
+    shown = [saddle[name] for saddle in saddles for name in ("error", "norm")]
+    drawn(completion_figure, result, panels=7, shown=shown)
 
 
 def test_a_run_that_visits_no_saddle_has_none_to_start_from():
@@ -295,7 +309,14 @@ def test_pc_leaves_both_saddles_and_backprop_at_its_published_scale_stays():
             assert np.isinf(escape_figure.speed_up(runs, "bp-published")).all()
         for method in ("pc", "bp"):  # the zero-rank saddle of these networks is left sooner
             assert escape_figure.escape(far[method])[0] < escape_figure.escape(near[method])[0]
-    assert drawn(escape_figure, result).axes
+    runs = [by_start["origin"]["linear"] for by_start in result["curves"].values()]
+    curves = [
+        np.mean(run[rule][key], axis=0)[1:]
+        for run in runs
+        for rule in ("bp", "pc")
+        for key in ("loss", "norm")
+    ]
+    drawn(escape_figure, result, panels=4, shown=curves)
 
 
 @pytest.mark.claim("zero-rank-saddles")

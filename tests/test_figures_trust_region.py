@@ -1,34 +1,21 @@
 """The trust-region figures, on the data of their quick profiles."""
 
 import importlib
-from functools import cache
 from itertools import pairwise
 
+import figure_checks
 import numpy as np
 import pytest
-from matplotlib.figure import Figure
 
-from experiments._progress import Progress
-from experiments._result import Result
 from experiments._trials import best
-from pctheory.plotting import style
 
 
-@cache
 def quick(name):
-    experiment = importlib.import_module(f"experiments.{name}")
-    config = experiment.PROFILES["quick"]
-    return Result(experiment.run(config, Progress(config)))
+    return figure_checks.quick(importlib.import_module(f"experiments.{name}"))
 
 
-def drawn(name):
-    figure = importlib.import_module(f"figures.{name}")
-    with style():
-        fig = Figure(figsize=figure.SIZE, layout="constrained")
-        figure.draw(fig, quick(name))
-        fig.canvas.draw()
-    assert fig.axes
-    assert all(isinstance(value, str | float) for value in figure.numbers(quick(name)).values())
+def drawn(name, panels, shown):
+    figure_checks.drawn(importlib.import_module(f"figures.{name}"), quick(name), panels=panels, shown=shown)
 
 
 @pytest.mark.claim("tr-toy")
@@ -41,18 +28,18 @@ def test_the_toys_paths_end_where_they_were_published_to_end():
     assert result["pc"]["nearest_to_origin"] > 0.94
     loss, energy = result["bp"]["origin_eigenvalues"], result["pc"]["origin_eigenvalues"]
     assert np.all(energy < loss)
-    drawn("tr_landscapes")
+    drawn("tr_landscapes", 4, [result[rule]["path"][:, k] for rule in ("bp", "pc") for k in (0, 1)])
 
 
 @pytest.mark.claim("tr-expansion")
-@pytest.mark.road("empirical")
+@pytest.mark.evidence("empirical")
 def test_the_landscape_falls_from_the_loss_to_the_equilibrated_energy_as_torch_inference_says():
     result = quick("tr_inference_time")
     ordered = list(result["landscapes"].values())
     for earlier, later in pairwise(ordered):
         assert np.all(later <= earlier * (1 + 1e-12))
     assert result["worst"] < 1e-12
-    drawn("tr_inference_time")
+    drawn("tr_inference_time", 6, [(np.min(values), np.max(values)) for values in ordered])
 
 
 @pytest.mark.claim("tr-alignment")
@@ -66,7 +53,7 @@ def test_the_alignment_has_the_published_order_from_the_published_start():
     assert 0.45 < gd.min() < gd.max() < 0.82
     gain = quick("tr_alignment")["gain"]
     assert gain.min() < 0 < gain.max()  # it depends on the start
-    drawn("tr_alignment")
+    drawn("tr_alignment", 3, [newton, pc, gd, gain])
 
 
 @pytest.mark.claim("flat-minima")
@@ -81,7 +68,7 @@ def test_weight_noise_raises_the_objectives_by_their_hessians():
         assert abs(mean - line - 0.5 * sigma**4) < 4 * error
     traces = result["traces"]
     assert np.all(traces["energy at pc"] < traces["loss at pc"])
-    drawn("tr_weight_noise")
+    drawn("tr_weight_noise", 2, [result["bp"]["mean/bp"], result["pc"]["mean/bp"], result["pc"]["mean/pc"]])
 
 
 @pytest.mark.claim("tr-weights")
@@ -95,7 +82,8 @@ def test_near_the_saddle_the_residual_term_leads_and_the_heuristic_holds_while_t
     bound = excess * np.asarray(norm["gd"]) / np.asarray(norm["pc"])
     assert np.all(error <= bound * (1 + 1e-9))
     assert np.all(np.asarray(result["energy"]) <= np.asarray(result["loss"]) * (1 + 1e-12))
-    drawn("update_decomposition")
+    cosines = [np.mean(values, axis=0) for rule, values in result["cosine"].items() if rule != "pc"]
+    drawn("update_decomposition", 3, cosines)
 
 
 @pytest.mark.parametrize("name", ["tr_chains", "tr_deep_nets"])
@@ -108,7 +96,8 @@ def test_training_runs_start_together_and_reach_the_equilibrium_they_claim(name)
         assert np.isfinite(bp).all()
         assert np.isfinite(pc).all()
     assert result["linear/gap" if name == "tr_chains" else "linear/pc/gap"] < 1e-3
-    drawn(name)
+    losses = [result[activation][rule]["loss"] for activation in ("linear", "relu") for rule in ("bp", "pc")]
+    drawn(name, 2, [np.mean(values, axis=0) for values in losses])
 
 
 def test_the_best_run_is_the_lowest_at_its_end_and_never_a_diverged_one():

@@ -14,7 +14,7 @@ from tolerances import assert_close
 
 from pctheory import Data, LinearPCN, equilibrium, rescaling
 from pctheory.dynamics import (
-    escape_time,
+    crossing_time,
     gradient_descent,
     gradient_flow,
     half_time,
@@ -123,7 +123,7 @@ def torch_drift(rate, steps):
 
 
 @pytest.mark.claim("balance-law")
-@pytest.mark.road("empirical")
+@pytest.mark.evidence("empirical")
 def test_training_drifts_by_the_integral_up_to_the_step_size():
     worst, moved = zip(*(torch_drift(rate, int(2.4 / rate)) for rate in (0.16, 0.08, 0.04)), strict=True)
     assert moved[-1] > 0.1
@@ -159,7 +159,7 @@ ACTIVATIONS = {
 
 
 @pytest.mark.claim("balance-law")
-@pytest.mark.road("empirical")
+@pytest.mark.evidence("empirical")
 @pytest.mark.parametrize("name", ACTIVATIONS)
 def test_each_hidden_neuron_of_a_homogeneous_network_obeys_the_diagonal(name):
     """z_l = W_l phi(z_{l-1}) + eps_l at a stationary z: |out|^2 - |in|^2 of a neuron grows at 2 <eps^2>. Tanh does not.
@@ -275,7 +275,7 @@ def test_the_energy_fits_a_chain_sooner_than_the_loss_does(depth):
     found = []
     for kind in (MSELoss, EquilibratedEnergy):
         path = gradient_flow(kind(TOY), chain(depth, 0.01), times)
-        found.append(escape_time(path.times, path.values(loss), 0.125))  # a quarter of the loss
+        found.append(crossing_time(path.times, path.values(loss), 0.125))  # a quarter of the loss
     np.testing.assert_allclose(found, CASCADE[depth], rtol=1e-3)
 
 
@@ -301,13 +301,13 @@ def test_a_product_of_the_wrong_sign_stops_the_loss_for_good_and_only_delays_the
     wrong = chain(3, 0.01, sign=1)
     loss = MSELoss(TOY)
     path = gradient_flow(loss, wrong, times)
-    assert escape_time(path.times, path.values(), 0.49) == np.inf
+    assert crossing_time(path.times, path.values(), 0.49) == np.inf
     energy = gradient_flow(EquilibratedEnergy(TOY), wrong, times)
-    np.testing.assert_allclose(escape_time(energy.times, energy.values(loss), 0.125), 16.11, rtol=1e-3)
+    np.testing.assert_allclose(crossing_time(energy.times, energy.values(loss), 0.125), 16.11, rtol=1e-3)
 
 
 @pytest.mark.claim("cascade")
-@pytest.mark.road("empirical")
+@pytest.mark.evidence("empirical")
 def test_training_by_inference_cascades_as_the_flow_does():
     x, y, net = torch.tensor(TOY.x), torch.tensor(TOY.y), chain(3, 0.01)
     weights, rate = plain_torch.tensors(net), 0.05
@@ -327,14 +327,14 @@ def test_the_energys_lead_turns_into_a_lag_at_ordinary_scale():
         fit = []
         for kind in (MSELoss, EquilibratedEnergy):
             path = gradient_flow(kind(TOY), chain(4, size), times)
-            fit.append(escape_time(path.times, path.values(MSELoss(TOY)), 0.005))
+            fit.append(crossing_time(path.times, path.values(MSELoss(TOY)), 0.005))
         speed[size] = fit[0] / fit[1]
     assert speed[0.05] > 2
     assert speed[0.9] < 0.7
 
 
 @pytest.mark.claim("matched-scale")
-@pytest.mark.road("empirical")
+@pytest.mark.evidence("empirical")
 def test_the_published_code_gives_predictive_coding_a_step_larger_by_half_of_batch_times_outputs(rng):
     """BP averages over batch and outputs (torch's mse_loss), PC sums over the batch: with S -> I the ratio is B n_L / 2."""
     batch, outputs = 16, 3
@@ -366,7 +366,7 @@ def test_on_noise_the_weights_inflate_like_the_fourth_root_of_time():
 
 
 @pytest.mark.claim("no-minimiser-with-noise")
-@pytest.mark.road("empirical")
+@pytest.mark.evidence("empirical")
 def test_training_on_noise_inflates_the_weights_and_decay_stops_it():
     rng = np.random.default_rng(1)
     x, y = torch.tensor(rng.standard_normal((12, 2))), torch.tensor(rng.standard_normal((12, 2)))
@@ -392,8 +392,8 @@ def test_a_perfect_fit_is_a_minimum_that_the_flow_reaches(rng):
 
 
 def test_times_are_interpolated_and_infinite_if_never():
-    assert escape_time([0.0, 1.0], [1.0, 0.0], 2.0) == 0.0
-    assert escape_time([0.0, 1.0], [1.0, 0.5], 0.4) == np.inf
+    assert crossing_time([0.0, 1.0], [1.0, 0.0], 2.0) == 0.0
+    assert crossing_time([0.0, 1.0], [1.0, 0.5], 0.4) == np.inf
     assert half_time([0.0, 1.0, 2.0], [3.0, 2.0, 1.0], floor=1.0) == 1.0
 
 
@@ -410,7 +410,7 @@ def test_errors_say_the_rule(rng):
     with pytest.raises(ValueError, match="`record` must name a step"):
         gradient_descent(MSELoss(TOY), net, 0.1, 3, record=[9])
     with pytest.raises(ValueError, match="one entry per time"):
-        escape_time([0.0, 1.0], [1.0], 0.5)
+        crossing_time([0.0, 1.0], [1.0], 0.5)
     with pytest.raises(TypeError, match="`objective` must be"):
         gradient_descent(MSELoss(TOY), net, 0.1, 3).values(TOY)
     with warnings.catch_warnings():

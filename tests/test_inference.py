@@ -178,7 +178,7 @@ def test_half_lives_halve_their_modes(rng):
 
 
 @pytest.mark.claim("inference-rate")
-@pytest.mark.road("empirical")
+@pytest.mark.evidence("empirical")
 def test_autograd_descent_on_the_plain_energy_takes_the_same_path(rng):
     net, data = gaussian_problem(rng, (3, 5, 4, 2), precisions=[2.0, None, 0.5])
     step, steps = 0.5 * inference_rate(net).best_step, 25
@@ -269,7 +269,7 @@ def test_m_t_has_its_closed_form_between_the_output_precision_and_the_inverse_re
 
 
 @pytest.mark.claim("finite-time-energy")
-@pytest.mark.road("empirical")
+@pytest.mark.evidence("empirical")
 def test_the_gradient_through_inference_errs_by_rho_to_the_2t_and_the_local_rule_by_rho_to_the_t(rng):
     """The two rates, measured by unrolling the inference of the plain energy in torch."""
     net, data = gaussian_problem(rng, (3, 4, 4, 2), size=6)
@@ -592,6 +592,39 @@ def test_descent_is_the_relaxation_of_the_definition(rng):
         float(energy(net, relax(net, data, trace.step, t)) - equilibrium(net, data).energy) for t in range(11)
     ]
     assert_close(trace.gaps, expected, size=10000, kappa=condition_number(net))
+
+
+@pytest.mark.claim("coordinates-resolve-tradeoff")
+def test_adam_is_torchs_adam_on_the_quadratic_of_the_activity_hessian(rng):
+    net, data = gaussian_problem(rng, (3, 6, 5, 2))
+    trace = solve_inference(net, data, "adam", max_products=6, step=0.05)
+    hessian = torch.tensor(activity_hessian(net).to_dense())
+    rest = torch.tensor(hidden(equilibrium(net, data).activities))
+    z = torch.tensor(hidden(feedforward(net, data.x)), requires_grad=True)
+    optimiser, expected = torch.optim.Adam([z], lr=0.05), []
+    for _ in range(7):
+        excess = 0.5 * torch.sum((z - rest) @ hessian * (z - rest))
+        expected.append(excess.item() / len(data.x))
+        optimiser.zero_grad()
+        excess.backward()
+        optimiser.step()
+    assert_close(trace.gaps, expected, size=10000, kappa=condition_number(net))
+    np.testing.assert_array_equal(trace.products, range(7))
+
+
+@pytest.mark.claim("coordinates-resolve-tradeoff")
+def test_the_work_of_the_closed_form_is_the_multiply_adds_of_its_sweeps(rng):
+    net = LinearPCN.random((3, 4, 5, 2), rng=rng)
+    trace = solve_inference(net, Data(rng.standard_normal((7, 3)), rng.standard_normal((7, 2))), "exact")
+    products_to_the_output = 2 * 2 * 5 + 2 * 5 * 4  # n_L rows: the identity times W_3, and that times W_2
+    factorisation = 2 * 2**2 * (4 + 5 + 2)  # QR of these products and the identity, stacked: n_L columns
+    forward = 7 * (3 * 4 + 4 * 5 + 5 * 2) + 7 * 2 * (
+        4 + 5 + 2
+    )  # the outputs; each layer's error from the outputs'
+    gradient = 2 * 7 * (3 * 4 + 4 * 5 + 5 * 2)
+    expected = [0, (products_to_the_output + factorisation + forward) / gradient]
+    np.testing.assert_allclose(trace.products, expected, rtol=1e-14)
+    assert trace.gaps[1] == 0
 
 
 @pytest.mark.claim("coordinates-resolve-tradeoff")

@@ -127,7 +127,7 @@ def test_with_skips_the_last_block_counts_the_layers_and_the_loss_is_strict_too(
 
 
 @pytest.mark.claim("origin-hessian-energy")
-@pytest.mark.road("empirical")
+@pytest.mark.evidence("empirical")
 @pytest.mark.parametrize("skips", [False, True])
 @pytest.mark.parametrize("depth", [2, 3, 4])
 def test_inference_and_local_learning_near_the_origin_feel_that_hessian(depth, skips, rng):
@@ -150,7 +150,7 @@ def test_inference_and_local_learning_near_the_origin_feel_that_hessian(depth, s
 
 
 @pytest.mark.claim("origin-hessian-loss")
-@pytest.mark.road("empirical")
+@pytest.mark.evidence("empirical")
 @pytest.mark.parametrize("depth", [2, 3])
 def test_autograd_of_the_loss_at_the_origin_agrees(depth, rng):
     data = Data(rng.standard_normal((8, 3)), rng.standard_normal((8, 2)))
@@ -260,7 +260,7 @@ def test_away_from_a_perfect_fit_the_gauss_newton_matrix_is_not_the_hessian(rng)
 
 
 @pytest.mark.claim("flat-minima")
-@pytest.mark.road("empirical")
+@pytest.mark.evidence("empirical")
 def test_trained_networks_sit_at_minima_of_that_curvature(rng):
     data = Data.teacher(0.5 * rng.standard_normal((2, 3)), 12, rng=rng)
     net = LinearPCN.random((3, 4, 2), init=0.7, rng=rng)

@@ -12,7 +12,7 @@ from tolerances import EPS, assert_close
 from pctheory import Data, LinearPCN, equilibrium, feedforward, inference_rate, relax
 from pctheory.inference import ClampedProblem, first_arrival, output_products, rescaling, spiking_update
 from pctheory.learning import (
-    RULES,
+    LEARNING_RULES,
     CrossEntropy,
     LayerEnergies,
     Mixture,
@@ -158,7 +158,7 @@ def scale_of(problem, *parts):
 
 
 @pytest.mark.claim("through-inference-gradients")
-@pytest.mark.road("empirical")
+@pytest.mark.evidence("empirical")
 @pytest.mark.parametrize("kind", KINDS)
 @settings(max_examples=25)
 @given(case=tasks())
@@ -178,7 +178,7 @@ def test_the_implicit_gradient_is_autograd_through_the_equilibrium(kind, case):
 
 
 @pytest.mark.claim("through-inference-gradients")
-@pytest.mark.road("empirical")
+@pytest.mark.evidence("empirical")
 @pytest.mark.parametrize("kind", KINDS)
 @settings(max_examples=20)
 @given(case=tasks(), steps=st.integers(0, 5), last=st.sampled_from([None, 0, 1, 3]))
@@ -571,7 +571,7 @@ def test_rates_inverse_to_the_overlap_make_pc_move_straight_at_the_target(proble
 
 
 @pytest.mark.claim("target-alignment")
-@pytest.mark.road("empirical")
+@pytest.mark.evidence("empirical")
 def test_a_small_step_of_the_aligned_update_really_moves_the_output_at_the_target(rng):
     net = LinearPCN.random((6, 8, 8, 4), rng=rng)
     data = Data(rng.standard_normal((1, 6)), rng.standard_normal((1, 4)))
@@ -619,12 +619,14 @@ def test_a_batch_is_learned_in_one_shot_when_its_activities_are_independent(rng)
     data = Data(rng.standard_normal((4, 5)), rng.standard_normal((4, 3)))
     np.testing.assert_allclose(feedforward(one_shot(net, data), data.x)[-1], data.y, atol=1e-9)
     wide = Data(rng.standard_normal((5, 5)), rng.standard_normal((5, 3)))
-    with pytest.raises(ValueError, match="`data` must leave the activities of layer 2 linearly independent"):
+    with pytest.raises(
+        ValueError, match="`data` must give samples whose activities in layer 2 are linearly independent"
+    ):
         one_shot(net, wide)  # five samples through a layer of four units
 
 
 @pytest.mark.claim("missing-logdet")
-@pytest.mark.road("empirical")
+@pytest.mark.evidence("empirical")
 @settings(max_examples=30)
 @given(problems(max_depth=4, max_samples=3, gain=(0.3, 1.2)))
 def test_the_posterior_averaged_rule_is_the_gradient_of_the_likelihood(problem):
@@ -719,7 +721,7 @@ def test_every_rule_runs_and_the_table_is_complete(rng):
     net = LinearPCN.random((3, 4, 4, 2), rng=rng, skips=True, parameterisation="mupc")
     data = Data(rng.standard_normal((5, 3)), rng.standard_normal((5, 2)))
     compared = compare_gradients(net, data)
-    assert set(compared.gradients) == set(RULES)
+    assert set(compared.gradients) == set(LEARNING_RULES)
     cosines, ratios = compared.cosines("pc"), compared.norm_ratios("bp")
     np.testing.assert_allclose(cosines["implicit"], 1, atol=1e-12)
     np.testing.assert_allclose(ratios["bp"], 1)
@@ -728,6 +730,18 @@ def test_every_rule_runs_and_the_table_is_complete(rng):
     np.testing.assert_array_equal(spiking[0], compared.gradients["spiking"][0])
     local = local_gradient(net, data, compared.step, compared.num_steps)
     np.testing.assert_array_equal(local[0], compared.gradients["local"][0])
+
+
+def test_norm_ratios_are_norms_over_that_of_the_named_rule_and_nan_where_it_is_zero(rng):
+    net = LinearPCN.random((3, 4, 4, 2), rng=rng)
+    data = Data(rng.standard_normal((5, 3)), rng.standard_normal((5, 2)))
+    compared = compare_gradients(net, data, ("local",), num_steps=1)
+    sizes = {rule: [np.linalg.norm(g) for g in compared.gradients[rule]] for rule in ("pc", "local")}
+    expected = [0.0, *np.divide(sizes["local"], sizes["pc"])[1:]]  # one step: no error has reached layer 1
+    np.testing.assert_allclose(compared.norm_ratios("pc")["local"], expected, rtol=1e-14)
+    inverse = compared.norm_ratios("local")["pc"]
+    assert np.isnan(inverse[0])
+    np.testing.assert_allclose(inverse[1:], 1 / np.array(expected[1:]), rtol=1e-14)
 
 
 def test_torch_networks_keep_their_library_and_their_graph(rng):

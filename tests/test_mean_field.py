@@ -18,7 +18,7 @@ from pctheory import (
     rescaling,
     weight_gradient,
 )
-from pctheory.nn import PCN, InferenceSettings, TrainingSettings, train
+from pctheory.nn import BP, PC, PCN, Stop, TrainingSettings, train
 
 
 def problem(seed, samples=6, inputs=4, outputs=2):
@@ -56,7 +56,9 @@ def test_one_hidden_layer_is_solved_exactly(seed, samples, inputs, outputs, gamm
     root = np.random.default_rng(seed).standard_normal((outputs, outputs))
     precision = np.eye(outputs) + root @ root.T
     rate = 0.2 / np.linalg.norm(precision, 2)
-    field = mean_field_training(data, 1, learning_rate=rate, steps=steps, gamma=gamma, precision=precision)
+    field = mean_field_training(
+        data, 1, learning_rate=rate, num_steps=steps, gamma=gamma, precision=precision
+    )
     maps, grams = one_hidden_layer(data, rate, steps, gamma, precision)
     seen = np.linalg.pinv(data.x) @ data.x  # kernels are given on the span of the inputs
     size = (steps + 1) * (inputs + outputs)
@@ -94,7 +96,9 @@ def test_poor_networks_are_kernel_regression(skips, kernel):
         f = f + rate * kernel(layers + 1) * (data.yx - f @ data.xx) / 4
     gaps = [
         np.abs(
-            mean_field_training(data, layers, learning_rate=rate, steps=steps, skips=skips, gamma=gamma).maps
+            mean_field_training(
+                data, layers, learning_rate=rate, num_steps=steps, skips=skips, gamma=gamma
+            ).maps
             - maps
         ).max()
         for gamma in (0.02, 0.01)
@@ -107,12 +111,12 @@ SHAPES = [(2, False), (3, True), (4, [False, True, False, True, False])]
 
 
 @pytest.mark.claim("mean-field-training")
-@pytest.mark.road("empirical")
+@pytest.mark.evidence("empirical")
 @pytest.mark.parametrize("rule", ["bp", "pc"])
 @pytest.mark.parametrize("hidden, skips", SHAPES, ids=["plain", "residual", "some skips"])
 def test_wide_networks_train_like_the_mean_field(hidden, skips, rule):
     data, steps, rate, gamma = problem(1), 8, 0.1, 1.5
-    field = mean_field_training(data, hidden, learning_rate=rate, steps=steps, skips=skips, gamma=gamma)
+    field = mean_field_training(data, hidden, learning_rate=rate, num_steps=steps, skips=skips, gamma=gamma)
 
     def losses(width, seed, sign):
         model = PCN(
@@ -129,8 +133,7 @@ def test_wide_networks_train_like_the_mean_field(hidden, skips, rule):
             model,
             data,
             TrainingSettings(
-                rule=rule,
-                inference=InferenceSettings(method="gauss-newton", tolerance=1e-9),
+                PC("newton", stop=Stop(tolerance=1e-9)) if rule == "pc" else BP(),
                 optimiser="SGD",
                 learning_rate=rate,
                 learning_rate_scaling="table",
@@ -152,7 +155,7 @@ def test_wide_networks_train_like_the_mean_field(hidden, skips, rule):
     assert (
         np.sqrt(np.mean(narrow**2) / np.mean(wide**2)) > 2.5
     )  # 4 is the square root of the ratio of the widths
-    other = mean_field_training(data, hidden + 1, learning_rate=rate, steps=steps, gamma=gamma)
+    other = mean_field_training(data, hidden + 1, learning_rate=rate, num_steps=steps, gamma=gamma)
     assert np.abs((other.losses[1:] - field.losses[1:]) / error).max() > 8  # another depth is another limit
 
 
@@ -160,7 +163,7 @@ def test_wide_networks_train_like_the_mean_field(hidden, skips, rule):
 @pytest.mark.parametrize("hidden, skips", SHAPES, ids=["plain", "residual", "some skips"])
 def test_the_excess_of_the_rescaling_follows_training(hidden, skips):
     data, steps, rate, gamma, width = problem(1), 8, 0.1, 1.5, 256
-    field = mean_field_training(data, hidden, learning_rate=rate, steps=steps, skips=skips, gamma=gamma)
+    field = mean_field_training(data, hidden, learning_rate=rate, num_steps=steps, skips=skips, gamma=gamma)
     widths = (4, *[width] * hidden, 2)
     excess = []
     for seed in range(12):
@@ -181,18 +184,18 @@ def test_the_network_is_used_on_the_span_of_the_inputs():
     rng = np.random.default_rng(5)
     x = rng.standard_normal((3, 7))
     data = Data(x, rng.standard_normal((3, 1)))
-    field = mean_field_training(data, 2, learning_rate=0.2, steps=5)
+    field = mean_field_training(data, 2, learning_rate=0.2, num_steps=5)
     off = np.eye(7) - np.linalg.pinv(x) @ x
     assert np.abs(field.maps @ off).max() < 1e-14
     repeated = mean_field_training(
-        Data(np.tile(data.x, (4, 1)), np.tile(data.y, (4, 1))), 2, learning_rate=0.2, steps=5
+        Data(np.tile(data.x, (4, 1)), np.tile(data.y, (4, 1))), 2, learning_rate=0.2, num_steps=5
     )
     assert_close(repeated.maps, field.maps, size=12 * 7, scale=1.0)
     assert_close(repeated.losses, field.losses, size=12 * 7)
 
 
 def test_a_residual_stack_starts_with_the_kernels_of_the_forward_pass():
-    field = mean_field_training(problem(2), 3, learning_rate=0.1, steps=0, skips=True)
+    field = mean_field_training(problem(2), 3, learning_rate=0.1, num_steps=0, skips=True)
     growth = 1 + 1 / 4
     for layer in range(3):
         assert_close(field.forward_kernels[0, layer], growth**layer * np.eye(4) / 4, size=16)
@@ -205,7 +208,7 @@ def test_a_residual_stack_starts_with_the_kernels_of_the_forward_pass():
     "options, message",
     [
         ({"hidden": 0}, "`hidden` must be"),
-        ({"steps": -1}, "`steps` must be"),
+        ({"num_steps": -1}, "`num_steps` must be"),
         ({"learning_rate": 0.0}, "`learning_rate` must be"),
         ({"gamma": -1.0}, "`gamma` must be"),
         ({"skips": [True, False, False]}, "`skips` must be False on the first"),
@@ -213,11 +216,11 @@ def test_a_residual_stack_starts_with_the_kernels_of_the_forward_pass():
     ],
 )
 def test_bad_input_is_refused(options, message):
-    arguments = {"hidden": 2, "learning_rate": 0.1, "steps": 3, **options}
+    arguments = {"hidden": 2, "learning_rate": 0.1, "num_steps": 3, **options}
     with pytest.raises(ValueError, match=message):
         mean_field_training(problem(0), arguments.pop("hidden"), **arguments)
 
 
 def test_data_must_be_data():
     with pytest.raises(TypeError, match="`data` must be a pctheory.Data"):
-        mean_field_training(([[1.0]], [[1.0]]), 1, learning_rate=0.1, steps=1)
+        mean_field_training(([[1.0]], [[1.0]]), 1, learning_rate=0.1, num_steps=1)

@@ -15,14 +15,23 @@ from strategies import random_precision, seeds
 from torch.nn.functional import conv2d, gelu, log_softmax
 
 import pctheory
+from experiments._classifiers import GenerativeClassifier
 from pctheory import Data, LinearPCN
 from pctheory.model import parameterisation
 from pctheory.nn import (
+    BP,
+    IPC,
+    PC,
     PCN,
+    Adam,
     Convolution,
-    GenerativeClassifier,
+    ErrorDescent,
+    GradientDescent,
+    Heun,
     Image,
-    InferenceSettings,
+    Momentum,
+    Newton,
+    Stop,
     TrainingSettings,
     accuracy,
     infer,
@@ -162,7 +171,7 @@ def test_analytic_gradients_are_those_of_the_plain_energy(drawn):
     by_autograd = torch.autograd.grad(energy, [*z, *model.weights])
     values = [a.detach() for a in z]
     assert_same([energy], [model.energy(values)])
-    assert_same([energy], [model.frame().energy(model.state(values)).mean()])
+    assert_same([energy], [model.stacked().energy(model.state(values)).mean()])
     assert_same(by_autograd[: len(z)], model.activity_gradient(values))
     assert_same(by_autograd[len(z) :], model.local_gradient(values))
     x, y = values[0], values[-1]
@@ -187,8 +196,8 @@ def test_products_with_the_hessian_are_those_of_the_plain_energy(drawn):
     hidden = [a.clone().requires_grad_() for a in z[1:-1]]
     along = sum((s * v).sum() for s, v in zip(slope(*hidden), vectors, strict=True))
     expected = torch.autograd.grad(along, hidden)
-    frame, state = model.frame(), model.state(z)
-    slopes, act = frame.slopes(state), model.activation
+    net, state = model.stacked(), model.state(z)
+    slopes, act = net.slopes(state), model.activation
     predicted = model.prediction(model.depth, z[-2]).detach()
     diagonal = None
     if act.curvature is not None:  # minus phi'' times what the errors of the layer above pull
@@ -196,7 +205,7 @@ def test_products_with_the_hessian_are_those_of_the_plain_energy(drawn):
         pulls = model.state([z[0], *pulled_errors(model, layers, z), z[-1]]).hidden
         diagonal = [-act.curvature(a) * p * o for a, p, o in zip(state.hidden, pulls, ones, strict=True)]
     stacked = model.state([z[0], *vectors, z[-1]]).hidden
-    product = frame.hessian_product(stacked, slopes, frame.output_curvature(predicted), diagonal)
+    product = net.hessian_product(stacked, slopes, net.output_curvature(predicted), diagonal)
     assert_same(expected, [row for stack in product for row in stack])
 
 
@@ -230,13 +239,13 @@ def dense_twin(model):
 
 
 METHODS = {
-    "gd": {"step": 0.2, "num_steps": 12},
-    "momentum": {"step": 0.1, "num_steps": 12},
-    "adam": {"step": 0.02, "num_steps": 12, "epsilon": 0.02},  # small gradients are not blown up
-    "euler": {"step": 0.2, "num_steps": 3, "init": "random", "rng": 0},
-    "heun": {"step": 0.1, "t_max": 0.5, "rtol": 1e-3},
-    "error": {"step": 0.2, "num_steps": 12},
-    "gauss-newton": {"tolerance": 1e-9},
+    "gd": (GradientDescent(0.2), {"stop": Stop(12)}),
+    "random": (GradientDescent(0.2), {"stop": Stop(3), "start": "random", "rng": 0}),
+    "momentum": (Momentum(0.1), {"stop": Stop(12)}),
+    "adam": (Adam(0.02, epsilon=0.02), {"stop": Stop(12)}),  # small gradients are not blown up
+    "heun": (Heun(t_max=0.5, rtol=1e-3), {}),
+    "error": (ErrorDescent(0.2), {"stop": Stop(12)}),
+    "newton": (Newton(), {"stop": Stop(tolerance=1e-9)}),
 }
 
 
@@ -252,10 +261,11 @@ def test_inference_is_that_of_the_dense_network_with_the_same_matrices(method, a
     precisions = [None, 2.0, np.linspace(0.5, 2, 8), None, 0.5, None]
     model = network(activation, output=output, precisions=precisions)
     twin, (x, y) = dense_twin(model), samples(model)
-    results = [infer(m, x, y, method=method, **METHODS[method]) for m in (model, twin)]
+    chosen, options = METHODS[method]
+    results = [infer(m, x, y, chosen, **options) for m in (model, twin)]
     assert results[0].num_steps == results[1].num_steps
     # roundings differ and stable steps do not amplify them; a solver ends within its tolerance
-    gap = 1e-7 if method == "gauss-newton" else 1e4 * EPS
+    gap = 1e-7 if method == "newton" else 1e4 * EPS
     for a, b in zip(results[0].activities, results[1].activities, strict=True):
         assert float((a - b).abs().max()) <= gap
     assert results[0].energy == pytest.approx(results[1].energy, rel=gap)
@@ -276,13 +286,12 @@ def test_inference_is_that_of_the_dense_network_with_the_same_matrices(method, a
 @pytest.mark.claim("equilibrium-errors")
 @pytest.mark.parametrize("skips", [SKIPS, False])
 @pytest.mark.parametrize("precisions", [None, [None, 2.0, np.linspace(0.5, 2, 8), None, 0.5, 3.0]])
-@pytest.mark.parametrize("method", ["gd", "error", "gauss-newton"])
+@pytest.mark.parametrize("method", [GradientDescent(0.1), ErrorDescent(0.1), Newton()])
 def test_a_linear_network_relaxes_to_the_equilibrium_of_the_theory(method, precisions, skips):
     model = network("linear", skips=skips, precisions=precisions)
     net, (x, y) = LinearPCN.from_torch(model), samples(model)
     expected = pctheory.equilibrium(net, Data(x.numpy(), y.numpy()))
-    options = {} if method == "gauss-newton" else {"step": 0.1, "num_steps": 20_000}
-    result = infer(model, x, y, method=method, tolerance=1e-13, record=100, **options)
+    result = infer(model, x, y, method, stop=Stop(20_000, 1e-13), record=100)
     assert result.converged
     hessian = np.linalg.eigvalsh(np.asarray(pctheory.activity_hessian(net).to_dense()))
     # F(z) - F* <= |g|^2 / (2 lambda_min) is far below rounding here: what is left is the precision of the sums
@@ -297,7 +306,7 @@ def test_a_linear_network_relaxes_to_the_equilibrium_of_the_theory(method, preci
 def test_the_local_rule_at_equilibrium_is_the_gradient_of_the_equilibrated_energy_in_the_kernels():
     model = network("linear")
     x, y = samples(model)
-    local = model.local_gradient(infer(model, x, y, method="gauss-newton", tolerance=1e-14).activities)
+    local = model.local_gradient(infer(model, x, y, "newton", stop=Stop(tolerance=1e-14)).activities)
     kernels = [w.detach().clone().requires_grad_() for w in model.weights]
     matrices = [o.matrix(k) for o, k in zip(model.operators, kernels, strict=True)]
     theory = LinearPCN(matrices, multipliers=model.multipliers, skips=model.skips)
@@ -337,7 +346,7 @@ def test_kernels_of_neighbouring_layers_balance_up_to_the_hidden_error(activatio
     precisions = [None, 2.0, np.linspace(0.5, 2, 8), None, 0.5, None]
     model = network(activation, skips=False, precisions=precisions)
     x, y = samples(model)
-    z = infer(model, x, y, method="gauss-newton", tolerance=1e-13).activities
+    z = infer(model, x, y, "newton", stop=Stop(tolerance=1e-13)).activities
     pairs = zip(model.weights, model.local_gradient(z), strict=True)
     inner = [float((w.detach() * g).sum()) for w, g in pairs]
     for l, (below, above) in enumerate(pairwise(inner), start=1):
@@ -365,9 +374,9 @@ def test_the_gradient_of_inference_is_affine_with_the_hessian_of_the_theory():
 def test_the_error_arrives_one_layer_a_step_and_what_lies_below_keeps_its_values(num_steps):
     model = network("gelu")
     x, y = samples(model)
-    start = infer(model, x, y, num_steps=0).activities
-    result = infer(model, x, y, step=0.2, num_steps=num_steps)
-    full = infer(model, x, y, step=0.2, num_steps=num_steps, start=start)  # without the front
+    start = infer(model, x, y, stop=Stop(0)).activities
+    result = infer(model, x, y, GradientDescent(0.2), stop=Stop(num_steps))
+    full = infer(model, x, y, GradientDescent(0.2), stop=Stop(num_steps), start=start)  # without the front
     for l, (a, b, s) in enumerate(zip(result.activities, full.activities, start, strict=True)):
         assert float((a - b).abs().max()) <= 1e4 * EPS
         moved = float((a - s).abs().max())
@@ -378,10 +387,10 @@ def test_the_error_arrives_one_layer_a_step_and_what_lies_below_keeps_its_values
 def test_gauss_newton_reaches_a_minimum_that_descent_does_not_lower(activation):
     model = network(activation, output="cross-entropy")
     x, y = samples(model)
-    result = infer(model, x, y, method="gauss-newton", tolerance=1e-10, record=1)
+    result = infer(model, x, y, "newton", stop=Stop(tolerance=1e-10), record=1)
     assert result.converged
     assert np.all(np.diff(result.energies) <= 1e-13)
-    further = infer(model, x, y, start=result.activities, step=0.01, num_steps=200)
+    further = infer(model, x, y, GradientDescent(0.01), start=result.activities, stop=Stop(200))
     assert further.energy >= result.energy - 1e-12
 
 
@@ -462,19 +471,20 @@ def classifier(seed=0, **options):
 
 
 SETTINGS = TrainingSettings(
-    inference=InferenceSettings(step=0.2, num_steps=8),
+    PC(GradientDescent(0.2), stop=Stop(8)),
     learning_rate=0.1,
     batch_size=32,
     epochs=10,
     metrics_every=5,
 )
+RULES = {"pc": SETTINGS.rule, "ipc": IPC(GradientDescent(0.2), stop=Stop(8)), "bp": BP()}
 
 
 @pytest.mark.parametrize("rule", ["pc", "ipc", "bp"])
 @pytest.mark.parametrize("output", ["mse", "cross-entropy"])
 def test_every_rule_learns_the_images(rule, output):
     model, test = classifier(output=output), stripes(60, seed=1)
-    result = train(model, stripes(), dataclasses.replace(SETTINGS, rule=rule), test=test)
+    result = train(model, stripes(), dataclasses.replace(SETTINGS, rule=RULES[rule]), test=test)
     assert result.metrics["loss"][-1] < 0.5 * result.metrics["loss"][0]
     assert result.evaluations["accuracy"][-1] > 0.8
     assert result.evaluations["accuracy"][-1] == accuracy(model, test.x, test.y)
@@ -526,7 +536,7 @@ def test_a_checkpoint_knows_the_padding_although_all_weights_have_the_same_shape
 def test_differentiating_through_inference_and_at_the_energy_gives_the_local_rule():
     model = network("tanh")
     x, y = samples(model, 3)
-    rest = infer(model, x, y, method="gauss-newton", tolerance=1e-12).activities
+    rest = infer(model, x, y, "newton", stop=Stop(tolerance=1e-12)).activities
     result = unrolled_gradient(
         model, rest, lambda m, z: m.energy(z), Clamps.of(model), step=0.05, num_steps=2, start=rest
     )
@@ -620,13 +630,13 @@ def test_bad_blocks_and_rows_are_refused_with_the_rule(make, error, message):
 def test_inference_and_training_on_a_cuda_device_are_those_on_the_cpu(layers, skips, tmp_path):
     host, model = (network("tanh", layers, skips, device=d) for d in ("cpu", "cuda"))
     x, y = samples(host, 64)
-    for method, options in METHODS.items():
-        expected, result = (infer(m, x, y, method=method, **options) for m in (host, model))
+    for method, options in METHODS.values():
+        expected, result = (infer(m, x, y, method, **options) for m in (host, model))
         for a, b in zip(expected.activities, result.activities, strict=True):
             assert b.device.type == "cuda"
             assert float((a - b.cpu()).abs().max()) <= 1e-6
     for rule in ("pc", "ipc", "bp"):
-        run = dataclasses.replace(SETTINGS, rule=rule, epochs=3)
+        run = dataclasses.replace(SETTINGS, rule=RULES[rule], epochs=3)
         pair = [network("tanh", layers, skips, device=d) for d in ("cpu", "cuda")]
         path = tmp_path / f"{rule}.pt"
         data = Data(x.numpy(), y.numpy())

@@ -58,7 +58,7 @@ def test_analytic_gradients_are_those_of_the_plain_energy(activation, output, sk
     values = [a.detach() for a in z]
     assert_same(by_autograd[: len(z)], model.activity_gradient(values))
     assert_same(by_autograd[len(z) :], model.local_gradient(values))
-    in_stacks = model.frame().energy(model.state(values)).mean()
+    in_stacks = model.stacked().energy(model.state(values)).mean()
     assert_same([energy.detach()], [in_stacks])
 
 
@@ -116,19 +116,19 @@ def test_depth_one_has_no_hidden_layers():
 
 def test_equal_layers_share_a_storage_that_follows_optimisers_copies_and_casts():
     model = PCN((3, 4, 4, 4, 2), activation="tanh", rng=0, dtype=torch.float64)
-    model.frame()
+    model.stacked()
     with torch.no_grad():
         model.weights[1].add_(1.0)
-    assert torch.equal(model.frame().maps[1], model.weights[1])
+    assert torch.equal(model.stacked().maps[1], model.weights[1])
     for other in (copy.deepcopy(model), copy.deepcopy(model).to(torch.float32)):
         with torch.no_grad():
             other.weights[2].mul_(2.0)
-        assert torch.equal(other.frame().maps[2], other.weights[2])
-        assert not torch.equal(other.frame().maps[2].to(torch.float64), model.frame().maps[2])
+        assert torch.equal(other.stacked().maps[2], other.weights[2])
+        assert not torch.equal(other.stacked().maps[2].to(torch.float64), model.stacked().maps[2])
     state = model.state_dict()
     other = PCN((3, 4, 4, 4, 2), activation="tanh", rng=1, dtype=torch.float64)
     other.load_state_dict(state)
-    assert torch.equal(other.frame().maps[2], model.frame().maps[2])
+    assert torch.equal(other.stacked().maps[2], model.stacked().maps[2])
 
 
 def test_labels_and_one_hot_rows_are_the_same_targets():

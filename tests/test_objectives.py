@@ -98,7 +98,7 @@ def sizes(net):
 
 
 @pytest.mark.claim("envelope-gradient")
-@pytest.mark.road("empirical")
+@pytest.mark.evidence("empirical")
 @pytest.mark.parametrize("name", NAMES)
 @given(problem=problems(max_depth=5))
 @settings(max_examples=40)

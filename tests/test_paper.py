@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from figures._figure import figure_ids
 from paper import generate
 from pctheory import symbolic
 from pctheory.claims import Catalogue, Claim, claims
-from pctheory.claims._claim import ROADS
+from pctheory.claims._claim import EVIDENCE
 from pctheory.claims._tests import ClaimTest
 
 ROOT = Path(__file__).parent.parent
@@ -92,7 +93,81 @@ def test_mathematics_is_balanced():
         assert not {e: n for e, n in environments.items() if n}, name
 
 
-# ---- what is generated ------------------------------------------------------------------------------------------------
+# ---- one meaning for each symbol
+
+PACKAGES = (
+    "linalg",
+    "model",
+    "inference",
+    "landscape",
+    "dynamics",
+    "trust_region",
+    "limits",
+    "learning",
+    "related",
+)
+WORDS = {
+    r"\kappa": ("condition",),
+    r"\alpha": ("adjoint",),
+    "N": ("width", "wide"),
+}
+"""What a docstring that uses the symbol must say; the meaning in the paper's table says it too."""
+OWN = {
+    "related": (r"\alpha",),  # Predify's, as published
+    "landscape.landscape_slice": (r"\alpha",),  # coordinates in a plane
+}
+
+
+def symbols():
+    """symbol -> meaning, from the table in the section on the setting"""
+    table = re.search(r"\\begin\{tabular\}(.*?)\\end\{tabular\}", TEXT["setting.tex"], re.DOTALL)[1]
+    rows = [row.split("&") for row in re.sub(r".*?\\midrule", "", table, flags=re.DOTALL).split(r"\\")]
+    return {
+        name.strip(): meaning.strip()
+        for symbol, meaning, _ in (row for row in rows if len(row) == 3)
+        for name in symbol.strip().strip("$").split(",")
+    }
+
+
+def second_meanings(docstring):
+    """Symbols in the docstring that it does not use in the sense of the table."""
+    text = docstring.lower()
+    return [
+        symbol
+        for symbol, words in WORDS.items()
+        if re.search(rf"(?<![A-Za-z_\\]){re.escape(symbol)}(?![A-Za-z(])", docstring)
+        and not any(word in text for word in words)
+    ]
+
+
+def test_the_table_of_symbols_gives_each_symbol_one_meaning():
+    table = re.findall(r"^ *\$([^$]*)\$ &", TEXT["setting.tex"], re.MULTILINE)
+    names = [name.strip() for entry in table for name in entry.split(",")]
+    assert_none([name for name, count in Counter(names).items() if count > 1], "Symbols must have one row")
+    assert len(names) == len(symbols()) >= 20
+    for symbol, words in WORDS.items():
+        assert all(word in symbols()[symbol].lower() for word in words), symbol
+
+
+def test_no_docstring_uses_a_symbol_in_a_second_meaning():
+    wrong = []
+    for package in PACKAGES:
+        module = import_module(f"pctheory.{package}")
+        for name in module.__all__:
+            exempt = {*OWN.get(package, ()), *OWN.get(f"{package}.{name}", ())}
+            found = set(second_meanings(getattr(module, name).__doc__ or "")) - exempt
+            wrong += [f"{symbol} in {package}.{name}" for symbol in sorted(found)]
+    assert_none(wrong, "Symbols of the table must keep their meaning in docstrings")
+
+
+def test_a_second_meaning_is_noticed():
+    assert second_meanings(r"With :math:`\kappa_l = a_l \sqrt{n_{l-1}}`, which is 1") == [r"\kappa"]
+    assert not second_meanings(r"The condition number :math:`\kappa`")
+    assert second_meanings("A batch is (B, N)") == ["N"]
+    assert not second_meanings(r"z is drawn from :math:`N(0, 1)`")
+
+
+# ---- what is generated
 
 
 def toy():
@@ -103,7 +178,7 @@ def toy():
         "None.",
         "this work",
         ("symbolic",),
-        "pctheory.model.definitions",
+        "pctheory.model.layer_energies",
         ("toy",),
     )
     return Catalogue({"Toys": (claim,)})
@@ -114,17 +189,19 @@ def record(verdict, *tests):
 
 
 def test_ticks_are_the_verdicts():
-    roads = dict(zip(ROADS, (record("passed", "a", "b"), record("none"), record("failed", "b")), strict=True))
-    text = generate.ticks(toy(), {"seconds": 12.4, "claims": {"toy-claim": roads, "gone": roads}}, 7)
+    kinds = dict(
+        zip(EVIDENCE, (record("passed", "a", "b"), record("none"), record("failed", "b")), strict=True)
+    )
+    text = generate.ticks(toy(), {"seconds": 12.4, "claims": {"toy-claim": kinds, "gone": kinds}}, 7)
     assert r"\pctickmark{S}{passed}\,\pctickmark{N}{none}\,\pctickmark{E}{failed}" in text
     assert "gone" not in text
     numbers = dict(re.findall(r"pcnum:claims/([\w-]+)\\endcsname\{(\d+)\}", text))
     assert numbers == {
         "claims": "1",
-        "roads": "1",
-        "three-roads": "0",
-        "two-roads": "0",
-        "one-road": "1",
+        "checks": "1",
+        "three-checks": "0",
+        "two-checks": "0",
+        "one-check": "1",
         "tests": "2",
         "derivations": "7",
         "seconds": "12",
@@ -140,50 +217,49 @@ def test_the_table_names_the_claim_its_place_and_its_tests():
     assert r"A toy \& $\mu$" in text
     assert r"\cref{thm:toy-claim}" in text
     assert r"\texttt{test\_symbolic\_toy.py}~(3)" in text
+    assert r"\href{../pctheory/model/definitions.py}{\texttt{model.\allowbreak{}layer\_energies}}" in text
 
 
 def test_every_number_about_the_claims_is_generated():
-    empty = dict.fromkeys(ROADS, record("none"))
+    empty = dict.fromkeys(EVIDENCE, record("none"))
     text = generate.ticks(toy(), {"seconds": 1.0, "claims": {"toy-claim": empty}}, 7)
     used = {key for key in arguments("pcnum") if key.startswith("claims/")}
     assert all(rf"\csname pcnum:{key}\endcsname" in text for key in used)
 
 
 def test_every_derivation_belongs_to_a_claim():
-    unknown = {name.partition("/")[0] for name in symbolic.derivations()} - set(claims)
+    unknown = {case.claim for case in symbolic.derivations()} - set(claims)
     assert_none(unknown, "Derivations must name a claim")
 
 
-def test_derivations_that_differ_in_numbers_only_are_of_one_kind():
-    names = [
-        "a/chain-1",
-        "a/chain-2",
-        "a/chain-3",
-        "a/widths-1-1-1",
-        "a/widths-1-2-1",
-        "a/widths-2-2-2-2",
-        "b",
+def test_one_case_of_each_family_is_printed():
+    def chosen(claim):
+        return [[str(case) for case in group] for group in generate.kinds(symbolic.derivations(claim))]
+
+    assert chosen("equilibrated-energy") == [
+        ["equilibrated-energy(hidden_layers=1)", "equilibrated-energy(hidden_layers=0)"],
+        ["equilibrated-energy()"],
+        ["equilibrated-energy(widths=(2, 2, 2))"],
     ]
-    names += ["c/chain-2-steps-0", "c/chain-2-steps-1", "c/chain-3-steps-1"]
-    assert generate.kinds(names) == [
-        ["a/chain-2", "a/chain-1"],
-        ["a/widths-1-2-1", "a/widths-1-1-1"],
-        ["b"],
-        ["c/chain-2-steps-1", "c/chain-2-steps-0"],
+    assert chosen("zero-rank-saddles") == [
+        ["zero-rank-saddles(widths=(2, 2, 2))", "zero-rank-saddles(widths=(1, 1, 1))"]
     ]
+    first, second = "hidden_layers=1, num_steps=1", "hidden_layers=1, num_steps=0"
+    assert [f"finite-time-energy({case})" for case in (first, second)] in chosen("finite-time-energy")
 
 
 def test_a_formula_that_cannot_be_read_is_not_printed():
-    assert generate.legible(symbolic.derive("envelope-gradient/chain-2"))
-    assert not generate.legible(symbolic.derive("posterior/widths-2-2-2"))
-    names = ["posterior/chain-2", "posterior/widths-2-2-2"]
-    assert generate.derivations(claims, names) == generate.derivations(claims, names[:1])
+    assert generate.legible(symbolic.derive("posterior", hidden_layers=1))
+    assert not generate.legible(symbolic.derive("posterior", widths=(2, 2, 2)))
+    text = generate.derivations(claims, symbolic.derivations("posterior"))
+    assert symbolic.derive("posterior", hidden_layers=1).to_latex() in text
+    assert text.count(r"\paragraph") == 1
 
 
-def test_derivations_are_printed_step_by_step_below_their_claim():
-    name = "equilibrated-energy/chain-2"
-    text = generate.derivations(claims, [name])
-    derivation = symbolic.derive(name)
+def test_derivations_are_printed_below_their_claim_with_premises_and_steps():
+    text = generate.derivations(claims, symbolic.derivations("equilibrated-energy"))
+    derivation = symbolic.derive("equilibrated-energy", hidden_layers=1)
     assert r"(\cref{thm:equilibrated-energy})" in text
-    assert text.rstrip().endswith(derivation.to_latex())
-    assert text.count(r"\item") == len(derivation.steps)
+    assert derivation.to_latex() in text
+    assert r"\item[Given] the energy $F$ of one sample" in text
+    assert derivation.to_latex().count(r"\item") == len(derivation.steps) + len(derivation.premises)

@@ -17,7 +17,7 @@ import pytest
 
 import experiments.__main__ as experiments_cli
 import figures.__main__ as figures_cli
-from experiments import _result
+from experiments import _result, _store
 from experiments._digest import code_digest
 from experiments._progress import Progress
 from experiments._result import Result, read_result, write_atomically, write_result
@@ -273,6 +273,99 @@ def test_a_backend_that_is_not_installed_is_named(
     monkeypatch.setitem(sys.modules, "ray.util.joblib", None)
     with pytest.raises(ModuleNotFoundError, match=f"needs the package {package}, which is not installed"):
         project.obtain(backend=backend, jobs=2)
+
+
+# --- damage ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "values", [{"a": {5: 1.0, "5": 2.0}}, {"a": {"b": 1.0}, "a/b": 2.0}, {"a": 1.0, "a/b": 2.0}]
+)
+def test_two_arrays_of_one_name_are_refused(values: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match=r"must have a name of its own. Got 'a"):
+        Result(values)
+
+
+@pytest.mark.parametrize("end", [".npz", ".json"])
+@pytest.mark.parametrize("length", [0, 1, 0.5, -1])
+def test_a_result_cut_short_counts_as_missing_and_is_computed_again(
+    project: Project, end: str, length: float
+) -> None:
+    whole = project.obtain().flat()
+    path = (project.folder / "results" / "quick" / "waves" / next_stem(project)).with_suffix(end)
+    content = path.read_bytes()
+    path.write_bytes(content[: int(length * len(content)) if 0 < length < 1 else int(length)])
+    status = project.store.status(project.store.experiment("waves"), "quick")
+    assert status.state == "missing" or (end, length) == (
+        ".json",
+        -1,
+    )  # there only the last line break is lost
+    for name, array in project.obtain().flat().items():
+        np.testing.assert_array_equal(array, whole[name])
+    assert project.state() == "present"
+
+
+def test_any_flipped_bit_of_a_stored_array_is_noticed(tmp_path: Path) -> None:
+    path = tmp_path / "r.npz"
+    size = write_result(path, Result({"x": np.arange(40.0), "n": 3}), compact=True)
+    content = path.read_bytes()
+    rng = np.random.default_rng(0)
+    for bit in rng.choice(8 * size, 400, replace=False):
+        changed = bytearray(content)
+        changed[bit // 8] ^= 1 << (bit % 8)
+        path.write_bytes(changed)
+        with pytest.raises(_result.DamagedError):
+            read_result(path)
+
+
+def test_a_damaged_cell_is_computed_again(project: Project) -> None:
+    (project.experiment_folder / "fail").touch()
+    with pytest.raises(RuntimeError, match="killed"):
+        project.obtain()
+    project.calls()
+    first, *_ = sorted(project.folder.glob("results/**/checkpoints/*/*.npz"))
+    first.write_bytes(first.read_bytes()[:-100])
+    (project.experiment_folder / "fail").unlink()
+    project.obtain()
+    assert len(project.calls()) == 3
+
+
+# --- data sets ------------------------------------------------------------------------------------------------------
+
+
+def test_a_result_computed_without_its_data_set_is_stale_once_the_set_is_there(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project.edit(
+        "waves", "seed: int = 3", 'seed: int = 3\n    datasets: tuple[str, ...] = ("mnist", "digits")'
+    )
+    monkeypatch.setattr(_store, "available_datasets", lambda: ("digits",))
+    project.obtain()
+    assert project.state() == "present"
+    monkeypatch.setattr(_store, "available_datasets", lambda: ("digits", "mnist"))
+    status = project.store.status(project.store.experiment("waves"), "quick")
+    assert (status.state, status.reason) == ("stale", "it was computed without mnist")
+    project.calls()
+    project.obtain()
+    assert project.calls()
+    assert project.state() == "present"
+    monkeypatch.setattr(_store, "available_datasets", lambda: ("digits",))
+    assert project.state() == "present"  # the better result is kept on a machine without the set
+
+
+def test_a_run_begun_without_a_data_set_is_not_continued_with_it(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project.edit("waves", "seed: int = 3", 'seed: int = 3\n    dataset: str = "mnist"')
+    monkeypatch.setattr(_store, "available_datasets", lambda: ("digits",))
+    (project.experiment_folder / "fail").touch()
+    with pytest.raises(RuntimeError, match="killed"):
+        project.obtain()
+    (project.experiment_folder / "fail").unlink()
+    project.calls()
+    monkeypatch.setattr(_store, "available_datasets", lambda: ("digits", "mnist"))
+    project.obtain()
+    assert len(project.calls()) == 4
 
 
 # --- stale ---------------------------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import sys
 from collections.abc import Iterator
 
 import matplotlib as mpl
@@ -115,6 +116,41 @@ def test_a_spectral_density_has_unit_area(ax: Axes) -> None:
     assert area == pytest.approx(1.0, rel=1e-12)
     with pytest.raises(ValueError, match="`kind` must be one of 'sorted', 'density'"):
         plotting.spectrum(ax, [1.0], kind="pie")
+
+
+def test_a_distribution_is_the_share_of_samples_up_to_each_and_marks_the_median(ax: Axes) -> None:
+    plotting.distribution(ax, [3.0, 1.0, 2.0, 2.5, 9.0], "#ff0000", "starts")
+    steps, median = ax.lines
+    np.testing.assert_array_equal(steps.get_xdata()[1:], [1.0, 2.0, 2.5, 3.0, 9.0])
+    np.testing.assert_allclose(steps.get_ydata()[1:], np.arange(1, 6) / 5)
+    assert (median.get_xdata()[0], median.get_ydata()[0]) == (2.5, 0.5)
+    assert ax.get_legend_handles_labels()[1] == ["starts"]
+
+
+def test_medians_have_bars_from_the_smallest_seed_to_the_largest(ax: Axes) -> None:
+    ax.set_yscale("log")
+    plotting.medians(ax, [0.1, 1.0], [[1.0, 5.0], [3.0, 6.0], [100.0, 8.0]], "#ff0000", "PC")
+    np.testing.assert_allclose(ax.lines[0].get_xydata(), [[0.1, 3.0], [1.0, 6.0]], rtol=1e-14)
+    bars = [segment[:, 1] for segment in ax.collections[0].get_segments()]
+    np.testing.assert_allclose(bars, [[1.0, 100.0], [5.0, 8.0]], rtol=1e-12)
+    assert ax.get_legend_handles_labels()[1] == ["PC"]
+
+
+def test_violins_end_with_their_samples_and_show_the_medians(ax: Axes) -> None:
+    rng = np.random.default_rng(0)
+    samples = [rng.uniform(0, 1, 80), rng.uniform(2, 5, 70)]
+    plotting.violins(ax, samples, ["#ff0000", "#0000ff"], ["a", "b"])
+    for body, values in zip(ax.collections, samples, strict=True):
+        ends = body.get_paths()[0].get_extents()
+        np.testing.assert_allclose([ends.y0, ends.y1], [values.min(), values.max()], rtol=1e-12)
+    assert [line.get_ydata()[0] for line in ax.lines] == [np.median(values) for values in samples]
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["a", "b"]
+
+
+def test_without_seaborn_the_error_names_what_to_install(ax: Axes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "seaborn", None)
+    with pytest.raises(ModuleNotFoundError, match=r"need seaborn.*pip install pctheory\[experiments\]"):
+        plotting.distribution(ax, [1.0], "#ff0000")
 
 
 def test_a_heatmap_has_one_scale_on_both_sides_of_zero_and_lines_between_blocks(ax: Axes) -> None:

@@ -48,7 +48,7 @@ def states(model, size=3, seed=0):
 
 
 @pytest.mark.claim("predify-map")
-@pytest.mark.road("empirical")
+@pytest.mark.evidence("empirical")
 @given(models())
 def test_the_map_is_the_update_with_autograd(model):
     e0, layers = states(model)
@@ -154,7 +154,7 @@ def test_long_waves_travel_at_the_speed_of_the_formula(alpha, beta, lam):
 
 
 @pytest.mark.claim("predify-dispersion")
-@pytest.mark.road("empirical")
+@pytest.mark.evidence("empirical")
 @pytest.mark.parametrize(("alpha", "beta", "lam"), [(0.2, 0.4, 0.1), (0.6, 0.0, 0.1), (0.1, 0.1, 0.6)])
 def test_a_smooth_bump_on_a_long_finite_chain_moves_at_that_speed(alpha, beta, lam):
     size, steps = 600, 60

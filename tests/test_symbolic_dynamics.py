@@ -1,4 +1,4 @@
-"""The symbolic road to inference, learning through inference and related systems, against numbers that simulate them."""
+"""Derivations of inference, learning and related systems, against simulations."""
 
 import numpy as np
 import pytest
@@ -11,11 +11,11 @@ from pctheory.symbolic.rules import algebra, substitute
 
 
 def every(claim):
-    return pytest.mark.parametrize("name", derivations(claim))
+    return pytest.mark.parametrize("case", derivations(claim), ids=str)
 
 
 def descend(dense, step, num_steps):
-    """The activities of gradient descent on the energy from the forward pass, by the definition of the errors."""
+    """The activities of gradient descent on the energy, from the forward pass."""
     K, b = dense.system
     z, state = [], dense.x
     for A in dense.maps[:-1]:
@@ -36,11 +36,11 @@ def energy_at(dense, z):
 
 @pytest.mark.claim("inference-rate")
 @every("inference-rate")
-def test_inference_contracts_with_the_hessian(name, rng):
-    proof = derive(name)
-    if "chain" not in name:
+def test_inference_contracts_with_the_hessian(case, rng):
+    proof = case.derive()
+    if not case.parameters:
         return
-    chain = Chain(int(name[-1]))
+    chain = Chain(case.parameters["hidden_layers"] + 1)
     values = chain_values(rng, chain)
     dense = dense_chain(chain, values)
     g = 0.9 / np.linalg.eigvalsh(dense.hessian)[-1]
@@ -58,8 +58,8 @@ def test_inference_contracts_with_the_hessian(name, rng):
 
 @pytest.mark.claim("finite-time-energy")
 @every("finite-time-energy")
-def test_the_energy_after_some_steps_lies_between_the_loss_and_the_equilibrium(name):
-    assert derive(name).claim == "finite-time-energy"
+def test_the_energy_after_some_steps_lies_between_the_loss_and_the_equilibrium(case):
+    assert case.derive().claim == case.claim == "finite-time-energy"
 
 
 @pytest.mark.claim("finite-time-energy")
@@ -72,7 +72,7 @@ def test_the_finite_time_energy_meets_a_simulation(depth, num_steps, rng):
     dense = dense_chain(chain, values)
     g = sp.Rational(1, int(np.ceil(np.linalg.eigvalsh(dense.hessian)[-1])) + 1)
     z = descend(dense, float(g), num_steps)[num_steps]
-    step = derive(f"finite-time-energy/chain-{depth}-steps-{num_steps}").steps[-2]
+    step = derive("finite-time-energy", hidden_layers=depth - 1, num_steps=num_steps)["energy"]
     closed = at(step.expand(step.after), values | {sp.Symbol("g", positive=True): g})
     assert_close(closed, np.array(energy_at(dense, z)), size=60, kappa=dense.kappa)
     if num_steps == 0:
@@ -81,19 +81,19 @@ def test_the_finite_time_energy_meets_a_simulation(depth, num_steps, rng):
 
 @pytest.mark.claim("finite-time-energy")
 def test_one_step_too_many_is_refused():
-    steps = derive("finite-time-energy/chain-3-steps-2").steps
-    other = derive("finite-time-energy/chain-3-steps-1").steps
+    step = derive("finite-time-energy", hidden_layers=2, num_steps=2).steps[-1]
+    other = derive("finite-time-energy", hidden_layers=2, num_steps=1).steps[-1]
     with pytest.raises(ValueError, match="Step"):
-        Step("M_2 for M_1", steps[-1].before, other[-1].after, algebra())
+        Step("M_2 for M_1", step.expand(step.before), other.after, algebra())
 
 
 @pytest.mark.claim("chain-spectrum")
 @every("chain-spectrum")
-def test_a_chain_of_isometries_has_the_spectrum_of_a_path(name):
-    proof = derive(name)
-    if "any-depth" in name:
+def test_a_chain_of_isometries_has_the_spectrum_of_a_path(case):
+    proof = case.derive()
+    if not case.parameters:
         return
-    depth = int(name[-1])
+    depth = case.parameters["hidden_layers"] + 1
     one = np.eye(1)
     hessian = Dense((one,) * depth, (1.0,) * depth, np.ones(1), np.ones(1)).hessian
     assert_close(np.sort(at(proof.result, {}).ravel()), np.linalg.eigvalsh(hessian), size=40)
@@ -102,20 +102,21 @@ def test_a_chain_of_isometries_has_the_spectrum_of_a_path(name):
 @pytest.mark.claim("chain-spectrum")
 def test_without_isometry_the_spectrum_is_another():
     chain = Chain(3, unit_precisions=True)
-    step = derive("chain-spectrum/chain-3").steps[0]
+    step = derive("chain-spectrum", hidden_layers=2)["path"]
     with pytest.raises(ValueError, match="Step"):
         Step("maps of two", step.before, step.after, substitute(dict.fromkeys(chain.maps, sp.Integer(2))))
 
 
 @pytest.mark.claim("first-arrival")
 @every("first-arrival")
-def test_the_error_arrives_one_layer_a_step(name, rng):
-    proof = derive(name)
-    chain = Chain(int(name[-1]), unit_precisions=True)
+def test_the_error_arrives_one_layer_a_step(case, rng):
+    proof = case.derive()
+    chain = Chain(case.parameters["hidden_layers"] + 1, unit_precisions=True)
     values = chain_values(rng, chain)
     dense = dense_chain(chain, values)
     g = sp.Rational(1, 5)
-    for time, (step, z) in enumerate(zip(proof.steps, descend(dense, float(g), chain.depth), strict=False)):
+    for time, z in enumerate(descend(dense, float(g), chain.depth - 1)):
+        step = proof[f"errors {time}"]
         K, b = dense.system
         errors = b - K @ z
         closed = at(step.expand(step.after), values | {sp.Symbol("g", positive=True): g}).ravel()
@@ -125,8 +126,8 @@ def test_the_error_arrives_one_layer_a_step(name, rng):
 
 @pytest.mark.claim("stability-delay")
 @every("stability-delay")
-def test_late_errors_are_unstable_from_gain_one(name):
-    assert derive(name).claim == "stability-delay"
+def test_late_errors_are_unstable_from_gain_one(case):
+    assert case.derive().claim == case.claim == "stability-delay"
     for load, stable in ((0.1, True), (0.25, True), (0.99, True), (1.01, False), (1.9, False)):
         moduli = np.abs(np.roots([1.0, -1.0, load]))
         assert (moduli.max() < 1) == stable
@@ -137,9 +138,9 @@ def test_late_errors_are_unstable_from_gain_one(name):
 
 @pytest.mark.claim("nothing-to-learn")
 @every("nothing-to-learn")
-def test_a_free_output_leaves_the_forward_pass_where_it_is(name):
-    chain = Chain(int(name[-1]))
-    step = derive(name).steps[-1]
+def test_a_free_output_leaves_the_forward_pass_where_it_is(case):
+    chain = Chain(case.parameters["hidden_layers"] + 1)
+    step = case.derive().steps[-1]
     others = dict.fromkeys((*chain.activities, chain.y), chain.x)
     with pytest.raises(ValueError, match="Step"):
         Step("any other start moves", step.before, step.after, substitute(others))
@@ -147,9 +148,9 @@ def test_a_free_output_leaves_the_forward_pass_where_it_is(name):
 
 @pytest.mark.claim("through-inference-gradients")
 @every("through-inference-gradients")
-def test_a_task_gradient_through_inference_is_local_in_two_equilibria(name, rng):
-    proof = derive(name)
-    chain = Chain(int(name[-1]), unit_precisions=int(name[-1]) > 3)
+def test_a_task_gradient_through_inference_is_local_in_two_equilibria(case, rng):
+    proof = case.derive()
+    chain = Chain(case.parameters["hidden_layers"] + 1, unit_precisions=case.parameters["hidden_layers"] > 2)
     values = chain_values(rng, chain)
     slopes = rng.integers(1, 5, chain.depth - 1).astype(float)
     task = {sp.Symbol(f"q_{i + 1}", real=True): int(q) for i, q in enumerate(slopes)}
@@ -165,13 +166,14 @@ def test_a_task_gradient_through_inference_is_local_in_two_equilibria(name, rng)
 
 @pytest.mark.claim("equilibrium-propagation")
 @every("equilibrium-propagation")
-def test_nudged_equilibria_give_the_gradient_to_second_order(name, rng):
-    proof = derive(name)
-    chain = Chain(int(name[-1]), unit_precisions=True)
+def test_nudged_equilibria_give_the_gradient_to_second_order(case, rng):
+    proof = case.derive()
+    chain = Chain(case.parameters["hidden_layers"] + 1, unit_precisions=True)
     values = chain_values(rng, chain)
     dense = dense_chain(chain, values)
     target = sp.Rational(1, 3)
-    implicit = at(proof.steps[3].after, values | {sp.Symbol("t", real=True): target}).ravel()
+    step = proof["implicit gradient"]
+    implicit = at(step.expand(step.after), values | {sp.Symbol("t", real=True): target}).ravel()
 
     def local(beta):
         unit = np.eye(chain.depth - 1)[0]
@@ -191,10 +193,10 @@ def test_nudged_equilibria_give_the_gradient_to_second_order(name, rng):
 
 @pytest.mark.claim("truncated-adjoint")
 @every("truncated-adjoint")
-def test_the_truncated_adjoint_leaves_a_power_of_the_contraction(name, rng):
-    proof = derive(name)
-    chain = Chain(int(name.split("-")[2]))
-    terms = int(name[-1])
+def test_the_truncated_adjoint_leaves_a_power_of_the_contraction(case, rng):
+    proof = case.derive()
+    chain = Chain(case.parameters["hidden_layers"] + 1)
+    terms = case.parameters["num_terms"]
     values = chain_values(rng, chain)
     hessian = dense_chain(chain, values).hessian
     slopes = rng.integers(1, 5, chain.depth - 1)
@@ -215,12 +217,12 @@ def test_the_truncated_adjoint_leaves_a_power_of_the_contraction(name, rng):
 
 @pytest.mark.claim("exact-bp-variants")
 @every("exact-bp-variants")
-def test_updates_on_arrival_and_fixed_predictions_are_backprop(name, rng):
-    proof = derive(name)
+def test_updates_on_arrival_and_fixed_predictions_are_backprop(case, rng):
+    proof = case.derive()
     assert proof.claim == "exact-bp-variants"
-    if "zero-divergence" in name and name[-1] != "1":
-        chain = Chain(int(name[-1]), unit_precisions=True)
-        first = proof.steps[1]
+    if case.parameters["variant"] == "updates on arrival":
+        chain = Chain(case.parameters["hidden_layers"] + 1, unit_precisions=True)
+        first = proof["update 0"]
         late = dict(zip(chain.activities, [sp.S.Zero] * (chain.depth - 1), strict=True))
         with pytest.raises(ValueError, match="Step"):
             Step("another start", first.before, first.after, substitute(late))
@@ -228,9 +230,9 @@ def test_updates_on_arrival_and_fixed_predictions_are_backprop(name, rng):
 
 @pytest.mark.claim("one-shot")
 @every("one-shot")
-def test_normalised_consolidation_stores_one_sample(name, rng):
-    derive(name)
-    chain = Chain(int(name[-1]))
+def test_normalised_consolidation_stores_one_sample(case, rng):
+    case.derive()
+    chain = Chain(case.parameters["hidden_layers"] + 1)
     dense = dense_chain(chain, chain_values(rng, chain))
     output = float(dense.x[0])
     for A, error, below in zip(dense.maps, dense.errors, dense.layers, strict=False):
@@ -252,9 +254,9 @@ def predify_step(state, image, alpha, beta, share, forward, backward):
 
 @pytest.mark.claim("predify-map")
 @every("predify-map")
-def test_one_step_of_predify_is_the_linear_map(name, rng):
-    proof = derive(name)
-    layers = int(name[-1])
+def test_one_step_of_predify_is_the_linear_map(case, rng):
+    proof = case.derive()
+    layers = case.parameters["num_layers"]
     numbers = {key: rng.normal(size=layers) for key in ("e", "alpha", "beta", "lambda", "f", "b")}
     image = 0.7
     values = {
@@ -268,9 +270,9 @@ def test_one_step_of_predify_is_the_linear_map(name, rng):
 
 @pytest.mark.claim("predify-is-pc")
 @every("predify-is-pc")
-def test_predify_without_feedforward_drive_is_gradient_descent(name, rng):
-    proof = derive(name)
-    layers = int(name[-1])
+def test_predify_without_feedforward_drive_is_gradient_descent(case, rng):
+    proof = case.derive()
+    layers = case.parameters["num_layers"]
     alpha, backward, state = rng.uniform(0.1, 1, (3, layers))
     image = 0.7
 
@@ -285,7 +287,7 @@ def test_predify_without_feedforward_drive_is_gradient_descent(name, rng):
     with pytest.raises(ValueError, match="Step"):  # other feedback gains are not descent
         Step(
             "free feedback",
-            derive(f"predify-map/layers-{layers}").steps[0].before,
+            derive("predify-map", num_layers=layers).steps[0].before,
             proof.result,
             proof.steps[-1].rule,
         )
@@ -293,8 +295,8 @@ def test_predify_without_feedforward_drive_is_gradient_descent(name, rng):
 
 @pytest.mark.claim("predify-dispersion")
 @every("predify-dispersion")
-def test_waves_on_an_identity_chain_decay_iff_the_gains_sum_to_one_at_most(name, rng):
-    proof = derive(name)
+def test_waves_on_an_identity_chain_decay_iff_the_gains_sum_to_one_at_most(case, rng):
+    proof = case.derive()
     assert proof.claim == "predify-dispersion"
     k = np.linspace(-np.pi, np.pi, 401)
     for alpha, share, beta in rng.uniform(0, 1, (40, 3)) * [1.2, 0.9, 0.9]:
@@ -310,8 +312,8 @@ def test_waves_on_an_identity_chain_decay_iff_the_gains_sum_to_one_at_most(name,
 
 @pytest.mark.claim("missing-logdet")
 @every("missing-logdet")
-def test_averaging_over_the_posterior_restores_ppca(name, rng):
-    assert derive(name).claim == "missing-logdet"
+def test_averaging_over_the_posterior_restores_ppca(case, rng):
+    assert case.derive().claim == case.claim == "missing-logdet"
     noise, w = 0.5, 0.8
     x = rng.normal(size=6)
     second = float(np.mean(x * x))
@@ -330,12 +332,12 @@ def test_averaging_over_the_posterior_restores_ppca(name, rng):
 
 @pytest.mark.claim("limit-to-backprop")
 @every("limit-to-backprop")
-def test_the_mean_rescaling_is_one_plus_depth_over_width(name):
-    proof = derive(name)
-    if "any-depth" in name:
+def test_the_mean_rescaling_is_one_plus_depth_over_width(case):
+    proof = case.derive()
+    if not case.parameters:
         return
-    case = name.split("/")[1].split("-")
-    width, depth, skips = int(case[1]), int(case[3]), name.endswith("skips")
+    width, hidden_layers, skips = case.parameters.values()
+    depth = hidden_layers + 1
     gamma = sp.Symbol("gamma", positive=True)
     sampled, rng = [], np.random.default_rng(7)
     for _ in range(4000):
@@ -353,11 +355,9 @@ def test_the_mean_rescaling_is_one_plus_depth_over_width(name):
 
 @pytest.mark.claim("limit-to-backprop")
 def test_the_closed_sum_agrees_with_the_moments_entry_by_entry():
-    step = derive("limit-to-backprop/any-depth").steps[1]
-    for name in derivations("limit-to-backprop"):
-        if name.endswith("skips"):
-            _, width, _, depth, _ = name.split("/")[1].split("-")
-            excess = step.after.subs(
-                {s: {"L": int(depth), "N": int(width)}.get(str(s), s) for s in step.after.free_symbols}
-            )
-            assert sp.simplify(derive(name).result - 1 - excess) == 0
+    step = derive("limit-to-backprop")["excess"]
+    for case in derivations("limit-to-backprop"):
+        if case.parameters.get("skips"):
+            numbers = {"L": case.parameters["hidden_layers"] + 1, "N": case.parameters["width"]}
+            excess = step.after.subs({s: numbers.get(str(s), s) for s in step.after.free_symbols})
+            assert sp.simplify(case.derive().result - 1 - excess) == 0

@@ -134,7 +134,7 @@ def test_a_tie_at_the_end_is_resolved_for_the_other_error(rng):
 
 
 @pytest.mark.claim("cre-tradeoff")
-@pytest.mark.road("empirical")
+@pytest.mark.evidence("empirical")
 @pytest.mark.parametrize("weight", [0.0, 0.2, 0.7, 1.0])
 def test_trained_linear_autoencoder_classifiers_reach_the_closed_form(weight, rng):
     """Encoder, decoder and head by L-BFGS in torch from a random start: no spurious minima, the same loss."""

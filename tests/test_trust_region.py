@@ -10,7 +10,7 @@ from scipy.optimize import NonlinearConstraint, minimize
 from pctheory import Data, LinearPCN, activity_hessian, equilibrium, feedforward, weight_gradient
 from pctheory.inference import gradient_decomposition, output_products, relax, rescaling
 from pctheory.landscape import EquilibratedEnergy, MSELoss
-from pctheory.nn import PCN, infer
+from pctheory.nn import PCN, GradientDescent, Stop, infer
 from pctheory.trust_region import (
     DIRECTIONS,
     cosines,
@@ -111,12 +111,12 @@ def test_the_quadratic_model_in_activities_is_the_energy_and_its_minimum_the_equ
 
 
 @pytest.mark.claim("tr-expansion")
-@pytest.mark.road("empirical")
+@pytest.mark.evidence("empirical")
 def test_inference_in_torch_ends_at_the_trust_region_step(rng):
     net = LinearPCN.random((4, 6, 5, 3), precisions=[2.0, None, [1.0, 2.0, 0.5]], rng=rng)
     data = Data(rng.standard_normal((7, 4)), rng.standard_normal((7, 3)))
     settled = infer(
-        PCN.from_linear(net), data.x, data.y, step=0.1, num_steps=20000, tolerance=1e-13
+        PCN.from_linear(net), data.x, data.y, GradientDescent(0.1), stop=Stop(20000, 1e-13)
     ).activities
     step = trust_region_step(net, data)
     for torch_z, z in zip(settled, step.activities, strict=True):
@@ -125,7 +125,7 @@ def test_inference_in_torch_ends_at_the_trust_region_step(rng):
 
 
 @pytest.mark.claim("tr-expansion")
-@pytest.mark.road("empirical")
+@pytest.mark.evidence("empirical")
 def test_the_model_is_not_exact_with_a_nonlinear_activation(rng):
     """Dropped hypothesis: linear. The linearised forward pass misjudges what the step gains, in torch, with tanh."""
     model = PCN((3, 4, 4, 2), activation="tanh", rng=rng, dtype=torch.float64)

@@ -13,8 +13,9 @@ import resource
 import subprocess
 import sys
 import time
+from typing import Any
 
-CASES = {
+CASES: dict[str, dict[str, Any]] = {
     "sp": {},
     "sp, torch's variance": {"init": "torch"},
     "sp + skips": {"skips": True, "init": "torch"},

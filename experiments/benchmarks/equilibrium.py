@@ -34,10 +34,10 @@ def backprop(net: LinearPCN, data: Data) -> Callable[[], object]:
     return gradient
 
 
-def dense(net: LinearPCN, data: Data) -> Callable[[], object]:
+def dense(net: LinearPCN, data: Data) -> Callable[[], np.ndarray]:
     """Form H as a dense matrix and solve."""
 
-    def solve() -> object:
+    def solve() -> np.ndarray:
         return np.linalg.solve(activity_hessian(net).to_dense(), activity_linear_term(net, data).T)
 
     return solve
@@ -56,7 +56,7 @@ def main() -> None:
                 rng.standard_normal((BATCH, INPUTS)).astype(dtype),
                 rng.standard_normal((BATCH, OUTPUTS)).astype(dtype),
             )
-            times = medians({"ours": lambda n=net, d=data: equilibrium(n, d), "bp": backprop(net, data)}, 15)
+            times = medians({"ours": lambda n=net, d=data: equilibrium(n, d), "bp": backprop(net, data)}, 15)  # type: ignore[misc]
             line = f"{width:4d}  {depth:2d}  {dtype.__name__}  {1e3 * times['ours']:8.1f} ms {1e3 * times['bp']:6.1f} ms"
             line += f"  {times['ours'] / times['bp']:5.2f}"
             if width * (depth - 1) <= 8000:

@@ -17,13 +17,14 @@ import time
 import numpy as np
 import torch
 
-from pctheory.nn import PCN, infer
+from pctheory.nn import PCN, Adam, ErrorDescent, GradientDescent, Momentum, Newton, Stop, infer
 
-STEPS: dict[str, tuple[float, ...]] = {
-    "gd": (0.2, 0.4),
-    "momentum": (0.05, 0.2),
-    "adam": (0.001, 0.01),
-    "error": (0.2, 0.6),
+CANDIDATES: dict[str, list[Newton | GradientDescent | Momentum | Adam | ErrorDescent]] = {
+    "newton": [Newton()],
+    "gd": [GradientDescent(0.2), GradientDescent(0.4)],
+    "momentum": [Momentum(0.05), Momentum(0.2)],
+    "adam": [Adam(0.001), Adam(0.01)],
+    "error": [ErrorDescent(0.2), ErrorDescent(0.6)],
 }
 
 
@@ -54,25 +55,22 @@ def main() -> None:
             rng = np.random.default_rng(0)
             x = rng.standard_normal((arguments.batch, 784))
             y = np.eye(10)[rng.integers(0, 10, arguments.batch)]
-            start = infer(model, x, y, num_steps=0).gradient_norms[0]
-            for method in ("gauss-newton", *STEPS):
-                step, options = 1.0, {}
-                if method != "gauss-newton":
-                    pilot = max(arguments.passes // 10, 1)
-                    norms = {}
-                    for candidate in STEPS[method]:
-                        try:
-                            result = infer(model, x, y, method=method, step=candidate, num_steps=pilot)
-                        except ValueError:  # too large a step
-                            continue
-                        norms[candidate] = result.gradient_norms[-1]
-                    step = min(norms, key=lambda g: norms[g])
-                    options = {"step": step, "num_steps": arguments.passes}
+            start = infer(model, x, y, stop=Stop(num_steps=0)).gradient_norms[0]
+            for name, candidates in CANDIDATES.items():
+                norms = {}
+                for candidate in candidates if len(candidates) > 1 else ():
+                    try:
+                        pilot = infer(model, x, y, candidate, stop=Stop(max(arguments.passes // 10, 1)))
+                    except ValueError:  # too large a step
+                        continue
+                    norms[candidate] = pilot.gradient_norms[-1]
+                method = min(norms, key=lambda m: norms[m]) if norms else candidates[0]
+                most = arguments.passes if norms else None
                 begin = time.perf_counter()
-                result = infer(model, x, y, method=method, tolerance=arguments.tolerance, **options)
+                result = infer(model, x, y, method, stop=Stop(most, arguments.tolerance))
                 seconds = time.perf_counter() - begin
                 print(
-                    f"{activation:10s} {hidden:4d}  {method:12s} {step:6.3f} {result.num_passes:8.0f} {seconds:9.2f} "
+                    f"{activation:10s} {hidden:4d}  {name:12s} {getattr(method, 'step', 1.0):6.3f} {result.num_passes:8.0f} {seconds:9.2f} "
                     f"{result.gradient_norms[-1] / start:19.1e}   {result.energy:.8f}   {result.message}",
                     flush=True,
                 )

@@ -17,8 +17,8 @@ import numpy as np
 import torch
 
 from pctheory import Data
-from pctheory.nn import PCN, InferenceSettings, TrainingSettings
-from pctheory.nn.training import _Run
+from pctheory.nn import PC, PCN, GradientDescent, Stop, TrainingSettings
+from pctheory.nn.training import Run
 
 BATCH, WIDTH, STEP, RATE = 64, 128, 0.2, 1e-3
 
@@ -87,17 +87,15 @@ def seconds(call: Callable[[], object], repeats: int) -> float:
 def compare(hidden: int, repeats: int) -> tuple[float, float, float]:
     """Seconds of a step here and by autograd, and the largest difference of the first updates relative to the largest."""
     settings = TrainingSettings(
-        inference=InferenceSettings(step=STEP, num_steps=hidden),
+        PC(GradientDescent(STEP), stop=Stop(hidden)),
         learning_rate=RATE,
         batch_size=BATCH,
         steps=10**9,
     )
     data = sample()
     # the same step in float64: equal updates up to rounding
-    by_sgd = TrainingSettings(
-        inference=settings.inference, optimiser="SGD", learning_rate=1.0, batch_size=BATCH, steps=2
-    )
-    once = _Run(network(hidden, torch.float64), data, by_sgd, None)
+    by_sgd = TrainingSettings(settings.rule, optimiser="SGD", learning_rate=1.0, batch_size=BATCH, steps=2)
+    once = Run(network(hidden, torch.float64), data, by_sgd)
     twin, start = network(hidden, torch.float64), network(hidden, torch.float64)
     once.advance()
     plain_step(
@@ -111,7 +109,7 @@ def compare(hidden: int, repeats: int) -> tuple[float, float, float]:
     difference = max(
         float((a - b).detach().norm()) / size for a, b in zip(once.model.weights, twin.weights, strict=True)
     )
-    run = _Run(network(hidden), data, settings, None)
+    run = Run(network(hidden), data, settings)
     twin = network(hidden)
     x, y = twin.inputs(data.x), twin.targets(data.y, BATCH)
     optimiser = torch.optim.Adam(twin.parameters(), lr=RATE)

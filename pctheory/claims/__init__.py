@@ -1,11 +1,12 @@
-r"""The catalogue of results: each claim's statement, assumptions, source, and the roads that verify it.
+r"""The catalogue of results: the statement, assumptions and source of each claim, and its checks.
 
-A claim's id is the marker on its tests (``@pytest.mark.claim("...")``) and its label in the paper. Three roads are
-independent of one another: *symbolic* (`pctheory.symbolic`, from the energy's definition), *numerical* (the closed forms
-against dense linear algebra and finite differences) and *empirical* (torch: autograd, real inference and training).
+A claim's id is the marker on its tests (``@pytest.mark.claim("...")``) and its label in the paper. There are
+three independent checks: *symbolic* (`pctheory.symbolic` derives the result from the definition of the
+energy), *numerical* (the closed form against dense linear algebra and finite differences) and *empirical*
+(torch: automatic differentiation, inference and training).
 
 >>> import pctheory
->>> pctheory.claims["equilibrated-energy"].roads
+>>> pctheory.claims["equilibrated-energy"].evidence
 ('symbolic', 'numerical', 'empirical')
 """
 

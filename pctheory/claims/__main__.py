@@ -1,7 +1,7 @@
 """`python -m pctheory.claims`: the table of claims, their verification, and the README's table.
 
-python -m pctheory.claims                       the catalogue: ids, roads and sources
-python -m pctheory.claims verify [ID ...]       run the tests of claims: ids x roads with verdicts
+python -m pctheory.claims                       the catalogue: ids, evidence and sources
+python -m pctheory.claims verify [ID ...]       run the tests of claims: a verdict for each check
 python -m pctheory.claims readme                rewrite the table in README.md
 """
 
@@ -22,7 +22,7 @@ VERDICTS = ROOT / "paper" / "generated" / "verdicts.json"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line and return the exit status: 0, 1 (a claim is not verified) or 2 (a wrong argument)."""
+    """Run the command line and return the exit status: 0, 1 (not verified) or 2 (wrong argument)."""
     options = _parser().parse_args(argv)
     try:
         if options.command == "verify":

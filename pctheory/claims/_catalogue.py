@@ -6,24 +6,42 @@ import html
 import importlib
 from collections.abc import Iterator, Mapping
 
-from ._claim import ROADS, Claim
+from ._claim import EVIDENCE, Claim
 
 __all__ = ["SECTIONS", "Catalogue"]
 
 SECTIONS = {
-    "equilibrium": "Equilibrium",
-    "inference": "Inference dynamics",
-    "landscape": "Landscape",
+    "model": "Energy and data",
+    "inference": "Equilibrium and inference",
     "trust_region": "The trust region",
-    "parameterisation": "Parameterisations, conditioning and limits",
+    "landscape": "Landscape",
+    "dynamics": "Gradient flow and learning rates",
+    "limits": "Initialisation, conditioning and limits",
     "learning": "Learning through inference",
-    "predify": "Predify",
+    "related": "Related models",
 }
-"""Module of each section and its heading, in the paper's order."""
+"""Package that computes the claims of a section, and the section's heading, in the paper's order."""
 
 
 class Catalogue(Mapping[str, Claim]):
-    """A read-only mapping from claim id to `Claim`."""
+    """A read-only mapping from claim id to `Claim`.
+
+    Parameters
+    ----------
+    sections : mapping from heading to claims
+        The claims in the order of the tables.
+
+    Raises
+    ------
+    ValueError
+        If two claims have the same id.
+
+    Examples
+    --------
+    >>> from pctheory.claims import claims
+    >>> "strict-saddles" in claims, claims["strict-saddles"].title
+    (True, 'Saddles of the equilibrated energy are strict')
+    """
 
     def __init__(self, sections: Mapping[str, tuple[Claim, ...]]) -> None:
         self.sections = dict(sections)
@@ -59,16 +77,18 @@ class Catalogue(Mapping[str, Claim]):
         width = max(map(len, self._claims), default=2)
         lines = [f"{'id':{width}}  symbolic  numerical  empirical  source"]
         for claim in self._claims.values():
-            ticks = "  ".join(("yes" if road in claim.roads else "-").ljust(len(road)) for road in ROADS)
+            ticks = "  ".join(
+                ("yes" if kind in claim.evidence else "-").ljust(len(kind)) for kind in EVIDENCE
+            )
             lines.append(f"{claim.id:{width}}  {ticks}  {claim.source}")
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
         rows = "".join(
             f"<tr><td><code>{claim.id}</code></td><td>{html.escape(claim.title)}</td>"
-            + "".join(f"<td>{'✓' if road in claim.roads else ''}</td>" for road in ROADS)
+            + "".join(f"<td>{'✓' if kind in claim.evidence else ''}</td>" for kind in EVIDENCE)
             + f"<td>{html.escape(claim.source)}</td></tr>"
             for claim in self._claims.values()
         )
-        heads = "".join(f"<th>{name}</th>" for name in ("id", "claim", *ROADS, "source"))
+        heads = "".join(f"<th>{name}</th>" for name in ("id", "claim", *EVIDENCE, "source"))
         return f"<table><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table>"

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import pkgutil
 from dataclasses import dataclass
 
 from .. import _check
 
-__all__ = ["ROADS", "Claim"]
+__all__ = ["EVIDENCE", "Claim"]
 
-ROADS = ("symbolic", "numerical", "empirical")
+EVIDENCE = ("symbolic", "numerical", "empirical")
+"""The three independent checks of a claim, in the order of the tables."""
 
 
 @dataclass(frozen=True)
@@ -27,12 +29,26 @@ class Claim:
         What the statement needs.
     source : str
         Who showed it first; "this work" where it is new.
-    roads : tuple of "symbolic", "numerical", "empirical"
-        The independent ways in which the tests verify it.
-    module : str
-        Where the formula lives.
+    evidence : tuple of "symbolic", "numerical", "empirical"
+        The independent checks that the tests make.
+    where : str
+        Dotted name of the public function, class or method that computes what the claim states. A claim that
+        is measured and has no formula names the experiment that measures it. Its docstring names the claim.
     figures : tuple of figure ids
         Where it can be seen.
+
+    Raises
+    ------
+    ValueError
+        If `evidence` holds an unknown word, or `where` is not a dotted name in `pctheory` or `experiments`.
+
+    Examples
+    --------
+    >>> from pctheory.claims import claims
+    >>> claims["error-coordinates"]
+    Claim(error-coordinates: symbolic, numerical, empirical)
+    >>> claims["error-coordinates"].where
+    'pctheory.inference.error_eigenvalues'
     """
 
     id: str
@@ -40,16 +56,43 @@ class Claim:
     statement: str
     assumptions: str
     source: str
-    roads: tuple[str, ...]
-    module: str
+    evidence: tuple[str, ...]
+    where: str
     figures: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        for road in self.roads:
-            _check.choice(road, "roads", ROADS)
+        for kind in self.evidence:
+            _check.choice(kind, "evidence", EVIDENCE)
+        root, *parts = self.where.split(".")
+        if root not in ("pctheory", "experiments") or not parts or not all(p.isidentifier() for p in parts):
+            raise ValueError(
+                f"`where` must be a dotted name in `pctheory` or `experiments`. Got {self.where!r}: name a "
+                "public function, as in 'pctheory.inference.equilibrium'."
+            )
+
+    def resolve(self) -> object:
+        """The object that `where` names, imported.
+
+        Returns
+        -------
+        object
+            A function, a class, or the module of an experiment.
+
+        Raises
+        ------
+        ImportError, AttributeError
+            If there is no such object.
+
+        Examples
+        --------
+        >>> from pctheory.claims import claims
+        >>> claims["equilibrium-errors"].resolve().__name__
+        'equilibrium'
+        """
+        return pkgutil.resolve_name(self.where)
 
     def __repr__(self) -> str:
-        return f"Claim({self.id}: {', '.join(self.roads)})"
+        return f"Claim({self.id}: {', '.join(self.evidence)})"
 
     def _repr_latex_(self) -> str:
         return self.statement

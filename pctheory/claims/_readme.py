@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -9,14 +10,26 @@ from ._catalogue import Catalogue
 from ._claim import Claim
 from ._tests import ROOT, ClaimTest
 
-__all__ = ["BEGIN", "END", "readme_block", "rewrite"]
+__all__ = ["BEGIN", "END", "readme_block", "rewrite", "source_file"]
 
 BEGIN, END = "<!-- claims:begin -->", "<!-- claims:end -->"
 
 
 def readme_block(catalogue: Catalogue, tests: Sequence[ClaimTest]) -> str:
-    """The Markdown table: claim, module, test files, figures; one row a claim, grouped by section."""
-    lines = ["| Claim | Module | Tests | Figures |", "|---|---|---|---|"]
+    """The Markdown table, one row for each claim: where it is computed, its test files and its figures.
+
+    Parameters
+    ----------
+    catalogue : Catalogue
+    tests : sequence of ClaimTest
+        From `find_tests`.
+
+    Returns
+    -------
+    str
+        Lines joined by line breaks, without the markers.
+    """
+    lines = ["| Claim | Computed by | Tests | Figures |", "|---|---|---|---|"]
     for heading, claims in catalogue.sections.items():
         lines.append(f"| **{heading}** | | | |")
         lines += [_row(claim, tests) for claim in claims]
@@ -24,12 +37,24 @@ def readme_block(catalogue: Catalogue, tests: Sequence[ClaimTest]) -> str:
 
 
 def rewrite(path: Path, block: str) -> bool:
-    """Put the block between the markers of the file; whether that changed it.
+    """Put the block between the markers of the file.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    block : str
+        What goes between the markers.
+
+    Returns
+    -------
+    bool
+        Whether the file changed.
 
     Raises
     ------
     ValueError
-        If the file has not one pair of markers.
+        If the file does not hold exactly one pair of markers.
     """
     text = path.read_text()
     if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(BEGIN) > text.index(END):
@@ -45,13 +70,33 @@ def rewrite(path: Path, block: str) -> bool:
     return new != text
 
 
+def source_file(claim: Claim) -> str:
+    """The file that defines the object named by `claim.where`, from the root of the checkout.
+
+    Parameters
+    ----------
+    claim : Claim
+
+    Returns
+    -------
+    str
+        A path with forward slashes.
+
+    Examples
+    --------
+    >>> from pctheory.claims import claims
+    >>> source_file(claims["error-coordinates"])
+    'pctheory/inference/error_coordinates.py'
+    """
+    file = inspect.getsourcefile(claim.resolve())  # type: ignore[arg-type]
+    return Path(file or "").resolve().relative_to(ROOT).as_posix()
+
+
 def _row(claim: Claim, tests: Sequence[ClaimTest]) -> str:
-    module = claim.module.replace(".", "/")
-    place = f"{module}.py" if (ROOT / f"{module}.py").exists() else module
     files = sorted({test.path for test in tests if test.claim == claim.id})
     cells = [
         f"`{claim.id}`<br>{claim.title}",
-        _links([(claim.module.removeprefix("pctheory."), place)]),
+        _links([(claim.where.removeprefix("pctheory."), source_file(claim))]),
         _links((Path(file).stem.removeprefix("test_"), file) for file in files),
         _links((figure, f"figures/{figure.replace('-', '_')}.py") for figure in claim.figures),
     ]

@@ -1,7 +1,7 @@
 """A pytest plugin that keeps the tests of claims only and records how each of them ended.
 
-`pctheory.claims._verify` starts pytest with `-p pctheory.claims._recorder`. The marks travel with the reports as user
-properties, so that they survive the way from pytest-xdist's workers.
+`pctheory.claims._verify` starts pytest with `-p pctheory.claims._recorder`. The marks travel with the reports
+as user properties, which pytest-xdist's workers send back.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ._tests import road_of
+from ._tests import evidence_of
 
 if TYPE_CHECKING:
     import pytest
@@ -44,9 +44,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         if wanted:
             claims &= wanted
         (kept if claims else dropped).append(item)
-        marked = item.get_closest_marker("road")
-        road = road_of(item.path.stem, marked.args[0] if marked else None)
-        item.user_properties += [("claim", f"{claim}/{road}") for claim in sorted(claims)]
+        marked = item.get_closest_marker("evidence")
+        kind = evidence_of(item.path.stem, marked.args[0] if marked else None)
+        item.user_properties += [("claim", f"{claim}/{kind}") for claim in sorted(claims)]
     items[:] = kept
     config.hook.pytest_deselected(items=dropped)
 

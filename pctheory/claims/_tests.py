@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ._claim import ROADS
+from ._claim import EVIDENCE
 
-__all__ = ["ROOT", "ClaimTest", "find_tests", "road_of"]
+__all__ = ["ROOT", "ClaimTest", "evidence_of", "find_tests"]
 
 ROOT = Path(__file__).resolve().parents[2]
 """The checkout: `tests/`, `paper/` and `README.md` lie beside the package."""
@@ -25,8 +25,8 @@ class ClaimTest:
     ----------
     claim : str
         The id in its marker.
-    road : str
-        One of `ROADS`.
+    evidence : str
+        One of `EVIDENCE`.
     path : str
         The file, from the root of the checkout.
     name : str
@@ -36,35 +36,48 @@ class ClaimTest:
     """
 
     claim: str
-    road: str
+    evidence: str
     path: str
     name: str
     line: int
 
 
-def road_of(stem: str, marked: str | None = None) -> str:
-    """The road of a test: its marker, or else what the file's name says.
+def evidence_of(stem: str, marked: str | None = None) -> str:
+    """What kind of check a test is: its marker says so, or else the name of its file.
+
+    Parameters
+    ----------
+    stem : str
+        The file's name without its suffix.
+    marked : None or str
+        The argument of the test's marker, if it has one.
+
+    Returns
+    -------
+    str
+        One of `EVIDENCE`.
+
 
     Examples
     --------
-    >>> road_of("test_symbolic_chain"), road_of("test_energy"), road_of("test_energy", "empirical")
-    ('symbolic', 'numerical', 'empirical')
+    >>> evidence_of("test_symbolic_chain"), evidence_of("test_energy", "empirical")
+    ('symbolic', 'empirical')
     """
     if marked is not None:
         return marked
-    return next((road for prefix, road in _PREFIXES.items() if stem.startswith(prefix)), "numerical")
+    return next((evidence for prefix, evidence in _PREFIXES.items() if stem.startswith(prefix)), "numerical")
 
 
 def find_tests(folder: Path = ROOT / "tests") -> tuple[ClaimTest, ...]:
-    """Every (test, claim) pair below `folder`, by claim, road and place.
+    """Every (test, claim) pair below `folder`, sorted by claim, kind of check and place.
 
-    Markers count on functions, on classes, in `pytestmark` and in `pytest.param(..., marks=...)`, written out or by a
-    name that the module gives them.
+    Markers count on functions, on classes, in `pytestmark` and in `pytest.param(..., marks=...)`, written out
+    or by a name that the module gives them.
 
     Raises
     ------
     ValueError
-        If a marker does not spell its claim or road as one string: what is computed cannot be read here.
+        If a marker's argument is not one plain string: the source is read, not run.
     """
     found: list[ClaimTest] = []
     for path in sorted(folder.rglob("test_*.py")):
@@ -77,11 +90,11 @@ def find_tests(folder: Path = ROOT / "tests") -> tuple[ClaimTest, ...]:
 @dataclass(frozen=True)
 class _Marks:
     claims: tuple[str, ...] = ()
-    road: str | None = None
+    evidence: str | None = None
 
     def within(self, outer: _Marks) -> _Marks:
         """These marks on something that lies in a class or module with the marks `outer`."""
-        return _Marks(tuple(dict.fromkeys((*outer.claims, *self.claims))), self.road or outer.road)
+        return _Marks(tuple(dict.fromkeys((*outer.claims, *self.claims))), self.evidence or outer.evidence)
 
 
 class _File:
@@ -110,44 +123,45 @@ class _File:
                 yield from self._inside(node.body, marks, f"{prefix}{node.name}::")
             elif isinstance(node, ast.FunctionDef) and node.name.startswith("test"):
                 marks = self._marks(node.decorator_list).within(outer)
-                road = road_of(self.path.stem, marks.road)
+                evidence = evidence_of(self.path.stem, marks.evidence)
                 for claim in marks.claims:
-                    yield ClaimTest(claim, road, self.name, prefix + node.name, node.lineno)
+                    yield ClaimTest(claim, evidence, self.name, prefix + node.name, node.lineno)
 
     def _marks(self, expressions: Iterable[ast.expr]) -> _Marks:
         claims: list[str] = []
-        road = None
+        evidence = None
         for expression in expressions:
             for node in ast.walk(expression):
                 if isinstance(node, ast.Name) and node.id in self.named:
                     marks = self._marks([self.named[node.id]])
                     claims += marks.claims
-                    road = marks.road or road
+                    evidence = marks.evidence or evidence
                 elif isinstance(node, ast.Call) and (kind := _marker(node.func)) is not None:
                     value = self._literal(node, kind)
                     if kind == "claim":
                         claims.append(value)
                     else:
-                        road = value
-        return _Marks(tuple(dict.fromkeys(claims)), road)
+                        evidence = value
+        return _Marks(tuple(dict.fromkeys(claims)), evidence)
 
     def _literal(self, call: ast.Call, kind: str) -> str:
         value = call.args[0].value if call.args and isinstance(call.args[0], ast.Constant) else None
         if len(call.args) != 1 or call.keywords or not isinstance(value, str):
             raise ValueError(
-                f"A `{kind}` marker must hold one string. Got `{ast.unparse(call)}` in {self.name}, line {call.lineno}: "
-                "write one marker for each."
+                f"A `{kind}` marker must hold one string. Got `{ast.unparse(call)}` in {self.name}, line "
+                f"{call.lineno}: write one marker for each."
             )
-        if kind == "road" and value not in ROADS:
+        if kind == "evidence" and value not in EVIDENCE:
             raise ValueError(
-                f"A `road` marker must name one of {', '.join(ROADS)}. Got {value!r} in {self.name}, line {call.lineno}."
+                f"An `evidence` marker must name one of {', '.join(EVIDENCE)}. Got {value!r} in {self.name}, "
+                f"line {call.lineno}."
             )
         return value
 
 
 def _marker(function: ast.expr) -> str | None:
-    """`claim` or `road` when the expression is `pytest.mark.claim` or `pytest.mark.road`."""
-    if isinstance(function, ast.Attribute) and function.attr in ("claim", "road"):
+    """`claim` or `evidence` when the expression is `pytest.mark.claim` or `pytest.mark.evidence`."""
+    if isinstance(function, ast.Attribute) and function.attr in ("claim", "evidence"):
         owner = function.value
         name = (
             owner.attr

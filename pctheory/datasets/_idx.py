@@ -33,21 +33,21 @@ def decode_idx(content: bytes, origin: str = "content") -> np.ndarray:
         raise ValueError(
             f"{origin} must be an idx file: two zero bytes, then a type code of "
             f"{', '.join(f'{code:#04x}' for code in _IDX_TYPES)}. "
-            f"Got {content[:4].hex(' ') or 'no bytes'}: decompress it first or fetch it anew."
+            f"Got {content[:4].hex(' ') or 'no bytes'}: decompress it first or fetch it again."
         )
     dtype = np.dtype(_IDX_TYPES[content[2]])
     start = 4 + 4 * content[3]
     if len(content) < start:
         raise ValueError(
             f"{origin} must have a header of {start} bytes for {content[3]} axes. Got {len(content)} bytes: "
-            "the file is cut off, fetch it anew."
+            "the file is cut off, fetch it again."
         )
     shape = tuple(int.from_bytes(content[i : i + 4], "big") for i in range(4, start, 4))
     expected = start + math.prod(shape) * dtype.itemsize
     if len(content) != expected:
         raise ValueError(
             f"{origin} must have {expected} bytes for an array of shape {shape}. Got {len(content)}: "
-            "the file is cut off or has a tail, fetch it anew."
+            "the file is cut off or has extra bytes at its end, fetch it again."
         )
     values = np.frombuffer(content, dtype, offset=start)
     return values.reshape(shape).astype(dtype.newbyteorder("="))

@@ -17,7 +17,7 @@ _OBJECTS = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "hor
 
 @dataclass(frozen=True)
 class DataFile:
-    """One idx file: its split and content ("images" or "labels"), its name, the sha256 of its decompressed bytes."""
+    """One idx file: split, content ("images" or "labels"), name, sha256 of the decompressed bytes."""
 
     split: str
     content: str
@@ -41,8 +41,8 @@ class DatasetInfo:
     scale : float
         Stored value that becomes 1.
     mean, std : tuple of float
-        Mean and population standard deviation of the training set's pixels after division by `scale`, one number per
-        channel. Both splits are standardised by these.
+        Mean and population standard deviation of the training set's pixels after division by `scale`, one
+        number per channel. Both splits are standardised by these.
     classes : tuple of str
         What the labels 0, 1, ... mean.
     source : str
@@ -157,7 +157,8 @@ _TABLE = (
         std=(0.24703223246328201, 0.24348512800005556, 0.2615878417279645),
         classes=_OBJECTS,
         source="CIFAR-10 (Krizhevsky, 2009)",
-        # idx files written by `_fetch` from the published batches: labels as they stand, pixels channel first.
+        # idx files written by `_fetch` from the published batches: labels as they stand, pixels channel
+        # first.
         files=_files(
             _CIFAR10_NAMES,
             "1086b65fb2d8719d99846dc8bc5d5a52141422760ff01eb1e06619041c1670f9",
@@ -190,4 +191,4 @@ DATASETS: Mapping[str, DatasetInfo] = MappingProxyType({info.name: info for info
 """The data sets by name."""
 
 DEFAULT = ("digits", "mnist1d", "mnist", "fashion-mnist")
-"""Those that `make data` sees to; the rest (139 MB) come when named, or with `--all`."""
+"""What `make data` fetches. The rest (139 MB) is fetched when it is named, or with `--all`."""

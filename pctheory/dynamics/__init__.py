@@ -1,18 +1,39 @@
-"""Learning dynamics: gradient flow and descent on an objective, and the balance law along them."""
+"""Learning dynamics: gradient flow and descent, the balance law along them, and the time of the escape from small weights."""
 
+from .escape import (
+    ChainFlow,
+    best_precision,
+    chain_flow,
+    chain_rates,
+    escape_constant,
+    escape_profile,
+    escape_time,
+    fewest_loss_steps,
+)
 from .flow import (
     Trajectory,
-    escape_time,
+    crossing_time,
     gradient_descent,
     gradient_flow,
     half_time,
     imbalance,
     imbalance_rate,
 )
+from .sharpness import FitSharpness, fit_sharpness
 
 __all__ = [
+    "ChainFlow",
+    "FitSharpness",
     "Trajectory",
+    "best_precision",
+    "chain_flow",
+    "chain_rates",
+    "crossing_time",
+    "escape_constant",
+    "escape_profile",
     "escape_time",
+    "fewest_loss_steps",
+    "fit_sharpness",
     "gradient_descent",
     "gradient_flow",
     "half_time",

@@ -24,7 +24,7 @@ from ..model.definitions import data_rows
 
 __all__ = [
     "Trajectory",
-    "escape_time",
+    "crossing_time",
     "gradient_descent",
     "gradient_flow",
     "half_time",
@@ -276,7 +276,7 @@ def imbalance_rate(net: LinearPCN, data: Data) -> tuple[np.ndarray, ...]:
     return tuple(rates)
 
 
-def escape_time(times: ArrayLike, values: ArrayLike, level: float) -> float:
+def crossing_time(times: ArrayLike, values: ArrayLike, level: float) -> float:
     r"""First time at which a curve falls to a level, interpolated linearly; infinite if it never does.
 
     Parameters
@@ -287,7 +287,7 @@ def escape_time(times: ArrayLike, values: ArrayLike, level: float) -> float:
 
     Examples
     --------
-    >>> escape_time([0.0, 1.0, 2.0], [1.0, 1.0, 0.0], 0.75)
+    >>> crossing_time([0.0, 1.0, 2.0], [1.0, 1.0, 0.0], 0.75)
     1.25
     """
     when, curve = _times(times), np.asarray(values, dtype=np.float64)
@@ -315,7 +315,7 @@ def half_time(times: ArrayLike, values: ArrayLike, *, floor: float = 0.0) -> flo
     1.5
     """
     curve = np.asarray(values, dtype=np.float64)
-    return escape_time(times, curve, _check.real(floor, "floor") + (float(curve[0]) - floor) / 2)
+    return crossing_time(times, curve, _check.real(floor, "floor") + (float(curve[0]) - floor) / 2)
 
 
 def _times(times: ArrayLike) -> np.ndarray:

@@ -29,13 +29,17 @@ from .error_coordinates import (
     error_gradient,
     error_hessian,
 )
+from .output_losses import OUTPUT_LOSSES, ConvexLoss, EnvelopeEquilibrium, envelope_equilibrium, pseudo_huber
 from .products import input_products, noise_covariances, output_products, rescaling
 from .solvers import SOLVERS, SolverTrace, solve_inference
 
 __all__ = [
+    "OUTPUT_LOSSES",
     "SOLVERS",
     "ClampedEquilibrium",
     "ClampedProblem",
+    "ConvexLoss",
+    "EnvelopeEquilibrium",
     "Equilibrium",
     "InferenceModes",
     "InferenceRate",
@@ -45,6 +49,7 @@ __all__ = [
     "clamped_equilibrium",
     "condition_number",
     "delayed_multipliers",
+    "envelope_equilibrium",
     "equilibrium",
     "error_eigenvalues",
     "error_energy",
@@ -61,6 +66,7 @@ __all__ = [
     "input_products",
     "noise_covariances",
     "output_products",
+    "pseudo_huber",
     "relax",
     "rescaling",
     "scheduled_inference",

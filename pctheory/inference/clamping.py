@@ -15,7 +15,7 @@ tridiagonal too, and is added.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -89,7 +89,8 @@ class ClampedProblem:
             )
         object.__setattr__(self, "net", net)
         object.__setattr__(self, "activities", activity_rows(net, activities))
-        object.__setattr__(self, "free", _free_units(net, mask))
+        clamped = _check.clamped_units(mask, net.widths, "mask")
+        object.__setattr__(self, "free", tuple(np.flatnonzero(~marks) for marks in clamped))
         like = net.weights[0]
         checked = None if prior is None else Precision.of(prior, net.widths[0], like, "prior")
         object.__setattr__(self, "prior", checked)
@@ -367,33 +368,6 @@ def clamped_equilibrium(
     (1.2, 0.2)
     """
     return ClampedProblem(net, activities, mask, prior=prior, reverse=reverse).equilibrium()
-
-
-def _free_units(net: LinearPCN, mask: Sequence[Any] | None) -> tuple[np.ndarray, ...]:
-    depth = net.depth
-    if mask is None:
-        mask = [l in (0, depth) for l in range(depth + 1)]
-    rule = f"`mask` must be one entry per layer, {depth + 1} of them."
-    if not isinstance(mask, list | tuple):
-        raise TypeError(f"{rule} Got {type(mask).__name__}.")
-    if len(mask) != depth + 1:
-        raise ValueError(f"{rule} Got {len(mask)}.")
-    return tuple(
-        np.flatnonzero(~_clamped_units(entry, width, f"mask[{l}]"))
-        for l, (entry, width) in enumerate(zip(mask, net.widths, strict=True))
-    )
-
-
-def _clamped_units(entry: Any, width: int, name: str) -> np.ndarray:
-    if isinstance(entry, bool | np.bool_):
-        return np.full(width, bool(entry))
-    marks = np.asarray(list(entry) if isinstance(entry, Iterable) else entry)
-    if marks.shape != (width,) or marks.dtype != np.bool_:
-        raise ValueError(
-            f"`{name}` must be True, False or {width} booleans, one per unit. "
-            f"Got an array of shape {marks.shape} and dtype {marks.dtype}."
-        )
-    return marks
 
 
 def _full_hessian(net: LinearPCN) -> tuple[list[Array], list[Array]]:

@@ -75,7 +75,7 @@ def extreme_curvatures(net: LinearPCN) -> tuple[float, float, float]:
 
 
 def _sweeps(net: LinearPCN) -> tuple[Rows, Rows, int]:
-    """Rows v -> H^{-1} v and v -> K Sigma K^T v, and the order N."""
+    """Rows v -> H^{-1} v and v -> K Sigma K^T v, and the order n."""
     sizes = net.widths[1:-1]
     size, cuts = sum(sizes), np.cumsum(sizes)[:-1]
     q = np.linalg.qr(whitened_stack(net, hidden_products(net)))[0][:size]
@@ -105,7 +105,7 @@ def _sweeps(net: LinearPCN) -> tuple[Rows, Rows, int]:
 
 
 def _top(apply: Rows, size: int) -> tuple[float, np.ndarray]:
-    """The largest eigenvalue of a positive operator on rows, and its eigenvector as a row (1, N)."""
+    """The largest eigenvalue of a positive operator on rows, and its eigenvector as a row (1, n)."""
     if size <= _DENSE_SIZE:
         dense = apply(np.eye(size))
         values, columns = np.linalg.eigh((dense + dense.T) / 2)

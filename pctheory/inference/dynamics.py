@@ -162,13 +162,13 @@ class InferenceModes:
 
     Attributes
     ----------
-    eigenvalues : (N,)
+    eigenvalues : (n,), n the number of hidden units
         :math:`\lambda_k` of H, ascending.
-    vectors : (N, N)
+    vectors : (n, n)
         Unit eigenvectors, one a row.
-    amplitudes : (B, N)
+    amplitudes : (B, n)
         Of :math:`z_0 - z^*` along the eigenvectors.
-    equilibrium : (B, N)
+    equilibrium : (B, n)
         Hidden activities :math:`z^*`, layers side by side.
     """
 
@@ -178,14 +178,14 @@ class InferenceModes:
     equilibrium: np.ndarray
 
     def after(self, num_steps: int, step: float) -> np.ndarray:
-        r"""Hidden activities after T steps, :math:`z^* + \sum_k (1 - g\lambda_k)^T c_k v_k`, (B, N)."""
+        r"""Hidden activities after T steps, :math:`z^* + \sum_k (1 - g\lambda_k)^T c_k v_k`, (B, n)."""
         factors = (1 - _check.positive(step, "step") * self.eigenvalues) ** _check.count(
             num_steps, "num_steps"
         )
         return np.asarray(self.equilibrium + (self.amplitudes * factors) @ self.vectors)
 
     def flow(self, time: float) -> np.ndarray:
-        r"""Hidden activities of the continuous flow :math:`\dot z = -\nabla F`, with :math:`e^{-\lambda_k t}`, (B, N)."""
+        r"""Hidden activities of the continuous flow :math:`\dot z = -\nabla F`, with :math:`e^{-\lambda_k t}`, (B, n)."""
         factors = np.exp(-self.eigenvalues * _check.non_negative(time, "time"))
         return np.asarray(self.equilibrium + (self.amplitudes * factors) @ self.vectors)
 
@@ -197,7 +197,7 @@ class InferenceModes:
         return float(0.5 * np.mean(self.amplitudes**2 @ (self.eigenvalues * factors)))
 
     def half_lives(self, step: float) -> np.ndarray:
-        r"""Steps in which each mode halves, :math:`-\ln 2/\ln|1-g\lambda_k|`, (N,); infinite for modes that do not shrink."""
+        r"""Steps in which each mode halves, :math:`-\ln 2/\ln|1-g\lambda_k|`, (n,); infinite for modes that do not shrink."""
         shrink = np.abs(1 - _check.positive(step, "step") * self.eigenvalues)
         with np.errstate(divide="ignore"):
             lives = -math.log(2) / np.log(shrink)
@@ -205,7 +205,7 @@ class InferenceModes:
 
 
 def inference_modes(net: LinearPCN, data: Data, *, start: Sequence[Array] | None = None) -> InferenceModes:
-    r"""Eigenvectors of H, and the amplitude of each in the start of inference. Dense: :math:`O(N^3)`, numpy float64.
+    r"""Eigenvectors of H, and the amplitude of each in the start of inference. Dense: :math:`O(n^3)`, numpy float64.
 
     Parameters
     ----------
@@ -377,5 +377,5 @@ def finite_time_energy(net: LinearPCN, data: Data, step: float, num_steps: int) 
 
 
 def hidden_rows(activities: Sequence[Array]) -> np.ndarray:
-    """The hidden activities side by side, (B, N), numpy float64."""
+    """The hidden activities side by side, (B, n), numpy float64."""
     return np.concatenate([_check.to_numpy(z, "activities") for z in activities[1:-1]], axis=1)

@@ -159,6 +159,8 @@ def gradient_decomposition(net: LinearPCN, data: Data) -> tuple[tuple[Array, ...
     With :math:`\Pi_l \epsilon_l^* = P_l^T S^{-1} r` they are the local rule at the errors of equilibrium, with the
     activities :math:`\hat z_{l-1} = Q_{l-1} x` of the forward pass, and with what inference adds to them,
     :math:`K_{l-1} S^{-1} r`. Their sum is the gradient of `EquilibratedEnergy`.
+    With one output the terms are :math:`\nabla \mathcal L / s` and :math:`-\mathcal L\, \nabla s / s^2` (claim
+    ``scalar-gradient-split``).
 
     Examples
     --------

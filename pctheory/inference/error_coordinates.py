@@ -130,13 +130,13 @@ def error_hessian(net: LinearPCN) -> LinearOperator:
     r"""The Hessian :math:`I + G^T G` in whitened hidden errors (:math:`I + P^T P` for unit precisions), as an operator.
 
     Of one sample, so without 1/B. Vectors are the layers' whitened errors one after another, of length
-    :math:`N = n_1 + \dots + n_{L-1}`. A product costs a forward and a backward pass; the matrix is not
+    :math:`n = n_1 + \dots + n_{L-1}`. A product costs a forward and a backward pass; the matrix is not
     formed.
 
     Returns
     -------
     operator : scipy.sparse.linalg.LinearOperator
-        (N, N), on numpy float64.
+        (n, n), on numpy float64.
 
     Examples
     --------
@@ -171,14 +171,14 @@ def error_hessian(net: LinearPCN) -> LinearOperator:
 
 
 def error_eigenvalues(net: LinearPCN) -> np.ndarray:
-    r"""All eigenvalues of `error_hessian`, ascending, (N,): 1, and those of :math:`C_L^T S C_L` (claim ``error-coordinates``).
+    r"""All eigenvalues of `error_hessian`, ascending, (n,): 1, and those of :math:`C_L^T S C_L` (claim ``error-coordinates``).
 
-    From the singular values of G, (n_L, N): :math:`O(n_L^2 N)`. When the output is as wide as all hidden
+    From the singular values of G, (n_L, n): :math:`O(n_L^2 n)`. When the output is as wide as all hidden
     layers together, or wider, the eigenvalue 1 need not be there.
 
     Returns
     -------
-    eigenvalues : (N,)
+    eigenvalues : (n,)
         Numpy float64.
 
     Examples

@@ -87,6 +87,10 @@ def rescaling(net: LinearPCN) -> Array:
     ValueError
         If the products of the maps overflow the floating-point range.
 
+    Notes
+    -----
+    Claim ``hessian-determinant``: the Hessian of inference has :math:`\det H = \det S \prod_l \det \Pi_l`.
+
     Examples
     --------
     >>> float(rescaling(LinearPCN([[[2.0]], [[3.0]]]))[0, 0])  # 1 + w_2^2

@@ -3,6 +3,7 @@
 from .certificates import EscapeDirection, escape_direction
 from .classification import KINDS, CriticalPoint, classify_critical_point, infimum, non_strict_saddle
 from .closed_forms import OriginHessian, gauss_newton_hessian, origin_hessian, zero_rank_hessian
+from .envelopes import EnvelopeEnergy, OutputLoss
 from .objectives import (
     EquilibratedEnergy,
     MSELoss,
@@ -12,6 +13,7 @@ from .objectives import (
     WeightDecay,
 )
 from .search import CriticalPoints, find_critical_points
+from .second_order import SecondOrderForm, every_saddle_is_strict, second_order_form, spurious_minimum
 from .slices import LandscapeSlice, landscape_slice
 from .spectrum import extreme_eigenvalues
 
@@ -19,6 +21,7 @@ __all__ = [
     "KINDS",
     "CriticalPoint",
     "CriticalPoints",
+    "EnvelopeEnergy",
     "EquilibratedEnergy",
     "EscapeDirection",
     "LandscapeSlice",
@@ -26,10 +29,13 @@ __all__ = [
     "NegativeLogLikelihood",
     "Objective",
     "OriginHessian",
+    "OutputLoss",
     "RescaledObjective",
+    "SecondOrderForm",
     "WeightDecay",
     "classify_critical_point",
     "escape_direction",
+    "every_saddle_is_strict",
     "extreme_eigenvalues",
     "find_critical_points",
     "gauss_newton_hessian",
@@ -37,5 +43,7 @@ __all__ = [
     "landscape_slice",
     "non_strict_saddle",
     "origin_hessian",
+    "second_order_form",
+    "spurious_minimum",
     "zero_rank_hessian",
 ]

@@ -36,9 +36,9 @@ class Metric:
     r"""Output coordinates in which the residual's metric is the identity.
 
     `outputs`: :math:`p_l`, l = 1..L. `weighted`: :math:`p_l \Sigma_l`. `whiten`: rows :math:`r \mapsto R^{-T}
-    r`. `half_logdet`: :math:`\frac12\log\det S`. `root`: R. `residual_weight`, `entropy_weight`: N is the
-    first times :math:`\langle \rho\rho^T \rangle` minus the second times I. The loss does not depend on S:
-    both are 0, and it uses neither `weighted` nor `half_logdet` nor `root`.
+    r`. `half_logdet`: :math:`\frac12\log\det S`. `root`: R. `residual_weight`, `entropy_weight`:
+    :math:`\Omega` is the first times :math:`\langle \rho\rho^T \rangle` minus the second times I. The loss
+    does not depend on S: both are 0, and it uses neither `weighted` nor `half_logdet` nor `root`.
     """
 
     outputs: list[Array]
@@ -68,7 +68,7 @@ class Sweep(Expansion):
             self.t = [t - self.entropy * each for t, each in zip(self.t, k, strict=True)]
 
     def _forward(self, start: Array, noise: Array | None) -> list[Array]:
-        """t_l = t_{l-1} A_l^T + N p_l Sigma_l from t_0."""
+        """t_l = t_{l-1} A_l^T + Omega p_l Sigma_l from t_0."""
         swept = [start]
         for matrix, weighted in zip(self.net.maps, self.metric.weighted, strict=True):
             forward = swept[-1] @ matrix.T
@@ -90,7 +90,7 @@ class Sweep(Expansion):
 
     @cached_property
     def noise(self) -> Array:
-        """N, minus twice the derivative of f in S (in whitened coordinates)."""
+        """Omega, minus twice the derivative of f in S (in whitened coordinates)."""
         return self.moment - self.entropy * self._identity() if self.entropy else self.moment
 
     def _identity(self) -> Array:

@@ -79,7 +79,7 @@ class Objective(ABC):
         return expansion.value, expansion.gradient()
 
     def metric_and_noise(self, net: LinearPCN) -> tuple[np.ndarray, np.ndarray]:
-        r"""The matrices :math:`\Lambda` and N of the Hessians in closed form (see `pctheory.landscape.closed_forms`).
+        r"""The matrices :math:`\Lambda` and :math:`\Omega` of the closed forms (see `pctheory.landscape.closed_forms`).
 
         Returns
         -------
@@ -105,7 +105,8 @@ class Objective(ABC):
 
         Parameters
         ----------
-        direction : tuple of arrays like ``net.weights``, or vector (num_weights,) in the order of ``net.flatten()``
+        direction : tuple of arrays like ``net.weights``, or vector (num_weights,) in the order of
+        ``net.flatten()``
 
         Returns
         -------

@@ -16,16 +16,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.linalg import eigh
+from scipy.sparse.linalg import LinearOperator, eigsh
 
 from .. import _check
-from ..inference import input_products, noise_covariances, output_products
 from ..model import Data, LinearPCN
+from ._whitened import RANK_TOLERANCE, Units, Whitened, flat, mean, regression
 from .objectives import EquilibratedEnergy
 
 __all__ = ["EscapeDirection", "escape_direction"]
 
-RANK_TOLERANCE = 1e-6
-"""Singular values below this part of the largest count as zero: critical points are found, not given exactly."""
+DENSE_FORM = 1500
+"""Size up to which the form of case (iii) is diagonalised as a dense matrix."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -71,23 +73,24 @@ def escape_direction(
           :math:`dA_L = t\,u v^T` with :math:`dA_1 = s\,p q^T`, (u, q) the top singular pair of
           :math:`\langle r x^T \rangle` with value :math:`\sigma`: a 2 x 2 form with no :math:`s^2` and the cross term
           :math:`-2 t s |v|^2 \sigma`, hence indefinite.
-        * "iii": the columns of :math:`A_L` span eigenvectors of :math:`S_{yy}`, but not the top ones. Rotating
-          :math:`u_2` (inside, :math:`\lambda_2`) towards :math:`u_1` (outside, :math:`\lambda_1 > \lambda_2`) by
-          :math:`dA_L = u_1 u_2^T A_L`, :math:`dA_1 = p q^T`, :math:`A_{L-1} \cdots A_2 p = A_L^+ u_2`,
-          :math:`q^T x = u_1^T y` has the curvature :math:`\lambda_2 - \lambda_1` exactly.
+        * "iii": the columns of :math:`A_L` span eigenvectors of :math:`S_{yy}`, but not the top ones, so U = range
+          :math:`A_L` is rotated: :math:`dA_L = V^T A_L` and :math:`dA_1` such that :math:`A_L h` moves by :math:`V r_x`, with
+          the V of least curvature (see `pctheory.landscape.second_order_form`). On realisable data that is
+          :math:`V = u_2 u_1^T`, from the smallest eigenvalue :math:`\lambda_2` inside to the largest :math:`\lambda_1` outside,
+          and the curvature is :math:`\lambda_2 - \lambda_1`.
     gradient_tolerance : float
-        Largest norm of the gradient at which the point is taken as critical.
+        Largest norm of the gradient at which the point is taken as critical, relative to the scale of the data.
 
     Returns
     -------
     EscapeDirection
-        Verified: its curvature comes from one Hessian-vector product, and is negative.
+        Verified: its curvature comes from one Hessian-vector product, and is negative (claim ``strict-saddles``).
 
     Raises
     ------
     ValueError
-        If the point is not critical, fits perfectly, or no certificate applies: on realisable data and on data with
-        full-rank noise and :math:`S_{yx} \ne 0` this cannot happen away from the global minimum (claim ``strict-saddles``).
+        If the point is not critical, fits perfectly, or no certificate applies: then it is not a strict saddle (claim
+        ``second-order-classification``).
 
     Examples
     --------
@@ -96,26 +99,18 @@ def escape_direction(
     EscapeDirection(case i, curvature -4)
     """
     if case is not None:
-        _check.choice(case, "case", _CASES)
+        _check.choice(case, "case", CASES)
     if _check.instance(net, "net", LinearPCN).depth < 2:
         raise ValueError("`net` must have at least two layers: with one the problem is convex. Got one.")
     if 0 in net.multipliers:
         raise ValueError(f"`multipliers` must not be 0 where weights learn. Got {net.multipliers}.")
     objective = EquilibratedEnergy(data)
-    gradient = np.concatenate([g.ravel() for g in objective.gradient(net)])
-    if not np.linalg.norm(gradient) <= gradient_tolerance:
-        raise ValueError(
-            "`net` must be a critical point of the equilibrated energy. "
-            f"Got a gradient of norm {np.linalg.norm(gradient):.2e}: polish it first, or raise `gradient_tolerance`."
-        )
-    point = _Whitened.of(net, objective.data)
-    if np.sum(point.residual**2) <= RANK_TOLERANCE**2 * np.sum(point.y**2):
-        raise ValueError("`net` must have a residual to escape from. Got a perfect fit: a global minimum.")
+    point = critical(objective, net, gradient_tolerance)
     found = []
-    for name in _CASES if case is None else (case,):
-        candidate = _CASES[name](point)
+    for name in CASES if case is None else (case,):
+        candidate = CASES[name](point)
         if candidate is not None:
-            found.append(_verified(objective, net, point, name, *candidate))
+            found.append(verified(objective, net, point, name, candidate))
     found = [each for each in found if each.curvature < 0]
     if not found:
         which = "certificate of `strict-saddles`" if case is None else f'certificate "{case}"'
@@ -123,83 +118,52 @@ def escape_direction(
     return min(found, key=lambda each: each.curvature)
 
 
-@dataclass(frozen=True, eq=False)
-class _Whitened:
-    """The same problem with unit precisions, and the way back."""
-
-    x: np.ndarray
-    y: np.ndarray
-    maps: list[np.ndarray]
-    roots: list[np.ndarray]  # C_0 = I, C_1, ..., C_L
-    residual: np.ndarray
-    features: np.ndarray  # Q_{L-1}
-    covariance: np.ndarray  # M_{L-1}
-    path: np.ndarray  # A_{L-1} ... A_2
-
-    @classmethod
-    def of(cls, net: LinearPCN, data: Data) -> _Whitened:
-        roots = [np.eye(net.widths[0])]
-        maps = []
-        for matrix, precision in zip(net.maps, net.precisions, strict=True):
-            root = np.linalg.cholesky(np.asarray(precision.matrix(np.asarray(matrix))))
-            maps.append(root.T @ np.linalg.solve(roots[-1], np.asarray(matrix).T).T)
-            roots.append(root)
-        plain = LinearPCN(maps)
-        x, y = np.asarray(data.x), np.asarray(data.y) @ roots[-1]
-        path = np.eye(net.widths[1])
-        for matrix in maps[1:-1]:
-            path = matrix @ path
-        return cls(
-            x,
-            y,
-            maps,
-            roots,
-            y - x @ output_products(plain)[0].T,
-            input_products(plain)[-2],
-            noise_covariances(plain)[-2],
-            path,
+def critical(objective: EquilibratedEnergy, net: LinearPCN, tolerance: float) -> Whitened:
+    """The whitened network, if it is a critical point with a residual that the certificates speak of."""
+    if net.depth < 2:
+        raise ValueError("`net` must have at least two layers: with one the problem is convex. Got one.")
+    if 0 in net.multipliers:
+        raise ValueError(f"`multipliers` must not be 0 where weights learn. Got {net.multipliers}.")
+    size = float(np.linalg.norm(Units.of(objective, net).gradient(flat(objective.gradient(net)))))
+    if not size <= tolerance:
+        raise ValueError(
+            "`net` must be a critical point of the equilibrated energy. Got a gradient of norm "
+            f"{size:.2e} on the scale of the data: polish it first, or raise `gradient_tolerance`."
         )
-
-    def mean(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
-        r""":math:`\langle a b^T \rangle` of rows."""
-        return np.asarray(first.T @ second / len(first))
-
-    @property
-    def posterior(self) -> np.ndarray:
-        """C = M - M A^T S^{-1} A M."""
-        a, m = self.maps[-1], self.covariance
-        gain = a @ m
-        return np.asarray(m - gain.T @ np.linalg.solve(np.eye(len(a)) + gain @ a.T, gain))
+    point = Whitened.of(net, objective.data)
+    if point.fits:
+        raise ValueError("`net` must have a residual to escape from. Got a perfect fit: a global minimum.")
+    return point
 
 
-Pair = tuple[np.ndarray, np.ndarray | None, float]
+Candidate = tuple[np.ndarray, np.ndarray | None, float]
 """dA_L, dA_1 (None if it does not move) and the curvature, unit precisions."""
 
 
-def _unused_feature(point: _Whitened) -> Pair | None:
-    values, vectors = np.linalg.eigh(point.mean(point.residual, point.residual))
+def unused_feature(point: Whitened) -> Candidate | None:
+    values, vectors = np.linalg.eigh(mean(point.residual, point.residual))
     u, strength = vectors[:, -1], values[-1]
-    h = point.x @ point.features.T
-    curvatures, directions = np.linalg.eigh(point.mean(h, h) - strength * point.posterior)
+    form = mean(point.features, point.features) - strength * point.posterior
+    curvatures, directions = np.linalg.eigh(form)
     return np.outer(u, directions[:, 0]), None, float(curvatures[0])
 
 
-def _unread_feature(point: _Whitened) -> Pair | None:
-    left, singular, right = np.linalg.svd(point.mean(point.residual, point.x))
+def unread_feature(point: Whitened) -> Candidate | None:
+    left, singular, right = np.linalg.svd(mean(point.residual, point.x))
     scale = np.sqrt(np.sum(point.residual**2) * np.sum(point.x**2)) / len(point.x)
     if singular[0] <= RANK_TOLERANCE * scale:
         return None
     u, q = left[:, 0], right[0]
-    # the v that A_L does not read and the layers below reach: null space of A_L, spread by the path
-    reach = point.path.T @ _null_space(point.maps[-1])
-    _, strengths, rows = np.linalg.svd(reach, full_matrices=False)
+    # the v that A_L does not read and the layers below reach: kernel of A_L, spread by the path
+    kernel = point.readout[2]
+    _, strengths, rows = np.linalg.svd(point.path.T @ kernel, full_matrices=False)
     if not len(strengths) or strengths[0] <= RANK_TOLERANCE * max(1.0, float(np.linalg.norm(point.path, 2))):
         return None
-    v = _null_space(point.maps[-1]) @ rows[0]
-    p = np.linalg.lstsq(point.path, v, rcond=RANK_TOLERANCE)[0]
-    if np.linalg.norm(point.path @ p - v) > RANK_TOLERANCE:
+    v = kernel @ rows[0]
+    p = _reach(point, v)
+    if p is None:
         return None
-    h = point.x @ point.features.T @ v
+    h = point.features @ v
     tt = np.mean(h**2) - np.mean((point.residual @ u) ** 2) * (v @ point.posterior @ v)
     # per unit of length: dA_L has norm 1, dA_1 has norm |p|
     length = float(np.linalg.norm(p))
@@ -209,46 +173,69 @@ def _unread_feature(point: _Whitened) -> Pair | None:
     return t * np.outer(u, v), (s / length) * np.outer(p, q), float(values[0])
 
 
-def _rotation(point: _Whitened) -> Pair | None:
+def rotation(point: Whitened) -> Candidate | None:
+    r"""The least value of the form of case (iii) over V of unit norm, and the V where it is attained.
+
+    Over hidden changes with :math:`A_L \, dA_1 x = V r_x` at :math:`dA_L = V^T A_L`, :math:`r_x` the part of r that is linear
+    in x.
+    """
+    inside, outside, kernel = point.readout
+    if kernel.size or not outside.size:
+        return None
     a = point.maps[-1]
-    basis, singular, _ = np.linalg.svd(a, full_matrices=False)
-    if a.shape[1] > a.shape[0] or singular[-1] <= RANK_TOLERANCE * singular[0]:
-        return None
-    inside, vectors = np.linalg.eigh(basis.T @ point.mean(point.y, point.y) @ basis)
-    u2 = basis @ vectors[:, 0]
-    values, outer = np.linalg.eigh(point.mean(point.residual, point.residual))
-    u1 = outer[:, -1]
-    q = np.linalg.lstsq(point.x, point.y @ u1, rcond=None)[0]
-    target = np.linalg.lstsq(a, u2, rcond=None)[0]
-    p = np.linalg.lstsq(point.path, target, rcond=RANK_TOLERANCE)[0]
-    if np.linalg.norm(point.path @ p - target) > RANK_TOLERANCE * np.linalg.norm(target):
-        return None
-    return np.outer(u1, a.T @ u2), np.outer(p, q), float(inside[0] - values[-1])
+    rest = point.residual @ outside
+    predictor = regression(point.x, rest)
+    predicted = point.x @ predictor.T
+    noise = rest - predicted
+    seen = inside.T @ mean(point.y, point.y) @ inside
+    explained, unexplained = mean(predicted, predicted), mean(noise, noise)
+    shrink = np.eye(inside.shape[1]) - np.linalg.inv(
+        np.eye(inside.shape[1]) + inside.T @ a @ point.covariance @ a.T @ inside
+    )
+
+    def form(v: np.ndarray) -> np.ndarray:
+        return np.asarray(seen @ v - v @ explained - shrink @ v @ unexplained)
+
+    value, v = _least(form, (inside.shape[1], outside.shape[1]))
+    hidden = np.linalg.lstsq(a, inside @ v @ predictor, rcond=None)[0]
+    first = _reach(point, hidden)
+    return None if first is None else (outside @ v.T @ inside.T @ a, first, value)
 
 
-_CASES: dict[str, Callable[[_Whitened], Pair | None]] = {
-    "i": _unused_feature,
-    "ii": _unread_feature,
-    "iii": _rotation,
+CASES: dict[str, Callable[[Whitened], Candidate | None]] = {
+    "i": unused_feature,
+    "ii": unread_feature,
+    "iii": rotation,
 }
 
 
-def _null_space(matrix: np.ndarray) -> np.ndarray:
-    _, singular, rows = np.linalg.svd(matrix)
-    rank = int(np.sum(singular > RANK_TOLERANCE * max(1.0, singular[0])))
-    return rows[rank:].T
+def _reach(point: Whitened, target: np.ndarray) -> np.ndarray | None:
+    """The change of A_1 that the layers above it turn into `target`, or None if they cannot."""
+    found = np.linalg.lstsq(point.path, target, rcond=RANK_TOLERANCE)[0]
+    missed = np.linalg.norm(point.path @ found - target)
+    return None if missed > RANK_TOLERANCE * np.linalg.norm(target) else found
 
 
-def _verified(
-    objective: EquilibratedEnergy,
-    net: LinearPCN,
-    point: _Whitened,
-    case: str,
-    last: np.ndarray,
-    first: np.ndarray | None,
-    predicted: float,
+def _least(form: Callable[[np.ndarray], np.ndarray], shape: tuple[int, int]) -> tuple[float, np.ndarray]:
+    """Smallest eigenvalue of a symmetric map of (stacks of) matrices, and its unit eigenmatrix."""
+    size = shape[0] * shape[1]
+    if size <= DENSE_FORM:
+        matrix = form(np.eye(size).reshape(size, *shape)).reshape(size, size)
+        values, vectors = eigh(matrix, subset_by_index=[0, 0])
+    else:
+        operator = LinearOperator(
+            (size, size), matvec=lambda v: form(v.reshape(shape)).ravel(), dtype=np.float64
+        )
+        start = np.random.default_rng(0).standard_normal(size)
+        values, vectors = eigsh(operator, k=1, which="SA", v0=start)
+    return float(values[0]), vectors[:, 0].reshape(shape)
+
+
+def verified(
+    objective: EquilibratedEnergy, net: LinearPCN, point: Whitened, case: str, candidate: Candidate
 ) -> EscapeDirection:
     """Back to the weights, to unit length, and one Hessian-vector product."""
+    last, first, predicted = candidate
     direction = [np.zeros(w.shape) for w in net.weights]
     for l, change in ((1, first), (net.depth, last)):
         if change is not None:

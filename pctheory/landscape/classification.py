@@ -8,8 +8,10 @@ import numpy as np
 
 from .. import _check
 from ..model import Data, LinearPCN
+from ._whitened import FIT_TOLERANCE, Units, flat
 from .certificates import EscapeDirection, escape_direction
 from .objectives import EquilibratedEnergy, Objective
+from .second_order import SecondOrderForm, second_order_form
 from .spectrum import DENSE_LIMIT, extreme_eigenvalues
 
 __all__ = ["KINDS", "CriticalPoint", "classify_critical_point", "infimum", "non_strict_saddle"]
@@ -24,13 +26,18 @@ class CriticalPoint:
     Attributes
     ----------
     kind : "global minimum", "strict saddle", "local minimum", "degenerate" or "not critical"
-        "strict saddle": the Hessian has a negative eigenvalue (this includes maxima). "local minimum": all eigenvalues are
-        positive. "degenerate": none is negative and some are zero, so that second derivatives do not decide.
-    value, gradient_norm : float
+        "strict saddle": the Hessian has a negative eigenvalue (this includes maxima). "local minimum": it is positive
+        definite, for :math:`F^*` across the manifold of critical points through the point. "degenerate": second derivatives
+        do not decide.
+    value : float
+    gradient_norm : float
+        Relative to the scale of the data.
     min_curvature : float
         Smallest eigenvalue of the Hessian.
     index : int or None
         Number of negative eigenvalues; None above `pctheory.landscape.spectrum.DENSE_LIMIT` weights.
+    form : SecondOrderForm or None
+        Of :math:`F^*` away from a global minimum: the case of the theorem and the form that decided, at its least value.
     escape : EscapeDirection or None
         A verified direction of negative curvature of a strict saddle.
     net : LinearPCN
@@ -41,6 +48,7 @@ class CriticalPoint:
     gradient_norm: float
     min_curvature: float
     index: int | None
+    form: SecondOrderForm | None
     escape: EscapeDirection | None
     net: LinearPCN
 
@@ -49,8 +57,10 @@ class CriticalPoint:
         parts.append(f"smallest curvature {self.min_curvature:.4g}")
         if self.index is not None:
             parts.append(f"index {self.index}")
-        if self.escape is not None:
-            parts.append(f"escape by case {self.escape.case}")
+        if self.form is not None:
+            parts.append(f"case {self.form.case}, form {self.form.value:.4g}")
+        elif self.escape is not None:
+            parts.append(f"escape along an {self.escape.case}")
         return f"CriticalPoint({self.kind}: {', '.join(parts)})"
 
 
@@ -66,10 +76,12 @@ def classify_critical_point(
     Parameters
     ----------
     gradient_tolerance : float
-        Largest norm of the gradient of a critical point.
+        Largest norm of the gradient of a critical point, relative to the scale of the data: the gradient is taken in weights
+        of size :math:`|y|/|x|` (first layer) and 1 (the others), and over :math:`\langle |y|^2 \rangle`.
     curvature_tolerance : float, optional
-        Eigenvalues closer to 0 count as 0. By default the square root of the gradient's norm (relative to the data's scale):
-        near a degenerate point the gradient is the square of the distance, and an eigenvalue errs by the distance.
+        Values of the form of :math:`F^*`, or eigenvalues of other objectives, below this part of their scale count as 0. By
+        default the square root of the gradient's norm: near a degenerate point the gradient is the square of the distance,
+        and curvatures err by the distance.
 
     Returns
     -------
@@ -77,15 +89,17 @@ def classify_critical_point(
 
     Notes
     -----
-    Claims ``critical-points``, ``strict-saddles``. A global minimum is recognised by its value, see `infimum`; of objectives
-    without a known infimum minima are "local minimum" or "degenerate".
+    Claims ``critical-points``, ``second-order-classification``. Whether a point of :math:`F^*` is strict is decided by the
+    theorem's case and form, see `pctheory.landscape.second_order_form`; that of other objectives by the eigenvalues of the
+    Hessian. A global minimum is recognised by its value, see `infimum`; of objectives without a known infimum minima are
+    "local minimum" or "degenerate".
 
     Examples
     --------
     >>> from pctheory import MSELoss
     >>> data = Data([[1.0], [-1.0]], [[-2.0], [2.0]])
-    >>> classify_critical_point(EquilibratedEnergy(data), LinearPCN.zeros((1, 1, 1, 1))).kind
-    'strict saddle'
+    >>> classify_critical_point(EquilibratedEnergy(data), LinearPCN.zeros((1, 1, 1, 1)))
+    CriticalPoint(strict saddle: value 2, |gradient| 0.0e+00, smallest curvature -4, index 1, case i, form -4)
     >>> classify_critical_point(MSELoss(data), LinearPCN.zeros((1, 1, 1, 1))).kind
     'degenerate'
     """
@@ -93,30 +107,34 @@ def classify_critical_point(
     _check.instance(net, "net", LinearPCN)
     limit = _check.positive(gradient_tolerance, "gradient_tolerance")
     value, gradient = objective.value_and_gradient(net)
-    norm = float(np.sqrt(sum(np.sum(np.asarray(g) ** 2) for g in gradient)))
-    if net.num_weights <= DENSE_LIMIT:
-        values, vectors = np.linalg.eigh(np.asarray(objective.hessian(net)))
-        smallest, largest, lowest = float(values[0]), float(values[-1]), vectors[:, 0]
-    else:
-        ends = extreme_eigenvalues(objective, net)
-        values, lowest = None, ends.smallest_vectors[0]
-        smallest, largest = float(ends.smallest[0]), float(ends.largest[0])
-    if curvature_tolerance is None:
-        scale = max(abs(smallest), abs(largest))
-        zero = float(np.sqrt(norm * max(scale, 1e-300))) + 1e-9 * scale
-    else:
+    units = Units.of(objective, net)
+    norm = float(np.linalg.norm(units.gradient(flat(gradient))))
+    zero = np.sqrt(norm) + 1e-9
+    if curvature_tolerance is not None:
         zero = _check.non_negative(curvature_tolerance, "curvature_tolerance")
-    index = None if values is None else int(np.sum(values < -zero))
-    kind, escape = "degenerate", None
+    spectrum = _spectrum(objective, net, units)
+    kind, form, escape = "degenerate", None, None
     if not norm <= limit:
         kind = "not critical"
-    elif _is_infimum(objective, net, float(value)):
+    elif _has_form(objective, net):
+        if _is_infimum(objective, net, float(value), norm):
+            kind = "global minimum"
+        else:
+            form = second_order_form(net, objective.data, gradient_tolerance=limit)
+            if form.curvature < 0 and (form.value < -zero * form.scale or form.case in ("i", "ii")):
+                kind, escape = (
+                    "strict saddle",
+                    escape_direction(net, objective.data, gradient_tolerance=limit),
+                )
+            elif form.value > zero * form.scale:
+                kind = "local minimum"
+    elif spectrum.ends[0] < -zero * spectrum.size:
+        kind, escape = "strict saddle", _along(objective, net, spectrum)
+    elif _is_infimum(objective, net, float(value), norm):
         kind = "global minimum"
-    elif smallest < -zero:
-        kind, escape = "strict saddle", _escape(objective, net, smallest, lowest, limit)
-    elif smallest > zero:
+    elif spectrum.ends[0] > zero * spectrum.size:
         kind = "local minimum"
-    return CriticalPoint(kind, float(value), norm, smallest, index, escape, net)
+    return CriticalPoint(kind, float(value), norm, spectrum.smallest, spectrum.index(zero), form, escape, net)
 
 
 def infimum(objective: Objective, net: LinearPCN) -> float | None:
@@ -161,23 +179,49 @@ def non_strict_saddle() -> tuple[LinearPCN, Data]:
     return LinearPCN([[[1.0]], [[0.0]]]), Data(x, y)
 
 
-def _is_infimum(objective: Objective, net: LinearPCN, value: float) -> bool:
+@dataclass(frozen=True, eq=False)
+class _Spectrum:
+    """The ends of the Hessian: as it is, and in units in which its eigenvalues can be compared with 1."""
+
+    smallest: float
+    lowest: np.ndarray
+    values: np.ndarray | None  # all eigenvalues in the units, ascending
+    ends: tuple[float, float]
+
+    @property
+    def size(self) -> float:
+        return max(abs(self.ends[0]), abs(self.ends[1]))
+
+    def index(self, zero: float) -> int | None:
+        return None if self.values is None else int(np.sum(self.values < -zero * self.size))
+
+
+def _spectrum(objective: Objective, net: LinearPCN, units: Units) -> _Spectrum:
+    if net.num_weights <= DENSE_LIMIT:
+        hessian = np.asarray(objective.hessian(net))
+        own, vectors = np.linalg.eigh(hessian)
+        values = np.linalg.eigvalsh(units.hessian(hessian))
+        return _Spectrum(float(own[0]), vectors[:, 0], values, (float(values[0]), float(values[-1])))
+    ends = extreme_eigenvalues(objective, net)
+    smallest, largest = float(ends.smallest[0]), float(ends.largest[0])
+    return _Spectrum(smallest, ends.smallest_vectors[0], None, (smallest, largest))
+
+
+def _has_form(objective: Objective, net: LinearPCN) -> bool:
+    return isinstance(objective, EquilibratedEnergy) and net.depth > 1 and 0 not in net.multipliers
+
+
+def _is_infimum(objective: Objective, net: LinearPCN, value: float, gradient_norm: float) -> bool:
+    """Whether the value is the infimum, up to rounding and to what a gradient of this norm allows."""
     bound = infimum(objective, net)
     if bound is None:
         return False
     y = np.asarray(net.precisions[-1].whiten(np.asarray(objective.data.y)))
-    return value - bound <= 1e-10 * float(np.sum(y**2)) / len(y)
+    square, eps = float(np.sum(y**2)) / len(y), float(np.finfo(np.float64).eps)
+    return value - bound <= 64 * eps * (value + bound) + (gradient_norm + FIT_TOLERANCE**2) * square
 
 
-def _escape(
-    objective: Objective, net: LinearPCN, smallest: float, lowest: np.ndarray, tolerance: float
-) -> EscapeDirection:
-    if isinstance(objective, EquilibratedEnergy):
-        try:
-            return escape_direction(net, objective.data, gradient_tolerance=tolerance)
-        except (
-            ValueError
-        ):  # outside the theorem's hypotheses no certificate need apply; the eigenvector always does
-            pass
-    product = np.asarray(objective.hvp(net, lowest))
-    return EscapeDirection(net.split(lowest), float(lowest @ product), smallest, "eigenvector")
+def _along(objective: Objective, net: LinearPCN, spectrum: _Spectrum) -> EscapeDirection:
+    product = np.asarray(objective.hvp(net, spectrum.lowest))
+    curvature = float(spectrum.lowest @ product)
+    return EscapeDirection(net.split(spectrum.lowest), curvature, spectrum.smallest, "eigenvector")

@@ -5,8 +5,8 @@ forms hold for every objective that depends on the network through its map :math
 need two matrices: the metric :math:`\Lambda` of the residual (:math:`\Pi_L` for the loss, :math:`S^{-1}`
 otherwise), and
 
-.. math:: N = 0 \ (\mathcal L), \qquad N = \Lambda \langle r r^T \rangle \Lambda \ (F^*), \qquad
-          N = \Lambda \langle r r^T \rangle \Lambda - \Lambda \ (F^* + \tfrac12 \log\det S),
+.. math:: \Omega = 0 \ (\mathcal L), \qquad \Omega = \Lambda \langle r r^T \rangle \Lambda \ (F^*), \qquad
+          \Omega = \Lambda \langle r r^T \rangle \Lambda - \Lambda \ (F^* + \tfrac12 \log\det S),
 
 which is minus twice the derivative of the objective in S. It makes saddles of :math:`F^*` strict where the
 loss is flat.
@@ -32,16 +32,16 @@ __all__ = ["OriginHessian", "gauss_newton_hessian", "origin_hessian", "zero_rank
 class OriginHessian:
     r"""The Hessian at the origin of weight space, in closed form, with its spectrum.
 
-    Only two blocks do not vanish: the one of the last layer, :math:`-a_L^2 N \otimes C` (row-major), and the
-    one that couples the first and the last layer, :math:`(W_1[a,i], W_L[c,b]) \mapsto -a_1 a_L \delta_{ab}
-    (\Lambda S_{yx})_{ci}`, which is there if every hidden layer (possibly none) has a skip. C sums
-    :math:`\Sigma_{L-1}` and the :math:`\Sigma_k` below it from which skips lead up to layer L-1. With L = 1
-    the Hessian is :math:`a^2 \Lambda \otimes S_{xx}`.
+    Only two blocks do not vanish: the one of the last layer, :math:`-a_L^2 \Omega \otimes C` (row-major), and
+    the one that couples the first and the last layer, :math:`(W_1[a,i], W_L[c,b]) \mapsto -a_1 a_L
+    \delta_{ab} (\Lambda S_{yx})_{ci}`, which is there if every hidden layer (possibly none) has a skip. C
+    sums :math:`\Sigma_{L-1}` and the :math:`\Sigma_k` below it from which skips lead up to layer L-1. With L
+    = 1 the Hessian is :math:`a^2 \Lambda \otimes S_{xx}`.
 
     Attributes
     ----------
     last : (n_L, n_L)
-        :math:`-a_L^2 N`; with L = 1, :math:`a^2 \Lambda`.
+        :math:`-a_L^2 \Omega`; with L = 1, :math:`a^2 \Lambda`.
     covariance : (n_{L-1}, n_{L-1})
         C; with L = 1, :math:`S_{xx}`.
     cross : (n_L, n_0) or None
@@ -75,8 +75,10 @@ class OriginHessian:
     def eigenvalues(self) -> np.ndarray:
         r"""All num_weights eigenvalues, ascending, without forming the Hessian.
 
-        Each eigenvalue c of C contributes those of :math:`-a_L^2 c N` or, with the coupling, of the matrix
-        :math:`\begin{pmatrix} 0 & -a_1 a_L S_{xy} \Lambda \\ -a_1 a_L \Lambda S_{yx} & -a_L^2 c N \end{pmatrix}`; the rest are 0.
+        Each eigenvalue c of C contributes those of :math:`-a_L^2 c\, \Omega` or, with the coupling, of the
+        matrix :math:`\begin{pmatrix} 0 & -a_1 a_L S_{xy} \Lambda \\ -a_1 a_L \Lambda S_{yx} & -a_L^2 c\,
+        \Omega \end{pmatrix}`;
+        the rest are 0.
         """
         noise = np.linalg.eigvalsh(self.covariance)
         if self.cross is None:
@@ -121,7 +123,8 @@ def origin_hessian(
     Notes
     -----
     Claims ``origin-hessian-loss`` (Saxe et al. 2014, Kawaguchi 2016) and ``origin-hessian-energy`` (Innocenti
-    et al. 2024, Theorem 2; multipliers, skips, precisions and the likelihood: this work).
+    et al. 2024, Theorem 2; multipliers, skips, precisions and the likelihood: this work). Claim
+    ``tr-toy`` is the network of two weights.
 
     Examples
     --------
@@ -154,7 +157,7 @@ def zero_rank_hessian(objective: Objective, net: LinearPCN) -> np.ndarray:
     r"""The block of the last layer where :math:`W_L = 0`, in closed form.
 
     .. math:: \frac{\partial^2 f}{\partial W_L^2} = a_L^2 \left( \Lambda \otimes \langle h h^T \rangle
-              - N \otimes M_{L-1} \right), \qquad h = Q_{L-1} x
+              - \Omega \otimes M_{L-1} \right), \qquad h = Q_{L-1} x
 
     Parameters
     ----------

@@ -6,9 +6,9 @@ identity: :math:`p_l = R^{-T} P_l` and :math:`\rho = R^{-T} r` with :math:`S = R
 Then
 
 .. math:: \frac{\partial f}{\partial W_l} = -a_l\, p_l^T t_{l-1}, \qquad
-          t_0 = \langle \rho x^T \rangle, \quad t_l = t_{l-1} A_l^T + N p_l \Sigma_l,
+          t_0 = \langle \rho x^T \rangle, \quad t_l = t_{l-1} A_l^T + \Omega p_l \Sigma_l,
 
-with :math:`N = 0` for the loss, :math:`\langle \rho\rho^T \rangle` for :math:`F^*` and :math:`\langle
+with :math:`\Omega = 0` for the loss, :math:`\langle \rho\rho^T \rangle` for :math:`F^*` and :math:`\langle
 \rho\rho^T \rangle - I` for the likelihood. For :math:`F^*`, :math:`t_l = \langle \rho z_l^{*T} \rangle` and
 this is the local rule at equilibrium (claim ``envelope-gradient``). The batch enters through second moments
 only: a gradient costs one backward and one forward sweep of n_L rows, and so does its directional derivative,

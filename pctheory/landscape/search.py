@@ -9,6 +9,7 @@ import numpy as np
 
 from .. import _check
 from ..model import LinearPCN
+from ._whitened import Units, flat
 from .classification import KINDS, CriticalPoint, classify_critical_point
 from .objectives import Objective
 from .spectrum import DENSE_LIMIT
@@ -17,7 +18,7 @@ __all__ = ["CriticalPoints", "find_critical_points"]
 
 MAX_STEPS = 400
 FAR = 30.0
-"""Root mean square weight beyond which a search is running away: :math:`F^*` on noisy data falls towards infinity."""
+"""Root mean square weight, on the scale of the data, beyond which a search is running away: :math:`F^*` on noisy data falls towards infinity."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -79,9 +80,9 @@ def find_critical_points(
         Widths, multipliers, skips and precisions; its weights are ignored. At most `DENSE_LIMIT` weights.
     num_starts : int
     scale : float
-        Median standard deviation of the starts' weights.
+        Median standard deviation of the starts' weights, on the scale of the data (see `classify_critical_point`).
     gradient_tolerance : float
-        Points are polished to a gradient of at most this norm.
+        Points are polished to a gradient of at most this norm, on that scale.
 
     Returns
     -------
@@ -110,8 +111,9 @@ def find_critical_points(
     points: list[CriticalPoint] = []
     signatures: list[np.ndarray] = []
     duplicates = escaped = stalled = 0
+    units = Units.of(objective, net)
     for _ in range(starts):
-        vector = _polish(objective, net, _start(net, width, generator), tolerance)
+        vector = _polish(objective, net, _start(net, width, generator) * units.weights, units, tolerance)
         if vector is None:
             escaped += 1
             continue
@@ -121,9 +123,9 @@ def find_critical_points(
         if point.kind == "not critical":
             stalled += 1
             continue
-        signature = _signature(objective, point)
-        scale = np.max(np.abs(signature))
-        if any(np.max(np.abs(signature - other)) <= 1e-5 * scale for other in signatures):
+        signature = _signature(objective, point, units)
+        largest = np.max(np.abs(signature))
+        if any(np.max(np.abs(signature - other)) <= 1e-5 * largest for other in signatures):
             duplicates += 1
             continue
         points.append(point)
@@ -143,34 +145,37 @@ def _start(net: LinearPCN, scale: float, rng: np.random.Generator) -> np.ndarray
     return np.concatenate([m.ravel() for m in matrices])
 
 
-def _polish(objective: Objective, net: LinearPCN, vector: np.ndarray, tolerance: float) -> np.ndarray | None:
-    """The end of a Levenberg-Marquardt run, or None if it ran away."""
+def _polish(
+    objective: Objective, net: LinearPCN, vector: np.ndarray, units: Units, tolerance: float
+) -> np.ndarray | None:
+    """The end of a Levenberg-Marquardt run in the units of the data, or None if it ran away."""
 
     def gradient(at: np.ndarray) -> np.ndarray:
-        return np.concatenate([g.ravel() for g in objective.gradient(net.with_weights(net.split(at)))])
+        return units.gradient(flat(objective.gradient(net.with_weights(net.split(at)))))
 
     here = gradient(vector)
     damping = 1e-2
     for _ in range(MAX_STEPS):
         if np.linalg.norm(here) <= tolerance:
             break
-        values, columns = np.linalg.eigh(np.asarray(objective.hessian(net.with_weights(net.split(vector)))))
+        hessian = np.asarray(objective.hessian(net.with_weights(net.split(vector))))
+        values, columns = np.linalg.eigh(units.hessian(hessian))
         image = columns.T @ here
         while damping < 1e12:
             # damping in the gradient's own units, so that the last steps are Newton's
             step = -columns @ (values / (values**2 + damping * np.linalg.norm(here)) * image)
-            there = gradient(vector + step)
+            there = gradient(vector + step * units.weights)
             if np.linalg.norm(there) < np.linalg.norm(here):
                 break
             damping *= 4.0
         else:
             break
-        vector, here, damping = vector + step, there, max(damping / 6.0, 1e-8)
-        if np.linalg.norm(vector) > FAR * np.sqrt(len(vector)):
+        vector, here, damping = vector + step * units.weights, there, max(damping / 6.0, 1e-8)
+        if np.linalg.norm(vector / units.weights) > FAR * np.sqrt(len(vector)):
             return None
     return vector
 
 
-def _signature(objective: Objective, point: CriticalPoint) -> np.ndarray:
-    spectrum = np.linalg.eigvalsh(np.asarray(objective.hessian(point.net)))
-    return np.concatenate([[point.value], spectrum])
+def _signature(objective: Objective, point: CriticalPoint, units: Units) -> np.ndarray:
+    spectrum = np.linalg.eigvalsh(units.hessian(np.asarray(objective.hessian(point.net))))
+    return np.concatenate([[point.value / units.energy], spectrum])

@@ -1,11 +1,12 @@
 """What each learning rule computes, in closed form, and how the rules differ.
 
-`rules` holds the local rule and the exact variants of backprop; `through_inference` the gradients of a task loss through
-inference (unrolled, truncated, implicit, equilibrium propagation) for any clamps; `comparison` puts all of them on one batch;
-`consolidation` says what an update does to the output; `tradeoff` how a linear code trades classification for reconstruction.
+`rules` holds the local rule and the exact variants of backprop; `through_inference` the gradients of a task
+loss through inference (unrolled, truncated, implicit, equilibrium propagation) for any clamps; `comparison`
+puts all of them on one batch; `consolidation` says what an update does to the output; `tradeoff` how a linear
+code trades classification for reconstruction.
 """
 
-from .comparison import RULES, GradientBounds, GradientComparison, compare_gradients, gradient_bounds
+from .comparison import LEARNING_RULES, GradientBounds, GradientComparison, compare_gradients, gradient_bounds
 from .consolidation import (
     aligned_update,
     one_shot,
@@ -32,7 +33,7 @@ from .through_inference import (
 from .tradeoff import TradeoffCurve, TradeoffPoint, tradeoff_curve
 
 __all__ = [
-    "RULES",
+    "LEARNING_RULES",
     "CrossEntropy",
     "GradientBounds",
     "GradientComparison",

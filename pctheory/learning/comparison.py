@@ -1,4 +1,4 @@
-r"""All learning rules on one network and one batch: cosines, norm ratios, and bounds on their distance from exact PC."""
+r"""All learning rules on one batch: cosines, ratios of norms, and bounds on their distance from exact PC."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from .through_inference import (
     unrolled_gradient,
 )
 
-__all__ = ["RULES", "GradientBounds", "GradientComparison", "compare_gradients", "gradient_bounds"]
+__all__ = ["LEARNING_RULES", "GradientBounds", "GradientComparison", "compare_gradients", "gradient_bounds"]
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class _Settings:
 
 Rule = Callable[[LinearPCN, Data, ClampedProblem, _Settings], tuple[Array, ...]]
 
-RULES: dict[str, Rule] = {
+LEARNING_RULES: dict[str, Rule] = {
     "bp": lambda n, d, p, s: backprop_gradient(n, d),
     "pc": lambda n, d, p, s: pc_gradient(n, d),
     "local": lambda n, d, p, s: local_gradient(n, d, s.step, s.num_steps),
@@ -83,7 +83,18 @@ class GradientComparison:
     bounds: GradientBounds
 
     def cosines(self, to: str) -> dict[str, np.ndarray]:
-        """Cosine to the rule `to`, layer by layer, (L,) for each rule; NaN where a gradient is exactly zero."""
+        """Cosine to the rule `to`, layer by layer.
+
+        Parameters
+        ----------
+        to : str
+            One of the compared rules.
+
+        Returns
+        -------
+        cosines : dict of arrays (L,)
+            NaN where a gradient is exactly zero.
+        """
         reference = self._rule(to)
         return {
             name: np.array([_cosine(a, b) for a, b in zip(g, reference, strict=True)])
@@ -91,13 +102,40 @@ class GradientComparison:
         }
 
     def norm_ratios(self, to: str) -> dict[str, np.ndarray]:
-        """Norm over that of the rule `to`, layer by layer, (L,) for each rule; NaN where the latter is zero."""
+        """Norm of each rule's gradient divided by that of the rule `to`, layer by layer.
+
+        Parameters
+        ----------
+        to : str
+            One of the compared rules.
+
+        Returns
+        -------
+        ratios : dict of arrays (L,)
+            NaN where the gradient of `to` is exactly zero.
+
+        Examples
+        --------
+        >>> net, data = LinearPCN([[[1.0]], [[2.0]]]), Data([[1.0]], [[3.0]])  # r = 1, S = 5
+        >>> compare_gradients(net, data, ()).norm_ratios("bp")["pc"].round(12)
+        array([0.2 , 0.28])
+        """
         sizes = np.array([np.linalg.norm(g) for g in self._rule(to)])
         sizes = np.where(sizes > 0, sizes, np.nan)
         return {name: np.array([np.linalg.norm(a) for a in g]) / sizes for name, g in self.gradients.items()}
 
     def errors(self, to: str) -> dict[str, np.ndarray]:
-        """Norm of the difference from the rule `to`, layer by layer, (L,) for each rule."""
+        """Norm of the difference from the gradient of the rule `to`, layer by layer.
+
+        Parameters
+        ----------
+        to : str
+            One of the compared rules.
+
+        Returns
+        -------
+        errors : dict of arrays (L,)
+        """
         reference = self._rule(to)
         return {
             name: np.array([np.linalg.norm(a - b) for a, b in zip(g, reference, strict=True)])
@@ -148,10 +186,12 @@ def compare_gradients(
     ----------
     net : LinearPCN
         With at least one hidden layer; input and output clamped to the data.
-    rules : names in `RULES`
+    data : Data
+    rules : names in `LEARNING_RULES`
         All of them by default; "bp" and "pc" are always there.
     step : float
-        g of gradient descent on the activities; by default the best one, :math:`2/(\lambda_{\min} + \lambda_{\max})`.
+        g of gradient descent on the activities; by default the best one, :math:`2/(\lambda_{\min} +
+        \lambda_{\max})`.
     num_steps : int
         T.
     last : int
@@ -163,10 +203,14 @@ def compare_gradients(
     loss : TaskLoss
         What the rules through inference differentiate; the energy by default.
 
+    Returns
+    -------
+    GradientComparison
+
     Notes
     -----
-    "detached" unrolls all T steps from a constant start; "unrolled" goes through the forward pass of the start as well.
-    "error-coordinates" and "fixed-prediction" descend with their own best steps.
+    "detached" unrolls all T steps from a constant start; "unrolled" differentiates the forward pass of the
+    start too. "error-coordinates" and "fixed-prediction" descend with their own best steps.
 
     Examples
     --------
@@ -177,9 +221,9 @@ def compare_gradients(
     >>> bool((compared.errors("pc")["local"] <= compared.bounds.local).all())
     True
     """
-    names = dict.fromkeys(("bp", "pc", *(RULES if rules is None else rules)))
+    names = dict.fromkeys(("bp", "pc", *(LEARNING_RULES if rules is None else rules)))
     for name in names:
-        _check.choice(name, "rules", RULES)
+        _check.choice(name, "rules", LEARNING_RULES)
     rate = inference_rate(net)
     g = rate.best_step if step is None else _check.positive(step, "step")
     steps = _check.count(num_steps, "num_steps")
@@ -194,7 +238,9 @@ def compare_gradients(
     x, y = data_rows(net, data)
     problem = ClampedProblem(net, (*feedforward(net, x)[:-1], y))
     gradients = {
-        name: tuple(_check.to_numpy(part, name) for part in RULES[name](net, data, problem, settings))
+        name: tuple(
+            _check.to_numpy(part, name) for part in LEARNING_RULES[name](net, data, problem, settings)
+        )
         for name in names
     }
     return GradientComparison(gradients, g, steps, rate.contraction(g), gradient_bounds(problem, g, steps))
@@ -204,15 +250,29 @@ def gradient_bounds(problem: ClampedProblem, step: float, num_steps: int) -> Gra
     r"""Bounds that hold for any network, data and step (also an unstable one), in terms of :math:`\rho`.
 
     Let :math:`d_t = z_t - z^*`, :math:`|d_t| \le \rho^t |d_0|`, :math:`s_l = \Vert \Pi_l [I, -A_l] \Vert` and
-    :math:`m_l = |\Pi_l \epsilon_l^*| + s_l |z_{l-1}^*|` (Frobenius norms over the batch). Since :math:`|D_l(z^*, a)| \le
-    a_l m_l |a| / B` and :math:`|D_l(d, a)| \le 2 a_l s_l |d| |a| / B`,
+    :math:`m_l = |\Pi_l \epsilon_l^*| + s_l |z_{l-1}^*|` (Frobenius norms over the batch). For any adjoint
+    :math:`\alpha`, :math:`|D_l(z^*, \alpha)| \le a_l m_l |\alpha| / B` and
+    :math:`|D_l(d, \alpha)| \le 2 a_l s_l |d| |\alpha| / B`, so that
 
     .. math:: \text{local:} \quad & \tfrac{a_l}{B} (m_l \rho^T |d_0| + s_l \rho^{2T} |d_0|^2) \\
               \text{detached:} \quad & \tfrac{a_l}{B} \rho^{2T} |d_0| (m_l + s_l |d_0|
                   + 2 T g \lambda_{\max} s_l |d_0| / \rho)
 
-    and the start adds at most :math:`\tfrac{a_l}{B} \rho^{2T} \lambda_{\max} |d_0| |\hat z_{l-1}| \sum_{k \ge l}
-    \Vert A_k \Vert \cdots \Vert A_{l+1} \Vert`. Claim ``finite-time-energy``.
+    and the start adds at most :math:`\tfrac{a_l}{B} \rho^{2T} \lambda_{\max} |d_0| |\hat z_{l-1}|
+    \sum_{k \ge l} \Vert A_k \Vert \cdots \Vert A_{l+1} \Vert`. Claim ``finite-time-energy``.
+
+    Parameters
+    ----------
+    problem : ClampedProblem
+        Input and output clamped.
+    step : float
+        g.
+    num_steps : int
+        T.
+
+    Returns
+    -------
+    GradientBounds
     """
     _check.instance(problem, "problem", ClampedProblem)
     net, size = problem.net, problem.batch_size
@@ -253,7 +313,7 @@ def _error_step(net: LinearPCN) -> float:
 
 
 def _prediction_step(net: LinearPCN) -> float:
-    """The best step with fixed predictions, whose rates are those of the hidden precisions; 1 for unit precisions."""
+    """The best step with fixed predictions, set by the eigenvalues of the hidden precisions."""
     values = [
         np.linalg.eigvalsh(_check.to_numpy(p.matrix(w), "Pi"))
         for p, w in zip(net.precisions[:-1], net.weights[:-1], strict=True)

@@ -1,6 +1,8 @@
-r"""What a local update does: output change and target alignment, one-shot learning, posterior-averaged learning."""
+r"""What a local update does to the output; one-shot learning; learning averaged over the posterior."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 from array_api_compat import array_namespace
@@ -9,7 +11,7 @@ from .. import _check
 from .._check import Array
 from ..inference import equilibrium, output_products
 from ..model import Data, LinearPCN, activity_hessian, feedforward
-from ..model.definitions import data_rows
+from ..model.definitions import data_rows, like_weights
 
 __all__ = ["aligned_update", "one_shot", "output_change", "posterior_averaged_gradient", "target_alignment"]
 
@@ -21,9 +23,23 @@ def output_change(net: LinearPCN, x: Array, update: tuple[Array, ...]) -> Array:
 
     Parameters
     ----------
+    net : LinearPCN
+    x : (B, n_0)
     update : L arrays (n_l, n_{l-1})
         :math:`\Delta W_l`, in the direction of learning.
+
+    Returns
+    -------
+    change : (B, n_L)
+
+    Examples
+    --------
+    >>> net = LinearPCN([[[2.0]], [[3.0]]])
+    >>> output_change(net, [[1.0]], ([[0.1]], [[0.2]])).round(12)  # 3 * 0.1 + 0.2 * 2
+    array([[0.7]])
     """
+    _check.instance(net, "net", LinearPCN)
+    update = _like_weights(net, update)
     forward = feedforward(net, x)
     return sum(
         a * (z @ dw.T) @ product.T
@@ -32,16 +48,28 @@ def output_change(net: LinearPCN, x: Array, update: tuple[Array, ...]) -> Array:
 
 
 def target_alignment(net: LinearPCN, data: Data, update: tuple[Array, ...]) -> Array:
-    r"""Cosine of each sample's first-order output change and its output error r, (B,). Claim ``target-alignment``.
+    r"""Cosine of each sample's first-order output change and its output error r. Claim ``target-alignment``.
 
-    For one sample and one learning rate, backprop moves the output along K r and PC along :math:`\tilde K S^{-1} r`, with
-    :math:`K = \sum_l a_l^2 |\hat z_{l-1}|^2 P_l P_l^T` and :math:`\tilde K` the same with
+    For one sample and one learning rate, backprop moves the output along K r and PC along :math:`\tilde K
+    S^{-1} r`, with :math:`K = \sum_l a_l^2 |\hat z_{l-1}|^2 P_l P_l^T` and :math:`\tilde K` the same with
     :math:`\langle z_{l-1}^*, \hat z_{l-1} \rangle` (unit hidden precisions). Source: Song et al. 2024.
 
     Parameters
     ----------
+    net : LinearPCN
+    data : Data
     update : L arrays (n_l, n_{l-1})
         :math:`\Delta W_l`, in the direction of learning: minus a gradient.
+
+    Returns
+    -------
+    cosines : (B,)
+
+    Examples
+    --------
+    >>> net, data = LinearPCN([[[1.0], [0.0]]]), Data([[1.0]], [[2.0, 1.0]])  # r = (1, 1)
+    >>> target_alignment(net, data, ([[1.0], [0.0]],)).round(6)
+    array([0.707107])
     """
     x, y = data_rows(net, data)
     xp = array_namespace(x, y)
@@ -58,15 +86,32 @@ def aligned_update(net: LinearPCN, data: Data) -> tuple[Array, ...]:
 
     to first order. Claim ``target-alignment``.
 
+    Parameters
+    ----------
+    net : LinearPCN
+    data : Data
+        One sample.
+
+    Returns
+    -------
+    update : tuple of (n_l, n_{l-1}), l = 1..L
+
     Raises
     ------
     ValueError
         If there is more than one sample, or if an activity at equilibrium is orthogonal to the forward pass.
+
+    Examples
+    --------
+    >>> net, data = LinearPCN([[[2.0]], [[3.0]]]), Data([[1.0]], [[7.0]])  # r = 1
+    >>> output_change(net, data.x, aligned_update(net, data)).round(12)
+    array([[1.]])
     """
     x, _ = data_rows(net, data)
     if data.num_samples != 1:
         raise ValueError(
-            f"`data` must hold one sample: its learning rates are its own. Got {data.num_samples}."
+            f"`data` must hold one sample, as the learning rates depend on it. Got {data.num_samples}: "
+            "pass one at a time."
         )
     settled = equilibrium(net, data)
     forward = feedforward(net, x)
@@ -76,8 +121,9 @@ def aligned_update(net: LinearPCN, data: Data) -> tuple[Array, ...]:
         overlap = xp.sum(z * z_hat)
         if not float(xp.abs(_check.detached(overlap))) > 0:
             raise ValueError(
-                "`data` must leave every layer's activity at equilibrium with a component along its forward pass: the "
-                "learning rate is the inverse of their product. Got a product of 0."
+                "`data` must not make an activity at equilibrium orthogonal to the forward pass: the "
+                "learning rate is the inverse of their product. Got a product of 0: use another sample or "
+                "other weights."
             )
         update.append(error.T @ z / (a * overlap))
     return tuple(update)
@@ -89,8 +135,19 @@ def one_shot(net: LinearPCN, data: Data) -> LinearPCN:
     .. math:: A_l \leftarrow A_l + E_l Z_{l-1}^+, \qquad \text{for one sample }
               A_l + \frac{\epsilon_l^* z_{l-1}^{*T}}{|z_{l-1}^*|^2}
 
-    with the samples' errors and activities as columns. Then :math:`A_l z_{l-1}^* = z_l^*` for every layer, and the forward pass
-    from x retraces the equilibrium. Claim ``one-shot``; one sample: Alonso et al. 2022 (arXiv:2206.00164).
+    with the samples' errors and activities as columns. Then :math:`A_l z_{l-1}^* = z_l^*` for every layer,
+    and the forward pass from x gives the activities of that equilibrium. Claim ``one-shot``; one sample:
+    Alonso et al. 2022 (arXiv:2206.00164).
+
+    Parameters
+    ----------
+    net : LinearPCN
+    data : Data
+
+    Returns
+    -------
+    LinearPCN
+        With the new weights.
 
     Raises
     ------
@@ -109,8 +166,9 @@ def one_shot(net: LinearPCN, data: Data) -> LinearPCN:
         rank = np.linalg.matrix_rank(z)
         if rank < len(z):
             raise ValueError(
-                f"`data` must leave the activities of layer {l} linearly independent across samples: only then can one map "
-                f"send each to its own target. Got rank {rank} of {len(z)} samples."
+                f"`data` must give samples whose activities in layer {l} are linearly independent: else no "
+                f"map sends each to its target. Got rank {rank} of {len(z)} samples: use fewer samples or a "
+                "wider layer."
             )
     xp = array_namespace(*net.weights)
     return net.replace(
@@ -124,14 +182,24 @@ def one_shot(net: LinearPCN, data: Data) -> LinearPCN:
 
 
 def posterior_averaged_gradient(net: LinearPCN, data: Data) -> tuple[Array, ...]:
-    r"""The local rule averaged over the posterior of the hidden activities: learning that knows its uncertainty.
+    r"""The local rule averaged over the posterior of the hidden activities.
 
     .. math:: -a_l \Pi_l \big\langle \mathbb E[\epsilon_l z_{l-1}^T] \big\rangle
-              = -a_l \Pi_l \big[ \langle \epsilon_l^* z_{l-1}^{*T} \rangle + C_{l,l-1} - A_l C_{l-1,l-1} \big],
-              \qquad C = H^{-1}
+              = -a_l \Pi_l \big[ \langle \epsilon_l^* z_{l-1}^{*T} \rangle + C_{l,l-1} - A_l C_{l-1,l-1}
+              \big], \qquad C = H^{-1}
 
-    It is the gradient of :math:`F^* + \frac12 \log\det S`, the negative log likelihood that plain PC leaves incomplete, so that
-    a linear generative model of one layer is stationary exactly at probabilistic PCA's solution. Claim ``missing-logdet``.
+    It is the gradient of :math:`F^* + \frac12 \log\det S`, the negative log likelihood that plain PC leaves
+    incomplete, so that a linear generative model of one layer is stationary exactly at probabilistic PCA's
+    solution. Claim ``missing-logdet``.
+
+    Parameters
+    ----------
+    net : LinearPCN
+    data : Data
+
+    Returns
+    -------
+    gradient : tuple of (n_l, n_{l-1}), l = 1..L
 
     Examples
     --------
@@ -152,3 +220,17 @@ def posterior_averaged_gradient(net: LinearPCN, data: Data) -> tuple[Array, ...]
             moment = moment + lower[l - 2]
         gradient.append(-net.multipliers[l - 1] * net.precisions[l - 1].apply(moment.T).T)
     return tuple(gradient)
+
+
+def _like_weights(net: LinearPCN, update: Sequence[Array]) -> tuple[Array, ...]:
+    """One matrix for each weight, in the library and the dtype of the weights."""
+    if not isinstance(update, list | tuple) or len(update) != net.depth:
+        got = f"{len(update)} of them" if isinstance(update, list | tuple) else type(update).__name__
+        raise ValueError(f"`update` must be one matrix per layer, {net.depth} of them. Got {got}.")
+    arrays = tuple(like_weights(net, _check.as_array(dw, f"update[{l}]")) for l, dw in enumerate(update))
+    for l, (dw, w) in enumerate(zip(arrays, net.weights, strict=True)):
+        if tuple(dw.shape) != tuple(w.shape):
+            raise ValueError(
+                f"`update[{l}]` must have the shape of `W_{l + 1}`, {tuple(w.shape)}. Got {tuple(dw.shape)}."
+            )
+    return arrays

@@ -1,14 +1,14 @@
-r"""Task losses :math:`\Lambda(z; \theta)` on the activities at the end of inference, with their first derivatives.
+r"""Task losses :math:`\Lambda(z; \theta)` on the activities after inference, with their first derivatives.
 
-Each is a batch mean: `value`, `activity_gradient` (with its factor 1/B, like `pctheory.activity_gradient`) and
-`weight_gradient`, the explicit dependence on the weights at fixed activities.
+Each is a batch mean: `value`, `activity_gradient` (with its factor 1/B, like `pctheory.activity_gradient`)
+and `weight_gradient`, the explicit dependence on the weights at fixed activities.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from array_api_compat import array_namespace
 
@@ -19,6 +19,7 @@ from ..model import LinearPCN, layer_energies, prediction_errors
 __all__ = ["CrossEntropy", "LayerEnergies", "Mixture", "SquaredError", "TaskLoss"]
 
 
+@runtime_checkable
 class TaskLoss(Protocol):
     """What the gradients through inference need to know of a task."""
 
@@ -34,13 +35,13 @@ class TaskLoss(Protocol):
 
 @dataclass(frozen=True)
 class LayerEnergies:
-    r"""A weighted sum of the layers' energies, :math:`\frac{1}{2B} \sum_i \sum_l c_l\, \epsilon_l^T \Pi_l \epsilon_l`.
+    r"""Layer energies with weights, :math:`\frac{1}{2B} \sum_i \sum_l c_l\, \epsilon_l^T \Pi_l \epsilon_l`.
 
     Parameters
     ----------
     weights : None or L numbers
-        :math:`c_l`. None: all 1, the energy itself. Zero but for the last: the reconstruction error of a generative
-        network, whose layer L is the image.
+        :math:`c_l`. None: all 1, the energy itself. Zero but for the last: the reconstruction error of a
+        generative network, whose layer L is the image.
 
     Examples
     --------
@@ -132,7 +133,7 @@ class SquaredError:
 
 @dataclass(frozen=True, eq=False)
 class CrossEntropy:
-    r"""Cross-entropy of the softmax of a layer, :math:`-\frac1B \sum_i t_i^T \log \mathrm{softmax}(z_{l,i} / \tau)`.
+    r"""Cross-entropy of a layer, :math:`-\frac1B \sum_i t_i^T \log \mathrm{softmax}(z_{l,i} / c)`.
 
     Parameters
     ----------
@@ -141,7 +142,14 @@ class CrossEntropy:
     layer : int
         l; 0 by default: the inferred label of a generative network.
     temperature : float
-        :math:`\tau`.
+        c, greater than 0.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> net, activities = LinearPCN([[[1.0, 0.0]]]), (np.zeros((1, 2)), np.zeros((1, 1)))
+    >>> round(float(CrossEntropy(np.array([[1.0, 0.0]])).value(net, activities)), 6)  # log 2
+    0.693147
     """
 
     target: Array
@@ -149,12 +157,12 @@ class CrossEntropy:
     temperature: float = 1.0
 
     def value(self, net: LinearPCN, activities: Sequence[Array]) -> Array:
-        """Mean surprise, in nats."""
+        """The mean cross-entropy, in nats."""
         logs = self._log_softmax(activities)
         return -array_namespace(logs).sum(self.target * logs) / logs.shape[0]
 
     def activity_gradient(self, net: LinearPCN, activities: Sequence[Array]) -> tuple[Array, ...]:
-        r""":math:`\frac{1}{B \tau} (\mathrm{softmax} - t)` in layer l, for targets that sum to 1."""
+        r""":math:`\frac{1}{B c} (\mathrm{softmax} - t)` in layer l, for targets that sum to 1."""
         logs = self._log_softmax(activities)
         slope = array_namespace(logs).exp(logs) - self.target
         return _only(activities, self.layer, slope / (self.temperature * logs.shape[0]))
@@ -172,7 +180,7 @@ class CrossEntropy:
 
 @dataclass(frozen=True)
 class Mixture:
-    r"""A weighted sum of losses, for example :math:`\lambda` reconstruction :math:`+ (1 - \lambda)` cross-entropy.
+    r"""A weighted sum of task losses: :math:`\lambda` reconstruction :math:`+ (1 - \lambda)` cross-entropy.
 
     Parameters
     ----------

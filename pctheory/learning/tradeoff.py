@@ -1,7 +1,7 @@
-r"""The classification-reconstruction trade-off of a shared linear code, in closed form (claim ``cre-tradeoff``).
+r"""The classification-reconstruction trade-off of a shared linear code (claim ``cre-tradeoff``).
 
-A code :math:`z = E x` of dimension k is decoded linearly into the input and into the target. The best linear decoders leave
-mean squared errors that depend on the code's row space only, and
+A code :math:`z = E x` of dimension k is decoded linearly into the input and into the target. The best linear
+decoders leave mean squared errors that depend on the code's row space only, and
 
 .. math:: \min_{E, D, C} \; \lambda \langle |x - D z|^2 \rangle + (1 - \lambda) \langle |y - C z|^2 \rangle
 
@@ -9,8 +9,9 @@ is solved by :math:`z = V_k^T S_{xx}^{-1/2} x`, with :math:`V_k` the top k eigen
 
 .. math:: G(\lambda) = \lambda S_{xx} + (1 - \lambda)\, S_{xx}^{-1/2} S_{xy} S_{yx} S_{xx}^{-1/2} .
 
-:math:`\lambda = 1` is principal component analysis and :math:`\lambda = 0` canonical (reduced-rank) regression. The question is
-that of Rathjens & Wiskott 2024 (arXiv:2401.09237), who train networks. Moments are not centred: centre x and y for PCA proper.
+:math:`\lambda = 1` is principal component analysis and :math:`\lambda = 0` canonical (reduced-rank)
+regression. The question is that of Rathjens & Wiskott 2024 (arXiv:2401.09237), who train networks. Moments
+are not centred: centre x and y for PCA proper.
 """
 
 from __future__ import annotations
@@ -100,21 +101,32 @@ class TradeoffCurve:
 def tradeoff_curve(data: Data, k: int, weights: Iterable[float]) -> TradeoffCurve:
     r"""The optimal reconstruction and classification errors of a linear code of dimension k, for each weight.
 
+    Claim ``cre-tradeoff``.
+
     Parameters
     ----------
     data : Data
     k : int
         Dimension of the code, 1 or more.
     weights : numbers in [0, 1]
-        :math:`\lambda` on reconstruction.
+        :math:`\lambda`: the weight of the reconstruction error.
+
+    Returns
+    -------
+    TradeoffCurve
+
+    Raises
+    ------
+    ValueError
+        If there are no weights, a weight is outside [0, 1], or x is zero on every sample.
 
     Notes
     -----
-    A singular :math:`S_{xx}` is no obstacle: directions in which x never varies carry no code, and the inverse root is taken on
-    the others. Where the k-th eigenvalue of G is degenerate, as at :math:`\lambda = 0` for k greater than the rank of
-    :math:`S_{xy}`, the loss does not decide; then the code that is best for the other error is returned, so that the ends
-    belong to the Pareto front. Cost: one singular value decomposition and one symmetric eigenproblem of the rank of x for each
-    weight.
+    :math:`S_{xx}` may be singular: directions in which x never varies carry no code, and the inverse root is
+    taken on the others. Where the k-th eigenvalue of G is repeated, as at :math:`\lambda = 0` for k greater
+    than the rank of :math:`S_{xy}`, the loss does not single out a code; then the code that is best for the
+    other error is returned, so that the ends belong to the Pareto front. Cost: one singular value
+    decomposition, and one symmetric eigenproblem of the rank of x for each weight.
 
     Examples
     --------
@@ -138,7 +150,7 @@ def tradeoff_curve(data: Data, k: int, weights: Iterable[float]) -> TradeoffCurv
     left, singular, basis = left[:, kept], singular[kept], right[kept]
     if not len(singular):
         raise ValueError(
-            "`data` must have an x that is not zero: there is nothing to encode. Got only zeros."
+            "`data` must have an x that is not zero everywhere. Got only zeros: there is nothing to encode."
         )
     count = len(x)
     root = singular / np.sqrt(count)  # S_xx^{1/2} in the basis of principal directions
@@ -163,7 +175,7 @@ def tradeoff_curve(data: Data, k: int, weights: Iterable[float]) -> TradeoffCurv
 
 
 def _top(matrix: np.ndarray, tie: np.ndarray, k: int) -> np.ndarray:
-    """Orthonormal columns spanning a top-k eigenspace; where the k-th eigenvalue is degenerate, the best one for `tie`."""
+    """Orthonormal columns that span a top-k eigenspace, the best one for `tie` among equals."""
     values, vectors = np.linalg.eigh(matrix)
     values, vectors = values[::-1], vectors[:, ::-1]
     near = len(values) * np.finfo(np.float64).eps * max(abs(values[0]), abs(values[-1])) * 8

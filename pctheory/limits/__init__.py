@@ -1,4 +1,4 @@
-"""Networks at initialisation and in the limit of many units: exact averages, random matrices, mean fields of training."""
+"""Networks at initialisation and in the limit of large width: exact means, random matrices, mean fields."""
 
 from .initialisation import (
     entry_variances,

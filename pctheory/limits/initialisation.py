@@ -1,9 +1,10 @@
-r"""Networks at initialisation, in the mean: the rescaling S, the forward pass, and spectra under perfect isometry.
+r"""Networks at initialisation: the mean rescaling, the forward pass, and spectra under perfect isometry.
 
-Random weights with independent layers make second moments propagate layer by layer in closed form, at any widths:
+Random weights with independent layers make second moments propagate layer by layer in closed form, at any
+widths:
 
-.. math:: \mathbb E[M_l] = \Sigma_l + a_l^2 \sigma_l^2\, \mathrm{tr}\, \mathbb E[M_{l-1}]\, I + \tau_l\, \mathbb E[M_{l-1}],
-          \qquad M_0 = 0, \quad S = M_L ,
+.. math:: \mathbb E[M_l] = \Sigma_l + a_l^2 \sigma_l^2\, \mathrm{tr}\, \mathbb E[M_{l-1}]\, I
+          + \tau_l\, \mathbb E[M_{l-1}], \qquad M_0 = 0, \quad S = M_L ,
 
 with :math:`\sigma_l^2` the variance of an entry of :math:`W_l`. Spectral densities are in `random_matrix`.
 """
@@ -17,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from .. import _check
-from ..model import INITIALISATIONS, PARAMETERISATIONS, Precision, parameterisation
+from ..model import INITIALISATIONS, PARAMETERISATIONS, Precision, multipliers, skip_pattern
 
 __all__ = [
     "entry_variances",
@@ -29,7 +30,7 @@ __all__ = [
 
 
 def entry_variances(
-    widths: Iterable[int], name: str = "sp", *, init: str | float | None = None
+    widths: Iterable[int], parameterisation: str = "sp", *, init: str | float | None = None
 ) -> tuple[float, ...]:
     r"""Variance :math:`\sigma_l^2` of an entry of :math:`W_l` at initialisation, l = 1..L.
 
@@ -38,9 +39,13 @@ def entry_variances(
     Parameters
     ----------
     widths : (n_0, ..., n_L)
-    name : "sp", "ntp" or "mupc"
+    parameterisation : "sp", "ntp" or "mupc"
     init : None, float, "normal", "torch" or "orthogonal"
         As in `LinearPCN.random`.
+
+    Returns
+    -------
+    variances : L numbers
 
     Examples
     --------
@@ -48,7 +53,7 @@ def entry_variances(
     ((0.25, 0.125), (0.125, 0.125))
     """
     sizes = _check.widths(widths)
-    powers = PARAMETERISATIONS[_check.choice(name, "parameterisation", PARAMETERISATIONS)]
+    powers = PARAMETERISATIONS[_check.choice(parameterisation, "parameterisation", PARAMETERISATIONS)]
     fans = list(zip(sizes[1:], sizes[:-1], strict=True))
     if isinstance(init, str):
         _check.choice(init, "init", INITIALISATIONS)
@@ -65,31 +70,42 @@ def entry_variances(
 
 def expected_rescaling(
     widths: Iterable[int],
-    name: str = "sp",
+    parameterisation: str = "sp",
     *,
     skips: bool | Iterable[bool] = False,
     gamma: float = 1.0,
     init: str | float | None = None,
     precisions: Sequence[Any] | None = None,
 ) -> np.ndarray:
-    r"""The exact mean of the rescaling at initialisation, :math:`\mathbb E[S]`, (n_L, n_L), at any finite widths.
+    r"""The exact mean of the rescaling at initialisation, :math:`\mathbb E[S]`, at any finite widths.
 
     With one output, equal hidden widths N and unit precisions (claim ``limit-to-backprop``): ``mupc`` has
     :math:`\mathbb E[S] - 1 = \frac{L}{\gamma^2 N}\big[(1+1/L)^{L-1}-1\big]` with skips, which tends to
-    :math:`(e-1) L/(\gamma^2 N)`, and :math:`(L-1)/(\gamma^2 N)` without; ``ntp`` has N times that.
+    :math:`(e-1) L/(\gamma^2 N)`, and :math:`(L-1)/(\gamma^2 N)` without; ``ntp`` has N times that. With one
+    output S is also the condition number of inference in the coordinates of the errors (claim
+    ``coordinates-resolve-tradeoff``).
 
     Parameters
     ----------
     widths : (n_0, ..., n_L)
-    name : "sp", "ntp" or "mupc"
+    parameterisation : "sp", "ntp" or "mupc"
     skips, gamma, init, precisions
         As in `LinearPCN.random`.
 
+    Returns
+    -------
+    mean : (n_L, n_L)
+
+    Raises
+    ------
+    ValueError
+        If there is not one precision for each layer.
+
     Notes
     -----
-    Needs independent layers, and entries with mean zero and equal variances that are uncorrelated within a layer:
-    all of the initialisations here. Sources: Innocenti et al. 2025 (arXiv:2505.13124) and 2026 (arXiv:2602.07697) for
-    the limit; the exact mean is this work's.
+    Needs independent layers, and entries with mean zero and equal variances that are uncorrelated within a
+    layer: all of the initialisations here. Sources: Innocenti et al. 2025 (arXiv:2505.13124) and 2026
+    (arXiv:2602.07697) for the limit; the exact mean is this work's.
 
     Examples
     --------
@@ -97,9 +113,9 @@ def expected_rescaling(
     array([[1.29166667]])
     """
     sizes = _check.widths(widths)
-    pattern = parameterisation.skip_pattern(sizes, skips)
-    factors = parameterisation.multipliers(sizes, name, skips=pattern, gamma=gamma)
-    variances = entry_variances(sizes, name, init=init)
+    pattern = skip_pattern(sizes, skips)
+    factors = multipliers(sizes, parameterisation, skips=pattern, gamma=gamma)
+    variances = entry_variances(sizes, parameterisation, init=init)
     given = [None] * len(factors) if precisions is None else list(precisions)
     if len(given) != len(factors):
         raise ValueError(f"`precisions` must be one per layer, {len(factors)} of them. Got {len(given)}.")
@@ -116,19 +132,31 @@ def expected_rescaling(
 
 def forward_rms(
     widths: Iterable[int],
-    name: str = "sp",
+    parameterisation: str = "sp",
     *,
     skips: bool | Iterable[bool] = False,
     gamma: float = 1.0,
     init: str | float | None = None,
 ) -> np.ndarray:
-    r"""Root mean square of each layer in the feedforward pass of an input of root mean square 1, (L + 1,), l = 0..L.
+    r"""Root mean square of each layer in the feedforward pass, for an input of root mean square 1.
 
     .. math:: q_l^2 = (a_l^2 \sigma_l^2 n_{l-1} + \tau_l)\, q_{l-1}^2, \qquad q_0 = 1
 
-    The mean over the weights is exact at any width. Claim ``forward-stability``: at the last hidden layer ``mupc`` with
-    skips tends to :math:`\sqrt e`, ``sp`` with skips grows like :math:`2^{L/2}` (or :math:`(4/3)^{L/2}` from torch's
-    initialisation), and ``sp`` without them keeps 1 (or dies like :math:`3^{-L/2}`).
+    The mean over the weights is exact at any width. Claim ``forward-stability``: at the last hidden layer
+    ``mupc`` with skips tends to :math:`\sqrt e`, ``sp`` with skips grows like :math:`2^{L/2}` (or
+    :math:`(4/3)^{L/2}` from torch's initialisation), and ``sp`` without them keeps 1 (or dies like
+    :math:`3^{-L/2}`).
+
+    Parameters
+    ----------
+    widths : (n_0, ..., n_L)
+    parameterisation : "sp", "ntp" or "mupc"
+    skips, gamma, init
+        As in `LinearPCN.random`.
+
+    Returns
+    -------
+    rms : (L + 1,), l = 0..L
 
     Examples
     --------
@@ -136,25 +164,38 @@ def forward_rms(
     array([1.      , 1.      , 1.414214, 1.414214])
     """
     sizes = _check.widths(widths)
-    pattern = parameterisation.skip_pattern(sizes, skips)
-    factors = parameterisation.multipliers(sizes, name, skips=pattern, gamma=gamma)
+    pattern = skip_pattern(sizes, skips)
+    factors = multipliers(sizes, parameterisation, skips=pattern, gamma=gamma)
     squares = [1.0]
     for a, variance, into, skip in zip(
-        factors, entry_variances(sizes, name, init=init), sizes[:-1], pattern, strict=True
+        factors, entry_variances(sizes, parameterisation, init=init), sizes[:-1], pattern, strict=True
     ):
         squares.append((a * a * variance * into + float(skip)) * squares[-1])
     return np.sqrt(squares)
 
 
 def isometric_eigenvalues(depth: int, *, narrow_output: bool = False) -> np.ndarray:
-    r"""Distinct eigenvalues of H when all maps are orthogonal and square, ascending (claim ``chain-spectrum``).
+    r"""Distinct eigenvalues of the Hessian H of square orthogonal maps (claim ``chain-spectrum``).
 
-    Rotating every layer turns H into copies of one chain of H = L - 1 hidden layers: the path graph,
+    Rotating every layer turns H into copies of one chain of L - 1 hidden units, a path graph:
 
     .. math:: \lambda_k = 2 - 2\cos\frac{k\pi}{L}, \qquad k = 1, \dots, L - 1 .
 
-    With `narrow_output` the last map has fewer rows than columns (orthonormal rows). The hidden directions that it does
-    not see belong to a chain with a free end, whose :math:`2 - 2\cos\frac{(2k-1)\pi}{2L-1}` come on top.
+    With `narrow_output` the last map has fewer rows than columns (orthonormal rows). The hidden directions
+    that it does not see belong to a chain with a free end, whose :math:`2 - 2\cos\frac{(2k-1)\pi}{2L-1}` are
+    added.
+
+    Parameters
+    ----------
+    depth : int
+        L, 2 or more.
+    narrow_output : bool
+        Whether the output has fewer units than the last hidden layer.
+
+    Returns
+    -------
+    eigenvalues : (L - 1,), or (2L - 2,) with `narrow_output`
+        Ascending.
 
     Examples
     --------
@@ -171,13 +212,23 @@ def isometric_eigenvalues(depth: int, *, narrow_output: bool = False) -> np.ndar
 
 
 def isometric_condition_number(depth: int, *, narrow_output: bool = False) -> float:
-    r"""Condition number of H under perfect isometry, :math:`\sim 4 L^2/\pi^2` or, with a narrow output, :math:`4 (2L-1)^2/\pi^2`.
+    r"""Condition number :math:`\kappa` of the Hessian H under perfect isometry.
 
-    The first is :math:`\cot^2 \frac{\pi}{2L}`; the second
+    It is :math:`\cot^2 \frac{\pi}{2L} \sim 4 L^2/\pi^2` or, with a narrow output,
 
-    .. math:: \kappa = \cos^2\!\frac{\pi}{2L} \Big/ \sin^2\!\frac{\pi}{2(2L-1)} .
+    .. math:: \kappa = \cos^2\!\frac{\pi}{2L} \Big/ \sin^2\!\frac{\pi}{2(2L-1)}
+              \sim \frac{4 (2L-1)^2}{\pi^2} .
 
     A stable forward pass at initialisation makes H this ill-conditioned (claim ``conditioning``).
+
+    Parameters
+    ----------
+    depth, narrow_output
+        As in `isometric_eigenvalues`.
+
+    Returns
+    -------
+    float
 
     Examples
     --------

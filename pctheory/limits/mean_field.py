@@ -1,11 +1,12 @@
 r"""Infinitely wide linear networks that learn: the dynamical mean field of training in the Depth-muP limit.
 
 Under ``mupc`` the width N can be sent to infinity at any fixed step of training. Entries of the activities
-:math:`h_l(t)` and of the backward vectors :math:`g_l(t) = \gamma N\, \partial f / \partial h_l` then become independent
-draws of one process per layer, and their kernels :math:`\Phi_l(t, s) = \mathbb E[h_l(t) h_l(s)^T]`,
-:math:`G_l(t, s) = \mathbb E[g_l(t) g_l(s)^T]` stop fluctuating (Bordelon & Pehlevan 2022). In a linear network the process
-is Gaussian, and a step of gradient descent looks only at the past: the self-consistent equations are solved exactly by
-marching once through time, without iteration and without sampling.
+:math:`h_l(t)` and of the backward vectors :math:`g_l(t) = \gamma N\, \partial f / \partial h_l` then become
+independent draws of one process per layer, and their kernels :math:`\Phi_l(t, s) = \mathbb E[h_l(t)
+h_l(s)^T]`, :math:`G_l(t, s) = \mathbb E[g_l(t) g_l(s)^T]` stop fluctuating (Bordelon & Pehlevan 2022). In a
+linear network the process is Gaussian, and a step of gradient descent looks only at the past: the
+self-consistent equations are solved exactly by marching once through time, without iteration and without
+sampling.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .. import _check
-from ..model import Data, Precision, parameterisation
+from ..model import Data, Precision, multipliers, skip_pattern
 
 __all__ = ["MeanFieldTraining", "mean_field_training"]
 
@@ -30,14 +31,17 @@ class MeanFieldTraining:
     maps : (T + 1, n_L, n_0)
         The map f(t) from input to output.
     losses : (T + 1,)
-        Its loss, which is also its equilibrated energy: S is :math:`\Sigma_L` in the limit (claim ``limit-to-backprop``).
+        Its loss, which is also its equilibrated energy: S is :math:`\Sigma_L` in the limit (claim
+        ``limit-to-backprop``).
     forward_kernels : (T + 1, H, n_0, n_0)
-        :math:`\Phi_l(t, t)` on the span of the inputs: the mean square of layer l at input x is :math:`x^T \Phi_l x`.
+        :math:`\Phi_l(t, t)` on the span of the inputs: the mean square of layer l at input x is :math:`x^T
+        \Phi_l x`.
     backward_kernels : (T + 1, H, n_L, n_L)
         :math:`G_l(t, t)`.
     excess : (T + 1, n_L, n_L)
-        The limit of :math:`N (S - \Sigma_L)` with unit precisions in the hidden layers, :math:`\gamma^{-2} \sum_l G_l(t, t)`:
-        how fast the network becomes backpropagation's as it widens, at each step of its training.
+        The limit of :math:`N (S - \Sigma_L)` with unit precisions in the hidden layers, :math:`\gamma^{-2}
+        \sum_l G_l(t, t)`: how fast the network becomes backpropagation's as it widens, at each step of its
+        training.
     """
 
     maps: np.ndarray
@@ -54,7 +58,7 @@ class MeanFieldTraining:
 
 
 class _Process:
-    """A Gaussian process over time: its kernel, and its responses to independent noises. Rows are (time, component)."""
+    """A Gaussian process over time: its kernel and its responses to noises. Rows are (time, component)."""
 
     def __init__(self, times: int, size: int) -> None:
         self.times, self.size = times, size
@@ -114,7 +118,7 @@ def mean_field_training(
     hidden: int,
     *,
     learning_rate: float,
-    steps: int,
+    num_steps: int,
     skips: bool | Iterable[bool] = False,
     gamma: float = 1.0,
     precision: float | np.ndarray | None = None,
@@ -130,8 +134,8 @@ def mean_field_training(
         Hidden layers H.
     learning_rate : float
         Base rate :math:`\eta_0`; that of the weights is :math:`\eta_0\gamma^2 N` (`learning_rate_scale`).
-    steps : int
-        Steps T. With inputs of rank r and one output, memory grows like :math:`H (T r)^2` and time like
+    num_steps : int
+        T. With inputs of rank r and one output, memory grows like :math:`H (T r)^2` and time like
         :math:`H (T r)^2 T r`; skips multiply both by up to H.
     skips : bool, or one per layer
         As in `LinearPCN.random`.
@@ -140,40 +144,49 @@ def mean_field_training(
     precision : None, number, vector (n_L,) or matrix (n_L, n_L)
         :math:`\Pi_L` of the loss :math:`\frac{1}{2B}\sum_i |y_i - f x_i|^2_{\Pi_L}`.
 
+    Returns
+    -------
+    MeanFieldTraining
+
     Notes
     -----
-    With :math:`\kappa_l = a_l \sqrt{n_{l-1}}`, which is 1, or :math:`L^{-1/2}` in the hidden layers of a network with skips,
-    :math:`\kappa_L = 1`, :math:`\beta(s) = (S_{xy} - S_{xx} f(s)^T)\Pi_L`, independent :math:`u_l \sim N(0, \Phi_{l-1})` and
-    :math:`r_l \sim N(0, G_{l+1})`, :math:`\Phi_0 = I/n_0`, :math:`G_L = I`, and all sums over s < t:
+    Let :math:`c_l = a_l \sqrt{n_{l-1}}`, which is 1, or :math:`L^{-1/2}` in the hidden layers of a network
+    with skips, and :math:`c_L = 1`; let :math:`\beta(s) = (S_{xy} - S_{xx} f(s)^T)\Pi_L`, and let :math:`u_l
+    \sim N(0, \Phi_{l-1})` and :math:`r_l \sim N(0, G_{l+1})` be independent, :math:`\Phi_0 = I/n_0`,
+    :math:`G_L = I`. With all sums over s < t
 
     .. math::
 
-        h_l(t) &= \tau_l h_{l-1}(t) + \kappa_l u_l(t) + \sum_s \Big[\kappa_l \frac{\partial h_{l-1}(t)}{\partial r_{l-1}(s)}
-                  + \eta_0 \gamma \kappa_l^2\, \Phi_{l-1}(t, s)\, \beta(s)\Big] g_l(s), \\
-        g_l(t) &= \tau_{l+1} g_{l+1}(t) + \kappa_{l+1} r_l(t) + \sum_s \Big[\kappa_{l+1}
-                  \frac{\partial g_{l+1}(t)}{\partial u_{l+1}(s)}
-                  + \eta_0 \gamma \kappa_{l+1}^2\, G_{l+1}(t, s)\, \beta(s)^T\Big] h_l(s), \\
-        f(t)^T &= \frac{1}{\gamma} \sum_s \frac{\partial h_H(t)}{\partial r_H(s)} + \eta_0 \sum_s \Phi_H(t, s)\, \beta(s) .
+        h_l(t) &= \tau_l h_{l-1}(t) + c_l u_l(t) + \sum_s \Big[
+                  c_l \frac{\partial h_{l-1}(t)}{\partial r_{l-1}(s)}
+                  + \eta_0 \gamma c_l^2\, \Phi_{l-1}(t, s)\, \beta(s)\Big] g_l(s), \\
+        g_l(t) &= \tau_{l+1} g_{l+1}(t) + c_{l+1} r_l(t) + \sum_s \Big[
+                  c_{l+1} \frac{\partial g_{l+1}(t)}{\partial u_{l+1}(s)}
+                  + \eta_0 \gamma c_{l+1}^2\, G_{l+1}(t, s)\, \beta(s)^T\Big] h_l(s), \\
+        f(t)^T &= \frac{1}{\gamma} \sum_s \frac{\partial h_H(t)}{\partial r_H(s)}
+                  + \eta_0 \sum_s \Phi_H(t, s)\, \beta(s) .
 
-    Every response to the present or the future vanishes, so that time t follows from the past by one sweep up the layers and
-    one down. Because :math:`P_l = g_l^T / (\gamma N)`, the backward kernels are also the rescaling to first order in 1/N. Sources: Bordelon & Pehlevan 2022 (arXiv:2205.09653) without skips, Bordelon et al. 2023 (arXiv:2309.16620)
-    with them; the closed march for linear networks is this work's.
+    Every response to the present or the future vanishes, so that time t follows from the past by one sweep up
+    the layers and one down. Because :math:`P_l = g_l^T / (\gamma N)`, the backward kernels also give the
+    rescaling to first order in 1/N. Sources: Bordelon & Pehlevan 2022 (arXiv:2205.09653) without skips,
+    Bordelon et al. 2023 (arXiv:2309.16620) with them; the exact solution by one march through time is this
+    work's.
 
     Examples
     --------
-    >>> mean_field_training(Data([[1.0]], [[1.0]]), 2, learning_rate=0.1, steps=40)
+    >>> mean_field_training(Data([[1.0]], [[1.0]]), 2, learning_rate=0.1, num_steps=40)
     MeanFieldTraining(40 steps, 2 hidden layers, loss 0.5 -> ...)
     """
     _check.instance(data, "data", Data)
     layers = _check.count(hidden, "hidden", 1)
-    times = _check.count(steps, "steps") + 1
+    times = _check.count(num_steps, "num_steps") + 1
     rate, richness = _check.positive(learning_rate, "learning_rate"), _check.positive(gamma, "gamma")
     x, y = _check.to_numpy(data.x, "x"), _check.to_numpy(data.y, "y")
     weigh = Precision.of(1.0 if precision is None else precision, y.shape[1], y, "precision")
-    # hidden layers of width 1 have the multipliers kappa_l, and obey the same rules about skips
+    # hidden layers of width 1 have the multipliers c_l, and obey the same rules about skips
     unit = (1,) * (layers + 2)
-    tau = parameterisation.skip_pattern(unit, skips)
-    kappa = parameterisation.multipliers(unit, "mupc", skips=tau)
+    tau = skip_pattern(unit, skips)
+    scales = multipliers(unit, "mupc", skips=tau)
     left, values, right = np.linalg.svd(x, full_matrices=False)
     rank = int(np.sum(values > max(x.shape) * np.finfo(x.dtype).eps * values[0]))
     basis = right[:rank]  # the network is used on the span of the inputs alone
@@ -192,7 +205,7 @@ def mean_field_training(
     beta = np.zeros((times, rank, outputs))
 
     def drive(field: _Process, noise: str, scale: float, residuals: np.ndarray, t: int) -> np.ndarray:
-        """What multiplies the partner's past: the response of the layer before, and the learned part of the weights."""
+        """What multiplies the partner's past: the response of the layer before and the learned weights."""
         kernel = field.kernel[field.at(t), field.before(t)].reshape(field.size, t, field.size)
         learned = rate * richness * scale**2 * np.einsum("isj,sjk->isk", kernel, residuals[:t])
         result = learned.reshape(field.size, -1)
@@ -206,8 +219,8 @@ def mean_field_training(
                 t,
                 f"u{l}",
                 sources,
-                scale=kappa[l - 1],
-                drive=drive(h[l - 1], f"r{l - 1}", kappa[l - 1], beta, t),
+                scale=scales[l - 1],
+                drive=drive(h[l - 1], f"r{l - 1}", scales[l - 1], beta, t),
                 partner=g[l],
                 skip=h[l - 1] if tau[l - 1] else None,
             )
@@ -216,8 +229,8 @@ def mean_field_training(
                 t,
                 f"r{l}",
                 sources,
-                scale=kappa[l],
-                drive=drive(g[l + 1], f"u{l + 1}", kappa[l], np.swapaxes(beta, 1, 2), t),
+                scale=scales[l],
+                drive=drive(g[l + 1], f"u{l + 1}", scales[l], np.swapaxes(beta, 1, 2), t),
                 partner=h[l],
                 skip=g[l + 1] if tau[l] else None,
             )

@@ -1,15 +1,16 @@
-r"""Spectral densities of the inference Hessian at initialisation, in the limit of large width (claim ``hessian-spectra``).
+r"""Spectral densities of the inference Hessian at initialisation, in the limit of large width.
 
-:math:`H = D + O` splits into its diagonal blocks :math:`D_l = I + A_{l+1}^T A_{l+1}` and its couplings. D and O share the
-same weights, so the spectrum of the sum does not follow from the two spectra. It follows from :math:`H = J^T J`, where J
-is block bidiagonal with I on the diagonal and :math:`-A_{l+1}` below: a deterministic matrix plus independent Gaussian
-blocks. The resolvent of such a matrix tends to the solution M of the matrix Dyson equation
+:math:`H = D + O` splits into its diagonal blocks :math:`D_l = I + A_{l+1}^T A_{l+1}` and its couplings. D and
+O share the same weights, so the spectrum of the sum does not follow from the two spectra. It follows from
+:math:`H = J^T J`, where J is block bidiagonal with I on the diagonal and :math:`-A_{l+1}` below: a
+deterministic matrix plus independent Gaussian blocks. The resolvent of such a matrix tends to the solution M
+of the matrix Dyson equation
 
 .. math:: M = \Big( z - K - \mathrm{diag}_a \sum_b v_{ab} M_{bb} \Big)^{-1},
 
-a matrix of one row per block: K is the deterministic part and :math:`v_{ab}` the variance of an entry of the coupling of
-blocks a and b times the size of b. Unit precisions, Gaussian (or any independent) entries; finite networks approach the
-limit at the rate 1 / width.
+a matrix of one row per block: K is the deterministic part and :math:`v_{ab}` the variance of an entry of the
+coupling of blocks a and b times the size of b. Unit precisions, Gaussian (or any independent) entries; finite
+networks approach the limit at the rate 1 / width. Claim ``hessian-spectra``.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .. import _check
-from ..model import parameterisation
+from ..model import multipliers, skip_pattern
 from .initialisation import entry_variances
 
 __all__ = [
@@ -38,7 +39,18 @@ _RESOLUTION = 1e-4
 
 
 def marchenko_pastur_edges(ratio: float, variance: float = 1.0) -> tuple[float, float]:
-    r"""Ends :math:`v (1 \mp \sqrt{c})^2` of the spectrum of :math:`A^T A`, A m x n with entries of variance v/m, c = n/m.
+    r"""Ends :math:`v (1 \mp \sqrt{c})^2` of the spectrum of :math:`A^T A` in the limit of large A.
+
+    Parameters
+    ----------
+    ratio : float
+        c = n/m, A of shape (m, n).
+    variance : float
+        v: the entries of A have the variance v/m.
+
+    Returns
+    -------
+    low, high : float
 
     Examples
     --------
@@ -50,12 +62,23 @@ def marchenko_pastur_edges(ratio: float, variance: float = 1.0) -> tuple[float, 
 
 
 def marchenko_pastur(points: ArrayLike, ratio: float, variance: float = 1.0) -> np.ndarray:
-    r"""Density of the eigenvalues of :math:`A^T A`, A of shape (m, n) with entries of variance v/m, in the limit of large m.
+    r"""Density of the eigenvalues of :math:`A^T A` in the limit of a large random matrix A.
 
-    .. math:: \rho(\lambda) = \frac{\sqrt{(\lambda_+ - \lambda)(\lambda - \lambda_-)}}{2\pi c v \lambda}, \qquad c = n/m
+    .. math:: \rho(\lambda) = \frac{\sqrt{(\lambda_+ - \lambda)(\lambda - \lambda_-)}}{2\pi c v \lambda}
 
     With c > 1 a fraction 1 - 1/c of the eigenvalues is zero and not part of the density. The diagonal block
     :math:`I + A^T A` has this density shifted by 1: edges [1, 1 + 4v] for square A.
+
+    Parameters
+    ----------
+    points : (k,)
+        Eigenvalues :math:`\lambda`.
+    ratio, variance
+        c and v, as in `marchenko_pastur_edges`.
+
+    Returns
+    -------
+    density : (k,)
 
     Examples
     --------
@@ -71,12 +94,24 @@ def marchenko_pastur(points: ArrayLike, ratio: float, variance: float = 1.0) -> 
 
 
 def coupling_edge(num_hidden: int, std: float = 1.0) -> float:
-    r"""Edge of the couplings O of H equal layers with entries of variance :math:`s^2/N`, in the limit of large N.
+    r"""Edge of the spectrum of the couplings O of H equal hidden layers, in the limit of large width N.
 
-    .. math:: 0 \text{ for } H = 1, \qquad 2s \text{ for } H = 2, \qquad 2\sqrt2\, s \, \big(1 - O(H^{-4})\big) \text{ for deep networks}
+    .. math:: 0 \text{ for } H = 1, \qquad 2s \text{ for } H = 2, \qquad
+              2\sqrt2\, s \, \big(1 - O(H^{-4})\big) \text{ for deep networks}
 
-    Found as the largest z at which the Dyson equation :math:`1/m_l = z - s^2 (m_{l-1} + m_{l+1})` is singular: there the
-    solution on the real axis ends.
+    Found as the largest z at which the Dyson equation :math:`1/m_l = z - s^2 (m_{l-1} + m_{l+1})` is
+    singular: there the solution on the real axis ends.
+
+    Parameters
+    ----------
+    num_hidden : int
+        H.
+    std : float
+        s: the entries of the maps have the variance :math:`s^2/N`.
+
+    Returns
+    -------
+    float
 
     Examples
     --------
@@ -87,7 +122,7 @@ def coupling_edge(num_hidden: int, std: float = 1.0) -> float:
     if layers == 1 or s == 0:
         return 0.0
     path = np.diag(np.ones(layers - 1), 1) + np.diag(np.ones(layers - 1), -1)
-    # beyond the edge m solves m (z - P m) = 1 with m > 0; as a curve z(m) along the branch, dz = 0 marks the edge
+    # beyond the edge m (z - P m) = 1 has a solution with m > 0, and within it none
     low, high = 1.0, 4.0
     for _ in range(60):
         z = (low + high) / 2
@@ -113,7 +148,7 @@ def _real_solution(path: np.ndarray, z: float) -> bool:
 def hessian_density(
     points: ArrayLike,
     widths: Iterable[int],
-    name: str = "sp",
+    parameterisation: str = "sp",
     *,
     skips: bool | Iterable[bool] = False,
     gamma: float = 1.0,
@@ -125,7 +160,7 @@ def hessian_density(
     ----------
     points : (k,)
         Eigenvalues :math:`\lambda > 0`.
-    widths, name, skips, gamma, init
+    widths, parameterisation, skips, gamma, init
         As in `LinearPCN.random`; only the ratios of the widths and the sizes of the gains matter.
 
     Returns
@@ -135,7 +170,8 @@ def hessian_density(
 
     Notes
     -----
-    Cost: k matrices of order 2L per iteration. One hidden layer gives Marchenko and Pastur's law, shifted by 1.
+    Claim ``hessian-spectra`` (this work). Cost: k matrices of order 2L per iteration. One hidden layer gives
+    Marchenko and Pastur's law, shifted by 1.
 
     Examples
     --------
@@ -143,7 +179,7 @@ def hessian_density(
     >>> hessian_density(points, (1, 50, 50)).round(3), marchenko_pastur(points - 1, 1.0).round(3)
     (array([0.276, 0.   ]), array([0.276, 0.   ]))
     """
-    sizes, variances, pattern = _layers(widths, name, skips, gamma, init)
+    sizes, variances, pattern = _layers(widths, parameterisation, skips, gamma, init)
     depth = len(sizes) - 1
     # blocks: errors 1..L, then activities 1..L-1
     n = np.array([*sizes[1:], *sizes[1:-1]], dtype=np.float64)
@@ -162,7 +198,7 @@ def hessian_density(
 def diagonal_density(
     points: ArrayLike,
     widths: Iterable[int],
-    name: str = "sp",
+    parameterisation: str = "sp",
     *,
     skips: bool | Iterable[bool] = False,
     gamma: float = 1.0,
@@ -170,15 +206,24 @@ def diagonal_density(
 ) -> np.ndarray:
     r"""Limiting density of the diagonal part D, the mixture of its blocks :math:`I + A_{l+1}^T A_{l+1}`.
 
-    Without skips each block is Marchenko and Pastur's law shifted by 1; with them, the law of a Gaussian matrix plus I.
-    Parameters as in `hessian_density`.
+    Without skips each block is Marchenko and Pastur's law shifted by 1; with them, the law of a Gaussian
+    matrix plus I.
+
+    Parameters
+    ----------
+    points, widths, parameterisation, skips, gamma, init
+        As in `hessian_density`.
+
+    Returns
+    -------
+    density : (k,)
 
     Examples
     --------
     >>> diagonal_density([2.0], (1, 50, 50)).round(3)
     array([0.276])
     """
-    sizes, variances, pattern = _layers(widths, name, skips, gamma, init)
+    sizes, variances, pattern = _layers(widths, parameterisation, skips, gamma, init)
     total = np.zeros(np.shape(points))
     for l in range(1, len(sizes) - 1):
         # the column (I; -A): errors l and l+1, activity l
@@ -196,21 +241,31 @@ def diagonal_density(
 def coupling_density(
     points: ArrayLike,
     widths: Iterable[int],
-    name: str = "sp",
+    parameterisation: str = "sp",
     *,
     gamma: float = 1.0,
     init: str | float | None = None,
 ) -> np.ndarray:
-    r"""Limiting density of the couplings O of a network without skips: symmetric about 0. Needs two hidden layers.
+    r"""Limiting density of the eigenvalues of the couplings O of a network without skips.
 
-    Parameters as in `hessian_density`. Where the layers are unequal part of the eigenvalues are exactly 0: a spike.
+    It is symmetric about 0. Where the layers are unequal, some eigenvalues are exactly 0: they are a narrow
+    peak.
+
+    Parameters
+    ----------
+    points, widths, parameterisation, gamma, init
+        As in `hessian_density`; at least two hidden layers.
+
+    Returns
+    -------
+    density : (k,)
 
     Examples
     --------
     >>> coupling_density([1.0, 2.5], (1, 50, 50, 1)).round(3)  # two layers: the semicircle of radius 2
     array([0.276, 0.   ])
     """
-    sizes, variances, _ = _layers(widths, name, False, gamma, init)
+    sizes, variances, _ = _layers(widths, parameterisation, False, gamma, init)
     hidden = np.array(sizes[1:-1], dtype=np.float64)
     if len(hidden) < 2:
         raise ValueError(
@@ -225,7 +280,11 @@ def coupling_density(
 
 
 def _layers(
-    widths: Iterable[int], name: str, skips: bool | Iterable[bool], gamma: float, init: str | float | None
+    widths: Iterable[int],
+    parameterisation: str,
+    skips: bool | Iterable[bool],
+    gamma: float,
+    init: str | float | None,
 ) -> tuple[tuple[int, ...], list[float], tuple[bool, ...]]:
     """Widths, variances of the entries of A_l, skips."""
     sizes = _check.widths(widths)
@@ -233,18 +292,19 @@ def _layers(
         raise ValueError("`widths` must have a hidden layer: H acts on hidden activities. Got none.")
     if init == "orthogonal":
         raise ValueError(
-            "`init` must have independent entries for the densities. Got 'orthogonal': see `limits.isometric_eigenvalues`."
+            "`init` must have independent entries for the densities. Got 'orthogonal': see "
+            "`limits.isometric_eigenvalues`."
         )
-    pattern = parameterisation.skip_pattern(sizes, skips)
-    factors = parameterisation.multipliers(sizes, name, skips=pattern, gamma=gamma)
-    variances = entry_variances(sizes, name, init=init)
+    pattern = skip_pattern(sizes, skips)
+    factors = multipliers(sizes, parameterisation, skips=pattern, gamma=gamma)
+    variances = entry_variances(sizes, parameterisation, init=init)
     return sizes, [a * a * v for a, v in zip(factors, variances, strict=True)], pattern
 
 
 def _squared_density(
     points: ArrayLike, deterministic: np.ndarray, variance: np.ndarray, columns: slice, sizes: np.ndarray
 ) -> np.ndarray:
-    """Density of J^T J from the Dyson equation of [[0, J], [J^T, 0]] at the square root of the spectral parameter."""
+    """Density of J^T J, from the Dyson equation of [[0, J], [J^T, 0]] at the square root of the parameter."""
     values = np.asarray(points, dtype=np.float64)
     if np.any(values <= 0):
         raise ValueError(f"`points` must be positive: H is positive definite. Got {values.min():g}.")
@@ -259,10 +319,10 @@ def _dyson(
     deterministic: np.ndarray,
     variance: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Diagonal of the solution with negative imaginary part, (k, blocks), and z, at z = parameter(points + i eta).
+    """Diagonal of the solution with negative imaginary part, (k, blocks), and z = parameter(points + i eta).
 
-    Far from the real axis the fixed-point iteration contracts. From there the solution is followed down to the
-    resolution by Newton's method on the diagonal.
+    Far from the real axis the fixed-point iteration contracts. From there the solution is followed down to
+    the resolution by Newton's method on the diagonal.
     """
     order = len(deterministic)
     eye = np.eye(order)

@@ -42,7 +42,7 @@ class BlockTridiagonal:
 
     Notes
     -----
-    Vectors are rows: a batch is (B, N) with :math:`N = \sum_l n_l`. Products cost :math:`O(B \sum_l n_l^2)`,
+    Vectors are rows: a batch is (B, n) with :math:`n = \sum_l n_l`. Products cost :math:`O(B \sum_l n_l^2)`,
     the factorisation :math:`O(\sum_l n_l^3)`. Both are differentiable in the blocks, in torch and JAX.
     `product` and `BlockTridiagonalCholesky.substitute` are `matvec` and `solve` without checks, for loops.
 
@@ -98,7 +98,7 @@ class BlockTridiagonal:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """(N, N) with N = n_1 + ... + n_m."""
+        """(n, n) with n = n_1 + ... + n_m."""
         return sum(self.sizes), sum(self.sizes)
 
     def __repr__(self) -> str:
@@ -109,11 +109,11 @@ class BlockTridiagonal:
         return f"BlockTridiagonal({self.num_blocks} blocks of order [{', '.join(sizes)}]{dtype})"
 
     def split(self, rows: Array) -> tuple[Array, ...]:
-        """Cut rows (B, N) into their blocks, a tuple of m arrays (B, n_l)."""
+        """Cut rows (B, n) into their blocks, a tuple of m arrays (B, n_l)."""
         return self.split_rows(self.checked_rows(rows))
 
     def join(self, parts: Sequence[Array]) -> Array:
-        """Rows (B, N) from their blocks, m >= 1 arrays (B, n_l): the inverse of `split`.
+        """Rows (B, n) from their blocks, m >= 1 arrays (B, n_l): the inverse of `split`.
 
         Raises
         ------
@@ -133,11 +133,11 @@ class BlockTridiagonal:
         return _check.same_namespace(parts, "parts").concat(parts, axis=1)
 
     def matvec(self, rows: Array) -> Array:
-        r"""Products :math:`v \mapsto H v` of rows, (B, N) -> (B, N)."""
+        r"""Products :math:`v \mapsto H v` of rows, (B, n) -> (B, n)."""
         return self.product(self.checked_rows(rows))
 
     def to_dense(self) -> Array:
-        """H as one (N, N) array."""
+        """H as one (n, n) array."""
         return dense(self.diagonal, self.lower, [block.T for block in self.lower])
 
     def shifted(self, sigma: float) -> BlockTridiagonal:
@@ -198,7 +198,7 @@ class BlockTridiagonal:
         Parameters
         ----------
         k : int
-            1 to N.
+            1 to n.
 
         Returns
         -------
@@ -211,7 +211,7 @@ class BlockTridiagonal:
 
         Notes
         -----
-        Up to order 400 (or for k near N) from the singular values of the dense Cholesky factor, which find an
+        Up to order 400 (or for k near n) from the singular values of the dense Cholesky factor, which find an
         eigenvalue :math:`\lambda` to :math:`O(\varepsilon \sqrt{\lambda \lambda_{\max}})`. Above, and for the
         small end of a matrix of condition beyond 1e8, by Lanczos on the products (largest) and on the solves
         (smallest: the reciprocals of the largest eigenvalues of the inverse keep the relative precision of
@@ -243,7 +243,7 @@ class BlockTridiagonal:
         )
 
     def checked_rows(self, rows: Array) -> Array:
-        """Rows (B, N), checked, in the library and the dtype of the blocks.
+        """Rows (B, n), checked, in the library and the dtype of the blocks.
 
         Raises
         ------
@@ -326,7 +326,7 @@ class BlockTridiagonalCholesky:
         return f"BlockTridiagonalCholesky({self.matrix!r})"
 
     def solve(self, rows: Array) -> Array:
-        r"""Solutions of :math:`H x = b` for rows b, (B, N) -> (B, N)."""
+        r"""Solutions of :math:`H x = b` for rows b, (B, n) -> (B, n)."""
         return self.substitute(self.matrix.checked_rows(rows))
 
     def logdet(self) -> Array:
@@ -372,7 +372,7 @@ class BlockTridiagonalCholesky:
         return tuple(diagonal), tuple(lower)
 
     def to_dense(self) -> Array:
-        """U as one (N, N) array."""
+        """U as one (n, n) array."""
         below = [array_namespace(block).zeros_like(block.T) for block in self.couplings]
         return dense(self.pivots, below, self.couplings)
 

@@ -56,7 +56,7 @@ class SpectrumEnds:
         The smallest eigenvalues, ascending.
     largest : (k,)
         The largest eigenvalues, descending.
-    smallest_vectors, largest_vectors : (k, N)
+    smallest_vectors, largest_vectors : (k, n)
         Unit eigenvectors as rows, in the same order.
     smallest_residuals, largest_residuals : (k,)
         :math:`|H v - \lambda v|`: an eigenvalue of H lies within this distance of :math:`\lambda`.

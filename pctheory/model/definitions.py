@@ -202,7 +202,7 @@ def hessian_blocks(net: LinearPCN) -> tuple[list[Array], list[Array]]:
 
 
 def activity_linear_term(net: LinearPCN, data: Data) -> Array:
-    r"""The vector b of :math:`H z^* = b`, one row per sample.
+    r"""The vector b of :math:`H z^* = b`, H the `activity_hessian`, one row per sample.
 
     Block 1 holds :math:`\Pi_1 A_1 x`, block L-1 holds :math:`A_L^T \Pi_L y`; with L = 2 the two are added.
 

@@ -3,36 +3,43 @@ r"""Real inference and training of predictive coding networks in torch: the empi
 Nothing here imports a closed form: this package measures what the rest of `pctheory` predicts.
 """
 
-from ._maps import Convolution, Image
-from .inference import InferenceResult, InferenceSettings, infer
+from .inference import (
+    Adam,
+    ErrorDescent,
+    GradientDescent,
+    Heun,
+    InferenceResult,
+    Momentum,
+    Newton,
+    Stop,
+    infer,
+)
+from .layers import Convolution, Image
 from .pcn import PCN
 from .through_inference import Clamps, ThroughInference, settle
-from .tradeoff import (
-    AutoencoderClassifier,
-    GenerativeClassifier,
-    TradeoffSettings,
-    train_autoencoder,
-    train_tradeoff,
-)
-from .training import TrainingResult, TrainingSettings, accuracy, train
+from .training import BP, IPC, PC, TrainingResult, TrainingSettings, accuracy, train
 
 __all__ = [
+    "BP",
+    "IPC",
+    "PC",
     "PCN",
-    "AutoencoderClassifier",
+    "Adam",
     "Clamps",
     "Convolution",
-    "GenerativeClassifier",
+    "ErrorDescent",
+    "GradientDescent",
+    "Heun",
     "Image",
     "InferenceResult",
-    "InferenceSettings",
+    "Momentum",
+    "Newton",
+    "Stop",
     "ThroughInference",
-    "TradeoffSettings",
     "TrainingResult",
     "TrainingSettings",
     "accuracy",
     "infer",
     "settle",
     "train",
-    "train_autoencoder",
-    "train_tradeoff",
 ]

@@ -15,6 +15,7 @@ from ..model import Precision
 
 __all__ = [
     "checked_activities",
+    "checked_labels",
     "checked_precisions",
     "checked_rows",
     "one_hot",
@@ -120,6 +121,30 @@ def one_hot(y: Any, classes: int) -> Any:
             f"`y` must hold class labels 0..{classes - 1}. Got {int(labels.min())}..{int(labels.max())}."
         )
     return nn.functional.one_hot(labels.long(), classes)
+
+
+def checked_labels(labels: Any, samples: int, classes: int) -> Tensor:
+    """The class of each sample, (B,), from labels or from rows whose largest entry is the class."""
+    found = torch.as_tensor(labels if isinstance(labels, Tensor) else np.asarray(labels)).detach()
+    if classes < 2:
+        raise ValueError("`model` must have two or more outputs to tell classes apart. Got 1.")
+    if found.shape not in ((samples,), (samples, classes)):
+        raise ValueError(
+            f"`labels` must hold one label per sample, shape ({samples},), or one row of {classes} outputs per sample, "
+            f"shape ({samples}, {classes}). Got shape {tuple(found.shape)}."
+        )
+    if not bool(torch.isfinite(found).all()):
+        raise ValueError("`labels` must be finite. Got NaN or infinite entries: clean them.")
+    if found.ndim == 2:
+        return found.argmax(-1)
+    if (
+        bool((found != found.round()).any())
+        or not 0 <= float(found.min()) <= float(found.max()) <= classes - 1
+    ):
+        raise ValueError(
+            f"`labels` must be class labels 0..{classes - 1}. Got values from {float(found.min()):g} to {float(found.max()):g}."
+        )
+    return found.long()
 
 
 def require_probabilities(rows: Tensor) -> None:

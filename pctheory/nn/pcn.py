@@ -3,7 +3,7 @@ r"""The predictive coding network as a torch module: any activation, skips, para
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,24 +12,25 @@ from torch import Tensor, nn
 from .. import _check
 from ..model import LinearPCN, parameterisation
 from ._activation import Activation, activation
-from ._frame import Frame, State
-from ._maps import Convolution, Image, Operator, initial_weights, operators_of, require_same_images, widths_of
-from ._rows import (
-    checked_activities,
-    checked_precisions,
-    checked_rows,
-    one_hot,
-    require_probabilities,
-    summary,
+from ._definition import Definition
+from ._rows import checked_precisions
+from ._stacked import StackedNetwork, State, gathered, stacks_of
+from .layers import (
+    Convolution,
+    Image,
+    Operator,
+    initial_weights,
+    operators_of,
+    require_same_images,
+    widths_of,
 )
-from ._stacks import gathered, stacks_of, weight_by
 
 __all__ = ["OUTPUTS", "PCN"]
 
 OUTPUTS = ("mse", "cross-entropy")
 
 
-class PCN(nn.Module):
+class PCN(Definition):
     r"""A predictive coding network :math:`z_l = a_l W_l \phi(z_{l-1}) + \tau_l z_{l-1} + \epsilon_l`.
 
     The activation comes before the matrix, and :math:`\phi` is the identity on the input layer; there are no biases. The
@@ -72,8 +73,6 @@ class PCN(nn.Module):
     >>> PCN((Image(3, 32, 32), Convolution(16, stride=2), Convolution(32, stride=2), 10), activation="relu", rng=0)
     PCN(3x32x32 -> 16x16x16 -> 32x8x8 -> 10, relu, mse, 25520 weights)
     """
-
-    weights: nn.ParameterList
 
     def __init__(
         self,
@@ -201,34 +200,6 @@ class PCN(nn.Module):
             if not isinstance(value, float):
                 self.register_buffer(f"precision_{layer}", value)
 
-    @property
-    def depth(self) -> int:
-        """Number of weight layers L."""
-        return len(self.widths) - 1
-
-    @property
-    def num_weights(self) -> int:
-        """Number of scalar weights."""
-        return sum(w.numel() for w in self.weights)
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """Of the weights."""
-        return cast(torch.dtype, self.weights[0].dtype)
-
-    @property
-    def device(self) -> torch.device:
-        """Of the weights."""
-        return cast(torch.device, self.weights[0].device)
-
-    @property
-    def precisions(self) -> tuple[float | Tensor, ...]:
-        r""":math:`\Pi_l`, l = 1..L: a float, a vector or a matrix each."""
-        return tuple(
-            getattr(self, f"precision_{layer}") if number is None else number
-            for layer, number in enumerate(self._precision_numbers, start=1)
-        )
-
     def matrices(self) -> tuple[Tensor, ...]:
         """The maps of layers 1..L as matrices (n_l, n_{l-1}), without multipliers: the weights, and a convolution written out."""
         return tuple(o.matrix(w.detach()) for o, w in zip(self.operators, self.weights, strict=True))
@@ -259,52 +230,6 @@ class PCN(nn.Module):
             ],
         }
 
-    # -- definitions, layer by layer: differentiable, and the oracle of the stacked code -----------------------------
-
-    def prediction(self, layer: int, before: Tensor) -> Tensor:
-        r"""The prediction :math:`a_l W_l \phi(z_{l-1}) + \tau_l z_{l-1}` of layer l = `layer`, (B, n_l)."""
-        value = before if layer == 1 else self.activation.value(before)
-        result = self.multipliers[layer - 1] * self.operators[layer - 1].push(self.weights[layer - 1], value)
-        return result + before if self.skips[layer - 1] else result
-
-    def feedforward(self, x: Any) -> list[Tensor]:
-        r"""Activities :math:`(\hat z_0, \dots, \hat z_L)` without prediction errors."""
-        activities = [self.inputs(x)]
-        for layer in range(1, self.depth + 1):
-            activities.append(self.prediction(layer, activities[-1]))
-        return activities
-
-    def forward(self, x: Any) -> Tensor:
-        """The prediction of the output layer, (B, n_L): logits with a cross-entropy output."""
-        return self.feedforward(x)[-1]
-
-    def energy(self, activities: Sequence[Any]) -> Tensor:
-        r"""The energy F of any activities :math:`(z_0, \dots, z_L)`, a differentiable scalar."""
-        z = self.activities(activities)
-        total: Tensor = z[0].new_zeros(())
-        for layer in range(1, self.depth + 1):
-            prediction = self.prediction(layer, z[layer - 1])
-            precision = self.precisions[layer - 1]
-            if layer == self.depth and self.output == "cross-entropy":
-                total = total - precision * (z[layer] * torch.log_softmax(prediction, -1)).sum()
-                continue
-            error = z[layer] - prediction
-            total = total + 0.5 * (error * weight_by(precision, error)).sum()
-        return total / z[0].shape[0]
-
-    def loss(self, x: Any, y: Any) -> Tensor:
-        r"""Backpropagation's loss at the energy's scale, a differentiable scalar.
-
-        :math:`\frac{1}{2B}\sum_i |y - \hat z_L|^2_{\Pi_L}`, or :math:`\Pi_L` times the mean cross-entropy.
-        """
-        inputs = self.inputs(x)
-        targets = self.targets(y, inputs.shape[0])
-        prediction, precision = self(inputs), self.precisions[-1]
-        if self.output == "cross-entropy":
-            return -precision * (targets * torch.log_softmax(prediction, -1)).sum() / inputs.shape[0]
-        error = targets - prediction
-        return 0.5 * (error * weight_by(precision, error)).sum() / inputs.shape[0]
-
     # -- analytic gradients, in stacks -----------------------------------------------------------------------------
 
     def activity_gradient(self, activities: Sequence[Any]) -> tuple[Tensor, ...]:
@@ -318,7 +243,7 @@ class PCN(nn.Module):
             if self.output == "cross-entropy":
                 prediction = self.prediction(self.depth, state.layers()[-2])
                 output = -self.precisions[-1] * torch.log_softmax(prediction, -1)
-            gradient = self.frame().gradient(state, ends=(True, True))
+            gradient = self.stacked().gradient(state, ends=(True, True))
             if self.output == "mse":
                 output = gradient.output_weighted
             assert gradient.input is not None
@@ -331,24 +256,24 @@ class PCN(nn.Module):
         .. math:: \partial F/\partial W_l = -\frac{a_l}{B} \sum_i \Pi_l \epsilon_l \, \phi(z_{l-1})^T
         """
         with torch.no_grad():
-            state, frame = self.state(activities), self.frame()
-            gradient = frame.gradient(state)
+            state, net = self.state(activities), self.stacked()
+            gradient = net.gradient(state)
             return tuple(
-                frame.weight_gradients(state, gradient.weighted, gradient.output_weighted, self.multipliers)
+                net.weight_gradients(state, gradient.weighted, gradient.output_weighted, self.multipliers)
             )
 
     def loss_gradient(self, x: Any, y: Any) -> tuple[Tensor, ...]:
         r"""Gradient of `loss` in the weights by an explicit backward pass: one forward and one backward sweep."""
         with torch.no_grad():
             inputs = self.inputs(x)
-            frame = self.frame()
-            state = frame.feedforward(inputs)
-            error = frame.output_error(state.y, self.targets(y, inputs.shape[0]))
-            backward = frame.empty_like_hidden(inputs.shape[0])
-            frame.pull_back(error, frame.slopes(state), backward)
-            return tuple(frame.weight_gradients(state, backward, error, self.multipliers))
+            net = self.stacked()
+            state = net.feedforward(inputs)
+            error = net.output_error(state.y, self.targets(y, inputs.shape[0]))
+            backward = net.empty_like_hidden(inputs.shape[0])
+            net.pull_back(error, net.slopes(state), backward)
+            return tuple(net.weight_gradients(state, backward, error, self.multipliers))
 
-    def frame(self) -> Frame:
+    def stacked(self) -> StackedNetwork:
         """The effective maps in stacks, as they are now (the weights without copies where multipliers are 1)."""
         with torch.no_grad():
             entries: list[Tensor] = []
@@ -357,7 +282,7 @@ class PCN(nn.Module):
                 entries.append(self.weights[stack.first - 1].detach())
                 inners.append(self._storage(index) if stack.size > 1 else None)
             weights = (entries, inners, self.weights[-1].detach())
-            return Frame(
+            return StackedNetwork(
                 self.widths,
                 self.operators,
                 self.activation,
@@ -379,42 +304,11 @@ class PCN(nn.Module):
         result = self._storages[index] = gathered(parameters, self._storages[index])
         return result
 
-    def inputs(self, x: Any) -> Tensor:
-        """`x` as a checked tensor (B, n_0) of the model's dtype and device."""
-        return self._rows(x, "x", 0)
-
-    def targets(self, y: Any, batch: int) -> Tensor:
-        """`y` as a checked tensor (B, n_L); class labels become one-hot rows with a cross-entropy output."""
-        if self.output == "cross-entropy":
-            y = one_hot(y, self.widths[-1])
-        rows = self._rows(y, "y", self.depth)
-        if rows.shape[0] != batch:
-            raise ValueError(
-                f"`x` and `y` must have one row per sample each. Got {batch} rows of x and {rows.shape[0]} of y."
-            )
-        if self.output == "cross-entropy":
-            require_probabilities(rows)
-        return rows
-
-    def activities(self, activities: Sequence[Any]) -> tuple[Tensor, ...]:
-        """`activities` as checked tensors (z_0, ..., z_L)."""
-        return checked_activities(activities, self.widths, self.weights[0].detach())
-
     def state(self, activities: Sequence[Any]) -> State:
         """Checked activities in stacks (copies)."""
         z = self.activities(activities)
         hidden = [torch.stack([r.detach() for r in z[s.first : s.last + 1]]) for s in self._stacks]
         return State(z[0].detach().clone(), hidden, z[-1].detach().clone())
-
-    def _rows(self, value: Any, name: str, layer: int) -> Tensor:
-        return checked_rows(value, name, layer, self.widths[layer], self.weights[0].detach())
-
-    def __repr__(self) -> str:
-        weighted = any(not isinstance(p, float) or p != 1.0 for p in self.precisions)
-        shapes = (self.operators[0].before, *(o.after for o in self.operators))
-        return summary(
-            shapes, self.activation.name, self.output, self.skips, self.num_weights, weighted=weighted
-        )
 
 
 _parameterisation = parameterisation  # the argument of that name hides the module in `__init__`

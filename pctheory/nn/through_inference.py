@@ -40,20 +40,11 @@ class Clamps:
 
     @classmethod
     def of(cls, model: PCN, mask: Sequence[Any] | None = None, *, prior: float = 0.0) -> Clamps:
-        """From one entry per layer, True or one boolean per unit where clamped; None clamps layers 0 and L."""
-        depth = model.depth
-        entries = [l in (0, depth) for l in range(depth + 1)] if mask is None else list(mask)
-        if len(entries) != depth + 1:
-            raise ValueError(f"`mask` must be one entry per layer, {depth + 1} of them. Got {len(entries)}.")
-        free = []
-        for l, (entry, width) in enumerate(zip(entries, model.widths, strict=True)):
-            marks = np.asarray(entry)
-            if marks.shape not in ((), (width,)) or marks.dtype != np.bool_:
-                raise ValueError(
-                    f"`mask[{l}]` must be True, False or {width} booleans, one per unit. Got shape {marks.shape}."
-                )
-            marks = np.broadcast_to(~marks, (width,)).astype(np.float64)
-            free.append(torch.tensor(marks, dtype=model.dtype, device=model.device))
+        """From a mask of L + 1 of: bool, (n_l,) booleans, True where a unit is clamped; None clamps layers 0 and L."""
+        free = (
+            torch.tensor((~marks).astype(np.float64), dtype=model.dtype, device=model.device)
+            for marks in _check.clamped_units(mask, model.widths, "mask")
+        )
         return cls(tuple(free), _check.non_negative(prior, "prior"))
 
     def energy(self, model: PCN, activities: Sequence[Tensor]) -> Tensor:

@@ -1,4 +1,4 @@
-"""Style, colours and drawing helpers of the figures. matplotlib lives only here and in `figures`.
+"""Style, colours and drawing helpers of the figures. matplotlib lives only here and in `figures`, seaborn only here.
 
 Nothing here changes matplotlib's global settings: `with style():` around the drawing does.
 """
@@ -6,6 +6,7 @@ Nothing here changes matplotlib's global settings: `with style():` around the dr
 from pctheory.plotting.axes import legend_outside, letter, log2_axis, note
 from pctheory.plotting.landscape import contour, heatmap, path, surface
 from pctheory.plotting.lines import measured, spectrum, spread, theory
+from pctheory.plotting.statistics import distribution, medians, violins
 from pctheory.plotting.theme import COLOURS, DIVERGING, LANDSCAPE, SEQUENCE, WIDTH, shades, style
 
 __all__ = [
@@ -15,11 +16,13 @@ __all__ = [
     "SEQUENCE",
     "WIDTH",
     "contour",
+    "distribution",
     "heatmap",
     "legend_outside",
     "letter",
     "log2_axis",
     "measured",
+    "medians",
     "note",
     "path",
     "shades",
@@ -28,4 +31,5 @@ __all__ = [
     "style",
     "surface",
     "theory",
+    "violins",
 ]

@@ -71,7 +71,10 @@ def note(ax: Axes, text: str, corner: str = "upper right", **properties: Any) ->
 def legend_outside(
     figure: FigureBase, source: Axes | Sequence[Axes] | np.ndarray, side: str = "bottom", **options: Any
 ) -> Legend:
-    """One legend for the whole figure beside its panels, each label once; `side` is "bottom", "top" or "right"."""
+    """One legend for the whole figure beside its panels, each label once.
+
+    `side` is "bottom", "top" or "right".
+    """
     place = {"bottom": "outside lower center", "top": "outside upper center", "right": "outside right center"}
     axes = (
         [source]

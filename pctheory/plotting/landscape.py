@@ -36,8 +36,8 @@ def contour(
     values : (m, n)
         `values[j, i]` at `(x[i], y[j])`
     levels
-        how many, evenly spread over the *ranks* of the values so that valleys are resolved as well as walls, or
-        the levels themselves
+        how many, evenly spread over the *ranks* of the values so that valleys are resolved as well as walls,
+        or the levels themselves
     field : pair of (m, n)
         the two components of the negative gradient, drawn as arrows of one length on a thinned grid
 
@@ -66,13 +66,33 @@ def contour(
 
 
 def surface(
-    ax: Axes3D, x: ArrayLike, y: ArrayLike, values: ArrayLike, *, ceiling: float | None = None
+    ax: Axes3D,
+    x: ArrayLike,
+    y: ArrayLike,
+    values: ArrayLike,
+    *,
+    ceiling: float | None = None,
+    levels: ArrayLike | None = None,
 ) -> None:
-    """The landscape as a surface over its grid, in the colours of `contour`; values above `ceiling` are cut off."""
+    """The landscape as a surface over its grid, in the colours of `contour`.
+
+    Parameters
+    ----------
+    ax
+    x : (n,), y : (m,)
+        grid
+    values : (m, n)
+        `values[j, i]` at `(x[i], y[j])`
+    ceiling
+        values above it are cut off
+    levels
+        values at which the colours step; give the same levels to surfaces that are compared
+    """
     x, y, z = (np.asarray(v, dtype=np.float64) for v in (x, y, values))
     shown = z if ceiling is None else np.where(z > ceiling, np.nan, z)
     grid_x, grid_y = np.meshgrid(x, y)
-    colours = LANDSCAPE(_Rank(_levels(z, 14))(np.nan_to_num(shown, nan=float(np.nanmax(z)))))
+    at = _levels(z, 14) if levels is None else np.asarray(levels, dtype=np.float64)
+    colours = LANDSCAPE(_Rank(at)(np.nan_to_num(shown, nan=float(np.nanmax(z)))))
     # the grid lines are the edges of the facets: a separate wireframe would shine through from behind
     step = max(1, round(x.size / 30)), max(1, round(y.size / 30))
     ax.plot_surface(
@@ -95,7 +115,10 @@ def surface(
 
 
 def path(ax: Axes, points: ArrayLike, color: str, label: str | None = None, **options: Any) -> Line2D:
-    """A way through a landscape, (steps, 2): hollow where it starts, full where it ends, readable on any ground."""
+    """A path through a landscape, (steps, 2).
+
+    Its marker is hollow where it starts and full where it ends; a white edge keeps it readable on any ground.
+    """
     way = np.asarray(points, dtype=np.float64)
     options = {"linewidth": 1.3, "zorder": 5, **options}
     ax.plot(

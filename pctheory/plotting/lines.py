@@ -20,7 +20,8 @@ def theory(ax: Axes, x: ArrayLike, y: ArrayLike, label: str | None = "theory", *
 
 
 def measured(ax: Axes, x: ArrayLike, samples: ArrayLike, label: str | None = None, **options: Any) -> Line2D:
-    """A measurement: markers at the mean, with bars of one standard deviation where there are several samples.
+    """A measurement: markers at the mean, with bars of one standard deviation where there are several
+    samples.
 
     Parameters
     ----------
@@ -51,9 +52,9 @@ def spread(
 ) -> Line2D:
     """Mean over seeds as a line, one standard deviation as a band; a diverged seed is drawn as diverged.
 
-    A seed with a value that is not finite is left out of mean and band, drawn as a thin line up to its last finite
-    value, and marked there with a cross. On a logarithmic axis (set it before) mean and deviation are those of the
-    logarithm, so that the band stays positive.
+    A seed with a value that is not finite is left out of mean and band, drawn as a thin line up to its last
+    finite value, and marked there with a cross. On a logarithmic axis (set it before) mean and deviation are
+    those of the logarithm, so that the band stays positive.
 
     Parameters
     ----------

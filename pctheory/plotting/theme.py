@@ -14,13 +14,13 @@ from matplotlib.colors import Colormap, LinearSegmentedColormap, to_hex
 from pctheory import _check
 
 WIDTH = 5.5
-"""Width of the paper's text block in inches; figures are drawn at printed size, so that type is never scaled."""
+"""Width of the paper's text block in inches; figures are drawn at printed size."""
 
 _INK = "#1c1e21"
 _QUIET = "#8a9099"
 
-# The palette is petroff10 (Petroff 2021), which was optimised for colour-vision deficiencies; roles that meet in
-# one panel differ in lightness too, so that they survive a grey print.
+# The palette is petroff10 (Petroff 2021), which was optimised for colour-vision deficiencies; roles that meet
+# in one panel differ in lightness too, so that they survive a grey print.
 COLOURS: dict[str, str] = {
     "theory": "#000000",
     "bp": "#717581",
@@ -37,7 +37,7 @@ COLOURS: dict[str, str] = {
     "quiet": _QUIET,
     "ink": _INK,
 }
-"""Colour of each role: theory black, backpropagation grey, predictive coding blue; the same in every figure."""
+"""Colour of each role, the same in every figure: theory black, BP grey, PC blue."""
 
 CYCLE = ("#3f90da", "#ffa90e", "#bd1f01", "#832db6", "#a96b59", "#e76300", "#b9ac70", "#717581", "#92dadd")
 

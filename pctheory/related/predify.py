@@ -1,12 +1,14 @@
-r"""Predify's recurrent dynamics (Choksi et al. 2021, arXiv:2106.02749) on linear networks: map, stability, dispersion.
+r"""Predify's recurrent dynamics (Choksi et al. 2021, arXiv:2106.02749) on linear networks.
 
-Layers :math:`e_1, \dots, e_N` above an input :math:`e_0` that stays; feedforward maps :math:`W_{f,n}`, feedback maps
-:math:`W_{b,n}` from layer n to n - 1, and reconstruction errors :math:`\varepsilon_{n-1} = \frac12 |e_{n-1} - W_{b,n} e_n|^2`:
+Layers :math:`e_1, \dots, e_L` stand above a constant input :math:`e_0`. With feedforward maps
+:math:`W_{f,j}`, feedback maps :math:`W_{b,j}` from layer j to j - 1 and reconstruction errors
+:math:`\varepsilon_{j-1} = \frac12 |e_{j-1} - W_{b,j} e_j|^2`
 
-.. math:: e_n(t+1) = \beta_n W_{f,n} e_{n-1}(t+1) + \lambda_n W_{b,n+1} e_{n+1}(t) + (1 - \beta_n - \lambda_n) e_n(t)
-          - \alpha_n \nabla_{e_n} \varepsilon_{n-1}(t)
+.. math:: e_j(t+1) = \beta_j W_{f,j} e_{j-1}(t+1) + \lambda_j W_{b,j+1} e_{j+1}(t)
+          + (1 - \beta_j - \lambda_j) e_j(t) - \alpha_j \nabla_{e_j} \varepsilon_{j-1}(t)
 
-The update sweeps upwards: layer n sees the layer below as it is *after* its own update.
+The layers are updated in order: layer j uses the new values of the layer below. The letters are those of the
+publication.
 """
 
 from __future__ import annotations
@@ -26,17 +28,17 @@ __all__ = ["Predify", "chain_is_stable", "chain_multiplier", "chain_speed"]
 
 @dataclass(frozen=True, eq=False, repr=False, init=False)
 class Predify:
-    r"""A linear network with Predify's dynamics.
+    r"""A linear network with Predify's dynamics, which are a linear map (claim ``predify-map``).
 
     Parameters
     ----------
-    forward : N matrices (n_j, n_{j-1})
-        :math:`W_{f,j}`, j = 1..N.
-    backward : N matrices (n_{j-1}, n_j)
+    forward : L matrices (n_j, n_{j-1})
+        :math:`W_{f,j}`, j = 1..L.
+    backward : L matrices (n_{j-1}, n_j)
         :math:`W_{b,j}`.
-    alphas, betas, lambdas : number, or N numbers
-        Weights of error correction, of the forward drive and of feedback. The top layer has no feedback, so that
-        :math:`\lambda_N` is 0 (a single number is given to all layers but the top).
+    alphas, betas, lambdas : number, or L numbers
+        Weights of error correction, of the forward drive and of feedback. The top layer has no feedback, so
+        that :math:`\lambda_L` is 0 (a single number is given to all layers but the top).
 
     Examples
     --------
@@ -68,8 +70,8 @@ class Predify:
         for j, (up, down) in enumerate(zip(ups.weights, downs, strict=True)):
             if down.shape != up.shape[::-1]:
                 raise ValueError(
-                    f"`backward[{j}]` must have shape {up.shape[::-1]}: it predicts the input of `forward[{j}]`. "
-                    f"Got {tuple(down.shape)}."
+                    f"`backward[{j}]` must have shape {up.shape[::-1]}: it predicts the input of "
+                    f"`forward[{j}]`. Got {tuple(down.shape)}."
                 )
         top = [_check.real(lambdas, "lambdas")] * (size - 1) + [0.0] if np.isscalar(lambdas) else lambdas
         object.__setattr__(self, "forward", tuple(_check.to_numpy(w, "forward") for w in ups.weights))
@@ -86,9 +88,9 @@ class Predify:
     def predictive_coding(cls, net: LinearPCN) -> Predify:
         r"""The special case that is gradient descent: :math:`\beta = 0`, :math:`\lambda_j = \alpha_{j+1}`.
 
-        One step is one gradient step of size 1 on :math:`\sum_j \frac{\alpha_j}{2} |e_{j-1} - W_{b,j} e_j|^2`, the energy of the
-        generative network `net` read from its image (its layer L is :math:`e_0`), whose precisions must be numbers:
-        :math:`\alpha_j`. Claim ``predify-is-pc``.
+        One step is one gradient step of size 1 on :math:`\sum_j \frac{\alpha_j}{2} |e_{j-1} - W_{b,j}
+        e_j|^2`, the energy of the generative network `net` read from its image (its last layer is
+        :math:`e_0`), whose precisions must be numbers: :math:`\alpha_j`. Claim ``predify-is-pc``.
 
         Examples
         --------
@@ -114,15 +116,16 @@ class Predify:
 
     @property
     def sizes(self) -> tuple[int, ...]:
-        """Widths (n_1, ..., n_N)."""
+        """Widths (n_1, ..., n_L)."""
         return tuple(w.shape[0] for w in self.forward)
 
     @cached_property
     def map(self) -> np.ndarray:
         r"""The matrix :math:`A = (I - B)^{-1} M` of :math:`e(t+1) = A e(t) + c`. Claim ``predify-map``.
 
-        B holds :math:`\beta_j W_{f,j}` below the diagonal; :math:`M_{jj} = (1 - \beta_j - \lambda_j) I - \alpha_j W_{b,j}^T W_{b,j}`,
-        :math:`M_{j,j-1} = \alpha_j W_{b,j}^T`, :math:`M_{j,j+1} = \lambda_j W_{b,j+1}`. Not symmetric: oscillations are possible.
+        B holds :math:`\beta_j W_{f,j}` below the diagonal; :math:`M_{jj} = (1 - \beta_j - \lambda_j) I -
+        \alpha_j W_{b,j}^T W_{b,j}`, :math:`M_{j,j-1} = \alpha_j W_{b,j}^T`, :math:`M_{j,j+1} = \lambda_j
+        W_{b,j+1}`. Not symmetric: oscillations are possible.
         """
         cuts = np.cumsum([0, *self.sizes])
         m = np.zeros((cuts[-1], cuts[-1]))
@@ -138,7 +141,7 @@ class Predify:
         return self._sweep(m)
 
     def drive(self, e0: Array) -> np.ndarray:
-        r"""The constant c of :math:`e(t+1) = A e(t) + c` for inputs :math:`e_0`, (B, n_1 + ... + n_N)."""
+        r"""The constant c of :math:`e(t+1) = A e(t) + c` for inputs :math:`e_0`, (B, n_1 + ... + n_L)."""
         given = self._input(e0)
         first = given @ (self.betas[0] * self.forward[0] + self.alphas[0] * self.backward[0].T).T
         rest = np.zeros((len(given), sum(self.sizes[1:])))
@@ -150,7 +153,7 @@ class Predify:
         return float(np.max(np.abs(np.linalg.eigvals(self.map))))
 
     def fixed_point(self, e0: Array) -> tuple[np.ndarray, ...]:
-        r""":math:`(I - A)^{-1} c`, the layers 1..N, (B, n_j) each.
+        r""":math:`(I - A)^{-1} c`, the layers 1..L, (B, n_j) each.
 
         Raises
         ------
@@ -161,13 +164,13 @@ class Predify:
         singular = np.linalg.svd(system, compute_uv=False)
         if singular[-1] <= len(system) * np.finfo(np.float64).eps * singular[0]:
             raise ValueError(
-                "The map must not have the eigenvalue 1 for a fixed point to be unique: some direction is neither driven nor "
-                "corrected. Raise `alphas` or `betas`."
+                "`map` must not have the eigenvalue 1, or the fixed point is not unique. Got an eigenvalue of 1: "
+                "raise `alphas` or `betas`."
             )
         return self._split(np.linalg.solve(system, self.drive(e0).T).T)
 
     def step(self, e0: Array, layers: Sequence[Array]) -> tuple[np.ndarray, ...]:
-        """One update of all layers by the map, e_j (B, n_j) each, j = 1..N."""
+        """One update of all layers by the map, e_j (B, n_j) each, j = 1..L."""
         rows = np.hstack([_check.to_numpy(e, f"layers[{j}]") for j, e in enumerate(layers)])
         if rows.shape[1] != sum(self.sizes):
             raise ValueError(f"`layers` must have the widths {self.sizes}. Got {rows.shape[1]} units in all.")
@@ -199,9 +202,21 @@ class Predify:
 def chain_multiplier(wavenumber: Array, *, alpha: float, beta: float, lam: float) -> np.ndarray:
     r"""Multiplier :math:`\mu(k)` of the wave :math:`e^{ikn} \mu^t` on the infinite chain of identity maps.
 
-    .. math:: \mu(k) = \frac{1 - \alpha - \beta - \lambda + \lambda e^{ik} + \alpha e^{-ik}}{1 - \beta e^{-ik}}
+    .. math:: \mu(k) = \frac{1 - \alpha - \beta - \lambda + \lambda e^{ik} + \alpha e^{-ik}}
+              {1 - \beta e^{-ik}}
 
     Claim ``predify-dispersion``; waves: Faye et al. 2023 (arXiv:2304.05676).
+
+    Parameters
+    ----------
+    wavenumber : (m,)
+        k.
+    alpha, beta, lam : float
+        Weights of error correction, of the forward drive (less than 1) and of feedback; 0 or more.
+
+    Returns
+    -------
+    multiplier : (m,), complex
 
     Examples
     --------
@@ -215,13 +230,44 @@ def chain_multiplier(wavenumber: Array, *, alpha: float, beta: float, lam: float
 
 
 def chain_is_stable(*, alpha: float, beta: float, lam: float) -> bool:
-    r"""Whether no wave grows on the infinite identity chain: :math:`\alpha + \lambda \le 1`, for :math:`0 \le \beta < 1`."""
+    r"""Whether no wave grows on the infinite chain of identity maps: :math:`\alpha + \lambda \le 1`.
+
+    Parameters
+    ----------
+    alpha, beta, lam : float
+        As in `chain_multiplier`.
+
+    Returns
+    -------
+    bool
+
+    Examples
+    --------
+    >>> chain_is_stable(alpha=0.5, beta=0.2, lam=0.5), chain_is_stable(alpha=0.6, beta=0.2, lam=0.5)
+    (True, False)
+    """
     a, _, c = _rates(alpha, beta, lam)
     return a + c <= 1
 
 
 def chain_speed(*, alpha: float, beta: float, lam: float) -> float:
-    r"""Speed of long waves in layers per step, upwards positive: :math:`(\alpha + \beta - \lambda) / (1 - \beta)`."""
+    r"""Speed of long waves, :math:`(\alpha + \beta - \lambda) / (1 - \beta)`, in layers per step.
+
+    Parameters
+    ----------
+    alpha, beta, lam : float
+        As in `chain_multiplier`.
+
+    Returns
+    -------
+    float
+        Positive for waves that travel upwards.
+
+    Examples
+    --------
+    >>> chain_speed(alpha=0.25, beta=0.5, lam=0.25)
+    1.0
+    """
     a, b, c = _rates(alpha, beta, lam)
     return (a + b - c) / (1 - b)
 

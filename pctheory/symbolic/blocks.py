@@ -1,32 +1,42 @@
 r"""Networks with several units in a layer: every entry of every matrix is a symbol.
 
-The same road as for chains (differentiate, solve, insert), so that no matrix identity is taken for granted: order of
-factors, transposes and the Woodbury identity come out of scalar elimination.
+The same way as for chains (differentiate, solve, insert), so that no matrix identity is taken for granted:
+order of factors, transposes and the Woodbury identity come out of scalar elimination.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 
 import sympy as sp
 
+from .cases import Family, cases
+from .chain import ENERGY
 from .derivation import Derivation, Step
 from .elimination import invert, take_determinant
-from .exact import inverse, solution
+from .exact import gradient, inverse, solution
 from .rules import algebra, differentiate, second_derivatives, solve, substitute
 
 
 @dataclass(frozen=True)
 class Network:
-    r"""A network of given widths with symbolic entries: weights $W_l$, maps $a_l W_l + \tau_l I$, unit precisions.
+    r"""A network of given widths with symbolic entries: maps $a_l W_l + \tau_l I$, unit precisions.
 
     Parameters
     ----------
-    widths : $n_0, ..., n_L$
-    multipliers : whether $a_l$ is a positive symbol instead of 1
-    skips : whether the layers $2, ..., L - 1$ have an identity skip
+    widths : tuple of int
+        $n_0, ..., n_L$.
+    multipliers : bool
+        Whether $a_l$ is a positive symbol instead of 1.
+    skips : bool
+        Whether the layers $2, ..., L - 1$ have an identity skip.
+
+    Raises
+    ------
+    ValueError
+        If there are less than two widths, one is not positive, or skips join layers of different widths.
 
     Examples
     --------
@@ -140,9 +150,21 @@ def _vector(name: str, size: int) -> sp.Matrix:
 
 
 def equilibrated_energy(widths: Sequence[int]) -> Derivation:
-    r"""$F^* = \tfrac12 r^T S^{-1} r$ from the scalar equations of every unit (`equilibrated-energy`).
+    r"""The energy at equilibrium is $F^* = \tfrac12 r^T S^{-1} r$, from the equations of every unit.
 
-    $\hat z_1 = A_1 x$ is the only way in which the input and the first map enter, so that its entries are symbols here.
+    Claim `equilibrated-energy`.
+
+    $\hat z_1 = A_1 x$ is the only way in which the input and the first map enter, so that its entries are
+    symbols here.
+
+    Parameters
+    ----------
+    widths : sequence of int
+        $n_0, ..., n_L$ with a hidden layer at least.
+
+    Returns
+    -------
+    Derivation
     """
     network = Network(tuple(widths))
     z, depth = network.activities, network.depth
@@ -151,8 +173,8 @@ def equilibrated_energy(widths: Sequence[int]) -> Derivation:
         network.energy - sp.Add(*(entry**2 for entry in network.hidden[0] - network.maps[0] * network.x)) / 2
     )
     energy += sp.Add(*(entry**2 for entry in network.hidden[0] - first)) / 2
-    gradient = sp.Matrix([energy.diff(activity) for activity in z])
-    solved = solution(list(gradient), z)
+    slope = gradient(energy, z)
+    solved = solution(list(slope), z)
     r, S = network.y - network.product(depth, 1) * first, network.rescaling
     weighted = sp.Matrix([sp.Symbol(f"u_{i + 1}", real=True) for i in range(network.widths[-1])])
     where = dict(zip(weighted, solution(list(S * weighted - r), list(weighted)), strict=True))
@@ -161,53 +183,96 @@ def equilibrated_energy(widths: Sequence[int]) -> Derivation:
         error = network.product(depth, layer).T * weighted
         layers.append((network.maps[layer - 1] * layers[-1] if layer > 1 else first) + error)
         closed = closed.col_join(layers[-1])
-    written_out = {activity: value.xreplace(where) for activity, value in zip(z, closed, strict=True)}
+    premise = r"the energy of one sample, with $\hat z_1 = A_1 x$"
     steps = (
-        Step("The gradient of the energy in every hidden unit", energy, gradient, differentiate(*z)),
-        Step("It vanishes at one point", gradient, solved, solve(*z)),
+        Step(
+            "The gradient of the energy in every hidden unit",
+            energy,
+            slope,
+            differentiate(*z),
+            given=premise,
+        ),
+        Step("It vanishes at one point", slope, solved, solve(*z)),
         Step(
             r"which is the forward sweep $z_l = A_l z_{l-1} + P_l^T u$ with $S u = r$",
             solved,
             closed,
             algebra(),
             where,
+            label="equilibrium",
         ),
         Step(
             r"The energy there is $\tfrac12 r^T S^{-1} r$",
             energy,
             (r.T * weighted)[0] / 2,
-            substitute(written_out),
+            substitute({activity: value.xreplace(where) for activity, value in zip(z, closed, strict=True)}),
             where,
+            given=premise,
+            using={"equilibrium": z},
         ),
     )
     return Derivation("equilibrated-energy", f"Energy at equilibrium, widths {words(widths)}", steps)
 
 
+def _hessian_step(network: Network) -> Step:
+    return Step(
+        "The second derivatives in the hidden activities",
+        network.energy,
+        sp.hessian(network.energy, network.activities),
+        second_derivatives(*network.activities),
+        given=ENERGY,
+    )
+
+
 def determinant(widths: Sequence[int]) -> Derivation:
-    r"""$\det H = \det S$ (`hessian-determinant`)."""
+    r"""The determinant of the activity Hessian is $\det H = \det S$.
+
+    Claim `hessian-determinant`.
+
+    Parameters
+    ----------
+    widths : sequence of int
+        $n_0, ..., n_L$ with a hidden layer at least.
+
+    Returns
+    -------
+    Derivation
+    """
     network = Network(tuple(widths))
-    hessian = sp.hessian(network.energy, network.activities)
+    hessian = _hessian_step(network)
     steps = (
-        Step("The activity Hessian", network.energy, hessian, second_derivatives(*network.activities)),
-        Step("Its determinant is that of $S$", hessian, network.rescaling.det(), take_determinant()),
+        hessian,
+        Step("Its determinant is that of $S$", hessian.after, network.rescaling.det(), take_determinant()),
     )
     return Derivation("hessian-determinant", f"Determinant of the Hessian, widths {words(widths)}", steps)
 
 
 def posterior(widths: Sequence[int]) -> Derivation:
-    r"""$H^{-1}$ is the prior covariance less the regression on the output (`posterior`)."""
+    r"""$H^{-1}$ is the prior covariance less the regression on the output.
+
+    Claim `posterior`.
+
+    Parameters
+    ----------
+    widths : sequence of int
+        $n_0, ..., n_L$ with a hidden layer at least.
+
+    Returns
+    -------
+    Derivation
+    """
     network = Network(tuple(widths))
-    hessian = sp.hessian(network.energy, network.activities)
+    hessian = _hessian_step(network)
     layers = range(1, network.depth)
     prior = sp.Matrix(
         sp.BlockMatrix([[_covariance(network, i, j) for j in layers] for i in layers]).as_explicit()
     )
     cross = sp.Matrix.vstack(*(_covariance(network, layer, network.depth) for layer in layers))
     steps = (
-        Step("The activity Hessian", network.energy, hessian, second_derivatives(*network.activities)),
+        hessian,
         Step(
             r"Its inverse is $C_{zz} - C_{zy} S^{-1} C_{yz}$ of the prior $z_l = A_l z_{l-1} + \epsilon_l$",
-            hessian,
+            hessian.after,
             prior - cross * inverse(network.rescaling) * cross.T,
             invert(),
         ),
@@ -222,21 +287,33 @@ def _covariance(network: Network, one: int, other: int) -> sp.Matrix:
 
 
 def envelope_gradient(widths: Sequence[int]) -> Derivation:
-    r"""$dF^*/dA_l = -\epsilon_l^* z_{l-1}^{*T}$ in every entry, for one hidden layer or one output (`envelope-gradient`)."""
+    r"""$dF^*/dA_l = -\epsilon_l^* z_{l-1}^{*T}$ in every entry.
+
+    Claim `envelope-gradient`.
+
+    Parameters
+    ----------
+    widths : sequence of int
+        $n_0, ..., n_L$ with a hidden layer at least.
+
+    Returns
+    -------
+    Derivation
+    """
     network = Network(tuple(widths))
     r, S = network.residual, network.rescaling
     weighted = inverse(S) * r
-    equilibrated = (r.T * weighted)[0] / 2
     layers, rule = [network.x], []
     for layer in range(1, network.depth + 1):
         error = network.product(network.depth, layer).T * weighted
         rule += list(-error * layers[-1].T)
         layers.append(network.maps[layer - 1] * layers[-1] + error)
     step = Step(
-        "The gradient of the equilibrated energy is the local rule at equilibrium",
-        equilibrated,
+        "Its gradient is the local rule at equilibrium",
+        (r.T * weighted)[0] / 2,
         sp.Matrix(rule),
         differentiate(*network.weights),
+        given=r"the equilibrated energy $F^* = \tfrac12 r^T S^{-1} r$ of one sample",
     )
     return Derivation(
         "envelope-gradient", f"Gradient of the equilibrated energy, widths {words(widths)}", (step,)
@@ -244,25 +321,29 @@ def envelope_gradient(widths: Sequence[int]) -> Derivation:
 
 
 def words(widths: Sequence[int]) -> str:
-    """The widths as they are read out: `2, 3, 2`."""
+    """Write widths as they are read out.
+
+    Parameters
+    ----------
+    widths : sequence of int
+
+    Returns
+    -------
+    str
+        Such as `2, 3, 2`.
+    """
     return ", ".join(map(str, widths))
 
 
-def _key(widths: Sequence[int]) -> str:
-    return "-".join(map(str, widths))
+_WIDTHS = ((2, 2, 2), (2, 2, 2, 2), (2, 3, 2), (3, 2, 3), (3, 3, 3))
 
-
-DERIVATIONS: Mapping[str, Callable[[], Derivation]] = {
-    f"{name}/widths-{_key(widths)}": partial(builder, widths)
-    for name, builder, cases in (
-        (
-            "equilibrated-energy",
-            equilibrated_energy,
-            ((2, 2, 2), (2, 2, 2, 2), (2, 3, 2), (3, 2, 3), (3, 3, 3), (2, 3, 2, 1)),
-        ),
-        ("hessian-determinant", determinant, ((2, 2, 2), (2, 2, 2, 2), (2, 3, 2), (3, 2, 3), (3, 3, 3))),
-        ("posterior", posterior, ((2, 2, 2), (2, 2, 2, 2), (2, 3, 2), (3, 2, 3), (3, 3, 3))),
-        ("envelope-gradient", envelope_gradient, ((2, 2, 2), (2, 3, 1), (1, 2, 2, 1), (1, 2, 2))),
-    )
-    for widths in cases
-}
+FAMILIES = (
+    Family("equilibrated-energy", equilibrated_energy, cases(widths=(*_WIDTHS, (2, 3, 2, 1)))),
+    Family("hessian-determinant", determinant, cases(widths=_WIDTHS)),
+    Family("posterior", posterior, cases(widths=_WIDTHS)),
+    Family(
+        "envelope-gradient",
+        envelope_gradient,
+        cases(widths=((2, 2, 2), (2, 3, 1), (1, 2, 2, 1), (1, 2, 2))),
+    ),
+)

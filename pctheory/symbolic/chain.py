@@ -1,24 +1,29 @@
 r"""Scalar chains of any depth: the energy by its definition, and everything that follows at its equilibrium.
 
-A chain is a network with one unit in each layer. Its maps $A_l$, precisions $\Pi_l$, input $x$ and target $y$ are symbols;
-$A_l = a_l w_l + \tau_l$ (multiplier, weight, skip) is inserted at the end, since no step uses what $A_l$ is made of.
-The proof of each result starts from $F = \tfrac12 \sum_l \Pi_l (z_l - A_l z_{l-1})^2$ and uses differentiation, the solution
-of a linear system and substitution only.
+A chain is a network with one unit in each layer. Its maps $A_l$, precisions $\Pi_l$, input $x$ and target $y$
+are symbols; $A_l = a_l w_l + \tau_l$ (multiplier, weight, skip) is inserted at the end, since no step uses
+what $A_l$ is made of. The proof of each result starts from $F = \tfrac12 \sum_l \Pi_l (z_l - A_l z_{l-1})^2$
+and uses differentiation, the solution of a linear system and substitution only.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 
 import sympy as sp
 
+from .cases import Family, cases
 from .derivation import Derivation, Step
-from .exact import solution
-from .rules import algebra, differentiate, solve, substitute
+from .exact import gradient, solution
+from .rules import Rule, algebra, differentiate, solve, substitute
 
-DEPTHS = range(1, 7)
+ENERGY = "the energy $F$ of one sample"
+LOSS = "the loss of one sample"
+EQUILIBRATED = "the equilibrated energy $F^* = r^2 / 2S$ of one sample"
+BATCH = r"the equilibrated energy $F^* = \langle r^2 \rangle / 2S$ of a batch"
+RESCALING = "the rescaling $S$"
 
 
 @dataclass(frozen=True)
@@ -27,8 +32,15 @@ class Chain:
 
     Parameters
     ----------
-    depth : L, the number of maps
-    unit_precisions : whether every $\Pi_l$ is the number 1 instead of a positive symbol
+    depth : int
+        L, the number of maps: one more than the number of hidden layers.
+    unit_precisions : bool
+        Whether every $\Pi_l$ is the number 1 instead of a positive symbol.
+
+    Raises
+    ------
+    ValueError
+        If `depth` is less than 1.
 
     Examples
     --------
@@ -45,6 +57,12 @@ class Chain:
     def __post_init__(self) -> None:
         if self.depth < 1:
             raise ValueError(f"`depth` must be at least 1. Got {self.depth}: name the number of maps.")
+
+    @property
+    def described(self) -> str:
+        """The chain in words: `chain with 2 hidden layers`."""
+        number = self.depth - 1
+        return f"chain with {number or 'no'} hidden layer{'' if number == 1 else 's'}"
 
     @cached_property
     def x(self) -> sp.Symbol:
@@ -95,7 +113,7 @@ class Chain:
         }
 
     def product(self, top: int, bottom: int) -> sp.Expr:
-        r"""$A_{top} \cdots A_{bottom+1}$: the map from layer `bottom` to layer `top`; 1 when they are the same."""
+        r"""$A_{top} \cdots A_{bottom+1}$: the map from layer `bottom` to `top`; 1 when they are the same."""
         return sp.Mul(*self.maps[bottom:top])
 
     def P(self, layer: int) -> sp.Expr:
@@ -169,77 +187,148 @@ class Chain:
 
 
 def stationary_steps(chain: Chain) -> list[Step]:
-    """From the energy to its minimiser: differentiate, solve, and bring the solution to closed form. None for depth 1."""
+    r"""Go from the energy to its minimum: differentiate, solve, and bring the solution to closed form.
+
+    Parameters
+    ----------
+    chain : Chain
+
+    Returns
+    -------
+    list of Step
+        With the labels `slope` and `equilibrium`. Empty without hidden layers.
+    """
     if chain.depth == 1:
         return []
     z = chain.activities
-    gradient = sp.Matrix([chain.energy.diff(activity) for activity in z])
+    slope = gradient(chain.energy, z)
     solved = sp.Matrix(chain.equilibrium)
     return [
         Step(
-            "The gradient of the energy in the hidden activities", chain.energy, gradient, differentiate(*z)
+            "The gradient of the energy in the hidden activities",
+            chain.energy,
+            slope,
+            differentiate(*z),
+            given=ENERGY,
+            label="slope",
         ),
-        Step("It vanishes at one point", gradient, solved, solve(*z)),
+        Step("It vanishes at one point", slope, solved, solve(*z)),
         Step(
             r"which is $z_l^* = Q_l x + K_l r / S$",
             solved,
             sp.Matrix(chain.closed_activities),
             algebra(),
             chain.abbreviations,
+            label="equilibrium",
         ),
     ]
 
 
-def equilibrium_errors(depth: int) -> Derivation:
-    r"""$\Pi_l \epsilon_l^* = P_l r / S$ for every layer (`equilibrium-errors`)."""
-    chain = Chain(depth)
+def at_equilibrium(chain: Chain) -> Rule:
+    r"""Insert $z_l^* = Q_l x + K_l r / S$ for the hidden activities, in the abbreviations of the chain.
+
+    Parameters
+    ----------
+    chain : Chain
+
+    Returns
+    -------
+    Rule
+    """
+    return substitute(dict(zip(chain.activities, chain.closed_activities, strict=True)))
+
+
+def equilibrated_steps(chain: Chain) -> list[Step]:
+    r"""Go on from `stationary_steps` to the energy at equilibrium, $r^2 / 2S$.
+
+    Parameters
+    ----------
+    chain : Chain
+        With a hidden layer at least.
+
+    Returns
+    -------
+    list of Step
+        `stationary_steps` and one more, with the label `equilibrated energy`.
+    """
     r, S = chain.abbreviations
-    layers = [chain.x, *chain.closed_activities, chain.y]
+    there = Step(
+        "The energy there",
+        chain.energy,
+        r**2 / (2 * S),
+        at_equilibrium(chain),
+        chain.abbreviations,
+        given=ENERGY,
+        using={"equilibrium": chain.activities},
+        label="equilibrated energy",
+    )
+    return [*stationary_steps(chain), there]
+
+
+def equilibrium_errors(hidden_layers: int) -> Derivation:
+    r"""The errors at equilibrium are $\Pi_l \epsilon_l^* = P_l r / S$ in every layer.
+
+    Claim `equilibrium-errors`.
+
+    Parameters
+    ----------
+    hidden_layers : int, 1 or more
+
+    Returns
+    -------
+    Derivation
+    """
+    chain = Chain(hidden_layers + 1)
+    r, S = chain.abbreviations
+    layers = [chain.x, *chain.activities, chain.y]
     weighted = [
         pi * (above - A * below)
         for pi, A, below, above in zip(chain.precisions, chain.maps, layers, layers[1:], strict=False)
     ]
-    closed = sp.Matrix([chain.P(layer) * r / S for layer in range(1, depth + 1)])
     last = Step(
-        r"The weighted errors $\Pi_l \epsilon_l^*$ there are $P_l r / S$",
+        r"At the equilibrium they are $P_l r / S$",
         sp.Matrix(weighted),
-        closed,
-        algebra(),
+        sp.Matrix([chain.P(layer) * r / S for layer in range(1, chain.depth + 1)]),
+        at_equilibrium(chain),
         chain.abbreviations,
+        given=r"the weighted errors $\Pi_l \epsilon_l = \Pi_l (z_l - A_l z_{l-1})$",
+        using={"equilibrium": chain.activities},
     )
     return Derivation(
         "equilibrium-errors",
-        f"Errors at equilibrium, chain of depth {depth}",
+        f"Errors at equilibrium, {chain.described}",
         (*stationary_steps(chain), last),
     )
 
 
-def equilibrated_energy(depth: int) -> Derivation:
-    r"""$F^* = r^2 / 2S$ with $S = \sum_l P_l^2 / \Pi_l$, multipliers and skips inserted (`equilibrated-energy`)."""
-    chain = Chain(depth)
-    r, S = chain.abbreviations
-    statement, rule = "Nothing is hidden, so that the energy is the loss", algebra()
-    if depth > 1:
-        statement, rule = "The energy there", substitute(chain.equilibrium_values)
-    equilibrated = chain.residual**2 / (2 * chain.rescaling)
-    steps = [
-        *stationary_steps(chain),
-        Step(statement, chain.energy, r**2 / (2 * S), rule, chain.abbreviations),
-        Step(
-            r"With $A_l = a_l w_l + \tau_l$",
-            equilibrated,
-            equilibrated.xreplace(chain.parameters),
-            substitute(chain.parameters),
-        ),
-    ]
-    return Derivation("equilibrated-energy", f"Energy at equilibrium, chain of depth {depth}", tuple(steps))
+def equilibrated_energy(hidden_layers: int) -> Derivation:
+    r"""The energy at equilibrium is $F^* = r^2 / 2S$ with $S = \sum_l P_l^2 / \Pi_l$.
 
+    Claim `equilibrated-energy`.
 
-DERIVATIONS: Mapping[str, Callable[[], Derivation]] = {
-    f"{name}/chain-{depth}": partial(builder, depth)
-    for name, builder in (
-        ("equilibrium-errors", equilibrium_errors),
-        ("equilibrated-energy", equilibrated_energy),
+    Parameters
+    ----------
+    hidden_layers : int, 0 or more
+
+    Returns
+    -------
+    Derivation
+        Its result has multipliers and skips inserted.
+    """
+    chain = Chain(hidden_layers + 1)
+    equilibrated = chain.residual**2 / (2 * chain.rescaling) if hidden_layers else chain.energy
+    steps = equilibrated_steps(chain) if hidden_layers else []
+    last = Step(
+        r"With $A_l = a_l w_l + \tau_l$: multiplier, weight, skip",
+        equilibrated,
+        equilibrated.xreplace(chain.parameters),
+        substitute(chain.parameters),
+        given=None if hidden_layers else ENERGY,
     )
-    for depth in DEPTHS
-}
+    return Derivation("equilibrated-energy", f"Energy at equilibrium, {chain.described}", (*steps, last))
+
+
+FAMILIES = (
+    Family("equilibrium-errors", equilibrium_errors, cases(hidden_layers=range(1, 6))),
+    Family("equilibrated-energy", equilibrated_energy, cases(hidden_layers=range(6))),
+)

@@ -1,20 +1,32 @@
-r"""Chains: the curvature of the energy in the hidden activities and in error coordinates, and what it says about posteriors."""
+r"""Chains: the curvature of the energy in activities and in error coordinates, and the posterior."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from functools import partial
-
 import sympy as sp
 
-from .chain import Chain
+from .cases import Family, cases
+from .chain import ENERGY, Chain, stationary_steps
 from .derivation import Derivation, Step
 from .elimination import eigenvalues, invert, take_determinant
-from .rules import algebra, differentiate, integrate, second_derivatives, substitute
+from .exact import gradient
+from .means import integrate
+from .rules import algebra, differentiate, second_derivatives, substitute
 
 
 def block_tridiagonal(chain: Chain) -> sp.Matrix:
-    r"""$H_{ll} = \Pi_l + A_{l+1}^2 \Pi_{l+1}$, $H_{l,l+1} = -A_{l+1} \Pi_{l+1}$: the closed form, not the derivative."""
+    r"""Write the activity Hessian in closed form.
+
+    $H_{ll} = \Pi_l + A_{l+1}^2 \Pi_{l+1}$ and $H_{l,l+1} = -A_{l+1} \Pi_{l+1}$.
+
+    Parameters
+    ----------
+    chain : Chain
+
+    Returns
+    -------
+    sympy Matrix
+        $L - 1$ rows and columns.
+    """
     A, pi, hidden = chain.maps, chain.precisions, chain.depth - 1
     H = sp.zeros(hidden, hidden)
     for i in range(hidden):
@@ -24,173 +36,274 @@ def block_tridiagonal(chain: Chain) -> sp.Matrix:
     return H
 
 
-def activity_hessian(depth: int) -> Derivation:
-    r"""$F = \tfrac12 z^T H z - b^T z + c$ with H tridiagonal and b in its first and last block (`activity-hessian`)."""
-    chain = Chain(depth)
-    z, A, pi = chain.activities, chain.maps, chain.precisions
-    H = block_tridiagonal(chain)
-    b = sp.zeros(depth - 1, 1)
-    b[0] += pi[0] * A[0] * chain.x
-    b[depth - 2] += A[depth - 1] * pi[depth - 1] * chain.y
-    gradient = sp.Matrix([chain.energy.diff(activity) for activity in z])
-    steps = (
-        Step("The second derivatives in the hidden activities", chain.energy, H, second_derivatives(*z)),
-        Step("The gradient", chain.energy, gradient, differentiate(*z)),
-        Step(r"At $z = 0$ it is $-b$", gradient, -b, substitute(dict.fromkeys(z, sp.S.Zero))),
+def hessian_step(chain: Chain) -> Step:
+    """Differentiate the energy twice in the hidden activities.
+
+    Parameters
+    ----------
+    chain : Chain
+
+    Returns
+    -------
+    Step
+        It has the label `Hessian`.
+    """
+    return Step(
+        "The second derivatives in the hidden activities",
+        chain.energy,
+        block_tridiagonal(chain),
+        second_derivatives(*chain.activities),
+        given=ENERGY,
+        label="Hessian",
     )
-    return Derivation("activity-hessian", f"Activity Hessian, chain of depth {depth}", steps)
 
 
-def hessian_determinant(depth: int) -> Derivation:
-    r"""$\det H = S \prod_l \Pi_l$ (`hessian-determinant`)."""
-    chain = Chain(depth)
-    H = block_tridiagonal(chain)
+def activity_hessian(hidden_layers: int) -> Derivation:
+    r"""$F = \tfrac12 z^T H z - b^T z + c$ with H tridiagonal and b in its first and last block.
+
+    Claim `activity-hessian`.
+
+    Parameters
+    ----------
+    hidden_layers : int, 1 or more
+
+    Returns
+    -------
+    Derivation
+    """
+    chain = Chain(hidden_layers + 1)
+    z, A, pi = chain.activities, chain.maps, chain.precisions
+    b = sp.zeros(hidden_layers, 1)
+    b[0] += pi[0] * A[0] * chain.x
+    b[hidden_layers - 1] += A[-1] * pi[-1] * chain.y
+    slope = gradient(chain.energy, z)
+    steps = (
+        hessian_step(chain),
+        Step("The gradient", chain.energy, slope, differentiate(*z), given=ENERGY),
+        Step(r"At $z = 0$ it is $-b$", slope, -b, substitute(dict.fromkeys(z, sp.S.Zero))),
+    )
+    return Derivation("activity-hessian", f"Activity Hessian, {chain.described}", steps)
+
+
+def hessian_determinant(hidden_layers: int) -> Derivation:
+    r"""The determinant of the activity Hessian is $\det H = S \prod_l \Pi_l$.
+
+    Claim `hessian-determinant`.
+
+    Parameters
+    ----------
+    hidden_layers : int, 1 or more
+
+    Returns
+    -------
+    Derivation
+    """
+    chain = Chain(hidden_layers + 1)
     _, S = chain.abbreviations
     steps = (
-        Step("The activity Hessian", chain.energy, H, second_derivatives(*chain.activities)),
+        hessian_step(chain),
         Step(
             "Its determinant",
-            H,
+            block_tridiagonal(chain),
             S * sp.Mul(*chain.precisions),
             take_determinant(),
             {S: chain.rescaling},
         ),
     )
-    return Derivation("hessian-determinant", f"Determinant of the Hessian, chain of depth {depth}", steps)
+    return Derivation("hessian-determinant", f"Determinant of the Hessian, {chain.described}", steps)
 
 
-def posterior(depth: int) -> Derivation:
-    r"""$H^{-1}$ is the posterior covariance: prior covariance minus what the observed output explains (`posterior`)."""
-    chain = Chain(depth)
+def posterior(hidden_layers: int) -> Derivation:
+    r"""$H^{-1}$ is the posterior covariance: that of the prior, less what the output explains.
+
+    Claim `posterior`.
+
+    Parameters
+    ----------
+    hidden_layers : int, 1 or more
+
+    Returns
+    -------
+    Derivation
+    """
+    chain = Chain(hidden_layers + 1)
     H = block_tridiagonal(chain)
     _, S = chain.abbreviations
-    hidden = range(1, depth)
+    hidden = range(1, chain.depth)
     prior = sp.Matrix(
         [[chain.product(max(i, j), min(i, j)) * chain.marginal(min(i, j)) for j in hidden] for i in hidden]
     )
     with_output = sp.Matrix([chain.gain(layer) for layer in hidden])
-    offset = sp.Matrix([*(z - value for z, value in chain.equilibrium_values.items())])
-    quadratic = (offset.T * H * offset)[0] / 2
-    minimum = chain.residual**2 / (2 * chain.rescaling)
+    optimum = sp.symbols(f"z^*_1:{chain.depth}", real=True)
+    offset = sp.Matrix(chain.activities) - sp.Matrix(optimum)
+    where = chain.abbreviations | dict(zip(optimum, chain.closed_activities, strict=True))
+    r, S = chain.abbreviations
     steps = (
+        *stationary_steps(chain),
         Step(
-            r"The energy is $F^* + \tfrac12 (z - z^*)^T H (z - z^*)$, so that $e^{-F}$ is a Gaussian with precision $H$",
+            r"It is $F^* + \tfrac12 (z - z^*)^T H (z - z^*)$, so that $e^{-F}$ is a Gaussian with "
+            "precision $H$",
             chain.energy,
-            minimum + quadratic,
+            r**2 / (2 * S) + (offset.T * H * offset)[0] / 2,
             algebra(),
+            where,
+            given=ENERGY,
+            using={"equilibrium": optimum},
         ),
+        hessian_step(chain),
         Step(
-            r"Its covariance is that of the prior $z_l = A_l z_{l-1} + \epsilon_l$, less the regression on the output",
+            r"Its inverse is the covariance of the prior $z_l = A_l z_{l-1} + \epsilon_l$, less the "
+            "regression on the output",
             H,
             prior - with_output * with_output.T / S,
             invert(),
             {S: chain.rescaling},
         ),
     )
-    return Derivation("posterior", f"Posterior covariance, chain of depth {depth}", steps)
+    return Derivation("posterior", f"Posterior covariance, {chain.described}", steps)
 
 
-def gaussian_marginal(depth: int) -> Derivation:
-    r"""$p(y|x) = N(P_0 x, S)$: the hidden layers are integrated out one by one (`gaussian-marginal`)."""
-    chain = Chain(depth)
-    variance, precision, width = sp.symbols("V Pi J", positive=True)
-    mean, shift, below, above, A = sp.symbols("m c u v A", real=True)
-    # One layer: N(u; m, V) times N(v; A u, 1 / Pi), integrated over u.
-    exponent = (below - mean) ** 2 / (2 * variance) + precision * (above - A * below) ** 2 / 2
-    joint = 1 / variance + A**2 * precision
-    centre = (mean / variance + A * precision * above) / joint
+def gaussian_marginal(hidden_layers: int) -> Derivation:
+    r"""The output has the distribution $p(y|x) = N(P_0 x, S)$, hidden layers integrated out.
+
+    Claim `gaussian-marginal`.
+
+    Parameters
+    ----------
+    hidden_layers : int, 1 or more
+
+    Returns
+    -------
+    Derivation
+        It ends in the square of the normalising factor, $1 / 2 \pi S$.
+    """
+    chain = Chain(hidden_layers + 1)
+    variance, precision, joint = sp.symbols("V Pi J", positive=True)
+    mean, centre, below, above, A = sp.symbols("m c u v A", real=True)
+    integral = sp.Symbol("I", positive=True)
     spread = variance * A**2 + 1 / precision
-    completed = joint * (below - centre) ** 2 / 2 + (above - A * mean) ** 2 / (2 * spread)
+    where = {joint: 1 / variance + A**2 * precision}
+    where[centre] = (mean / variance + A * precision * above) / joint
     steps = [
         Step(
-            "One layer: complete the square of the joint exponent in $u = z_{l-1}$, with $v = z_l$",
-            exponent,
-            completed,
+            r"One layer ($u = z_{l-1}$, $v = z_l$): complete the square in $u$",
+            (below - mean) ** 2 / (2 * variance) + precision * (above - A * below) ** 2 / 2,
+            joint * (below - centre) ** 2 / 2 + (above - A * mean) ** 2 / (2 * spread),
             algebra(),
+            where,
+            given=r"minus the exponent of $N(u; m, V) \, N(v; A u, 1/\Pi)$",
         ),
         Step(
-            "The integral over $u$",
-            sp.exp(-width * (below - shift) ** 2 / 2),
-            sp.sqrt(2 * sp.pi / width),
+            "Integrate it over $u$",
+            sp.exp(-joint * (below - centre) ** 2 / 2),
+            sp.sqrt(2 * sp.pi / joint),
             integrate(below),
+            given=r"the factor $e^{-J (u - c)^2 / 2}$ of the joint density, for any $J$ and $c$",
+            label="integral",
         ),
         Step(
-            r"The square of the normalisation is that of a Gaussian of variance $A^2 V + 1/\Pi$",
-            precision / (2 * sp.pi) / (2 * sp.pi * variance) * (2 * sp.pi / joint),
+            r"The square of the factor before $e^{-(v - A m)^2 / 2 (A^2 V + 1/\Pi)}$ is that of a Gaussian "
+            "in $v$",
+            precision / (2 * sp.pi) / (2 * sp.pi * variance) * integral**2,
             1 / (2 * sp.pi * spread),
             algebra(),
+            {joint: where[joint], integral: sp.sqrt(2 * sp.pi / joint)},
+            using={"integral": integral},
+            label="one layer",
         ),
     ]
-    for layer in range(2, depth + 1):
-        propagated = chain.maps[layer - 1] ** 2 * chain.marginal(layer - 1) + 1 / chain.precisions[layer - 1]
-        statement = f"So the variance of $z_{layer}$ given $x$ is"
-        steps.append(Step(statement, propagated, chain.marginal(layer), algebra()))
-    _, S = chain.abbreviations
-    where = {S: chain.rescaling}
-    steps.append(Step("which at the output is the rescaling", chain.marginal(depth), S, algebra(), where))
-    return Derivation("gaussian-marginal", f"Marginal of the output, chain of depth {depth}", tuple(steps))
+    for layer in range(2, chain.depth + 1):
+        inserted = {
+            variance: chain.marginal(layer - 1),
+            A: chain.maps[layer - 1],
+            precision: chain.precisions[layer - 1],
+        }
+        steps.append(
+            Step(
+                f"In layer {layer}, with the variance $V$ of layer {layer - 1} given $x$",
+                1 / (2 * sp.pi * spread),
+                1 / (2 * sp.pi * chain.marginal(layer)),
+                substitute(inserted),
+                follows="one layer",
+            )
+        )
+    return Derivation("gaussian-marginal", f"Marginal of the output, {chain.described}", tuple(steps))
 
 
-def error_coordinates(depth: int) -> Derivation:
-    r"""In error coordinates the Hessian is $I + P P^T$, with spectrum {1, S}; the first step is backprop's (`error-coordinates`)."""
-    chain = Chain(depth, unit_precisions=True)
+def error_coordinates(hidden_layers: int) -> Derivation:
+    r"""In error coordinates the Hessian is $I + P P^T$; the first step is backprop's error.
+
+    Claim `error-coordinates`.
+
+    Parameters
+    ----------
+    hidden_layers : int, 1 or more
+
+    Returns
+    -------
+    Derivation
+    """
+    chain = Chain(hidden_layers + 1, unit_precisions=True)
     e = chain.errors
     variable = sp.Symbol("lambda")
-    layers: list[sp.Expr] = []
-    for layer in range(1, depth):
-        below = layers[-1] if layers else chain.x
-        layers.append(chain.maps[layer - 1] * below + e[layer - 1])
     r, S = chain.abbreviations
-    P = sp.Matrix([chain.P(layer) for layer in range(1, depth)])
-    energy = sp.Add(*(error**2 for error in e)) / 2 + (r - (P.T * sp.Matrix(e))[0]) ** 2 / 2
-    written_out = energy.xreplace({r: chain.residual})
-    hessian = sp.eye(depth - 1) + P * P.T
+    P = sp.Matrix([chain.P(layer) for layer in range(1, chain.depth)])
+    left = r - (P.T * sp.Matrix(e))[0]
+    energy = sp.Add(*(error**2 for error in e)) / 2 + left**2 / 2
+    hessian = sp.eye(hidden_layers) + P * P.T
+    slope = sp.Matrix([error - weight * left for error, weight in zip(e, P, strict=True)])
+    where = {r: chain.residual}
     steps = (
         Step(
             r"Insert $z_l = A_l z_{l-1} + \epsilon_l$",
             chain.energy,
             energy,
-            substitute(dict(zip(chain.activities, layers, strict=True))),
-            {r: chain.residual},
+            substitute(dict(zip(chain.activities, in_errors(chain), strict=True))),
+            where,
+            given=ENERGY,
+            label="energy in errors",
         ),
-        Step("The second derivatives", written_out, hessian, second_derivatives(*e)),
+        Step("The second derivatives", energy, hessian, second_derivatives(*e), where),
         Step(
             "Their eigenvalues: 1, and $S$ once",
             hessian,
-            (variable - 1) ** (depth - 2) * (variable - S),
+            (variable - 1) ** (hidden_layers - 1) * (variable - S),
             eigenvalues(variable),
             {S: chain.rescaling},
         ),
+        Step("The slope", energy, slope, differentiate(*e), where, follows="energy in errors"),
         Step(
-            "The slope",
-            written_out,
-            sp.Matrix(
-                [
-                    error - weight * (chain.residual - (P.T * sp.Matrix(e))[0])
-                    for error, weight in zip(e, P, strict=True)
-                ]
-            ),
-            differentiate(*e),
-        ),
-        Step(
-            r"The first step from $\epsilon = 0$ is backprop's error $P_l r$",
-            -sp.Matrix([written_out.diff(error) for error in e]),
-            P * r,
+            r"At $\epsilon = 0$ it is minus backprop's error $P_l r$: the first step goes along that",
+            slope,
+            -P * r,
             substitute(dict.fromkeys(e, sp.S.Zero)),
-            {r: chain.residual},
+            where,
         ),
     )
-    return Derivation("error-coordinates", f"Error coordinates, chain of depth {depth}", steps)
+    return Derivation("error-coordinates", f"Error coordinates, {chain.described}", steps)
 
 
-DERIVATIONS: Mapping[str, Callable[[], Derivation]] = {
-    f"{name}/chain-{depth}": partial(builder, depth)
-    for name, builder, depths in (
-        ("activity-hessian", activity_hessian, range(2, 7)),
-        ("hessian-determinant", hessian_determinant, range(2, 7)),
-        ("posterior", posterior, range(2, 6)),
-        ("gaussian-marginal", gaussian_marginal, range(1, 7)),
-        ("error-coordinates", error_coordinates, range(2, 7)),
-    )
-    for depth in depths
-}
+def in_errors(chain: Chain) -> list[sp.Expr]:
+    r"""Write the hidden activities in the errors: $z_l = A_l z_{l-1} + \epsilon_l$.
+
+    Parameters
+    ----------
+    chain : Chain
+
+    Returns
+    -------
+    list of sympy expressions
+    """
+    layers: list[sp.Expr] = []
+    for A, error in zip(chain.maps, chain.errors, strict=False):
+        layers.append(A * (layers[-1] if layers else chain.x) + error)
+    return layers
+
+
+FAMILIES = (
+    Family("activity-hessian", activity_hessian, cases(hidden_layers=range(1, 6))),
+    Family("hessian-determinant", hessian_determinant, cases(hidden_layers=range(1, 6))),
+    Family("posterior", posterior, cases(hidden_layers=range(1, 5))),
+    Family("gaussian-marginal", gaussian_marginal, cases(hidden_layers=range(1, 6))),
+    Family("error-coordinates", error_coordinates, cases(hidden_layers=range(1, 6))),
+)

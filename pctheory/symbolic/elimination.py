@@ -1,4 +1,4 @@
-r"""Rules of linear and polynomial algebra: determinants, inverses, eigenvalues, roots, resultants, common zeros."""
+r"""Rules of algebra: determinants, inverses, eigenvalues, roots, resultants, common zeros."""
 
 from __future__ import annotations
 
@@ -9,35 +9,63 @@ from .rules import Rule, names, outcome
 
 
 def take_determinant() -> Rule:
-    """The determinant of a matrix."""
-    return Rule("determinant", outcome(determinant), r"\det <before>")
+    """The determinant of a matrix.
+
+    Returns
+    -------
+    Rule
+    """
+    return Rule("determinant", outcome(determinant), r"\det\left[<before>\right]")
 
 
 def invert() -> Rule:
-    """The inverse of a matrix: the product with the claimed inverse is the identity."""
+    """The inverse of a matrix: the product with the claimed inverse is the identity.
+
+    Returns
+    -------
+    Rule
+    """
     return Rule(
         "inverse",
         lambda before, after: before * after - sp.eye(before.rows),
-        r"{<before>}^{-1}",
+        r"\left[<before>\right]^{-1}",
     )
 
 
 def eigenvalues(variable: sp.Symbol) -> Rule:
-    r"""The eigenvalues of a matrix with their multiplicities: $\det(\lambda I - M) = \prod (\lambda - \lambda_i)$.
+    r"""The eigenvalues with their multiplicities: $\det(\lambda I - M) = \prod (\lambda - \lambda_i)$.
 
-    `after` is the list of eigenvalues as a matrix of one row, or the characteristic polynomial in any form (factored, so
-    that its factors show the eigenvalues). The identity is checked coefficient by coefficient.
+    `after` is the list of eigenvalues as a matrix of one row, or the characteristic polynomial in any form
+    (factored, so that its factors show the eigenvalues). The identity is checked coefficient by coefficient.
+
+    Parameters
+    ----------
+    variable : sympy symbol
+        $\lambda$.
+
+    Returns
+    -------
+    Rule
     """
 
     def defect(before: Expression, after: Expression) -> Expression:
         claimed = sp.Mul(*(variable - root for root in after)) if isinstance(after, sp.MatrixBase) else after
         return characteristic_polynomial(before, variable) - claimed
 
-    return Rule("eigenvalues", defect, r"\operatorname{eig} <before>:", r"\quad <after>")
+    return Rule("eigenvalues", defect, r"\operatorname{eig}\left[<before>\right]:", r"\quad <after>")
 
 
 def roots(variable: sp.Symbol) -> Rule:
-    r"""All roots of a polynomial, with their multiplicities: $p = c \prod (\lambda - \lambda_i)$, checked as an identity."""
+    r"""All roots of a polynomial: $p = c \prod (\lambda - \lambda_i)$, checked as an identity.
+
+    Parameters
+    ----------
+    variable : sympy symbol
+
+    Returns
+    -------
+    Rule
+    """
 
     def defect(before: Expression, after: Expression) -> Expression:
         polynomial = sp.Poly(before, variable)
@@ -51,7 +79,17 @@ def roots(variable: sp.Symbol) -> Rule:
 
 
 def resultant(variable: sp.Symbol) -> Rule:
-    r"""Eliminate a variable between two polynomials: their resultant vanishes at every common zero."""
+    r"""Eliminate a variable between two polynomials: their resultant vanishes at every common zero.
+
+    Parameters
+    ----------
+    variable : sympy symbol
+        The one to eliminate.
+
+    Returns
+    -------
+    Rule
+    """
     return Rule(
         f"eliminate ${sp.latex(variable)}$",
         outcome(lambda before: sp.resultant(*entries(before), variable)),
@@ -62,8 +100,17 @@ def resultant(variable: sp.Symbol) -> Rule:
 def same_zeros(*variables: sp.Symbol) -> Rule:
     r"""Two columns of polynomials with the same common zeros, complex ones included.
 
-    f vanishes wherever all g do iff 1 lies in the ideal of the g and $1 - t f$ (Rabinowitsch): a Groebner basis decides it,
-    in both directions.
+    f vanishes wherever all g do iff 1 lies in the ideal of the g and $1 - t f$ (Rabinowitsch): a Groebner
+    basis decides it, in both directions.
+
+    Parameters
+    ----------
+    *variables : sympy symbols
+        All unknowns of the polynomials.
+
+    Returns
+    -------
+    Rule
 
     Examples
     --------

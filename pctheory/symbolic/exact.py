@@ -1,7 +1,8 @@
 r"""Exact arithmetic: is an expression zero, the solution of a linear system, a determinant, an inverse.
 
-sympy's polynomial rings and domain matrices do the work, over the rationals; nothing is sampled and nothing is rounded.
-They are two to three orders of magnitude faster than `sympy.simplify` and `sympy.solve` on the same expressions.
+sympy's polynomial rings and domain matrices do the work, over the rationals; nothing is sampled and nothing
+is rounded. They are two to three orders of magnitude faster than `sympy.simplify` and `sympy.solve` on the
+same expressions.
 """
 
 from __future__ import annotations
@@ -18,16 +19,34 @@ Expression: TypeAlias = sp.Expr | sp.MatrixBase
 
 
 def entries(expression: Expression) -> tuple[sp.Expr, ...]:
-    """The entries of a matrix row by row, or the one entry of a scalar."""
+    """The entries of a matrix row by row, or the one entry of a scalar.
+
+    Parameters
+    ----------
+    expression : sympy expression or matrix
+
+    Returns
+    -------
+    tuple of sympy expressions
+    """
     return tuple(expression) if isinstance(expression, sp.MatrixBase) else (expression,)
 
 
 def vanishes(expression: Expression) -> bool:
     r"""Whether an expression (every entry of a matrix) is identically zero, decided exactly.
 
-    Rational functions: the numerator over a common denominator is expanded in $\mathbb{Q}[\text{symbols}]$. Cost:
-    the number of its terms. Anything else (roots, trigonometric functions) goes through `sympy.expand` and
-    `sympy.simplify`; what sympy cannot reduce counts as not zero, so that nothing is accepted for lack of a proof.
+    Rational functions: the numerator over a common denominator is expanded in $\mathbb{Q}[\text{symbols}]$.
+    Cost: the number of its terms. Anything else (roots, trigonometric functions) goes through `sympy.expand`
+    and `sympy.simplify`; what sympy cannot reduce counts as not zero, so that nothing is accepted for lack of
+    a proof.
+
+    Parameters
+    ----------
+    expression : sympy expression or matrix
+
+    Returns
+    -------
+    bool
 
     Examples
     --------
@@ -41,7 +60,7 @@ def vanishes(expression: Expression) -> bool:
 
 
 def _is_zero(entry: sp.Expr) -> bool:
-    if entry.is_zero:
+    if entry == 0:
         return True
     symbols = sorted(entry.free_symbols, key=str)
     if not all(symbol.is_commutative for symbol in symbols):
@@ -49,7 +68,100 @@ def _is_zero(entry: sp.Expr) -> bool:
     try:
         return _RationalFunction(symbols).is_zero(entry)
     except _NotRational:
-        return bool(sp.expand(entry) == 0 or sp.simplify(entry) == 0)
+        ways = (sp.expand, lambda e: sp.expand(e, complex=True), sp.simplify)
+        return any(way(entry) == 0 for way in ways)
+
+
+def same(one: Expression, other: Expression) -> bool:
+    r"""Decide exactly whether two expressions (or matrices of one shape) are equal.
+
+    Parameters
+    ----------
+    one, other : sympy expression or matrix
+        A scalar counts as a matrix with one entry.
+
+    Returns
+    -------
+    bool
+
+    Examples
+    --------
+    >>> x = sp.Symbol("x")
+    >>> same((x + 1) ** 2, x**2 + 2 * x + 1), same(x, 2 * x)
+    (True, False)
+    """
+    if shape(one) != shape(other):
+        return False
+    pairs = zip(entries(one), entries(other), strict=True)
+    return all(first == second or _is_zero(first - second) for first, second in pairs)
+
+
+def shape(expression: Expression) -> tuple[int, int]:
+    """Return rows and columns; a scalar is a matrix with one entry.
+
+    Parameters
+    ----------
+    expression : sympy expression or matrix
+
+    Returns
+    -------
+    tuple of two int
+    """
+    return tuple(expression.shape) if isinstance(expression, sp.MatrixBase) else (1, 1)
+
+
+def gradient(expression: sp.Expr, symbols: Sequence[sp.Symbol]) -> sp.Matrix:
+    r"""Return the derivatives in the given symbols as a column, numerical factors collected.
+
+    Parameters
+    ----------
+    expression : sympy expression
+    symbols : sequence of sympy symbols
+
+    Returns
+    -------
+    sympy Matrix, one row for each symbol
+
+    Examples
+    --------
+    >>> x, y, p = sp.symbols("x y p")
+    >>> (p * (x - y) ** 2 / 2).diff(x), gradient(p * (x - y) ** 2 / 2, [x])[0]
+    (p*(2*x - 2*y)/2, p*(x - y))
+    """
+    return sp.Matrix([tidy(expression.diff(symbol)) for symbol in symbols])
+
+
+def tidy(expression: sp.Expr) -> sp.Expr:
+    r"""Take the common numerical factor out of every sum, so that it cancels against the factors around it.
+
+    Parameters
+    ----------
+    expression : sympy expression
+
+    Returns
+    -------
+    sympy expression, equal to the first
+
+    Examples
+    --------
+    >>> x, y, p = sp.symbols("x y p")
+    >>> tidy(p * (2 * x - 2 * y) / 2), tidy(x / (2 * x + 2))
+    (p*(x - y), x/(2*(x + 1)))
+    """
+    if expression.is_Atom:
+        return expression
+    arguments = [tidy(argument) for argument in expression.args]
+    if expression.is_Mul:
+        number = sp.S.One
+        for place, argument in enumerate(arguments):
+            if argument.is_Add:
+                content, arguments[place] = argument.primitive()
+                number *= content
+        return sp.Mul(number, *arguments)
+    if expression.is_Pow and arguments[0].is_Add and arguments[1].is_Integer:
+        content, base = arguments[0].primitive()
+        return content ** arguments[1] * base ** arguments[1]
+    return expression.func(*arguments)
 
 
 class _NotRational(Exception):
@@ -62,8 +174,9 @@ _Fraction = tuple[Any, dict[Any, int]]
 class _RationalFunction:
     """Numerators over a common denominator that stays factored: no greatest common divisor is ever computed.
 
-    A denominator is a map from monic polynomials to powers, so that terms over powers of the same polynomial (the rescaling,
-    most often) meet over the highest of these powers. `sympy.together` gives the same numerators 10-50 times slower.
+    A denominator is a map from monic polynomials to powers, so that terms over powers of the same polynomial
+    (the rescaling, most often) meet over the highest of these powers. `sympy.together` gives the same
+    numerators 10-50 times slower.
     """
 
     def __init__(self, symbols: Sequence[sp.Symbol]) -> None:
@@ -122,7 +235,17 @@ class _RationalFunction:
 
 
 def solution(equations: Sequence[sp.Expr], unknowns: Sequence[sp.Symbol]) -> sp.Matrix:
-    r"""The one solution of a linear system `equations = 0`, a column, by elimination in the field of fractions.
+    r"""The one solution of a linear system `equations = 0`, a column, by elimination.
+
+    Parameters
+    ----------
+    equations : sequence of sympy expressions
+        As many as there are unknowns, linear in them.
+    unknowns : sequence of sympy symbols
+
+    Returns
+    -------
+    sympy Matrix, one row for each unknown
 
     Examples
     --------
@@ -141,6 +264,14 @@ def solution(equations: Sequence[sp.Expr], unknowns: Sequence[sp.Symbol]) -> sp.
 def determinant(matrix: sp.MatrixBase) -> sp.Expr:
     r"""The determinant, by fraction-free elimination.
 
+    Parameters
+    ----------
+    matrix : square sympy matrix
+
+    Returns
+    -------
+    sympy expression
+
     Examples
     --------
     >>> a, b = sp.symbols("a b")
@@ -156,6 +287,14 @@ def determinant(matrix: sp.MatrixBase) -> sp.Expr:
 def inverse(matrix: sp.MatrixBase) -> sp.Matrix:
     r"""The inverse in the field of fractions.
 
+    Parameters
+    ----------
+    matrix : square sympy matrix
+
+    Returns
+    -------
+    sympy Matrix
+
     Examples
     --------
     >>> a = sp.Symbol("a")
@@ -169,6 +308,16 @@ def inverse(matrix: sp.MatrixBase) -> sp.Matrix:
 
 def characteristic_polynomial(matrix: sp.MatrixBase, variable: sp.Symbol) -> sp.Expr:
     r"""$\det(\lambda I - M)$, monic in the variable.
+
+    Parameters
+    ----------
+    matrix : square sympy matrix
+    variable : sympy symbol
+        $\lambda$.
+
+    Returns
+    -------
+    sympy expression, expanded
 
     Examples
     --------

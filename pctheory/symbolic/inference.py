@@ -1,188 +1,299 @@
-r"""The dynamics of inference: rates, the energy after T steps, the spectrum of a chain, first arrival, and delays."""
+r"""The dynamics of inference: contraction, the energy after T steps, first arrival, free outputs."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from functools import partial
-
 import sympy as sp
 
-from .chain import Chain
+from .cases import Family, cases
+from .chain import ENERGY, Chain, stationary_steps
 from .curvature import block_tridiagonal
 from .derivation import Derivation, Step
-from .exact import inverse
+from .exact import gradient, inverse
 from .rules import algebra, differentiate, substitute
 
 _STEP = sp.Symbol("g", positive=True)
+_DESCENT = r"one step of descent, $z_l - g \, \partial F / \partial z_l$"
 
 
-def _descend(chain: Chain, activities: sp.Matrix) -> sp.Matrix:
-    """One step of gradient descent on the energy, at the given hidden activities."""
-    slopes = sp.Matrix([chain.energy.diff(z) for z in chain.activities])
-    at = dict(zip(chain.activities, activities, strict=True))
-    return (activities - _STEP * slopes.subs(at, simultaneous=True)).applyfunc(sp.expand)
+def feedforward(chain: Chain) -> sp.Matrix:
+    r"""Write the feedforward activities $\hat z_l = Q_l x$ of the hidden layers.
 
+    Parameters
+    ----------
+    chain : Chain
 
-def _feedforward(chain: Chain) -> sp.Matrix:
+    Returns
+    -------
+    sympy Matrix
+        A column.
+    """
     return sp.Matrix([chain.Q(layer) * chain.x for layer in range(1, chain.depth)])
 
 
-def contraction(depth: int) -> Derivation:
-    r"""$z_{t+1} - z^* = (I - gH)(z_t - z^*)$, so that $z_T - z^* = (I - gH)^T (z_0 - z^*)$ (`inference-rate`)."""
-    chain = Chain(depth)
-    z, H = sp.Matrix(chain.activities), block_tridiagonal(chain)
-    slopes = sp.Matrix([chain.energy.diff(activity) for activity in chain.activities])
-    optimum = sp.Matrix(list(chain.equilibrium_values.values()))
-    steps = (
-        Step("The slope of the energy", chain.energy, slopes, differentiate(*chain.activities)),
+def descent_steps(chain: Chain, num_steps: int, size: sp.Expr) -> list[Step]:
+    r"""Run gradient descent on the energy from the feedforward activities.
+
+    Parameters
+    ----------
+    chain : Chain
+    num_steps : int
+    size : sympy expression
+        The step size g.
+
+    Returns
+    -------
+    list of Step
+        The slope of the energy, then one step for each iteration, with the labels `time 1`, `time 2`, ...
+    """
+    z, D = chain.activities, sp.symbols(f"D_1:{chain.depth}", real=True)
+    slope = gradient(chain.energy, z)
+    steps = [
         Step(
-            "One step, measured from the equilibrium",
-            z - _STEP * slopes - optimum,
-            (sp.eye(depth - 1) - _STEP * H) * (z - optimum),
-            algebra(),
-        ),
-    )
-    return Derivation("inference-rate", f"Contraction of inference, chain of depth {depth}", steps)
-
-
-def finite_time_energy(depth: int, num_steps: int) -> Derivation:
-    r"""$F(z_T) = \tfrac12 M_T r^2$ from feedforward activities, by T steps of descent (`finite-time-energy`)."""
-    chain = Chain(depth, unit_precisions=num_steps > 2 or depth > 3)
-    activities = _feedforward(chain)
-    steps: list[Step] = []
-    for step in range(num_steps):
-        after = _descend(chain, activities)
-        before = chain.activities
+            "Its slope in the hidden activities",
+            chain.energy,
+            slope,
+            differentiate(*z),
+            given=ENERGY,
+            label="slope",
+        )
+    ]
+    start = feedforward(chain)
+    for time in range(1, num_steps + 1):
+        at = dict(zip(z, steps[-1].after if time > 1 else start, strict=True))
+        descended = sp.Matrix(z) - size * slope
         steps.append(
             Step(
-                f"Inference step {step + 1}",
-                sp.Matrix(before) - _STEP * sp.Matrix([chain.energy.diff(z) for z in before]),
-                after,
-                substitute(dict(zip(before, activities, strict=True))),
+                f"Inference step {time}, from "
+                + (f"$t = {time - 1}$" if time > 1 else r"$\hat z_l = Q_l x$"),
+                sp.Matrix([activity - size * d for activity, d in zip(z, D, strict=True)]),
+                descended.subs(at, simultaneous=True).applyfunc(sp.expand),
+                substitute(at),
+                dict(zip(D, slope, strict=True)),
+                given=_DESCENT,
+                using={"slope": D} | ({f"time {time - 1}": z} if time > 1 else {}),
+                label=f"time {time}",
             )
         )
-        activities = after
+    return steps
+
+
+def _at_time(chain: Chain, steps: list[Step], time: int) -> dict[sp.Symbol, sp.Expr]:
+    """The values of the hidden activities after that many of the steps of `descent_steps`."""
+    return dict(zip(chain.activities, steps[time].after if time else feedforward(chain), strict=True))
+
+
+def contraction(hidden_layers: int) -> Derivation:
+    r"""One step multiplies the distance to the equilibrium by $I - gH$.
+
+    Claim `inference-rate`.
+
+    Parameters
+    ----------
+    hidden_layers : int, 1 or more
+
+    Returns
+    -------
+    Derivation
+    """
+    chain = Chain(hidden_layers + 1)
+    z, H = chain.activities, block_tridiagonal(chain)
+    D = sp.symbols(f"D_1:{chain.depth}", real=True)
+    optimum = sp.symbols(f"z^*_1:{chain.depth}", real=True)
+    steps = stationary_steps(chain)
+    offset = sp.Matrix(z) - sp.Matrix(optimum)
+    last = Step(
+        "is, measured from the equilibrium, $(I - gH) (z - z^*)$",
+        sp.Matrix([one - _STEP * d - best for one, d, best in zip(z, D, optimum, strict=True)]),
+        (sp.eye(hidden_layers) - _STEP * H) * offset,
+        algebra(),
+        chain.abbreviations
+        | dict(zip(D, steps[0].after, strict=True))
+        | dict(zip(optimum, chain.closed_activities, strict=True)),
+        given=_DESCENT + r", less $z_l^*$",
+        using={"slope": D, "equilibrium": optimum},
+    )
+    return Derivation("inference-rate", f"Contraction of inference, {chain.described}", (*steps, last))
+
+
+def finite_time_energy(hidden_layers: int, num_steps: int) -> Derivation:
+    r"""After T steps of descent from feedforward activities the energy is $\tfrac12 M_T r^2$.
+
+    Claim `finite-time-energy`.
+
+    Precisions are 1 for more than two hidden layers or steps.
+
+    Parameters
+    ----------
+    hidden_layers : int, 1 or more
+    num_steps : int, 0 or more
+
+    Returns
+    -------
+    Derivation
+    """
+    chain = Chain(hidden_layers + 1, unit_precisions=num_steps > 2 or hidden_layers > 2)
+    steps = descent_steps(chain, num_steps, _STEP) if num_steps else []
     H, last = block_tridiagonal(chain), chain.precisions[-1]
-    U = sp.zeros(depth - 1, 1)
-    U[depth - 2] = chain.maps[-1] * last
-    decay = sp.eye(depth - 1) - _STEP * H
-    sums = sp.zeros(depth - 1, 1)
-    power = U
+    U = sp.zeros(hidden_layers, 1)
+    U[hidden_layers - 1] = chain.maps[-1] * last
+    decay = sp.eye(hidden_layers) - _STEP * H
+    sums, power = sp.zeros(hidden_layers, 1), U
     for _ in range(2 * num_steps):
         sums, power = sums + power, (decay * power).applyfunc(sp.expand)
-    polynomial = last - _STEP * (U.T * sums)[0]
     r, _ = chain.abbreviations
-    M = sp.Symbol("M_T", real=True)
-    closed = last - (U.T * inverse(H) * (U - power))[0]
-    steps += [
-        Step(
-            r"The energy there is $\tfrac12 M_T r^2$, $M_T = \Pi_L - g\, U^T \sum_{k < 2T} (I - gH)^k U$",
-            chain.energy,
-            M * r**2 / 2,
-            substitute(dict(zip(chain.activities, activities, strict=True))),
-            {r: chain.residual, M: polynomial},
-        ),
-        Step(
-            r"and $M_T = \Pi_L - U^T H^{-1} [I - (I - gH)^{2T}] U$",
-            polynomial,
-            closed,
-            algebra(),
-        ),
-    ]
+    M, energy = sp.symbols("M_T F_T", real=True)
+    where = {r: chain.residual, M: last - _STEP * (U.T * sums)[0]}
+    at = _at_time(chain, steps, num_steps)
+    there = Step(
+        r"There it is $\tfrac12 M_T r^2$, $M_T = \Pi_L - g\, U^T \sum_{k < 2T} (I - gH)^k U$",
+        chain.energy,
+        M * r**2 / 2,
+        substitute(at),
+        where,
+        given=ENERGY,
+        using={f"time {num_steps}": chain.activities} if num_steps else {},
+        label="energy",
+    )
+    if not num_steps:
+        return Derivation("finite-time-energy", f"Energy without a step, {chain.described}", (there,))
+    closed = Step(
+        r"and $M_T = \Pi_L - U^T H^{-1} [I - (I - gH)^{2T}] U$",
+        2 * energy / r**2,
+        last - (U.T * inverse(H) * (U - power))[0],
+        algebra(),
+        where | {energy: M * r**2 / 2},
+        using={"energy": energy},
+    )
     return Derivation(
-        "finite-time-energy", f"Energy after {num_steps} steps, chain of depth {depth}", tuple(steps)
+        "finite-time-energy",
+        f"Energy after {num_steps} step{'s' if num_steps > 1 else ''}, {chain.described}",
+        (*steps, there, closed),
     )
 
 
-def long_time_energy(depth: int) -> Derivation:
-    r"""$M_0 = \Pi_L$ (the loss), $M_\infty = \Pi_L - U^T H^{-1} U = 1/S$ (`finite-time-energy`)."""
-    chain = Chain(depth)
-    _, S = chain.abbreviations
-    U = sp.zeros(depth - 1, 1)
-    U[depth - 2] = chain.maps[-1] * chain.precisions[-1]
-    feedforward = dict(zip(chain.activities, _feedforward(chain), strict=True))
+def long_time_energy(hidden_layers: int) -> Derivation:
+    r"""$M_0 = \Pi_L$ (the loss) and $M_\infty = \Pi_L - U^T H^{-1} U = 1/S$.
+
+    Claim `finite-time-energy`.
+
+    Parameters
+    ----------
+    hidden_layers : int, 1 or more
+
+    Returns
+    -------
+    Derivation
+    """
+    chain = Chain(hidden_layers + 1)
+    r, S = chain.abbreviations
+    U = sp.zeros(hidden_layers, 1)
+    U[hidden_layers - 1] = chain.maps[-1] * chain.precisions[-1]
     steps = (
         Step(
-            "No step: the energy of the feedforward activities is the loss",
+            "Without a step, at the feedforward activities, it is the loss",
             chain.energy,
-            chain.loss,
-            substitute(feedforward),
+            chain.precisions[-1] * r**2 / 2,
+            substitute(dict(zip(chain.activities, feedforward(chain), strict=True))),
+            {r: chain.residual},
+            given=ENERGY,
         ),
         Step(
-            r"All steps ($(I - gH)^{2T} \to 0$)",
+            "It is",
             chain.precisions[-1] - (U.T * inverse(block_tridiagonal(chain)) * U)[0],
             1 / S,
             algebra(),
             {S: chain.rescaling},
+            given=r"$M_\infty = \Pi_L - U^T H^{-1} U$: all steps, $(I - gH)^{2T} \to 0$",
         ),
     )
-    return Derivation("finite-time-energy", f"The two ends, chain of depth {depth}", steps)
+    return Derivation("finite-time-energy", f"The two ends, {chain.described}", steps)
 
 
-def first_arrival(depth: int) -> Derivation:
-    r"""At $t = L - l$, $\epsilon_l = g^{L-l} P_l r$, and zero before (`first-arrival`), unit precisions."""
-    chain = Chain(depth, unit_precisions=True)
-    r = sp.Symbol("r", real=True)
-    activities = _feedforward(chain)
+def first_arrival(hidden_layers: int) -> Derivation:
+    r"""At step $t = L - l$ layer l gets its first error, $g^{L-l} P_l r$.
+
+    Claim `first-arrival`.
+
+    Unit precisions.
+
+    Parameters
+    ----------
+    hidden_layers : int, 1 or more
+
+    Returns
+    -------
+    Derivation
+        The errors after t steps have the label `errors t`.
+    """
+    chain = Chain(hidden_layers + 1, unit_precisions=True)
+    r, _ = chain.abbreviations
+    layers = [chain.x, *chain.activities, chain.y]
+    errors = [above - A * below for A, below, above in zip(chain.maps, layers, layers[1:], strict=False)]
+    descended = descent_steps(chain, hidden_layers, _STEP)
     steps: list[Step] = []
-    for time in range(depth):
-        layers = [chain.x, *chain.activities, chain.y]
-        errors = [above - A * below for A, below, above in zip(chain.maps, layers, layers[1:], strict=False)]
-        reached = depth - time
+    for time in range(chain.depth):
+        reached = chain.depth - time
         arrived = [sp.S.Zero] * (reached - 1) + [_STEP**time * chain.P(reached) * r]
+        when = f"After {time} step{'s' if time > 1 else ''}" if time else "At the start"
+        steps += [descended[0], descended[time]] if time == 1 else [descended[time]] if time else []
         steps.append(
             Step(
-                rf"After {time} steps the error of layer {reached} is $g^{{{time}}} P_{{{reached}}} r$, and the layers below have none"
-                if time
-                else "At the start only the output has an error",
+                f"{when} that of layer {reached} is $g^{{{time}}} P_{{{reached}}} r$, and those below are "
+                "zero",
                 sp.Matrix(errors[:reached]),
                 sp.Matrix(arrived),
-                substitute(dict(zip(chain.activities, activities, strict=True))),
+                substitute(_at_time(chain, descended, time)),
                 {r: chain.residual},
+                given="the errors $z_l - A_l z_{l-1}$"
+                + (f" of the layers up to {reached}" if time else " of all layers"),
+                using={f"time {time}": chain.activities} if time else {},
+                label=f"errors {time}",
             )
         )
-        activities = _descend(chain, activities)
-    return Derivation("first-arrival", f"Arrival of the error, chain of depth {depth}", tuple(steps))
+    return Derivation("first-arrival", f"Arrival of the error, {chain.described}", tuple(steps))
 
 
-def nothing_to_learn(depth: int) -> Derivation:
-    r"""Free output, feedforward start: nothing moves, so that backprop through inference is backprop (`nothing-to-learn`)."""
-    chain = Chain(depth)
+def nothing_to_learn(hidden_layers: int) -> Derivation:
+    r"""With a free output and a feedforward start nothing moves.
+
+    Claim `nothing-to-learn`.
+
+    So backprop through inference is backprop.
+
+    Parameters
+    ----------
+    hidden_layers : int, 0 or more
+
+    Returns
+    -------
+    Derivation
+    """
+    chain = Chain(hidden_layers + 1)
     everything = (*chain.activities, chain.y)
-    slopes = sp.Matrix([chain.energy.diff(z) for z in everything])
-    forward = dict(zip(everything, [chain.Q(l) * chain.x for l in range(1, depth + 1)], strict=True))
+    slope = gradient(chain.energy, everything)
+    forward = [chain.Q(layer) * chain.x for layer in range(1, chain.depth + 1)]
     steps = (
         Step(
-            "The slope of the energy in the hidden layers and in the free output",
+            "Its slope in the hidden layers and in the free output",
             chain.energy,
-            slopes,
+            slope,
             differentiate(*everything),
+            given=ENERGY,
         ),
         Step(
-            "vanishes at the feedforward activities: they are stationary for every number of steps",
-            slopes,
-            sp.zeros(depth, 1),
-            substitute(forward),
+            "vanishes at the feedforward activities: they stay for every number of steps",
+            slope,
+            sp.zeros(chain.depth, 1),
+            substitute(dict(zip(everything, forward, strict=True))),
         ),
     )
-    return Derivation("nothing-to-learn", f"A free output, chain of depth {depth}", steps)
+    return Derivation("nothing-to-learn", f"A free output, {chain.described}", steps)
 
 
-DERIVATIONS: Mapping[str, Callable[[], Derivation]] = (
-    {}
-    | {
-        f"finite-time-energy/chain-{depth}-steps-{num_steps}": partial(finite_time_energy, depth, num_steps)
-        for depth in (2, 3, 4)
-        for num_steps in range(4)
-    }
-    | {
-        f"{name}-{depth}": partial(builder, depth)
-        for name, builder, depths in (
-            ("inference-rate/chain", contraction, range(2, 6)),
-            ("finite-time-energy/ends-of-chain", long_time_energy, range(2, 6)),
-            ("first-arrival/chain", first_arrival, range(2, 6)),
-            ("nothing-to-learn/chain", nothing_to_learn, range(1, 6)),
-        )
-        for depth in depths
-    }
+FAMILIES = (
+    Family("finite-time-energy", finite_time_energy, cases(hidden_layers=(1, 2, 3), num_steps=range(4))),
+    Family("inference-rate", contraction, cases(hidden_layers=range(1, 5))),
+    Family("finite-time-energy", long_time_energy, cases(hidden_layers=range(1, 5))),
+    Family("first-arrival", first_arrival, cases(hidden_layers=range(1, 5))),
+    Family("nothing-to-learn", nothing_to_learn, cases(hidden_layers=range(5))),
 )

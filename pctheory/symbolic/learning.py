@@ -1,239 +1,353 @@
-r"""Learning through inference on chains: implicit gradients, nudging, truncation, and the variants that equal backprop."""
+r"""Learning on chains: implicit gradients, nudging, truncation, and the variants that equal backprop."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from functools import partial
-
 import sympy as sp
 
-from .balance import MOMENTS, batch, moments
-from .chain import Chain
-from .curvature import block_tridiagonal
+from .cases import Family, cases
+from .chain import ENERGY, Chain, stationary_steps
+from .curvature import block_tridiagonal, hessian_step
 from .derivation import Derivation, Step
-from .exact import inverse
-from .rules import algebra, average, differentiate, solve, substitute
-
-_XX = sp.Symbol("S_xx", positive=True)
-
-
-def _task(chain: Chain) -> sp.Matrix:
-    r"""$\nabla_z \Lambda$ at the equilibrium: any numbers, since a gradient of $\Lambda(z^*)$ sees nothing else of $\Lambda$."""
-    return sp.Matrix(sp.symbols(f"q_1:{chain.depth}", real=True))
+from .exact import gradient, inverse
+from .gradients import backprop_step
+from .inference import descent_steps, feedforward
+from .rules import algebra, differentiate, solve, substitute, times
 
 
-def through_inference(depth: int) -> Derivation:
-    r"""$d\Lambda/dA_l = \Pi_l (\epsilon_l^* \alpha_{l-1} + \delta_l z_{l-1}^*)$, $\alpha = H^{-1} \nabla\Lambda$ (`through-inference-gradients`)."""
-    chain = Chain(depth, unit_precisions=depth > 3)
-    slopes = _task(chain)
-    adjoint = list(inverse(block_tridiagonal(chain)) * slopes)
-    optimum = list(chain.equilibrium_values.values())
-    layers, costate = [chain.x, *optimum, chain.y], [sp.S.Zero, *adjoint, sp.S.Zero]
-    value = sp.Add(*(slope * z for slope, z in zip(slopes, optimum, strict=True)))
-    gradient = sp.Matrix(
-        [
-            pi
-            * ((layers[l + 1] - A * layers[l]) * costate[l] + (costate[l + 1] - A * costate[l]) * layers[l])
-            for l, (A, pi) in enumerate(zip(chain.maps, chain.precisions, strict=True))
-        ]
-    )
-    steps = (
+def _task(chain: Chain) -> tuple[sp.Symbol, ...]:
+    r"""$\nabla_z \Lambda$ at the equilibrium: any numbers; the gradient of $\Lambda(z^*)$ sees no more."""
+    return tuple(sp.symbols(f"q_1:{chain.depth}", real=True))
+
+
+def adjoint_steps(chain: Chain) -> list[Step]:
+    r"""Solve $H \alpha = \nabla_z \Lambda$ for the adjoint.
+
+    Parameters
+    ----------
+    chain : Chain
+
+    Returns
+    -------
+    list of Step
+        The last one has the label `adjoint`.
+    """
+    H, q = block_tridiagonal(chain), _task(chain)
+    alpha = sp.symbols(f"alpha_1:{chain.depth}", real=True)
+    products = sp.symbols(f"h_1:{chain.depth}", real=True)
+    times_alpha = H * sp.Matrix(alpha)
+    return [
+        hessian_step(chain),
+        Step(r"times the adjoint $\alpha$", H, times_alpha, times(alpha), label="product"),
         Step(
-            r"The adjoint $\alpha$ solves the equations of inference with $\nabla\Lambda$ in place of the data",
-            block_tridiagonal(chain) * sp.Matrix(adjoint),
-            slopes,
-            algebra(),
+            r"The adjoint solves $H \alpha = q$, the equations of inference with $q = \nabla \Lambda$ in "
+            "place of the data",
+            sp.Matrix([h - slope for h, slope in zip(products, q, strict=True)]),
+            inverse(H) * sp.Matrix(q),
+            solve(*alpha),
+            dict(zip(products, times_alpha, strict=True)),
+            using={"product": products},
+            label="adjoint",
         ),
-        Step(
-            r"and the gradient of $\Lambda(z^*)$, to first order $\sum_l q_l z_l^*$, is local in both, with $\delta_l = \alpha_l - A_l \alpha_{l-1}$",
-            value,
-            gradient,
-            differentiate(*chain.maps),
-        ),
+    ]
+
+
+def through_inference(hidden_layers: int) -> Derivation:
+    r"""$d\Lambda/dA_l = \Pi_l (\epsilon_l^* \alpha_{l-1} + \delta_l z_{l-1}^*)$.
+
+    Claim `through-inference-gradients`.
+
+    Here $\alpha = H^{-1} \nabla\Lambda$ and $\delta_l = \alpha_l - A_l \alpha_{l-1}$. Precisions are 1 for
+    more than two hidden layers.
+
+    Parameters
+    ----------
+    hidden_layers : int, 1 or more
+
+    Returns
+    -------
+    Derivation
+    """
+    chain = Chain(hidden_layers + 1, unit_precisions=hidden_layers > 2)
+    q = _task(chain)
+    alpha = sp.symbols(f"alpha_1:{chain.depth}", real=True)
+    optimum = sp.symbols(f"z^*_1:{chain.depth}", real=True)
+    adjoint = adjoint_steps(chain)
+    z, adjoints = [chain.x, *optimum, chain.y], [sp.S.Zero, *alpha, sp.S.Zero]
+    local = [
+        pi * ((z[l + 1] - A * z[l]) * adjoints[l] + (adjoints[l + 1] - A * adjoints[l]) * z[l])
+        for l, (A, pi) in enumerate(zip(chain.maps, chain.precisions, strict=True))
+    ]
+    last = Step(
+        r"Its gradient is local in both equilibria, with $\epsilon_l = z_l^* - A_l z_{l-1}^*$ and "
+        r"$\delta_l = \alpha_l - A_l \alpha_{l-1}$",
+        sp.Add(*(slope * value for slope, value in zip(q, optimum, strict=True))),
+        sp.Matrix(local),
+        differentiate(*chain.maps),
+        chain.abbreviations
+        | dict(zip(optimum, chain.closed_activities, strict=True))
+        | dict(zip(alpha, adjoint[-1].after, strict=True)),
+        given=r"the task $\Lambda(z^*)$ to first order, $\sum_l q_l z_l^*$",
+        using={"equilibrium": optimum, "adjoint": alpha},
     )
     return Derivation(
-        "through-inference-gradients", f"Learning through inference, chain of depth {depth}", steps
+        "through-inference-gradients",
+        f"Learning through inference, {chain.described}",
+        (*stationary_steps(chain), *adjoint, last),
     )
 
 
-def nudging(depth: int) -> Derivation:
-    r"""$[\partial_A F(z^\beta) - \partial_A F(z^{-\beta})] / 2\beta$ is even in $\beta$ with the implicit gradient at 0 (`equilibrium-propagation`)."""
-    chain = Chain(depth, unit_precisions=True)
+def nudging(hidden_layers: int) -> Derivation:
+    r"""The difference of the local rule at two nudged equilibria tends to the gradient of the task.
+
+    Claim `equilibrium-propagation`.
+
+    $[\partial_A F(z^\beta) - \partial_A F(z^{-\beta})] / 2\beta$ has an error of order $\beta^2$.
+
+    Parameters
+    ----------
+    hidden_layers : int, 1 or more
+
+    Returns
+    -------
+    Derivation
+    """
+    chain = Chain(hidden_layers + 1, unit_precisions=True)
     beta = sp.Symbol("beta", positive=True)
     target = sp.Symbol("t", real=True)
-    z, H = chain.activities, block_tridiagonal(chain)
+    z, H, maps = chain.activities, block_tridiagonal(chain), chain.maps
+    equilibrium = sp.symbols(f"z^*_1:{chain.depth}", real=True)
     optimum = sp.Matrix(list(chain.equilibrium_values.values()))
+    # The task is on the first hidden layer and enters the energy with the weight beta.
     unit = sp.Matrix([1, *(0 for _ in z[1:])])
-    # A task on the first hidden layer: Lambda = (z_1 - t)^2 / 2, added to the energy with weight beta.
     nudged_energy = chain.energy + beta * (z[0] - target) ** 2 / 2
-    gradient = sp.Matrix([nudged_energy.diff(activity) for activity in z])
-    response = inverse(H + beta * unit * unit.T) * unit
-    nudged = optimum - beta * (optimum[0] - target) * response
-    local = sp.Matrix([chain.energy.diff(A) for A in chain.maps])
-
-    along = local.subs(dict(zip(z, nudged, strict=True)), simultaneous=True)
-    slope = along.diff(beta)
-    implicit = sp.Matrix([optimum[0].diff(A) * (optimum[0] - target) for A in chain.maps])
-    size, odd, even = sp.symbols("b f_1 f_2", real=True)
+    slope = gradient(nudged_energy, z)
+    nudged = optimum - beta * (optimum[0] - target) * inverse(H + beta * unit * unit.T) * unit
+    local = gradient(chain.energy, maps)
+    along_nudge = local.subs(dict(zip(z, nudged, strict=True)), simultaneous=True)
+    derivative = along_nudge.diff(beta)
+    implicit = sp.Matrix([optimum[0].diff(A) * (optimum[0] - target) for A in maps])
+    size, odd, even, plus, minus = sp.symbols("b f_1 f_2 f_+ f_-", real=True)
+    expanded, ahead, behind = (odd * b + even * b**2 for b in (beta, size, -size))
+    premise = r"$f$ to third order in $\beta$ but for a constant, $f_1 \beta + f_2 \beta^2$"
+    first, task = (sp.symbols(f"{letter}_1:{chain.depth + 1}", real=True) for letter in "fT")
     steps = (
-        Step("The slope of the nudged energy", nudged_energy, gradient, differentiate(*z)),
-        Step("vanishes at one point", gradient, nudged, solve(*z)),
-        Step("The local rule there, $f(\\beta)$, has the slope", along, slope, differentiate(beta)),
+        *stationary_steps(chain),
         Step(
-            r"$f'(0)$, the gradient of $\tfrac12 (z_1^* - t)^2$ through inference",
-            slope,
+            "Its gradient through inference",
+            (equilibrium[0] - target) ** 2 / 2,
             implicit,
-            substitute({beta: sp.S.Zero}),
+            differentiate(*maps),
+            chain.abbreviations | dict(zip(equilibrium, chain.closed_activities, strict=True)),
+            given=r"the task at equilibrium, $\tfrac12 (z_1^* - t)^2$",
+            using={"equilibrium": equilibrium},
+            label="implicit gradient",
         ),
         Step(
-            r"and $[f(\beta) - f(-\beta)] / 2\beta$ loses the even terms of $f$, so that its error is $O(\beta^2)$ (to third order, $f = f_1 \beta + f_2 \beta^2$)",
-            ((odd * size + even * size**2) - (-odd * size + even * size**2)) / (2 * size),
+            "The slope of the nudged energy",
+            nudged_energy,
+            slope,
+            differentiate(*z),
+            given=r"the nudged energy $F + \beta (z_1 - t)^2 / 2$",
+        ),
+        Step("vanishes at one point", slope, nudged, solve(*z), label="nudged"),
+        Step(
+            "The gradient of the energy itself in the maps",
+            chain.energy,
+            local,
+            differentiate(*maps),
+            given=ENERGY,
+        ),
+        Step(
+            r"is at the nudged equilibrium $f(\beta)$",
+            local,
+            along_nudge,
+            substitute(dict(zip(z, nudged, strict=True))),
+            using={"nudged": z},
+        ),
+        Step("Its slope", along_nudge, derivative, differentiate(beta)),
+        Step(
+            r"at $\beta = 0$",
+            derivative,
+            derivative.subs(beta, 0).applyfunc(sp.factor),
+            substitute({beta: sp.S.Zero}),
+            label="slope at zero",
+        ),
+        Step(
+            "is the gradient of the task",
+            sp.Matrix([f - t for f, t in zip(first, task, strict=True)]),
+            sp.zeros(chain.depth, 1),
+            algebra(),
+            dict(zip(first, derivative.subs(beta, 0).applyfunc(sp.factor), strict=True))
+            | dict(zip(task, implicit, strict=True)),
+            using={"slope at zero": first, "implicit gradient": task},
+        ),
+        Step(r"At $\beta = b$", expanded, ahead, substitute({beta: size}), given=premise, label="ahead"),
+        Step(r"At $\beta = -b$", expanded, behind, substitute({beta: -size}), given=premise, label="behind"),
+        Step(
+            r"The difference over $2b$ has lost the even term: its error is $O(b^2)$",
+            (plus - minus) / (2 * size),
             odd,
             algebra(),
+            {plus: ahead, minus: behind},
+            using={"ahead": plus, "behind": minus},
         ),
     )
-    return Derivation("equilibrium-propagation", f"Nudged equilibria, chain of depth {depth}", steps)
+    return Derivation("equilibrium-propagation", f"Nudged equilibria, {chain.described}", steps)
 
 
-def truncated_adjoint(depth: int, terms: int) -> Derivation:
-    r"""K terms of the Neumann sum leave $(I - gH)^K \alpha$ of the adjoint; $K = 1$ is one step (`truncated-adjoint`)."""
-    chain = Chain(depth)
+def truncated_adjoint(hidden_layers: int, num_terms: int) -> Derivation:
+    r"""K terms of the Neumann sum leave $(I - gH)^K \alpha$ of the adjoint.
+
+    Claim `truncated-adjoint`.
+
+    $K = 1$ is one step of inference.
+
+    Parameters
+    ----------
+    hidden_layers : int, 1 or more
+    num_terms : int, 1 or more
+
+    Returns
+    -------
+    Derivation
+    """
+    chain = Chain(hidden_layers + 1)
     size = sp.Symbol("g", positive=True)
-    H, slopes = block_tridiagonal(chain), _task(chain)
-    adjoint = inverse(H) * slopes
-    decay = sp.eye(depth - 1) - size * H
-    total, power = sp.zeros(depth - 1, 1), slopes
-    rest = adjoint
-    for _ in range(terms):
+    q, alpha = sp.Matrix(_task(chain)), sp.symbols(f"alpha_1:{chain.depth}", real=True)
+    adjoint = adjoint_steps(chain)
+    decay = sp.eye(hidden_layers) - size * block_tridiagonal(chain)
+    total, power, rest = sp.zeros(hidden_layers, 1), q, sp.Matrix(alpha)
+    for _ in range(num_terms):
         total, power, rest = total + size * power, decay * power, decay * rest
-    step = Step(
-        rf"The adjoint less {terms} terms of $g \sum_k (I - gH)^k \nabla\Lambda$",
-        adjoint - total,
+    last = Step(
+        rf"The adjoint, less {num_terms} term{'s' if num_terms > 1 else ''} of $g \sum_k (I - gH)^k q$",
+        sp.Matrix(alpha) - total,
         rest,
         algebra(),
+        dict(zip(alpha, adjoint[-1].after, strict=True)),
+        using={"adjoint": alpha},
     )
-    return Derivation("truncated-adjoint", f"{terms} terms of the adjoint, chain of depth {depth}", (step,))
-
-
-def zero_divergence(depth: int) -> Derivation:
-    r"""Z-IL: step 1 from the forward pass, layer l updated at $t = L - l$: backprop's gradient (`exact-bp-variants`)."""
-    chain = Chain(depth, unit_precisions=True)
-    activities = [chain.Q(layer) * chain.x for layer in range(1, depth)]
-    slopes = [chain.energy.diff(z) for z in chain.activities]
-    symbolic = [chain.x, *chain.activities, chain.y]
-    steps: list[Step] = []
-    for time in range(depth):
-        layer = depth - time
-        rule = -(symbolic[layer] - chain.maps[layer - 1] * symbolic[layer - 1]) * symbolic[layer - 1]
-        at = dict(zip(chain.activities, activities, strict=True))
-        steps.append(
-            Step(
-                rf"At $t = {time}$ the local rule of layer {layer} is backprop's",
-                rule,
-                chain.loss.diff(chain.maps[layer - 1]),
-                substitute(at),
-            )
-        )
-        activities = [
-            sp.expand(z - slope.subs(at, simultaneous=True))
-            for z, slope in zip(activities, slopes, strict=True)
-        ]
-    return Derivation("exact-bp-variants", f"Updates on arrival, chain of depth {depth}", tuple(steps))
-
-
-def fixed_predictions(depth: int) -> Derivation:
-    r"""Predictions frozen at the forward pass: the equilibrium's errors are backprop's (`exact-bp-variants`)."""
-    chain = Chain(depth)
-    e, pi = chain.errors, chain.precisions
-    above = [*e, chain.residual]
-    balance = sp.Matrix(
-        [pi[l] * e[l] - chain.maps[l + 1] * pi[l + 1] * above[l + 1] for l in range(depth - 1)]
+    return Derivation(
+        "truncated-adjoint",
+        f"{num_terms} term{'s' if num_terms > 1 else ''} of the adjoint, {chain.described}",
+        (*adjoint, last),
     )
-    closed = sp.Matrix([chain.P(l) * pi[-1] * chain.residual / pi[l - 1] for l in range(1, depth)])
-    layers = [chain.Q(l) * chain.x for l in range(depth)]
-    rule = sp.Matrix([-chain.P(l) * pi[-1] * chain.residual * layers[l - 1] for l in range(1, depth + 1)])
-    steps = (
-        Step(
-            r"With $\epsilon_l = z_l - \hat z_l$, $\hat z$ held, stationarity is $\Pi_l \epsilon_l = A_{l+1} \Pi_{l+1} \epsilon_{l+1}$, $\epsilon_L = r$",
-            balance,
-            closed,
-            solve(*e),
-        ),
-        Step(
-            r"and $-\Pi_l \epsilon_l \hat z_{l-1}$ is the gradient of the loss",
-            chain.loss,
-            rule,
-            differentiate(*chain.maps),
-        ),
-    )
-    return Derivation("exact-bp-variants", f"Fixed predictions, chain of depth {depth}", steps)
 
 
-def one_shot(depth: int) -> Derivation:
-    r"""$dA_l = \epsilon_l z_{l-1} / z_{l-1}^2$ at equilibrium maps x exactly to y (`one-shot`), one sample."""
-    chain = Chain(depth)
+def zero_divergence(variant: str, hidden_layers: int) -> Derivation:
+    r"""Layers updated when the error arrives, at $t = L - l$, have backprop's gradient.
+
+    Claim `exact-bp-variants`.
+
+    Steps of size 1 from the forward pass, unit precisions: zero-divergence inference learning.
+
+    Parameters
+    ----------
+    variant : "updates on arrival"
+    hidden_layers : int, 1 or more
+
+    Returns
+    -------
+    Derivation
+        The update at time t has the label `update t`.
+    """
+    chain = Chain(hidden_layers + 1, unit_precisions=True)
     layers = [chain.x, *chain.activities, chain.y]
-    changed = [
-        A + (above - A * below) / below
-        for A, below, above in zip(chain.maps, layers, layers[1:], strict=False)
-    ]
-    step = Step(
-        "Each layer now maps the activity below to the one above, so that the whole maps $x$ to $y$",
-        sp.Mul(*changed) * chain.x,
-        chain.y,
-        algebra(),
-    )
-    return Derivation("one-shot", f"Normalised consolidation, chain of depth {depth}", (step,))
+    descended = descent_steps(chain, hidden_layers, sp.S.One)
+    loss = backprop_step(chain)
+    B, update = sp.symbols(f"B_1:{chain.depth + 1}", real=True), sp.Symbol("G", real=True)
+    start = dict(zip(chain.activities, feedforward(chain), strict=True))
+    steps = [loss]
+    for time in range(chain.depth):
+        layer = chain.depth - time
+        at = dict(zip(chain.activities, descended[time].after, strict=True)) if time else start
+        rule = -(layers[layer] - chain.maps[layer - 1] * layers[layer - 1]) * layers[layer - 1]
+        steps += [descended[0], descended[1]] if time == 1 else [descended[time]] if time else []
+        found = sp.expand(rule.subs(at, simultaneous=True))
+        steps += [
+            Step(
+                f"At $t = {time}$ it is",
+                rule,
+                found,
+                substitute(at),
+                given=f"the local rule of layer {layer}",
+                using={f"time {time}": chain.activities} if time else {},
+                label=f"update {time}",
+            ),
+            Step(
+                f"which is backprop's gradient of layer {layer}",
+                update - B[layer - 1],
+                sp.S.Zero,
+                algebra(),
+                {next(iter(chain.abbreviations)): chain.residual, update: found}
+                | dict(zip(B, loss.after, strict=True)),
+                using={f"update {time}": update, "backprop": B},
+            ),
+        ]
+    return Derivation("exact-bp-variants", f"Updates on arrival, {chain.described}", tuple(steps))
 
 
-def compression(depth: int) -> Derivation:
-    r"""Loss and equilibrated energy see the data through three second moments (`data-compression`)."""
-    chain = Chain(depth)
-    S = sp.Symbol("S", positive=True)
-    squared = sp.Symbol("R", nonnegative=True)
-    whole = chain.P(0)
-    root, cross, rest = sp.symbols("u v n", real=True)
-    two_rows = ((cross - whole * root) ** 2 + rest**2) / 2
-    moments_of_two = dict(
-        zip(MOMENTS, (root**2 / 2, root * cross / 2, (cross**2 + rest**2) / 2), strict=True)
-    )
+def fixed_predictions(variant: str, hidden_layers: int) -> Derivation:
+    r"""With predictions held at the forward pass, the errors at equilibrium are backprop's.
+
+    Claim `exact-bp-variants`.
+
+    Parameters
+    ----------
+    variant : "fixed predictions"
+    hidden_layers : int, 1 or more
+
+    Returns
+    -------
+    Derivation
+    """
+    chain = Chain(hidden_layers + 1)
+    r, _ = chain.abbreviations
+    e, pi = chain.errors, chain.precisions
+    above = [*e, r]
+    where = {r: chain.residual}
+    stationarity = [pi[l] * e[l] - chain.maps[l + 1] * pi[l + 1] * above[l + 1] for l in range(hidden_layers)]
+    closed = [chain.P(l) * pi[-1] * r / pi[l - 1] for l in range(1, chain.depth)]
+    layers = [chain.Q(l) * chain.x for l in range(chain.depth)]
+    loss = backprop_step(chain)
+    B = sp.symbols(f"B_1:{chain.depth + 1}", real=True)
+    rule = [-weight * error * below for weight, error, below in zip(pi, above, layers, strict=True)]
     steps = (
         Step(
-            r"The mean of $r^2 / 2S$ over the batch, $R = S_{yy} - 2 P_0 S_{xy} + P_0^2 S_{xx}$",
-            chain.residual**2 / (2 * S),
-            squared / (2 * S),
-            average(moments(chain)),
-            {squared: batch(chain)[0]},
+            "They have one solution",
+            sp.Matrix(stationarity),
+            sp.Matrix(closed),
+            solve(*e),
+            where,
+            given=r"the equations $\Pi_l \epsilon_l = A_{l+1} \Pi_{l+1} \epsilon_{l+1}$ of stationarity, "
+            r"with $\epsilon_l = z_l - \hat z_l$, $\hat z$ held, and $\epsilon_L = r$",
+            label="errors",
         ),
+        loss,
         Step(
-            r"The two samples $(x, y) = (u, v)$ and $(0, n)$, with $S_{xx} = u^2/2$, $S_{xy} = uv/2$, $S_{yy} = (v^2 + n^2)/2$, have the same $R$",
-            batch(chain)[0],
-            two_rows,
-            substitute(moments_of_two),
-        ),
-        Step(
-            r"and a triangular square root takes on any moments: $u^2 = 2 S_{xx}$, $v = 2 S_{xy} / u$, $n^2 = 2 S_{yy} - v^2$",
-            sp.Matrix([root**2 / 2, root * cross / 2]),
-            sp.Matrix([_XX, MOMENTS[1]]),
-            substitute({root: sp.sqrt(2 * _XX), cross: 2 * MOMENTS[1] / sp.sqrt(2 * _XX)}),
+            r"The local rule $-\Pi_l \epsilon_l \hat z_{l-1}$ there, less backprop's gradient",
+            sp.Matrix([have - b for have, b in zip(rule, B, strict=True)]),
+            sp.zeros(chain.depth, 1),
+            algebra(),
+            where | dict(zip(e, closed, strict=True)) | dict(zip(B, loss.after, strict=True)),
+            using={"errors": e, "backprop": B},
         ),
     )
-    return Derivation("data-compression", f"Second moments are enough, chain of depth {depth}", steps)
+    return Derivation("exact-bp-variants", f"Fixed predictions, {chain.described}", steps)
 
 
-DERIVATIONS: Mapping[str, Callable[[], Derivation]] = {
-    f"{name}-{depth}": partial(builder, depth)
-    for name, builder, depths in (
-        ("through-inference-gradients/chain", through_inference, range(2, 5)),
-        ("equilibrium-propagation/chain", nudging, range(2, 5)),
-        ("exact-bp-variants/zero-divergence-chain", zero_divergence, range(1, 6)),
-        ("exact-bp-variants/fixed-predictions-chain", fixed_predictions, range(2, 6)),
-        ("one-shot/chain", one_shot, range(1, 5)),
-        ("data-compression/chain", compression, range(1, 5)),
-    )
-    for depth in depths
-} | {
-    f"truncated-adjoint/chain-{depth}-terms-{terms}": partial(truncated_adjoint, depth, terms)
-    for depth in (2, 3, 4)
-    for terms in (1, 2, 3)
-}
+FAMILIES = (
+    Family("through-inference-gradients", through_inference, cases(hidden_layers=(1, 2, 3))),
+    Family("equilibrium-propagation", nudging, cases(hidden_layers=(1, 2, 3))),
+    Family(
+        "exact-bp-variants",
+        zero_divergence,
+        cases(variant=("updates on arrival",), hidden_layers=range(1, 5)),
+    ),
+    Family(
+        "exact-bp-variants",
+        fixed_predictions,
+        cases(variant=("fixed predictions",), hidden_layers=range(1, 5)),
+    ),
+    Family("truncated-adjoint", truncated_adjoint, cases(hidden_layers=(1, 2, 3), num_terms=(1, 2, 3))),
+)

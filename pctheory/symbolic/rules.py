@@ -1,19 +1,23 @@
 r"""The rules that a step of a derivation may use, each with the exact test that a step passes or fails.
 
-A rule says what is done to the expression *before*. Its defect is an expression that vanishes exactly when the
-expression *after* is the outcome: the outcome minus `after` where the rule computes it, the equations with the solution
-inserted where it solves, the coefficients of a polynomial identity where it reads off roots.
+A rule says what is done to the expression *before*. Its defect is an expression that vanishes exactly when
+the expression *after* is the outcome: the outcome minus `after` where the rule computes it, the equations
+with the solution inserted where it solves, the coefficients of a polynomial identity where it reads off
+roots.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import sympy as sp
 from sympy.polys.rings import ring
 
-from .exact import Expression, determinant, entries, inverse, vanishes
+from .exact import Expression, determinant, entries, inverse, shape, vanishes
+
+_SHORT = 60
+"""Characters of the longest list of inserted values that is written below the bracket."""
 
 
 @dataclass(frozen=True)
@@ -22,28 +26,64 @@ class Rule:
 
     Parameters
     ----------
-    name : what is done, in words ("differentiate in $z_{1}$"), with LaTeX between dollars
-    defect : `(before, after) -> expression`, zero exactly when the step holds
-    left, right : LaTeX of the two sides, with the fields `<before>` and `<after>`
+    name : str
+        What is done, in words ("differentiate in $z_{1}$"), with LaTeX between dollars.
+    defect : callable
+        `(before, after) -> expression`, zero exactly when the step holds.
+    left, right : str
+        LaTeX of the two sides, with the fields `<before>` and `<after>`.
+    values : mapping of symbol to expression
+        What the rule inserts for symbols, if it inserts anything.
+    equates : bool
+        Whether the rule says no more than that both sides are equal.
+    relation : str
+        The relation to zero that the rule proves, if it proves one.
     """
 
     name: str
     defect: Callable[[Expression, Expression], Expression]
     left: str = "<before>"
     right: str = "= <after>"
+    values: Mapping[sp.Symbol, sp.Expr] = field(default_factory=dict)
+    equates: bool = False
+    relation: str = ""
 
     def to_latex(self, before: str, after: str) -> tuple[str, str]:
-        """The two sides of the step as LaTeX, from the formulas of the two expressions."""
+        """Write the two sides of a step as LaTeX.
+
+        Parameters
+        ----------
+        before, after : str
+            The formulas of the two expressions.
+
+        Returns
+        -------
+        tuple of str
+            The left and the right side, relation signs included.
+        """
+        if self.relation and before == after:
+            return before, f"{self.relation} 0"
         return self.left.replace("<before>", before), self.right.replace("<after>", after)
 
 
 def outcome(operation: Callable[[Expression], Expression]) -> Callable[[Expression, Expression], Expression]:
-    """The defect of a rule that computes: what the operation gives, minus what is claimed."""
+    """The defect of a rule that computes: what the operation gives, minus what is claimed.
+
+    Parameters
+    ----------
+    operation : callable
+        From the left side of a step to its right side.
+
+    Returns
+    -------
+    callable
+        `(before, after) -> expression`.
+    """
 
     def defect(before: Expression, after: Expression) -> Expression:
         found = operation(before)
-        if _shape(found) != _shape(after):
-            raise ValueError(f"`after` must have shape {_shape(found)}. Got {_shape(after)}.")
+        if shape(found) != shape(after):
+            raise ValueError(f"`after` must have shape {shape(found)}. Got {shape(after)}.")
         return sp.Matrix(
             [have - claimed for have, claimed in zip(entries(found), entries(after), strict=True)]
         )
@@ -51,24 +91,41 @@ def outcome(operation: Callable[[Expression], Expression]) -> Callable[[Expressi
     return defect
 
 
-def _shape(expression: Expression) -> tuple[int, int]:
-    """A scalar is a matrix with one entry."""
-    return tuple(expression.shape) if isinstance(expression, sp.MatrixBase) else (1, 1)
-
-
 def names(symbols: Sequence[sp.Symbol]) -> str:
-    """The symbols as LaTeX, the middle ones of a long list left out."""
+    """Write symbols as LaTeX, the middle ones of a long list left out.
+
+    Parameters
+    ----------
+    symbols : sequence of sympy symbols
+
+    Returns
+    -------
+    str
+    """
     written = [sp.latex(symbol) for symbol in symbols]
     return ", ".join(written if len(written) <= 4 else [*written[:2], r"\dots", written[-1]])
 
 
 def algebra() -> Rule:
-    """Both sides are the same function: expand, factor, collect, cancel, multiply matrices out."""
-    return Rule("algebra", outcome(lambda before: before))
+    """Both sides are the same function: expand, factor, collect, cancel, multiply matrices out.
+
+    Returns
+    -------
+    Rule
+    """
+    return Rule("algebra", outcome(lambda before: before), equates=True)
 
 
 def differentiate(*symbols: sp.Symbol) -> Rule:
-    r"""The gradient in the given symbols, as a column (of a column: the gradients of its entries, one below the other).
+    r"""The gradient in the given symbols, as a column; of a column, those of its entries in turn.
+
+    Parameters
+    ----------
+    *symbols : sympy symbols
+
+    Returns
+    -------
+    Rule
 
     Examples
     --------
@@ -85,7 +142,16 @@ def differentiate(*symbols: sp.Symbol) -> Rule:
 
 
 def second_derivatives(*symbols: sp.Symbol) -> Rule:
-    r"""The matrix of second derivatives in the given symbols."""
+    r"""The matrix of second derivatives in the given symbols.
+
+    Parameters
+    ----------
+    *symbols : sympy symbols
+
+    Returns
+    -------
+    Rule
+    """
     return Rule(
         f"second derivatives in ${names(symbols)}$",
         outcome(lambda before: sp.hessian(before, symbols)),
@@ -94,7 +160,17 @@ def second_derivatives(*symbols: sp.Symbol) -> Rule:
 
 
 def mixed_derivative(*symbols: sp.Symbol) -> Rule:
-    r"""One mixed derivative: in each symbol in turn (a symbol that is repeated is differentiated in again)."""
+    r"""One mixed derivative, in each symbol in turn; a symbol may be repeated.
+
+    Parameters
+    ----------
+    *symbols : sympy symbols
+        In the order of differentiation.
+
+    Returns
+    -------
+    Rule
+    """
     bottom = " ".join(rf"\partial {sp.latex(symbol)}" for symbol in symbols)
     template = rf"\frac{{\partial^{{{len(symbols)}}}}}{{{bottom}}}\left[<before>\right]"
     return Rule(
@@ -103,12 +179,21 @@ def mixed_derivative(*symbols: sp.Symbol) -> Rule:
 
 
 def second_derivatives_at_zero(*symbols: sp.Symbol) -> Rule:
-    r"""The matrix of second derivatives of a polynomial where all the given symbols vanish: its quadratic part, doubled.
+    r"""The second derivatives of a polynomial where the given symbols vanish: its quadratic part, doubled.
+
+    Parameters
+    ----------
+    *symbols : sympy symbols
+
+    Returns
+    -------
+    Rule
 
     Examples
     --------
     >>> u, v, c = sp.symbols("u v c")
-    >>> vanishes(second_derivatives_at_zero(u, v).defect((c - u * v) ** 2, sp.Matrix([[0, -2 * c], [-2 * c, 0]])))
+    >>> hessian = sp.Matrix([[0, -2 * c], [-2 * c, 0]])
+    >>> vanishes(second_derivatives_at_zero(u, v).defect((c - u * v) ** 2, hessian))
     True
     """
     variables = set(symbols)
@@ -137,16 +222,23 @@ def second_derivatives_at_zero(*symbols: sp.Symbol) -> Rule:
 def second_derivatives_of_minimum(
     parameters: Sequence[sp.Symbol], minimised: Sequence[sp.Symbol], at: Mapping[sp.Symbol, sp.Expr]
 ) -> Rule:
-    r"""$\nabla^2_\theta \min_z F = F_{\theta\theta} - F_{\theta z} F_{zz}^{-1} F_{z \theta}$ at a point with $F_z = 0$.
+    r"""The second derivatives of a minimum: $F_{\theta\theta} - F_{\theta z} F_{zz}^{-1} F_{z \theta}$.
 
-    Implicit differentiation: $z^*$ moves with $\theta$ at $-F_{zz}^{-1} F_{z\theta}$. The rule checks that the point given is
-    stationary in z.
+    Implicit differentiation: $z^*$ moves with $\theta$ at $-F_{zz}^{-1} F_{z\theta}$. The rule checks that
+    the point given is stationary in z.
 
     Parameters
     ----------
-    parameters : $\theta$
-    minimised : z
-    at : the point: each z, and each $\theta$ that has a value there, with its value
+    parameters : sequence of sympy symbols
+        $\theta$.
+    minimised : sequence of sympy symbols
+        z.
+    at : mapping of symbol to expression
+        The point: each z, and each $\theta$ that has a value there, with its value.
+
+    Returns
+    -------
+    Rule
 
     Examples
     --------
@@ -170,17 +262,106 @@ def second_derivatives_of_minimum(
 
 
 def substitute(values: Mapping[sp.Symbol, sp.Expr]) -> Rule:
-    r"""Insert values for symbols, all at once."""
+    r"""Insert values for symbols, all at once.
+
+    Parameters
+    ----------
+    values : mapping of symbol to expression
+        At least one of the symbols must occur in the left side.
+
+    Returns
+    -------
+    Rule
+
+    Examples
+    --------
+    >>> x, y = sp.symbols("x y")
+    >>> substitute({x: y, y: x}).defect(x - 2 * y, y - 2 * x)
+    Matrix([[0]])
+    """
     symbols = list(values)
+
+    def operation(before: Expression) -> Expression:
+        if not before.has(*symbols):
+            raise ValueError(
+                f"`substitute` must insert a symbol of the left side. Got none of {names(symbols)}."
+            )
+        return before.subs(values, simultaneous=True)
+
+    inserted = ", ".join(
+        f"{sp.latex(symbol)} = {sp.latex(sp.sympify(value))}" for symbol, value in values.items()
+    )
     return Rule(
         f"insert ${names(symbols)}$",
-        outcome(lambda before: before.subs(values, simultaneous=True)),
-        rf"\left[<before>\right]_{{{names(symbols)}}}",
+        outcome(operation),
+        rf"\left[<before>\right]_{{{inserted if len(inserted) <= _SHORT else names(symbols)}}}",
+        values={symbol: sp.sympify(value) for symbol, value in values.items()},
+    )
+
+
+def times(vector: Sequence[sp.Expr]) -> Rule:
+    r"""The product of a matrix with a column.
+
+    Parameters
+    ----------
+    vector : sequence of expressions
+
+    Returns
+    -------
+    Rule
+
+    Examples
+    --------
+    >>> x, y = sp.symbols("x y")
+    >>> times([x, y]).defect(sp.Matrix([[0, 1]]), y)
+    Matrix([[0]])
+    """
+    column = sp.Matrix(vector)
+    rows = r" \\ ".join(sp.latex(entry) for entry in column)
+    template = rf"\left[<before>\right] \begin{{pmatrix}} {rows} \end{{pmatrix}}"
+    return Rule(f"times ${names(vector)}$", outcome(lambda before: before * column), template)
+
+
+def along(velocities: Mapping[sp.Symbol, sp.Expr]) -> Rule:
+    r"""The rate of change of every entry while the symbols move at the given velocities: the chain rule.
+
+    Parameters
+    ----------
+    velocities : mapping of symbol to expression
+        $\dot s$ for each symbol s that moves.
+
+    Returns
+    -------
+    Rule
+
+    Examples
+    --------
+    >>> w, g = sp.symbols("w g")
+    >>> along({w: -g}).defect(w**2, -2 * w * g)
+    Matrix([[0]])
+    """
+
+    def rate(entry: sp.Expr) -> sp.Expr:
+        return sp.Add(*(entry.diff(symbol) * velocity for symbol, velocity in velocities.items()))
+
+    return Rule(
+        f"change with ${names(list(velocities))}$",
+        outcome(lambda before: sp.Matrix([rate(entry) for entry in entries(before)])),
+        r"\frac{d}{dt}\left[<before>\right]",
     )
 
 
 def solve(*unknowns: sp.Symbol) -> Rule:
-    r"""The one solution of the linear system `before = 0`: inserting it leaves zero, and the determinant is not zero."""
+    r"""The one solution of the linear system `before = 0`, whose determinant is not zero.
+
+    Parameters
+    ----------
+    *unknowns : sympy symbols
+
+    Returns
+    -------
+    Rule
+    """
 
     def defect(before: Expression, after: Expression) -> Expression:
         equations = sp.Matrix(entries(before))
@@ -194,117 +375,6 @@ def solve(*unknowns: sp.Symbol) -> Rule:
             raise ValueError("`solve` must get a regular system. Got a zero determinant: add an equation.")
         return equations.subs(dict(zip(unknowns, entries(after), strict=True)), simultaneous=True)
 
-    right = rf"\iff \left({names(unknowns)}\right) = <after>"
+    solved = names(unknowns) if len(unknowns) == 1 else rf"\left({names(unknowns)}\right)"
+    right = rf"\iff {solved} = <after>"
     return Rule(f"solve for ${names(unknowns)}$", defect, "<before> = 0", right)
-
-
-def integrate(symbol: sp.Symbol) -> Rule:
-    r"""The integral over the real line, by sympy."""
-    return Rule(
-        f"integrate over ${sp.latex(symbol)}$",
-        outcome(lambda before: sp.integrate(before, (symbol, -sp.oo, sp.oo))),
-        rf"\int_{{-\infty}}^{{\infty}} <before>\, d{sp.latex(symbol)}",
-    )
-
-
-def limit(symbol: sp.Symbol, point: sp.Expr) -> Rule:
-    r"""The limit of every entry as the symbol tends to the point."""
-
-    def operation(before: Expression) -> Expression:
-        if isinstance(before, sp.MatrixBase):
-            return before.applyfunc(lambda entry: sp.limit(entry, symbol, point))
-        return sp.limit(before, symbol, point)
-
-    arrow = rf"{sp.latex(symbol)} \to {sp.latex(sp.sympify(point))}"
-    return Rule(
-        f"limit ${arrow}$",
-        outcome(operation),
-        rf"\lim_{{{arrow}}}\left[<before>\right]",
-    )
-
-
-def average(moments: Mapping[sp.Expr, sp.Expr]) -> Rule:
-    r"""The mean over the batch: a quadratic form of the data goes to the same form of its second moments.
-
-    Parameters
-    ----------
-    moments : each product of two data symbols, with the symbol of its mean, such as `{x**2: S_xx, x * y: S_xy}`
-    """
-    data = sorted(set().union(*(pair.free_symbols for pair in moments)), key=str)
-
-    def mean(entry: sp.Expr) -> sp.Expr:
-        numerator, denominator = sp.fraction(sp.together(entry))
-        polynomial = sp.Poly(numerator, *data)
-        total = sp.S.Zero
-        for powers, coefficient in polynomial.terms():
-            if coefficient == 0:
-                continue
-            monomial = sp.Mul(*(symbol**power for symbol, power in zip(data, powers, strict=True)))
-            if monomial not in moments:
-                raise ValueError(f"`average` must get a quadratic form of the data. Got the term {monomial}.")
-            total += coefficient * moments[monomial]
-        return total / denominator
-
-    def operation(before: Expression) -> Expression:
-        return before.applyfunc(mean) if isinstance(before, sp.MatrixBase) else mean(before)
-
-    return Rule("mean over the batch", outcome(operation), r"\left\langle <before> \right\rangle")
-
-
-def gaussian_mean(*symbols: sp.Symbol) -> Rule:
-    r"""The mean of a polynomial over independent standard normal symbols: $E[w^{2k}] = (2k - 1)!!$, odd powers vanish.
-
-    Examples
-    --------
-    >>> w, c = sp.symbols("w c")
-    >>> vanishes(gaussian_mean(w).defect((1 + c * w) ** 4, 1 + 6 * c**2 + 3 * c**4))
-    True
-    """
-
-    def operation(before: Expression) -> Expression:
-        total = sp.S.Zero
-        for powers, coefficient in sp.Poly(before, *symbols).terms():
-            if all(power % 2 == 0 for power in powers):
-                total += coefficient * sp.Mul(*(sp.factorial2(power - 1) for power in powers))
-        return total
-
-    return Rule(
-        f"mean over normal ${names(symbols)}$",
-        outcome(operation),
-        r"\mathbb{E} \left[<before>\right]",
-    )
-
-
-_SIGNS = {">": "is_positive", "<": "is_negative", r"\ge": "is_nonnegative", r"\le": "is_nonpositive"}
-
-
-def sign(relation: str) -> Rule:
-    r"""A proved inequality with zero: `after` equals `before` and its sign follows from the assumptions on its symbols.
-
-    Parameters
-    ----------
-    relation : one of `>`, `<`, `\ge`, `\le`
-
-    Notes
-    -----
-    sympy infers a sign only from the signs of factors and terms (a sum of squares with positive coefficients, a product
-    of positive factors), so that `after` is a certificate that a reader sees at once. Nothing is sampled.
-
-    Examples
-    --------
-    >>> x = sp.Symbol("x", real=True)
-    >>> vanishes(sign(">").defect(x**2 + 2 * x + 2, (x + 1) ** 2 + 1))
-    True
-    """
-    if relation not in _SIGNS:
-        raise ValueError(f"`relation` must be one of {', '.join(_SIGNS)}. Got {relation!r}.")
-
-    def defect(before: Expression, after: Expression) -> Expression:
-        if not all(getattr(entry, _SIGNS[relation]) for entry in entries(after)):
-            raise ValueError(
-                f"`after` must be visibly {relation} 0 from the assumptions on its symbols. "
-                f"Got {after}: rewrite it as a sum or product of terms with that sign."
-            )
-        return before - after
-
-    return Rule(f"sign ${relation} 0$", defect, right=rf"= <after> {relation} 0")

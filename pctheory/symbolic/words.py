@@ -1,4 +1,4 @@
-r"""The rule of matrix algebra: words in noncommuting symbols, rewritten until none of the given relations applies."""
+r"""The rule of matrix algebra: words of letters, rewritten until none of the given relations applies."""
 
 from __future__ import annotations
 
@@ -16,12 +16,18 @@ def rewrite(relations: Mapping[sp.Expr, sp.Expr]) -> Rule:
 
     Parameters
     ----------
-    relations : word -> expression, such as `{N * N_inv: 1}`
+    relations : mapping of word to expression
+        Such as `{N * N_inv: 1}`.
+
+    Returns
+    -------
+    Rule
 
     Notes
     -----
-    Every occurrence of a word is replaced until none is left. That terminates when the relations shorten or order the
-    words; it is sound for any relations that hold, and it proves equality when the normal forms agree.
+    Every occurrence of a word is replaced until none is left. That terminates when the relations shorten or
+    order the words; it is sound for any relations that hold, and it proves equality when the normal forms
+    agree.
 
     Examples
     --------
@@ -37,14 +43,14 @@ def rewrite(relations: Mapping[sp.Expr, sp.Expr]) -> Rule:
     def defect(before: Expression, after: Expression) -> Expression:
         return normal(before - after)
 
-    return Rule("matrix algebra", defect)
+    return Rule("matrix algebra", defect, equates=True)
 
 
 _Words = dict[tuple[sp.Expr, ...], sp.Expr]
 
 
 def _as_words(expression: sp.Expr) -> _Words:
-    """Words with their commutative coefficients: multiplied out from the tree, so that no expansion is repeated."""
+    """Words with their commutative coefficients, multiplied out from the tree."""
     expression = sp.sympify(expression)
     if expression.is_commutative:
         return {(): expression}

@@ -64,6 +64,8 @@ def update_directions(
 ) -> dict[str, Direction]:
     r"""Where each learning rule would move the weights, a step of length one each.
 
+    By claim ``tr-weights`` "pc" is "gd" plus "pc-residual" plus a term that vanishes as S tends to :math:`\Sigma_L`.
+
     Parameters
     ----------
     damping : float

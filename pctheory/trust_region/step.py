@@ -118,10 +118,10 @@ def trust_region_step(
 
     Notes
     -----
-    Cost: the products :math:`P_l`, one singular value decomposition (n_L x N) for all samples, and a few
+    Cost: the products :math:`P_l`, one singular value decomposition (n_L x n) for all samples, and a few
     scalar Newton steps on :math:`1/|w(\lambda)| = 1/\Delta`, which is concave and increasing, so that from
     below they rise to the root. The problem is convex: there is no hard case. Singular values below
-    ``max(n_L, N) eps`` of the largest count as zero. Claims ``tr-expansion``, ``tr-radius``.
+    ``max(n_L, n) eps`` of the largest count as zero. Claims ``tr-expansion``, ``tr-radius``.
 
     Examples
     --------
@@ -162,7 +162,7 @@ def implied_radius(net: LinearPCN, data: Data, *, metric: str = "errors") -> np.
     metric : "errors" or "fisher"
         "errors": :math:`\Delta^{*2} = \sum_{l<L} \epsilon_l^{*T} \Pi_l \epsilon_l^*`, the metric of
         `trust_region_step`. "fisher": :math:`\Delta^{*2} = g^T H^{-1} g = r^T (\Pi_L - S^{-1}) r`, the size
-        of the same step in the Fisher metric H of the activities, under which it is the natural-gradient step
+        of the same step in the Fisher metric of the activities, the Hessian H, under which it is the natural-gradient step
         :math:`-H^{-1} g`: twice the energy that inference removes. It is the first, plus what the step does
         to the prediction of the output.
 
@@ -196,9 +196,9 @@ class QuadraticModel:
     ----------
     value : (B,)
         :math:`\ell(0)`, the loss of each sample.
-    gradient : (B, N)
+    gradient : (B, n)
         g: :math:`-A_L^T \Pi_L r` in the block of layer L-1, zero elsewhere.
-    step : (B, N)
+    step : (B, n)
         :math:`-H^{-1} g = z^* - \hat z`.
     net : LinearPCN
         Its `activity_hessian` is H.
@@ -210,7 +210,7 @@ class QuadraticModel:
     net: LinearPCN
 
     def at(self, perturbation: Array) -> np.ndarray:
-        """The model's energy of each sample at hidden activities moved by `perturbation` (B, N)."""
+        """The model's energy of each sample at hidden activities moved by `perturbation` (B, n)."""
         rows = _check.to_numpy(perturbation, "perturbation")
         if rows.shape != self.gradient.shape:
             raise ValueError(f"`perturbation` must have shape {self.gradient.shape}. Got {rows.shape}.")
@@ -270,7 +270,7 @@ def _secular(values: np.ndarray, amplitudes: np.ndarray, radius: np.ndarray) -> 
 
 
 def _modes(net: LinearPCN) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """U (n_L, k), s (k,) and V^T (k, N) of G, without the singular values at rounding level."""
+    """U (n_L, k), s (k,) and V^T (k, n) of G, without the singular values at rounding level."""
     hidden = [
         p.colour(product) for p, product in zip(net.precisions[:-1], output_products(net)[1:-1], strict=True)
     ]

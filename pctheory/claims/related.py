@@ -1,0 +1,43 @@
+"""Predify's dynamics."""
+
+from ._claim import Claim
+
+CLAIMS = (
+    Claim(
+        "predify-map",
+        "Predify on a linear network is a linear map",
+        r"$e(t+1) = A e(t) + c$ with $A = (I - B)^{-1} M$, $B = \beta_j W_{f,j}$ below the diagonal, "
+        r"$M_{jj} = (1 - \beta_j - \lambda_j) I - \alpha_j W_{b,j}^\top W_{b,j}$, $M_{j,j-1} = \alpha_j "
+        r"W_{b,j}^\top$, $M_{j,j+1} = \lambda_j W_{b,j+1}$. Its fixed point is $(I - A)^{-1} c$; it is "
+        r"reached from every start iff $\rho(A) < 1$. $A$ is not symmetric.",
+        r"Linear forward and feedback maps, a constant input, $\lambda_L = 0$ at the top.",
+        "this work; the dynamics: Choksi et al. 2021",
+        ("symbolic", "numerical", "empirical"),
+        "pctheory.related.Predify",
+        ("predify-stability",),
+    ),
+    Claim(
+        "predify-is-pc",
+        "The special case that is predictive coding",
+        r"With $\beta = 0$ and $\lambda_j = \alpha_{j+1}$ (and $\lambda_L = 0$) a step is one gradient "
+        r"step of size $1$ on $\sum_j \frac{\alpha_j}{2} |e_{j-1} - W_{b,j} e_j|^2$.",
+        "Linear feedback maps.",
+        "this work",
+        ("symbolic", "numerical"),
+        "pctheory.related.Predify.predictive_coding",
+        ("predify-stability",),
+    ),
+    Claim(
+        "predify-dispersion",
+        "Waves on the identity chain",
+        r"On the infinite chain of identity maps the wave $e^{ikn}$ is multiplied by $\mu(k) = \frac{1 - "
+        r"\alpha - \beta - \lambda + \lambda e^{ik} + \alpha e^{-ik}}{1 - \beta e^{-ik}}$ in a step. No "
+        r"wave grows iff $\alpha + \lambda \le 1$, and long waves travel at $(\alpha + \beta - \lambda) / "
+        r"(1 - \beta)$ layers per step.",
+        r"$\alpha, \lambda \ge 0$, $0 \le \beta < 1$.",
+        "this work; waves in the continuous limit: Faye et al. 2023",
+        ("symbolic", "numerical", "empirical"),
+        "pctheory.related.chain_multiplier",
+        ("predify-stability",),
+    ),
+)

@@ -1,0 +1,254 @@
+r"""The network at one moment: energies, gradients and Hessian products of all layers of a stack in a few batched products.
+
+Hidden layers of equal width that follow each other form a *stack*: their activities are one tensor (k, B, N), and the maps
+between them one tensor (k-1, N, N). Any other map, a convolution too, is the *entry* of a stack.
+
+Two gradients occur. *Per sample* means B times the gradient of the energy F: no factor 1/B.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from .maps import StackedMaps
+from .stacks import Gradient, State, weight_by
+
+__all__ = ["StackedNetwork"]
+
+
+class StackedNetwork(StackedMaps):
+    r"""A network's maps in stacks, with the energy of activities and its derivatives."""
+
+    def gradient(
+        self,
+        state: State,
+        *,
+        lowest: int = 1,
+        settled_below: bool = False,
+        slopes: list[Tensor] | None = None,
+        ends: tuple[bool, bool] = (False, False),
+    ) -> Gradient:
+        r"""Per-sample gradient :math:`\Pi_l\epsilon_l - \phi'(z_l) \circ M_{l+1}^T\Pi_{l+1}\epsilon_{l+1} - \tau\dots`.
+
+        Parameters
+        ----------
+        lowest : int
+            Only layers from here up are computed.
+        settled_below : bool
+            The error of layer `lowest` is zero (the front has just reached it) and is not computed. Always true when
+            `lowest` > 1.
+        slopes : None, or like the hidden stacks
+            :math:`\phi'(z)` to use instead of the activation's own: the choice of a subgradient at a kink.
+        ends : (input, output)
+            Whether the gradients of z_0 and of a free z_L are wanted too.
+
+        Notes
+        -----
+        Results are written into buffers of this object and are valid until the next call.
+        """
+        batch = state.x.shape[0]
+        phis, errors, backs = self._workspace(batch)
+        phi = self.activation
+        before_phi = state.x
+        weighted: list[Tensor] = []
+        for s, stack in enumerate(self.stacks):
+            z, pre, error = state.hidden[s], phis[s], errors[s]
+            if stack.last < lowest:
+                weighted.append(error)
+                continue
+            j0 = max(lowest - stack.first, 0)
+            if phi.is_linear:
+                pre = z
+            elif phi.name == "relu":
+                torch.clamp_min(z[j0:], 0.0, out=pre[j0:])
+            elif phi.name == "tanh":
+                torch.tanh(z[j0:], out=pre[j0:])
+            else:
+                pre[j0:] = phi.value(z[j0:])
+            phis[s] = pre
+            inner, tau = self.inners[s], self.taus[s]
+            if inner is not None and j0 + 1 < stack.size:
+                above, below = z[j0 + 1 :], z[j0:-1]
+                target = error[j0 + 1 :]
+                if isinstance(tau, Tensor):
+                    torch.sub(above, tau[j0:] * below, out=target)
+                elif tau:
+                    torch.sub(above, below, out=target)
+                else:
+                    target.copy_(above)
+                target.baddbmm_(pre[j0:-1], inner[j0:].mT, alpha=-1)
+            if stack.first + j0 == lowest and (lowest > 1 or settled_below):
+                error[j0] = 0
+            else:  # then j0 is 0
+                self.residual(stack.first, z[0], before_phi, error[0])
+                if self.skip[stack.first - 1]:
+                    error[0].sub_(state.hidden[s - 1][-1])
+            weighted.append(weight_by(self.stack_precisions[s], error, j0))
+            before_phi = pre[-1]
+        prediction = self.mapped(self.depth, before_phi)
+        output_weighted = self.output_error(prediction, state.y)
+        gradients: list[Tensor] = [None] * len(self.stacks)  # type: ignore[list-item]
+        upper, above_weighted = self.depth, output_weighted
+        for s in reversed(range(len(self.stacks))):
+            stack, back = self.stacks[s], backs[s]
+            gradients[s] = back
+            if stack.last < lowest:
+                continue
+            j0 = max(lowest - stack.first, 0)
+            g, inner, tau = weighted[s], self.inners[s], self.taus[s]
+            self.pulled(upper, above_weighted, back[-1])
+            if inner is not None and j0 + 1 < stack.size:
+                torch.bmm(g[j0 + 1 :], inner[j0:], out=back[j0:-1])
+            active = back[j0:]
+            if slopes is not None:
+                active.mul_(slopes[s][j0:])
+            elif not phi.is_linear:
+                active = phi.pullback(active, state.hidden[s][j0:], phis[s][j0:])
+            torch.sub(g[j0:], active, out=back[j0:])
+            if isinstance(tau, Tensor):
+                back[j0:-1].sub_(tau[j0:] * g[j0 + 1 :])
+            elif tau and j0 + 1 < stack.size:
+                back[j0:-1].sub_(g[j0 + 1 :])
+            if self.skip[upper - 1]:
+                back[-1].sub_(above_weighted)
+            upper, above_weighted = stack.first, g[0]
+        return Gradient(
+            lowest,
+            gradients,
+            errors,
+            weighted,
+            output_weighted,
+            prediction,
+            -self.pulled(upper, above_weighted) if ends[0] else None,
+            output_weighted if ends[1] else None,
+        )
+
+    def energy_of(self, gradient: Gradient, y: Tensor) -> float:
+        """The energy F, from the errors that a gradient was made from."""
+        total = self.output_energy(gradient.prediction, y).sum()
+        for s, stack in enumerate(self.stacks):
+            j0 = max(gradient.lowest - stack.first, 0)
+            if j0 < stack.size:
+                total = total + 0.5 * torch.sum(gradient.errors[s][j0:] * gradient.weighted[s][j0:])
+        return float(total) / y.shape[0]
+
+    def energy(self, state: State) -> Tensor:
+        """Energy of each sample, (B,): its mean is F."""
+        batch = state.x.shape[0]
+        total = state.x.new_zeros(batch)
+        before, layer = state.x, 0
+        for s, stack in enumerate(self.stacks):
+            z = state.hidden[s]
+            pre = self.activation.value(z)
+            error = torch.empty_like(z)
+            torch.sub(z[0], self._predict(before, layer), out=error[0])
+            inner, tau = self.inners[s], self.taus[s]
+            if inner is not None:
+                torch.sub(z[1:], tau * z[:-1], out=error[1:])
+                error[1:].baddbmm_(pre[:-1], inner.mT, alpha=-1)
+            weighted = weight_by(self.stack_precisions[s], error)
+            total = total + 0.5 * torch.einsum("kbn,kbn->b", error, weighted)
+            before, layer = z[-1], stack.last
+        return total + self.output_energy(self._predict(before, layer), state.y)
+
+    def output_curvature(self, prediction: Tensor) -> Tensor:
+        r"""Hessian C of the output energy in the prediction, (B, n_L, n_L): :math:`\Pi_L`, or diag(p) - p p^T."""
+        eye = torch.eye(self.widths[-1], dtype=prediction.dtype, device=prediction.device)
+        if self.output == "cross-entropy":
+            p = torch.softmax(prediction, -1)
+            return self.precisions[-1] * (p[:, :, None] * eye - p[:, :, None] * p[:, None, :])
+        return weight_by(self.precisions[-1], eye).expand(prediction.shape[0], -1, -1)
+
+    def hessian_product(
+        self,
+        vectors: list[Tensor],
+        slopes: list[Tensor],
+        curvature: Tensor,
+        diagonal: list[Tensor] | None,
+    ) -> list[Tensor]:
+        r"""Per-sample Hessian of the energy in the hidden activities times `vectors`.
+
+        `curvature` is that of the output energy; `diagonal` is :math:`-\phi''(z_l) \circ M_{l+1}^T\Pi_{l+1}\epsilon_{l+1}`,
+        without which the product is Gauss-Newton's.
+        """
+        moved = [s * v for s, v in zip(slopes, vectors, strict=True)]
+        weighted = []
+        for s, v in enumerate(vectors):
+            change = v.clone()
+            inner = self.inners[s]
+            if inner is not None:
+                change[1:].sub_(self.taus[s] * v[:-1]).baddbmm_(moved[s][:-1], inner.mT, alpha=-1)
+            if s:
+                first = self.stacks[s].first
+                self.residual(first, change[0], moved[s - 1][-1], change[0])
+                if self.skip[first - 1]:
+                    change[0].sub_(vectors[s - 1][-1])
+            weighted.append(weight_by(self.stack_precisions[s], change))
+        upper = self.depth
+        above_weighted = -torch.einsum("bij,bj->bi", curvature, self.mapped(upper, moved[-1][-1]))
+        result: list[Tensor] = [None] * len(vectors)  # type: ignore[list-item]
+        for s in reversed(range(len(vectors))):
+            g, inner = weighted[s], self.inners[s]
+            back = torch.empty_like(g)
+            self.pulled(upper, above_weighted, back[-1])
+            if inner is not None:
+                torch.bmm(g[1:], inner, out=back[:-1])
+            back.mul_(slopes[s]).neg_().add_(g)
+            if inner is not None:
+                back[:-1].sub_(self.taus[s] * g[1:])
+            if self.skip[upper - 1]:
+                back[-1].sub_(above_weighted)
+            if diagonal is not None:
+                back.addcmul_(diagonal[s], vectors[s])
+            result[s] = back
+            upper, above_weighted = self.stacks[s].first, g[0]
+        return result
+
+    def weight_gradients(
+        self,
+        state: State,
+        weighted: list[Tensor],
+        output_weighted: Tensor,
+        multipliers: tuple[float, ...],
+        lowest: int = 1,
+    ) -> list[Tensor]:
+        r"""The local rule :math:`-\frac{a_l}{B}\sum_i (\Pi_l\epsilon_l)\,\phi(z_{l-1})^T`, l = 1..L.
+
+        Errors below layer `lowest` are zero, and so are their gradients.
+        """
+        batch = state.x.shape[0]
+        result: list[Tensor] = []
+        before = state.x
+        for s, stack in enumerate(self.stacks):
+            z, g = state.hidden[s], weighted[s]
+            j0 = max(lowest - stack.first, 0)
+            if j0 == 0:
+                gradient = self.operators[stack.first - 1].gradient(g[0], before)
+                result.append((-multipliers[stack.first - 1] / batch) * gradient)
+            else:
+                result.append(torch.zeros_like(self.maps[stack.first - 1]))
+            if stack.size > 1:
+                scales = multipliers[stack.first : stack.last]
+                inner = z.new_zeros(stack.size - 1, stack.width, stack.width)
+                j1 = min(max(j0, 1), stack.size)  # first row with an inner map above it
+                if j1 < stack.size:
+                    torch.bmm(g[j1:].mT, self.activation.value(z[j1 - 1 : -1]), out=inner[j1 - 1 :])
+                if len(set(scales)) == 1:
+                    inner.mul_(-scales[0] / batch)
+                else:
+                    inner.mul_(inner.new_tensor([-a / batch for a in scales])[:, None, None])
+                result.extend(inner.unbind(0))
+            before = self.activation.value(z[-1])
+        result.append((-multipliers[-1] / batch) * self.operators[-1].gradient(output_weighted, before))
+        return result
+
+    def _workspace(self, batch: int) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
+        if self._buffers is None or any(b.shape[1] != batch for b in self._buffers[0]):
+            self._buffers = (
+                self.empty_like_hidden(batch),
+                self.empty_like_hidden(batch),
+                self.empty_like_hidden(batch),
+            )
+        phis, errors, backs = self._buffers
+        return list(phis), errors, backs

@@ -1,0 +1,118 @@
+"""Stacks: hidden layers of equal width as one tensor, their activities, gradients and precisions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..layers import Dense, Operator
+
+__all__ = ["Gradient", "Stack", "State", "gathered", "stacked_precision", "stacks_of", "weight_by"]
+
+
+@dataclass(frozen=True)
+class Stack:
+    """Activity layers first..last, all of one width."""
+
+    first: int
+    last: int
+    width: int
+
+    @property
+    def size(self) -> int:
+        """Number of activity layers."""
+        return self.last - self.first + 1
+
+
+def stacks_of(widths: Sequence[int], operators: Sequence[Operator]) -> tuple[Stack, ...]:
+    """Hidden layers 1..L-1 cut into runs of equal width with matrices between them; a convolution starts a run of its own."""
+    stacks: list[Stack] = []
+    for layer in range(1, len(widths) - 1):
+        if stacks and stacks[-1].width == widths[layer] and isinstance(operators[layer - 1], Dense):
+            stacks[-1] = Stack(stacks[-1].first, layer, widths[layer])
+        else:
+            stacks.append(Stack(layer, layer, widths[layer]))
+    return tuple(stacks)
+
+
+@dataclass
+class State:
+    """Activities during inference: z_0 (B, n_0), hidden stacks (k, B, N), z_L (B, n_L). Changed in place."""
+
+    x: Tensor
+    hidden: list[Tensor]
+    y: Tensor
+
+    def clone(self) -> State:
+        """A copy that shares nothing."""
+        return State(self.x.clone(), [z.clone() for z in self.hidden], self.y.clone())
+
+    def layers(self) -> tuple[Tensor, ...]:
+        """Activities (z_0, ..., z_L), each (B, n_l), as views."""
+        return (self.x, *(row for stack in self.hidden for row in stack.unbind(0)), self.y)
+
+
+@dataclass
+class Gradient:
+    """Per-sample gradient in the activities, with the weighted errors it was made from.
+
+    Rows of layers below `lowest` are not defined: their errors and their gradients are zero.
+    """
+
+    lowest: int
+    hidden: list[Tensor]
+    errors: list[Tensor]
+    weighted: list[Tensor]
+    output_weighted: Tensor
+    prediction: Tensor
+    input: Tensor | None
+    output: Tensor | None
+
+
+def weight_by(precision: float | Tensor, rows: Tensor, start: int = 0) -> Tensor:
+    r"""Rows :math:`v \mapsto \Pi v`; `rows` itself when the precision is 1.
+
+    With a stack the precision is a float, (k, 1, 1), (k, 1, N) or (k, N, N), and rows below `start` are left undefined.
+    """
+    if isinstance(precision, float):
+        return rows if precision == 1.0 else precision * rows
+    if precision.ndim == 1:
+        return rows * precision
+    if precision.ndim == 2:
+        return rows @ precision
+    result = torch.empty_like(rows)
+    if precision.shape[1] == 1:
+        torch.mul(rows[start:], precision[start:], out=result[start:])
+    else:
+        torch.bmm(rows[start:], precision[start:], out=result[start:])
+    return result
+
+
+def stacked_precision(precisions: tuple[float | Tensor, ...], stack: Stack, like: Tensor) -> float | Tensor:
+    """The precisions of a stack's layers as one float, (k, 1, 1), (k, 1, N) or (k, N, N)."""
+    values = precisions[stack.first - 1 : stack.last]
+    if all(isinstance(v, float) for v in values):
+        if len(set(values)) == 1:
+            return values[0]
+        return like.new_tensor(values)[:, None, None]
+    rank = max(0 if isinstance(v, float) else v.ndim for v in values)
+    ones = torch.ones(stack.width, dtype=like.dtype, device=like.device)
+    vectors = [v * ones if isinstance(v, float) else v for v in values]
+    if rank == 1:
+        return torch.stack(vectors)[:, None, :]
+    return torch.stack([torch.diag(v) if v.ndim == 1 else v for v in vectors])
+
+
+def gathered(parameters: Sequence[Tensor], storage: Tensor | None) -> Tensor:
+    """The one storage (k, N, N) whose rows the parameters are; they are moved into a new one if they are not."""
+    if storage is not None:
+        start, stride = storage.data_ptr(), storage.stride(0) * storage.element_size()
+        if all(p.data_ptr() == start + i * stride and p.is_contiguous() for i, p in enumerate(parameters)):
+            return storage
+    storage = torch.stack([p.detach() for p in parameters])
+    for parameter, row in zip(parameters, storage, strict=True):
+        parameter.data = row
+    return storage

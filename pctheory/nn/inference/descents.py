@@ -1,0 +1,168 @@
+"""Descents: in the activities, by gradient descent, momentum and Adam, and in the errors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .._stacked import Gradient, StackedNetwork, State, weight_by
+from .methods import Adam, Descent, ErrorDescent, GradientDescent, Momentum
+from .problem import Problem, Trace, require_standard
+
+__all__ = ["Learn", "descend", "error_descent", "scale_of"]
+
+Learn = Callable[[StackedNetwork, State, Gradient], StackedNetwork]
+
+
+def scale_of(problem: Problem, convention: str) -> float:
+    """The factor from a per-sample gradient to that of the convention."""
+    return 1.0 / problem.batch if convention == "batch-mean" else 1.0
+
+
+class _Front:
+    """The lowest layer that the error has reached; layers below it have no error and do not move."""
+
+    def __init__(self, problem: Problem, decay: float) -> None:
+        self.problem = problem
+        hidden = problem.net.depth - 1
+        self.open = problem.front and not decay and hidden > 0
+        self.lowest = hidden if self.open else 1
+        if self.open:
+            self._watch()
+
+    def _row(self) -> Tensor:
+        for stack, z in zip(self.problem.net.stacks, self.problem.state.hidden, strict=True):
+            if stack.first <= self.lowest <= stack.last:
+                return z[self.lowest - stack.first]
+        raise AssertionError("no such layer")
+
+    def _watch(self) -> None:
+        # comparing costs a synchronisation on a GPU; there the front moves on at every step, which is also exact
+        self.seen = self._row().clone() if self.problem.state.x.device.type == "cpu" else None
+
+    def advance(self) -> None:
+        """Move on by one layer if the lowest one has changed."""
+        if not self.open or (self.seen is not None and torch.equal(self._row(), self.seen)):
+            return
+        if self.lowest == 1:
+            self.open = False
+        else:
+            self.lowest -= 1
+            self._watch()
+
+
+def descend(problem: Problem, method: Descent, trace: Trace, learn: Learn | None = None) -> tuple[int, bool]:
+    """GD, momentum and Adam on the activities; returns where the front stands: its layer, and whether it is on its way."""
+    problem.front = problem.front and learn is None  # weights that change send errors everywhere
+    stacks, scale, decay = problem.net.stacks, scale_of(problem, method.convention), method.decay
+    variables = problem.variables
+    front = _Front(problem, decay)
+    rule = _UPDATES[type(method)](method, variables)
+    steps = problem.net.depth - 1 if trace.stop.num_steps is None else trace.stop.num_steps
+
+    def time(t: int) -> float | None:
+        return t * method.step if isinstance(method, GradientDescent) else None
+
+    for t in range(steps):
+        values, gradient = problem.gradient(front.lowest, front.open, decay=decay)
+        trace.num_passes += 1
+        if trace.wants(t) and trace.measure(
+            t,
+            time(t),
+            lambda g=gradient: problem.net.energy_of(g, problem.state.y),  # type: ignore[misc]
+            problem.norm(values, front.lowest),
+            last=False,
+        ):
+            return front.lowest, front.open
+        if learn is not None:
+            problem.net = learn(problem.net, problem.state, gradient)
+        for index, (z, value) in enumerate(zip(variables, values, strict=True)):
+            j0 = 0
+            if index < len(stacks):
+                if stacks[index].last < front.lowest:
+                    continue
+                j0 = max(front.lowest - stacks[index].first, 0)
+            rule.update(index, j0, z[j0:], value[j0:], scale, t + 1)
+        front.advance()
+        trace.after(t + 1)
+    if not trace.silent:
+        values, gradient = problem.gradient(front.lowest, front.open, decay=decay)
+        trace.measure(
+            steps,
+            time(steps),
+            lambda: problem.net.energy_of(gradient, problem.state.y),
+            problem.norm(values, front.lowest),
+            last=True,
+        )
+    return front.lowest, front.open
+
+
+# An update takes one step on a variable: g is its per-sample gradient, `scale` the convention's factor, t counts from 1.
+
+
+class _Plain:
+    def __init__(self, method: GradientDescent, variables: list[Tensor]) -> None:
+        self.step = method.step
+
+    def update(self, index: int, j0: int, z: Tensor, g: Tensor, scale: float, t: int) -> None:
+        z.add_(g, alpha=-self.step * scale)
+
+
+class _Momentum:
+    def __init__(self, method: Momentum, variables: list[Tensor]) -> None:
+        self.method = method
+        self.velocities = [torch.zeros_like(z) for z in variables]
+
+    def update(self, index: int, j0: int, z: Tensor, g: Tensor, scale: float, t: int) -> None:
+        velocity = self.velocities[index][j0:]
+        velocity.mul_(self.method.momentum).add_(g, alpha=scale)
+        z.add_(velocity, alpha=-self.method.step)
+
+
+class _Adam:
+    def __init__(self, method: Adam, variables: list[Tensor]) -> None:
+        self.method = method
+        self.means = [torch.zeros_like(z) for z in variables]
+        self.squares = [torch.zeros_like(z) for z in variables]
+
+    def update(self, index: int, j0: int, z: Tensor, g: Tensor, scale: float, t: int) -> None:
+        first, second = self.method.betas
+        mean, square = self.means[index][j0:], self.squares[index][j0:]
+        mean.mul_(first).add_(g, alpha=(1 - first) * scale)
+        square.mul_(second).addcmul_(g, g, value=(1 - second) * scale * scale)
+        root = (square / (1 - second**t)).sqrt_().add_(self.method.epsilon)
+        z.addcdiv_(mean, root, value=-self.method.step / (1 - first**t))
+
+
+_UPDATES: dict[type[Descent], type[Any]] = {GradientDescent: _Plain, Momentum: _Momentum, Adam: _Adam}
+
+
+def error_descent(problem: Problem, method: ErrorDescent, trace: Trace) -> None:
+    """Gradient descent in the errors, see `ErrorDescent`."""
+    require_standard(problem, method)
+    net, state, scale = problem.net, problem.state, scale_of(problem, method.convention)
+    errors = [torch.zeros_like(z) for z in state.hidden]
+    backward = [torch.empty_like(z) for z in state.hidden]
+    if not problem.front:
+        for target, source in zip(errors, net.gradient(state).errors, strict=True):
+            target.copy_(source)
+    steps = net.depth - 1 if trace.stop.num_steps is None else trace.stop.num_steps
+    for t in range(steps + 1):
+        prediction = net.roll(state.x, errors, state).y
+        last = t == steps
+        if (last and not trace.silent) or trace.wants(t):
+            values, gradient = problem.gradient()
+            energy = lambda g=gradient: net.energy_of(g, state.y)
+            if trace.measure(t, None, energy, problem.norm(values), last=last):
+                return
+        if last:
+            return
+        net.pull_back(net.output_error(prediction, state.y), net.slopes(state), backward)
+        trace.num_passes += 1
+        for s, (error, value) in enumerate(zip(errors, backward, strict=True)):
+            weighted = weight_by(net.stack_precisions[s], error)
+            error.sub_(weighted - value, alpha=method.step * scale)
+        trace.after(t + 1)

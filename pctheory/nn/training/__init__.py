@@ -1,0 +1,20 @@
+"""Training by a learning rule that is a value, with checkpoints and measurements."""
+
+from .measures import accuracy
+from .rules import BP, IPC, PC, RULES, Rule, checked_rule
+from .run import Run, train
+from .settings import TrainingResult, TrainingSettings
+
+__all__ = [
+    "BP",
+    "IPC",
+    "PC",
+    "RULES",
+    "Rule",
+    "Run",
+    "TrainingResult",
+    "TrainingSettings",
+    "accuracy",
+    "checked_rule",
+    "train",
+]

@@ -1,0 +1,81 @@
+r"""What is measured of a network in training: accuracy and loss on data, and how far the weights have moved."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .._rows import checked_labels
+from ..pcn import PCN
+
+__all__ = ["accuracy", "mean_loss", "share_right", "weight_changes", "weight_norms"]
+
+ROWS = 4096
+"""Most samples of one forward pass."""
+
+
+def accuracy(model: PCN, x: Any, labels: Any) -> float:
+    """Share of samples whose largest output is the right one.
+
+    Parameters
+    ----------
+    model : PCN
+    x : (B, n_0)
+    labels : (B,) class labels 0..n_L - 1, or (B, n_L) rows whose largest entry is the class
+
+    Returns
+    -------
+    share : float in [0, 1]
+
+    Raises
+    ------
+    ValueError
+        If `labels` are neither.
+
+    Examples
+    --------
+    >>> model = PCN.from_weights([[[1.0], [2.0]]])
+    >>> accuracy(model, [[1.0], [-1.0]], [1, 1])
+    0.5
+    """
+    inputs = model.inputs(x)
+    return share_right(
+        model, inputs, checked_labels(labels, inputs.shape[0], model.widths[-1]).to(inputs.device)
+    )
+
+
+def share_right(model: PCN, x: Tensor, labels: Tensor) -> float:
+    """`accuracy` of checked inputs and labels (B,)."""
+    with torch.no_grad():
+        right = sum(
+            int((model(rows).argmax(-1) == wanted).sum())
+            for rows, wanted in zip(torch.split(x, ROWS), torch.split(labels, ROWS), strict=True)
+        )
+    return right / x.shape[0]
+
+
+def mean_loss(model: PCN, x: Tensor, y: Tensor) -> float:
+    """`PCN.loss` of many samples."""
+    with torch.no_grad():
+        total = sum(
+            float(model.loss(a, b)) * a.shape[0]
+            for a, b in zip(torch.split(x, ROWS), torch.split(y, ROWS), strict=True)
+        )
+    return total / x.shape[0]
+
+
+def weight_norms(weights: Sequence[Tensor]) -> list[float]:
+    """Euclidean norm of each layer's weights."""
+    return [float(torch.linalg.vector_norm(w)) for w in weights]
+
+
+def weight_changes(weights: Sequence[Tensor], initial: Sequence[Tensor]) -> list[float]:
+    r""":math:`|W_l - W_l(0)| / |W_l(0)|` of each layer."""
+    return [
+        float(torch.linalg.vector_norm(w - w0))
+        / max(float(torch.linalg.vector_norm(w0)), torch.finfo(w.dtype).tiny)
+        for w, w0 in zip(weights, initial, strict=True)
+    ]
