@@ -25,7 +25,7 @@ from .._check import Array
 from ..model import Data, LinearPCN
 from ..model.definitions import data_rows, forward_pass, local_rule
 from .accuracy import RelativeErrors, relative_errors
-from .products import input_products, output_products, representable, rescaling
+from .products import representable, rescaling
 from .routes import METHODS, solve
 
 __all__ = ["Equilibrium", "equilibrium", "gradient_decomposition"]
@@ -156,10 +156,11 @@ def gradient_decomposition(net: LinearPCN, data: Data) -> tuple[tuple[Array, ...
 
     Notes
     -----
+    With :math:`\Pi_l \epsilon_l^* = P_l^T S^{-1} r` they are the local rule at the errors of equilibrium, with the
+    activities :math:`\hat z_{l-1} = Q_{l-1} x` of the forward pass, and with what inference adds to them,
+    :math:`K_{l-1} S^{-1} r`. Their sum is the gradient of `EquilibratedEnergy`.
     With one output the terms are :math:`\nabla \mathcal L / s` and :math:`-\mathcal L\, \nabla s / s^2` (claim
     ``scalar-gradient-split``).
-    Their sum is the gradient of `EquilibratedEnergy`, which costs less. Cost: the products :math:`P_l, Q_l,
-    K_l`.
 
     Examples
     --------
@@ -167,20 +168,11 @@ def gradient_decomposition(net: LinearPCN, data: Data) -> tuple[tuple[Array, ...
     >>> [[round(g.item(), 12) for g in term] for term in gradient_decomposition(net, data)]
     [[-0.3, -0.2], [0.0, -0.03]]
     """
-    x, y = data_rows(net, data)
-    xp = array_namespace(x, y)
-    outputs, inputs = output_products(net), input_products(net)
-    r = y - x @ outputs[0].T
-    size = x.shape[0]
-    solved = xp.linalg.solve(rescaling(net), r.T).T  # S^{-1} r
-    rx, rr = solved.T @ x / size, solved.T @ solved / size  # both preconditioned
-    k = xp.zeros_like(inputs[0] @ inputs[0][:, :1] @ outputs[-1][:1, :])
-    first, second = [], []
-    for l, (a, matrix, precision) in enumerate(
-        zip(net.multipliers, net.maps, net.precisions, strict=True), start=1
-    ):
-        p = outputs[l]
-        first.append(-a * p.T @ rx @ inputs[l - 1].T)
-        second.append(-a * p.T @ rr @ k.T)
-        k = matrix @ k + precision.solve(p).T
-    return tuple(first), tuple(second)
+    eq = equilibrium(net, data)
+    forward = forward_pass(net, eq.activities[0])
+    drift = [
+        array_namespace(forward[0]).zeros_like(forward[0])
+    ]  # z* - zhat = K S^{-1} r, without a difference
+    for matrix, error in zip(net.maps, eq.errors, strict=True):
+        drift.append(drift[-1] @ matrix.T + error)
+    return local_rule(net, eq.errors, forward), local_rule(net, eq.errors, drift)
