@@ -37,7 +37,7 @@ class Config:
 
 PROFILES = {
     "quick": Config(ratios=(0.5, 2.0), plane_starts=10, starts=3, sets=1),
-    "cpu": Config(plane_starts=30, starts=14, sets=3),
+    "cpu": Config(plane_starts=80, starts=14, sets=3),
     "full": Config(),
 }
 
@@ -114,7 +114,7 @@ def run(config: Config, progress: Progress) -> dict[str, Any]:
         for key in ("smallest", "form", "case", "kind", "negative")
     }
     benign = [np.full(len(result["kind"]), bool(result["benign"])) for result in results]
-    strict = joined["kind"] == KINDS.index("strict saddle")
+    strict, border = (joined["kind"] == KINDS.index(kind) for kind in ("strict saddle", "degenerate"))
     return {
         "ratios": np.array(config.ratios),
         "plane": {
@@ -123,7 +123,8 @@ def run(config: Config, progress: Progress) -> dict[str, Any]:
         "found": {**joined, "benign": np.concatenate(benign)},
         "sets": len(cells),
         "benign_sets": int(sum(bool(result["benign"]) for result in results)),
-        "disagreements": int(np.sum(strict != joined["negative"])),
+        "disagreements": int(np.sum((strict != joined["negative"]) & ~border)),
+        "border": int(np.sum(border)),
         "kinds": list(KINDS),
         "cases": list(CASES),
     }

@@ -39,6 +39,7 @@ def _plane(ax: Axes, result: Result) -> None:
     ratios = np.linspace(1.02, 1.05 * float(np.max(result["ratios"])), 200)
     plotting.theory(ax, ratios, 1 / np.sqrt(ratios - 1), label=None)
     ax.set_yscale("log")
+    ax.set_ylim(0.04, 80)
     ax.text(
         0.96, 0.9, "strict", transform=ax.transAxes, ha="right", fontsize=7, color=_KINDS["strict saddle"]
     )
@@ -109,7 +110,8 @@ def caption(result: Result, meta: Meta) -> str:
         r"(a) Critical points found on the network 1-1-2 for $y = (x, \sqrt{\nu/\mu}\, \xi)$ with the unit on the signal: strict saddles (blue) and "
         r"local minima that are not global (red), and the predicted border $a^2 = \mu / (\nu - \mu)$. "
         rf"(b) Critical points away from a global minimum on {result['sets']} data sets with noise in all output directions but one, four networks: the form of the "
-        rf"theorem against the smallest eigenvalue of the Hessian ({used}). Strict by the form but not by the Hessian, or the other way: {result['disagreements']}. "
+        rf"theorem against the smallest eigenvalue of the Hessian ({used}). Strict by the form but not by the Hessian, or the other way: {result['disagreements']}; the search is drawn to the border, "
+        rf"where both are 0 to the accuracy of the points: {result['border']}. "
         rf"(c) On the {result['benign_sets']} sets where the corollary says that every saddle is strict: {table['strict saddle', True]} strict saddles and "
         rf"{table['local minimum', True]} local minima; on the others {table['strict saddle', False]} and {table['local minimum', False]}. ({meta.setting}.)"
     )
