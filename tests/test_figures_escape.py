@@ -7,7 +7,7 @@ from figure_checks import drawn, quick
 from experiments import escape_time as experiment
 from figures import escape_time as figure
 
-pytestmark = [pytest.mark.claim("escape-time"), pytest.mark.road("empirical")]
+pytestmark = [pytest.mark.claim("escape-time"), pytest.mark.evidence("empirical")]
 
 
 @pytest.fixture(scope="module")

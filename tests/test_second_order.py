@@ -251,7 +251,7 @@ def test_with_noise_of_partial_rank_an_open_set_of_weights_is_made_of_local_mini
 
 
 @pytest.mark.claim("second-order-classification")
-@pytest.mark.road("empirical")
+@pytest.mark.evidence("empirical")
 @pytest.mark.parametrize(("a2", "stays"), [(0.2, True), (4.0, False)])
 def test_training_by_real_inference_returns_to_a_spurious_minimum_and_leaves_a_strict_saddle(a2, stays):
     nu, a = 3.0, np.sqrt(a2)

@@ -139,4 +139,30 @@ CLAIMS = (
         "pctheory.landscape.infimum",
         ("no-minimiser",),
     ),
+    Claim(
+        "cross-entropy-landscape",
+        "With cross-entropy every critical point is a constant predictor",
+        r"Critical for $F^*$ iff $J A_L = 0$ and $S_{gx} Q_{L-1}^\top = 0$, $J = I - \mathbf{1} \mathbf{1}^\top "
+        r"/ C$, $S_{gx} = \langle (\mathbf{1}/C - e_y) x^\top \rangle$: every critical point predicts $1/C$ and "
+        r"has $F^* = \mathcal L = \log C$. If $S_{gx} \ne 0$ all of them are strict saddles, and there is no "
+        r"local minimum. If $S_{gx} = 0$ one is strict unless $\langle h h^\top \rangle \succeq C "
+        r"\lambda_{\max}(J \mathrm{diag}(p) J) M_{L-1}$. With two hidden units before the output, or two "
+        r"classes, $\inf F^* = 0$ on any labels, random ones too, and is not attained.",
+        "Hard labels of $C$ classes, at most one of them absent; no biases; any depth, widths, skips.",
+        "this work",
+        ("numerical",),
+        "pctheory.landscape.EnvelopeEnergy",
+    ),
+    Claim(
+        "convex-loss-landscape",
+        "With other convex losses narrow networks have spurious minima",
+        r"$F^* \ge \psi(\mathrm{ran}\, A_L)$ with $\psi(U) = \frac1B \sum_i \min_{v \in U} \ell_i(v)$, and "
+        r"minima of $\psi$ give critical points of $F^*$ at its value. For squared errors $\psi$ is principal "
+        "component analysis and has one level; for other convex losses it can have several: pseudo-Huber "
+        "with two samples and one hidden unit.",
+        "Linear network, convex output losses.",
+        "this work",
+        ("numerical",),
+        "pctheory.landscape.EnvelopeEnergy",
+    ),
 )

@@ -112,6 +112,11 @@ def gradient_flow(
     Trajectory
         With the status "diverged" or "stopped" and fewer points if the end was not reached.
 
+    Notes
+    -----
+    A point near which the flow stays is not always a minimum that one wants: noise stronger than the signal traps
+    the flow of :math:`F^*` at a bottleneck (claim ``escape-trap``).
+
     Examples
     --------
     >>> from pctheory import MSELoss

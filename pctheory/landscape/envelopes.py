@@ -165,7 +165,7 @@ class EnvelopeEnergy(_ConvexObjective):
 
     Notes
     -----
-    Claims ``moreau-envelope`` and ``cross-entropy-landscape``. With cross-entropy and two or more hidden units before
+    Claims ``moreau-envelope``, ``cross-entropy-landscape`` and ``convex-loss-landscape``. With cross-entropy and two or more hidden units before
     the output the infimum is 0 on any labels and is not attained: the energy can fall to 0 on random labels while the
     loss rises. `WeightDecay` gives it a minimum.
 
