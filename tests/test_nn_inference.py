@@ -530,8 +530,9 @@ def test_the_times_of_gradient_descent_are_those_of_eulers_method_and_only_metho
 
 
 def test_an_accepted_heun_step_is_the_mean_of_the_two_slopes():
-    """One unit, F = (z - 2)^2 / 2 + (7 - 3 z)^2 / 2: dz/dt = 23 - 10 z, so that Heun's step is z + dt f (1 -
-    5 dt).
+    """One unit, F = (z - 2)^2 / 2 + (7 - 3 z)^2 / 2: dz/dt = f = 23 - 10 z.
+
+    Heun's step is then z + dt f (1 - 5 dt).
     """
     model = PCN.from_weights([[[2.0]], [[3.0]]])
     dt = 0.01

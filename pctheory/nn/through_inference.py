@@ -2,7 +2,7 @@ r"""Backpropagation through inference by autograd, for any activation: unrolled,
 implicit.
 
 The loss is any differentiable function of the settled activities; the weights are the model's. The implicit
-gradient solves :math:`\mathcal H_{ff}\, a = \nabla_z \Lambda` by a Krylov method with products by autograd,
+gradient solves :math:`\mathcal H_{ff}\, \alpha = \nabla_z \Lambda` by a Krylov method with products by autograd,
 and so differentiates the exact stationary point without storing how it was reached.
 """
 
@@ -201,9 +201,9 @@ def implicit_gradient(
 ) -> ThroughInference:
     r"""The gradient of a loss at a stationary point of the energy, by the implicit function theorem.
 
-    .. math:: \mathcal H_{ff}\, a = \nabla_z \Lambda, \qquad
-              \frac{d\Lambda}{d\theta} = \frac{\partial\Lambda}{\partial\theta} - a^T \partial_\theta \nabla_z
-              E
+    .. math:: \mathcal H_{ff}\, \alpha = \nabla_z \Lambda, \qquad
+              \frac{d\Lambda}{d\theta} = \frac{\partial\Lambda}{\partial\theta}
+              - \alpha^T \partial_\theta \nabla_z E
 
     Parameters
     ----------

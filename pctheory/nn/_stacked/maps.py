@@ -18,8 +18,7 @@ class StackedMaps:
     Parameters
     ----------
     widths, operators, activation, stacks : the model's
-    weights : per stack the entry's weights and the inner maps (k-1, N, N), and the output's weights, without
-    multipliers
+    weights : without multipliers: of each stack the entry's and the inner maps (k-1, N, N), and the output's
     """
 
     def __init__(
