@@ -602,6 +602,7 @@ def test_bad_fields_are_refused_when_the_value_is_made(call, error, message):
         ({"stop": 3}, TypeError, "`stop` must be a Stop. Got int"),
         ({"record": -1}, ValueError, "`record` must be 0 or more"),
         ({"start": "nowhere"}, ValueError, "`start` must be one of"),
+        ({"start": None}, TypeError, "`start` must be 'feedforward', .* or activities. Got NoneType"),
         ({"start": "random"}, ValueError, "`rng` must be given"),
         ({"clamp": (False,) * 5}, ValueError, "`clamp` must clamp units"),
         ({"clamp": (0, 4)}, ValueError, "`clamp` must be one entry per layer, 5 of them"),

@@ -176,6 +176,10 @@ def _start(
             "energy of its own. "
             f"Got {int(np.sum(~clamped[-1]))} free units."
         )
+    if not isinstance(start, str | list | tuple):
+        raise TypeError(
+            f"`start` must be {', '.join(map(repr, STARTS))} or activities. Got {type(start).__name__}."
+        )
     given = None if isinstance(start, str) else model.state(start)
     inputs = model.inputs(x).detach() if has_input else None
     batch = None if given is None else given.x.shape[0]
