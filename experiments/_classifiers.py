@@ -1,10 +1,12 @@
-r"""Classification against reconstruction, trained: autoencoder-classifiers, and generative networks that classify by inference.
+r"""Classification against reconstruction, trained: autoencoder-classifiers, and generative networks that
+classify by inference.
 
-Two models of the same question (Rathjens & Wiskott 2024, arXiv:2401.09237). `AutoencoderClassifier` is a feedforward network
-with a shared code, a decoder and a head. `GenerativeClassifier` is a predictive coding network from a label through codes to an
-image: it classifies by inferring the label of a clamped image, and reconstructs by the prediction of that image. It
-learns by the local rule, or by backpropagation of :math:`\lambda` reconstruction + :math:`(1 - \lambda)` cross-entropy through inference;
-with a second network in the other direction it is bidirectional (Oliviers et al. 2025, arXiv:2505.23415).
+Two models of the same question (Rathjens & Wiskott 2024, arXiv:2401.09237). `AutoencoderClassifier` is a
+feedforward network with a shared code, a decoder and a head. `GenerativeClassifier` is a predictive coding
+network from a label through codes to an image: it classifies by inferring the label of a clamped image, and
+reconstructs by the prediction of that image. It learns by the local rule, or by backpropagation of
+:math:`\lambda` reconstruction + :math:`(1 - \lambda)` cross-entropy through inference; with a second network
+in the other direction it is bidirectional (Oliviers et al. 2025, arXiv:2505.23415).
 """
 
 from __future__ import annotations
@@ -100,7 +102,8 @@ def train_autoencoder(
     learning_rate: float = 1e-3,
     rng: np.random.Generator | int = 0,
 ) -> float:
-    r"""Minimise :math:`\lambda` reconstruction + :math:`(1 - \lambda)` classification (squared errors) and return the loss.
+    r"""Minimise :math:`\lambda` reconstruction + :math:`(1 - \lambda)` classification (squared errors) and
+    return the loss.
 
     Parameters
     ----------
@@ -154,7 +157,8 @@ def train_autoencoder(
 class GenerativeClassifier(nn.Module):
     r"""A predictive coding network that generates: label :math:`z_0`, codes, image :math:`z_L`.
 
-    .. math:: E = c_{\downarrow} F_{\downarrow}(z) + c_{\uparrow} F_{\uparrow}(z) + \tfrac{1}{2B} \pi_0 \sum |z_0|^2
+    .. math:: E = c_{\downarrow} F_{\downarrow}(z) + c_{\uparrow} F_{\uparrow}(z)
+              + \tfrac{1}{2B} \pi_0 \sum |z_0|^2
 
     Parameters
     ----------
@@ -169,8 +173,9 @@ class GenerativeClassifier(nn.Module):
 
     Notes
     -----
-    Inference is exact when all is linear: the minimum of a quadratic whose Hessian is the same for all samples, by one
-    dense solve inside torch's graph. Otherwise it is `num_steps` of gradient descent at a safe step.
+    Inference is exact when all is linear: the minimum of a quadratic whose Hessian is the same for all
+    samples, by one dense solve inside torch's graph. Otherwise it is `num_steps` of gradient descent at a
+    safe step.
     """
 
     def __init__(
@@ -235,14 +240,18 @@ class GenerativeClassifier(nn.Module):
         return self.energy(z)
 
     def inference_loss(self, images: Tensor, labels: Tensor, weight: float) -> Tensor:
-        r""":math:`\lambda` reconstruction + :math:`(1 - \lambda)` cross-entropy where inference of the label ends."""
+        r""":math:`\lambda` reconstruction + :math:`(1 - \lambda)` cross-entropy where inference of the label
+        ends.
+        """
         z = self.settle(images)
         surprise = -torch.sum(labels * torch.log_softmax(self.logits(z), -1)) / len(images)
         return weight * self.reconstruction(z) + (1 - weight) * surprise
 
     @torch.no_grad()
     def evaluate(self, images: Tensor, labels: Tensor) -> tuple[float, float]:
-        """Share of images whose largest inferred label unit is the right one, and the reconstruction error per pixel."""
+        """Share of images whose largest inferred label unit is the right one, and the reconstruction error
+        per pixel.
+        """
         z = self.settle(images)
         right = (z[0].argmax(-1) == labels.argmax(-1)).to(torch.float64).mean()
         return float(right), float(self.reconstruction(z))
@@ -262,7 +271,8 @@ class GenerativeClassifier(nn.Module):
                 (gradient,) = torch.autograd.grad(self.energy(split(rows)), rows, create_graph=True)
             return len(rows) * gradient
 
-        # the gradient of a quadratic without linear term is H times its argument: unit vectors give the columns
+        # the gradient of a quadratic without linear term is H times its argument: unit vectors give the
+        # columns
         units = torch.eye(held.shape[1], dtype=held.dtype, device=held.device)[free]
         hessian = slope(units)[:, free]
         moved = torch.linalg.solve(hessian, slope(held)[:, free].mT).mT
@@ -282,7 +292,9 @@ class GenerativeClassifier(nn.Module):
         return z
 
     def _step(self) -> float:
-        r"""1 over a bound on the curvature: the errors' Jacobian is at most :math:`1 + \max \Vert A_l \Vert` for slopes up to 1."""
+        r"""1 over a bound on the curvature: the errors' Jacobian is at most :math:`1 + \max \Vert A_l \Vert`
+        for slopes up to 1.
+        """
         with torch.no_grad():
             top = self.prior
             for scale, model in zip(self.balance, (self.down, self.up), strict=True):
@@ -306,7 +318,8 @@ class TradeoffSettings:
         :math:`\lambda` on reconstruction; the local rule has none.
     steps, batch_size, learning_rate
     weight_decay : float
-        Decoupled: without it the weights have no finite optimum on noisy data (claim ``no-minimiser-with-noise``).
+        Decoupled: without it the weights have no finite optimum on noisy data (claim
+        ``no-minimiser-with-noise``).
     seed : int
         Of the batches.
     """
@@ -347,7 +360,8 @@ def train_tradeoff(
     >>> model = GenerativeClassifier(PCN((2, 3, 4), init=0.3, rng=0, dtype=torch.float64))
     >>> labels = torch.eye(2, dtype=torch.float64)
     >>> images = labels @ torch.tensor([[1.0, 1.0, 0.0, 0.0], [0.0, 0.0, 1.0, 1.0]], dtype=torch.float64)
-    >>> run = train_tradeoff(model, images, labels, TradeoffSettings(weight=0.1, steps=100, learning_rate=0.05))
+    >>> settings = TradeoffSettings(weight=0.1, steps=100, learning_rate=0.05)
+    >>> run = train_tradeoff(model, images, labels, settings)
     >>> bool(run.losses[-1] < 0.5 * run.losses[0])
     True
     """

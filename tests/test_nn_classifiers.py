@@ -1,4 +1,6 @@
-"""Classification against reconstruction, trained: against the closed form, and what each learning rule gives up."""
+"""Classification against reconstruction, trained: against the closed form, and what each learning rule gives
+up.
+"""
 
 import numpy as np
 import pytest
@@ -66,7 +68,7 @@ def test_descent_of_a_nonlinear_generative_classifier_is_stable_and_lowers_the_e
 
 
 def blobs(rng, classes=3, pixels=12, size=90):
-    """Classes that differ along directions of small variance, amid large variance that says nothing of them."""
+    """Classes that differ along directions of small variance, amid large variance common to all."""
     labels = np.arange(size) % classes
     nuisance = rng.standard_normal((size, 3)) @ (3 * np.eye(3, pixels))
     signal = np.eye(classes)[labels] @ np.eye(classes, pixels, k=4) * 1.2
@@ -77,7 +79,9 @@ def blobs(rng, classes=3, pixels=12, size=90):
 @pytest.mark.claim("pcn-tradeoff")
 @pytest.mark.evidence("empirical")
 def test_the_local_rule_reconstructs_and_backpropagation_through_inference_classifies():
-    """Codes of two units: the local rule spends them on the variance; lambda moves along the front; lambda = 0 gives up images."""
+    """Codes of two units: the local rule spends them on the variance; lambda moves along the front; lambda =
+    0 gives up images.
+    """
     rng = np.random.default_rng(0)
     images, labels = blobs(rng)
     reached = {}

@@ -1,4 +1,6 @@
-"""Convolutions: against autograd of conv2d written layer by layer, and against the theory of the dense network they are."""
+"""Convolutions: against autograd of conv2d written layer by layer, and against the theory of the dense
+network they are.
+"""
 
 import copy
 import dataclasses
@@ -67,7 +69,9 @@ def random_activities(model, batch, seed):
 
 
 def plain_predictions(model, layers, activities):
-    """Of every layer from the activities below it, or where they end the prediction, by conv2d and products with matrices."""
+    """Of every layer from the activities below it, or where they end the prediction, by conv2d and products
+    with matrices.
+    """
     shape, result = layers[0], []
     for l, (layer, weight) in enumerate(zip(layers[1:], model.weights, strict=True)):
         below = activities[l] if l < len(activities) else result[-1]
@@ -117,7 +121,9 @@ def assert_same(left, right, roundings=512):
 
 @st.composite
 def convolutional_networks(draw):
-    """Images of any small shape, convolutions of any kernel, stride and padding, matrices above them, skips where they fit."""
+    """Images of any small shape, convolutions of any kernel, stride and padding, matrices above them, skips
+    where they fit.
+    """
     image = Image(draw(st.integers(1, 3)), draw(st.integers(2, 6)), draw(st.integers(2, 6)))
     layers, shapes = [image], [image]
     for _ in range(draw(st.integers(1, 4))):
@@ -294,7 +300,8 @@ def test_a_linear_network_relaxes_to_the_equilibrium_of_the_theory(method, preci
     result = infer(model, x, y, method, stop=Stop(20_000, 1e-13), record=100)
     assert result.converged
     hessian = np.linalg.eigvalsh(np.asarray(pctheory.activity_hessian(net).to_dense()))
-    # F(z) - F* <= |g|^2 / (2 lambda_min) is far below rounding here: what is left is the precision of the sums
+    # F(z) - F* <= |g|^2 / (2 lambda_min) is far below rounding here: what is left is the precision of the
+    # sums
     assert abs(result.energy - float(expected.energy)) <= 64 * EPS * float(expected.energy)
     assert np.all(result.energies >= float(expected.energy) * (1 - 64 * EPS))
     bound = len(x) * result.gradient_norms[-1] / hessian[0] + 1e3 * EPS
@@ -342,7 +349,9 @@ def test_at_the_origin_the_energy_of_kernels_curves_down_along_the_last_layer_an
 @pytest.mark.claim("balance-law")
 @pytest.mark.parametrize("activation", ["linear", "relu", "leaky_relu"])
 def test_kernels_of_neighbouring_layers_balance_up_to_the_hidden_error(activation):
-    """<W_l, dF/dW_l> - <W_{l+1}, dF/dW_{l+1}> is the mean of the squared error between them, at any stationary point."""
+    """<W_l, dF/dW_l> - <W_{l+1}, dF/dW_{l+1}> is the mean of the squared error between them, at any
+    stationary point.
+    """
     precisions = [None, 2.0, np.linspace(0.5, 2, 8), None, 0.5, None]
     model = network(activation, skips=False, precisions=precisions)
     x, y = samples(model)
@@ -394,7 +403,7 @@ def test_gauss_newton_reaches_a_minimum_that_descent_does_not_lower(activation):
     assert further.energy >= result.energy - 1e-12
 
 
-# -- parameterisations -------------------------------------------------------------------------------------------
+# -- parameterisations ---------------------------------------------------------------------------------------
 
 
 def test_multipliers_and_initial_weights_take_the_fan_in_of_the_kernel():
@@ -440,7 +449,7 @@ def test_predictions_keep_the_second_moment_of_what_is_below_away_from_the_borde
 
 
 def test_adam_moves_units_alike_at_every_number_of_channels():
-    """One step of Adam at the rate of the table moves the last hidden layer by an amount that does not grow."""
+    """One step of Adam at the rate of the table moves the last hidden layer by as much at any width."""
     moved = []
     for channels in (8, 32, 128):
         model = network("relu", (Image(1, 6, 6), Convolution(channels), Convolution(channels), 3), False)
@@ -454,7 +463,7 @@ def test_adam_moves_units_alike_at_every_number_of_channels():
     assert max(moved) <= 2 * min(moved)
 
 
-# -- training ----------------------------------------------------------------------------------------------------
+# -- training ------------------------------------------------------------------------------------------------
 
 
 def stripes(num_samples=192, seed=0):
@@ -570,7 +579,7 @@ def test_copies_casts_and_saved_states_keep_the_kernels():
     )
 
 
-# -- bad input ---------------------------------------------------------------------------------------------------
+# -- bad input -----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -622,7 +631,7 @@ def test_bad_blocks_and_rows_are_refused_with_the_rule(make, error, message):
         make()
 
 
-# -- another device ----------------------------------------------------------------------------------------------
+# -- another device ------------------------------------------------------------------------------------------
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")

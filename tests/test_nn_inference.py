@@ -1,4 +1,6 @@
-"""Inference in torch against the closed forms: the empirical road to the claims about equilibrium and its approach."""
+"""Inference in torch against the closed forms: the empirical road to the claims about equilibrium and its
+approach.
+"""
 
 import dataclasses
 
@@ -326,7 +328,8 @@ def test_gauss_newton_reaches_a_minimum_of_a_nonlinear_energy(activation, output
 
 def test_units_rest_at_the_kink_of_a_relu_where_gd_chatters():
     model = PCN.from_weights([[[1.0]], [[-1.0]]], activation="relu", dtype=torch.float64)
-    # F = (z - x)^2 / 2 + (y + relu(z))^2 / 2 with x = 0.5, y = 2: slopes at 0 are -0.5 and 1.5, the minimum is the kink
+    # F = (z - x)^2 / 2 + (y + relu(z))^2 / 2 with x = 0.5, y = 2: slopes at 0 are -0.5 and 1.5, the minimum
+    # is the kink
     result = infer(model, [[0.5]], [[2.0]], "newton", stop=Stop(tolerance=1e-12))
     assert result.converged
     assert float(result.activities[1]) == 0
@@ -444,7 +447,7 @@ def test_a_callback_sees_every_step_and_records_are_taken_where_asked():
     assert result.gradient_norms[-1] == pytest.approx(norm, rel=1e-12)
 
 
-# -- methods and stops as values -----------------------------------------------------------------------------------
+# -- methods and stops as values -----------------------------------------------------------------------------
 
 
 SHORT = [
@@ -527,7 +530,10 @@ def test_the_times_of_gradient_descent_are_those_of_eulers_method_and_only_metho
 
 
 def test_an_accepted_heun_step_is_the_mean_of_the_two_slopes():
-    """One unit, F = (z - 2)^2 / 2 + (7 - 3 z)^2 / 2: dz/dt = 23 - 10 z, so that Heun's step is z + dt f (1 - 5 dt)."""
+    """One unit, F = (z - 2)^2 / 2 + (7 - 3 z)^2 / 2: dz/dt = f = 23 - 10 z.
+
+    Heun's step is then z + dt f (1 - 5 dt).
+    """
     model = PCN.from_weights([[[2.0]], [[3.0]]])
     dt = 0.01
     result = infer(model, [[1.0]], [[7.0]], Heun(t_max=1.0, first_step=dt, rtol=1.0), stop=Stop(1), record=1)
@@ -596,6 +602,7 @@ def test_bad_fields_are_refused_when_the_value_is_made(call, error, message):
         ({"stop": 3}, TypeError, "`stop` must be a Stop. Got int"),
         ({"record": -1}, ValueError, "`record` must be 0 or more"),
         ({"start": "nowhere"}, ValueError, "`start` must be one of"),
+        ({"start": None}, TypeError, "`start` must be 'feedforward', .* or activities. Got NoneType"),
         ({"start": "random"}, ValueError, "`rng` must be given"),
         ({"clamp": (False,) * 5}, ValueError, "`clamp` must clamp units"),
         ({"clamp": (0, 4)}, ValueError, "`clamp` must be one entry per layer, 5 of them"),
@@ -620,7 +627,7 @@ def test_bad_arguments_are_refused_with_the_rule(options, error, message):
         infer(PCN.from_linear(net), **{"x": data.x, "y": data.y, **options})
 
 
-# -- clamped units --------------------------------------------------------------------------------------------------
+# -- clamped units -------------------------------------------------------------------------------------------
 
 
 MASKS = {

@@ -1,4 +1,6 @@
-"""Backpropagation through real inference in torch, linear and nonlinear, against the closed forms and finite differences."""
+"""Backpropagation through real inference in torch, linear and nonlinear, against the closed forms and finite
+differences.
+"""
 
 import numpy as np
 import pytest

@@ -133,9 +133,11 @@ def at_rest(model, data):
 @pytest.mark.evidence("empirical")
 @pytest.mark.parametrize("seed", [0, 3])
 def test_no_hidden_error_is_left_where_the_training_of_a_relu_network_ends(seed):
-    """Two hidden units in front of four outputs: the loss stays, so that the errors need not all vanish with it.
+    """Two hidden units in front of four outputs: the loss stays, so that the errors need not all vanish with
+    it.
 
-    By the balance law <|eps_l|^2> = tr(G_l W_l^T - W_{l+1}^T G_{l+1}): a hidden error is at most what gradients leave of it.
+    By the balance law <|eps_l|^2> = tr(G_l W_l^T - W_{l+1}^T G_{l+1}): a hidden error is at most what
+    gradients leave of it.
     """
     rng = np.random.default_rng(seed)
     data = Data(rng.standard_normal((6, 6)), rng.standard_normal((6, 4)))
@@ -327,7 +329,7 @@ def test_accuracy_needs_two_outputs():
         accuracy(PCN((2, 1), rng=0), [[1.0, 2.0]], [[1.0]])
 
 
-# -- exact numbers on a small case ----------------------------------------------------------------------------------
+# -- exact numbers on a small case ---------------------------------------------------------------------------
 
 
 def test_a_step_of_sgd_and_its_measurements_are_those_worked_out_by_hand():
@@ -358,7 +360,7 @@ def test_a_run_of_no_steps_measures_where_it_stands(rule):
     assert "0 steps" in repr(result)
 
 
-# -- frozen layers, divergence, checkpoints -------------------------------------------------------------------------
+# -- frozen layers, divergence, checkpoints ------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,6 @@
-r"""Activation functions :math:`\phi` with the derivatives that inference needs: pullback, slope and curvature."""
+r"""Activation functions :math:`\phi` with the derivatives that inference needs: pullback, slope and
+curvature.
+"""
 
 from __future__ import annotations
 
@@ -51,7 +53,8 @@ def activation(name: object) -> Activation:
         return name
     if not isinstance(name, str):
         raise TypeError(
-            f"`activation` must be a name: 'linear', or a function of torch.nn.functional. Got {type(name).__name__}."
+            "`activation` must be a name: 'linear', or a function of torch.nn.functional. Got "
+            f"{type(name).__name__}."
         )
     if name in _KNOWN:
         return _KNOWN[name]

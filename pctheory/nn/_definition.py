@@ -1,4 +1,6 @@
-r"""The definition of the network, layer by layer: differentiable, and what the stacked code is tested against."""
+r"""The definition of the network, layer by layer: differentiable, and what the stacked code is tested
+against.
+"""
 
 from __future__ import annotations
 
@@ -111,7 +113,8 @@ class Definition(nn.Module):
         rows = self._rows(y, "y", self.depth)
         if rows.shape[0] != batch:
             raise ValueError(
-                f"`x` and `y` must have one row per sample each. Got {batch} rows of x and {rows.shape[0]} of y."
+                f"`x` and `y` must have one row per sample each. Got {batch} rows of x and {rows.shape[0]} "
+                "of y."
             )
         if self.output == "cross-entropy":
             require_probabilities(rows)

@@ -29,7 +29,8 @@ def checked_dtype(dtype: torch.dtype) -> None:
     """A type of numbers that inference can work with."""
     if dtype not in (torch.float32, torch.float64):
         raise TypeError(
-            "`dtype` must be torch.float32 or torch.float64: errors are differences of activities, which need their digits. "
+            "`dtype` must be torch.float32 or torch.float64: errors are differences of activities, which "
+            "need their digits. "
             f"Got {dtype}."
         )
 
@@ -86,7 +87,8 @@ def checked_precisions(
     ]
     if output == "cross-entropy" and not isinstance(result[-1], float):
         raise ValueError(
-            f"`precisions[{depth - 1}]` must be a number with a cross-entropy output: it scales the cross-entropy. "
+            f"`precisions[{depth - 1}]` must be a number with a cross-entropy output: it scales the "
+            "cross-entropy. "
             "Got an array."
         )
     return result
@@ -140,7 +142,8 @@ def checked_labels(labels: Any, samples: int, classes: int) -> Tensor:
         raise ValueError("`model` must have two or more outputs to tell classes apart. Got 1.")
     if found.shape not in ((samples,), (samples, classes)):
         raise ValueError(
-            f"`labels` must hold one label per sample, shape ({samples},), or one row of {classes} outputs per sample, "
+            f"`labels` must hold one label per sample, shape ({samples},), or one row of {classes} outputs "
+            "per sample, "
             f"shape ({samples}, {classes}). Got shape {tuple(found.shape)}."
         )
     if not bool(torch.isfinite(found).all()):
@@ -152,7 +155,8 @@ def checked_labels(labels: Any, samples: int, classes: int) -> Tensor:
         or not 0 <= float(found.min()) <= float(found.max()) <= classes - 1
     ):
         raise ValueError(
-            f"`labels` must be class labels 0..{classes - 1}. Got values from {float(found.min()):g} to {float(found.max()):g}."
+            f"`labels` must be class labels 0..{classes - 1}. Got values from {float(found.min()):g} to "
+            f"{float(found.max()):g}."
         )
     return found.long()
 
@@ -163,5 +167,6 @@ def require_probabilities(rows: Tensor) -> None:
     if off > 1e-5 or float(rows.min()) < 0:
         raise ValueError(
             "`y` must hold class labels or rows of probabilities with a cross-entropy output. "
-            f"Got rows that miss a sum of 1 by up to {off:.1e}, and a smallest entry of {float(rows.min()):.1e}."
+            f"Got rows that miss a sum of 1 by up to {off:.1e}, and a smallest entry of "
+            f"{float(rows.min()):.1e}."
         )

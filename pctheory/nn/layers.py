@@ -1,8 +1,9 @@
 r"""Linear maps between layers: matrices, and convolutions, which are matrices whose entries share weights.
 
-Activities are rows (B, n) everywhere. A convolution reads a row as an image (channels, height, width), the last index running
-fastest, and writes its result as such a row. It is a linear map, so that the energy, inference and the local rule stay what
-they are; a network needs of each map no more than its product, its transpose's product and the gradient in its weights.
+Activities are rows (B, n) everywhere. A convolution reads a row as an image (channels, height, width), the
+last index running fastest, and writes its result as such a row. It is a linear map, so that the energy,
+inference and the local rule stay what they are; a network needs of each map no more than its product, its
+transpose's product and the gradient in its weights.
 """
 
 from __future__ import annotations
@@ -64,7 +65,8 @@ class Image:
 class Convolution:
     r"""A layer that is a convolution of the image below it, without bias.
 
-    The image shrinks by stride, which is linear. The maximum of pooling is not, and would change the form of the energy.
+    The image shrinks by stride, which is linear. The maximum of pooling is not, and would change the form of
+    the energy.
 
     Attributes
     ----------
@@ -74,7 +76,8 @@ class Convolution:
         Side of the square kernel.
     stride : int
     padding : int, optional
-        Rows and columns of zeros on each side; None: kernel // 2, which keeps the image's size at stride 1 and odd kernel.
+        Rows and columns of zeros on each side; None: kernel // 2, which keeps the image's size at stride 1
+        and odd kernel.
 
     Notes
     -----
@@ -92,7 +95,8 @@ class Convolution:
             _check.count(getattr(self, name), name, 1)
         if self.padding is not None and _check.count(self.padding, "padding") >= self.kernel:
             raise ValueError(
-                f"`padding` must be less than the kernel's side: beyond it units see zeros only. Got {self.padding} for "
+                "`padding` must be less than the kernel's side: beyond it units see zeros only. Got "
+                f"{self.padding} for "
                 f"kernel {self.kernel}."
             )
 
@@ -109,7 +113,8 @@ class Convolution:
         )
         if height < 1 or width < 1:
             raise ValueError(
-                f"`kernel` must fit into the padded image below it. Got {self.kernel} with padding {self.border} on an image "
+                f"`kernel` must fit into the padded image below it. Got {self.kernel} with padding "
+                f"{self.border} on an image "
                 f"of {before.height} x {before.width}."
             )
         return Image(self.channels, height, width)
@@ -193,7 +198,9 @@ class Convolutional:
         return torch.sub(target, self.push(weight, rows), out=out)
 
     def gradient(self, errors: Tensor, rows: Tensor) -> Tensor:
-        """Gradient of the sum of errors * W v in the kernel: that of the matrix, summed over entries that share a weight."""
+        """Gradient of the sum of errors * W v in the kernel: that of the matrix, summed over entries that
+        share a weight.
+        """
         return conv2d_weight(  # type: ignore[no-untyped-call]
             _images(rows, self.before),
             self.shape,
@@ -220,8 +227,10 @@ def operators_of(layers: Any) -> tuple[Operator, ...]:
                 shapes.append(item.image(below))
             case Convolution(), below:
                 raise ValueError(
-                    "`widths` must have an image below every convolution: Image(channels, height, width) as layer 0, or "
-                    f"another convolution. Got a convolution as layer {layer}, with {below or 'nothing'} below it."
+                    "`widths` must have an image below every convolution: Image(channels, height, width) "
+                    "as layer 0, or "
+                    f"another convolution. Got a convolution as layer {layer}, with {below or 'nothing'} "
+                    "below it."
                 )
             case Image(), below if below is not None:
                 raise ValueError(f"`widths` must have an Image as layer 0 only. Got one as layer {layer}.")
@@ -240,7 +249,9 @@ def operators_of(layers: Any) -> tuple[Operator, ...]:
 def initial_weights(
     operators: Sequence[Operator], name: str, init: str | float | None, rng: np.random.Generator | int
 ) -> list[np.ndarray]:
-    """Weights of every layer in the parameterisation of that name; a kernel as the matrix (channels, fan-in) that it is."""
+    """Weights of every layer in the parameterisation of that name; a kernel as the matrix (channels, fan-in)
+    that it is.
+    """
     generator = _check.generator(rng)
     return [
         parameterisation.initial_weights((o.fan_in, o.shape[0]), name, init=init, rng=generator)[0].reshape(

@@ -1,4 +1,6 @@
-r"""The predictive coding network as a torch module: any activation, skips, parameterisation, precision and output energy."""
+r"""The predictive coding network as a torch module: any activation, skips, parameterisation, precision and
+output energy.
+"""
 
 from __future__ import annotations
 
@@ -33,19 +35,19 @@ OUTPUTS = ("mse", "cross-entropy")
 class PCN(Definition):
     r"""A predictive coding network :math:`z_l = a_l W_l \phi(z_{l-1}) + \tau_l z_{l-1} + \epsilon_l`.
 
-    The activation comes before the matrix, and :math:`\phi` is the identity on the input layer; there are no biases. The
-    energy is
+    The activation comes before the matrix, and :math:`\phi` is the identity on the input layer; there are no
+    biases. The energy is
 
     .. math:: F(z) = \frac{1}{2B} \sum_{i=1}^{B} \sum_{l=1}^{L} \epsilon_l^T \Pi_l \epsilon_l,
 
-    or, with ``output="cross-entropy"``, the same sum over l < L plus the batch mean of the cross-entropy between the
-    targets and the softmax of layer L's prediction (times the output precision, a number).
+    or, with ``output="cross-entropy"``, the same sum over l < L plus the batch mean of the cross-entropy
+    between the targets and the softmax of layer L's prediction (times the output precision, a number).
 
     Parameters
     ----------
     widths : (n_0, ..., n_L)
-        For n_0 also an `Image`, and for a layer above an image a `Convolution`. Its parameter is the kernel, and
-        :math:`W_l` above is its matrix. Activities stay rows (B, n_l): images are flattened, channel first.
+        For n_0 also an `Image`, and for a layer above an image a `Convolution`. Its parameter is the kernel, whose
+        matrix is :math:`W_l` above. Activities stay rows (B, n_l): images are flattened, channel first.
     activation : str
         "linear", "tanh", "relu", "gelu" or any elementwise function of `torch.nn.functional`.
     parameterisation, skips, gamma, init : see `pctheory.LinearPCN.random`
@@ -60,8 +62,8 @@ class PCN(Definition):
     Attributes
     ----------
     weights : torch.nn.ParameterList
-        :math:`W_1, \dots, W_L`. Equal hidden layers share one storage, so that inference multiplies them in batches
-        without copying; each remains a parameter of its own.
+        :math:`W_1, \dots, W_L`. Equal hidden layers share one storage, so that inference multiplies them in
+        batches without copying; each remains a parameter of its own.
 
     Examples
     --------
@@ -70,7 +72,8 @@ class PCN(Definition):
     PCN(4 -> 8 -> 8 -> 2, relu, mse, 112 weights, skips on layers 2)
     >>> [tuple(z.shape) for z in model.feedforward(torch.ones(3, 4))]
     [(3, 4), (3, 8), (3, 8), (3, 2)]
-    >>> PCN((Image(3, 32, 32), Convolution(16, stride=2), Convolution(32, stride=2), 10), activation="relu", rng=0)
+    >>> layers = (Image(3, 32, 32), Convolution(16, stride=2), Convolution(32, stride=2), 10)
+    >>> PCN(layers, activation="relu", rng=0)
     PCN(3x32x32 -> 16x16x16 -> 32x8x8 -> 10, relu, mse, 25520 weights)
     """
 
@@ -113,11 +116,12 @@ class PCN(Definition):
         dtype: torch.dtype | None = None,
         device: torch.device | str | None = None,
     ) -> PCN:
-        r"""The network with the given weights :math:`W_l` (arrays of any library) and multipliers :math:`a_l`.
+        r"""The network with the given weights :math:`W_l` (arrays of any library) and multipliers
+        :math:`a_l`.
 
         Examples
         --------
-        >>> PCN.from_weights([[[2.0]], [[3.0]]], dtype=torch.float64)(torch.ones(1, 1, dtype=torch.float64)).item()
+        >>> PCN.from_weights([[[2.0]], [[3.0]]])(torch.ones(1, 1)).item()
         6.0
         """
         if not isinstance(weights, list | tuple):
@@ -200,11 +204,14 @@ class PCN(Definition):
                 self.register_buffer(f"precision_{layer}", value)
 
     def matrices(self) -> tuple[Tensor, ...]:
-        """The maps of layers 1..L as matrices (n_l, n_{l-1}), without multipliers: the weights, and a convolution written out."""
+        """The maps of layers 1..L as matrices (n_l, n_{l-1}), without multipliers: the weights, and a
+        convolution written out.
+        """
         return tuple(o.matrix(w.detach()) for o, w in zip(self.operators, self.weights, strict=True))
 
     def linear_parameters(self) -> dict[str, Any]:
-        """Arguments of the same `pctheory.LinearPCN`, as float64 numpy arrays; convolutions as dense matrices.
+        """Arguments of the same `pctheory.LinearPCN`, as float64 numpy arrays; convolutions as dense
+        matrices.
 
         Raises
         ------
@@ -213,7 +220,8 @@ class PCN(Definition):
         """
         if not self.activation.is_linear:
             raise ValueError(
-                "`activation` must be 'linear' for a LinearPCN: a linear network is what the theory describes. "
+                "`activation` must be 'linear' for a LinearPCN: a linear network is what the theory "
+                "describes. "
                 f"Got {self.activation.name!r}."
             )
         if self.output != "mse":
@@ -229,7 +237,7 @@ class PCN(Definition):
             ],
         }
 
-    # -- analytic gradients, in stacks -----------------------------------------------------------------------------
+    # -- analytic gradients, in stacks -----------------------------------------------------------------------
 
     def activity_gradient(self, activities: Sequence[Any]) -> tuple[Tensor, ...]:
         r"""Gradient of `energy` in the activities (z_0, ..., z_L), with its factor 1/B.
@@ -262,7 +270,9 @@ class PCN(Definition):
             )
 
     def loss_gradient(self, x: Any, y: Any) -> tuple[Tensor, ...]:
-        r"""Gradient of `loss` in the weights by an explicit backward pass: one forward and one backward sweep."""
+        r"""Gradient of `loss` in the weights by an explicit backward pass: one forward and one backward
+        sweep.
+        """
         with torch.no_grad():
             inputs = self.inputs(x)
             net = self.stacked()
@@ -273,7 +283,7 @@ class PCN(Definition):
             return tuple(net.weight_gradients(state, backward, error, self.multipliers))
 
     def stacked(self) -> StackedNetwork:
-        """The effective maps in stacks, as they are now (the weights without copies where multipliers are 1)."""
+        """The effective maps in stacks, as they are now (weights are not copied where multipliers are 1)."""
         checked_dtype(self.dtype)
         with torch.no_grad():
             entries: list[Tensor] = []

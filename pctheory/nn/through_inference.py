@@ -1,8 +1,9 @@
-r"""Backpropagation through inference by autograd, for any activation: unrolled, detached, truncated, implicit.
+r"""Backpropagation through inference by autograd, for any activation: unrolled, detached, truncated,
+implicit.
 
-The loss is any differentiable function of the settled activities; the weights are the model's. The implicit gradient
-solves :math:`\mathcal H_{ff}\, a = \nabla_z \Lambda` by a Krylov method with products by autograd, and so differentiates the
-exact stationary point without storing how it was reached.
+The loss is any differentiable function of the settled activities; the weights are the model's. The implicit
+gradient solves :math:`\mathcal H_{ff}\, \alpha = \nabla_z \Lambda` by a Krylov method with products by autograd,
+and so differentiates the exact stationary point without storing how it was reached.
 """
 
 from __future__ import annotations
@@ -40,7 +41,9 @@ class Clamps:
 
     @classmethod
     def of(cls, model: PCN, mask: Sequence[Any] | None = None, *, prior: float = 0.0) -> Clamps:
-        """From a mask of L + 1 of: bool, (n_l,) booleans, True where a unit is clamped; None clamps layers 0 and L."""
+        """From a mask of L + 1 of: bool, (n_l,) booleans, True where a unit is clamped; None clamps layers 0
+        and L.
+        """
         free = (
             torch.tensor((~marks).astype(np.float64), dtype=model.dtype, device=model.device)
             for marks in _check.clamped_units(mask, model.widths, "mask")
@@ -198,22 +201,26 @@ def implicit_gradient(
 ) -> ThroughInference:
     r"""The gradient of a loss at a stationary point of the energy, by the implicit function theorem.
 
-    .. math:: \mathcal H_{ff}\, a = \nabla_z \Lambda, \qquad
-              \frac{d\Lambda}{d\theta} = \frac{\partial\Lambda}{\partial\theta} - a^T \partial_\theta \nabla_z E
+    .. math:: \mathcal H_{ff}\, \alpha = \nabla_z \Lambda, \qquad
+              \frac{d\Lambda}{d\theta} = \frac{\partial\Lambda}{\partial\theta}
+              - \alpha^T \partial_\theta \nabla_z E
 
     Parameters
     ----------
     activities : (z_0, ..., z_L)
-        Where inference has settled; the formula assumes that the energy is stationary there on the free units.
+        Where inference has settled; the formula assumes that the energy is stationary there on the free
+        units.
     loss : (model, activities) -> scalar tensor
     tolerance : float
         Of the adjoint's relative residual.
     max_iterations : int
-        Of MINRES, which does not need a positive definite Hessian: away from a minimum that of a nonlinear network is not.
+        Of MINRES, which does not need a positive definite Hessian: away from a minimum that of a nonlinear
+        network is not.
 
     Notes
     -----
-    A product with the Hessian is a backward pass through the gradient of the energy. Samples are one block-diagonal system.
+    A product with the Hessian is a backward pass through the gradient of the energy. Samples are one
+    block-diagonal system.
     """
     z = tuple(a.detach() for a in model.activities(activities))
     with torch.enable_grad():

@@ -1,4 +1,6 @@
-"""The network in stacks: hidden layers of equal width as one tensor, and what inference and learning compute with them."""
+"""The network in stacks: hidden layers of equal width as one tensor, and what inference and learning compute
+with them.
+"""
 
 from .network import StackedNetwork
 from .stacks import Gradient, Stack, State, gathered, stacks_of, weight_by

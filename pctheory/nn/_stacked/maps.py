@@ -1,4 +1,4 @@
-r"""Effective maps in stacks, and the sweeps that must go layer by layer: the forward and the backward pass."""
+r"""Effective maps in stacks, and the sweeps that go layer by layer: the forward and the backward pass."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class StackedMaps:
     Parameters
     ----------
     widths, operators, activation, stacks : the model's
-    weights : per stack the entry's weights and the inner maps (k-1, N, N), and the output's weights, without multipliers
+    weights : without multipliers: of each stack the entry's and the inner maps (k-1, N, N), and the output's
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class StackedMaps:
         self.stack_precisions = [stacked_precision(precisions, s, last) for s in stacks]
         self._buffers: tuple[list[Tensor], list[Tensor], list[Tensor]] | None = None
 
-    # -- maps ----------------------------------------------------------------------------------------------------
+    # -- maps ------------------------------------------------------------------------------------------------
 
     def mapped(self, layer: int, rows: Tensor) -> Tensor:
         r""":math:`M_l v` of the layer l = `layer`."""
@@ -84,7 +84,7 @@ class StackedMaps:
         r"""`target` minus :math:`M_l v`, into `out`."""
         return self.operators[layer - 1].residual(self.maps[layer - 1], target, rows, out)
 
-    # -- the forward pass ----------------------------------------------------------------------------------------
+    # -- the forward pass ------------------------------------------------------------------------------------
 
     def empty_like_hidden(self, batch: int) -> list[Tensor]:
         """Uninitialised hidden stacks."""
@@ -96,7 +96,8 @@ class StackedMaps:
         return self.roll(x, None, State(x, hidden, x))
 
     def roll(self, x: Tensor, errors: list[Tensor] | None, state: State) -> State:
-        r"""The forward pass with given errors: :math:`z_l = \mathrm{prediction}_l + \epsilon_l`, written into `state`.
+        r"""The forward pass with given errors: :math:`z_l = \mathrm{prediction}_l + \epsilon_l`, written into
+        `state`.
 
         The returned state's y is the prediction of layer L.
         """
@@ -118,7 +119,9 @@ class StackedMaps:
         return prediction + self.skip[layer] * before if self.skip[layer] else prediction
 
     def output_error(self, prediction: Tensor, y: Tensor) -> Tensor:
-        r"""Minus the per-sample gradient of the output energy in the prediction: :math:`\Pi_L \epsilon_L`, or y - softmax."""
+        r"""Minus the per-sample gradient of the output energy in the prediction: :math:`\Pi_L \epsilon_L`, or
+        y - softmax.
+        """
         precision = self.precisions[-1]
         if self.output == "cross-entropy":
             return weight_by(precision, y - torch.softmax(prediction, -1))
@@ -132,14 +135,15 @@ class StackedMaps:
         error = y - prediction
         return 0.5 * (error * weight_by(self.precisions[-1], error)).sum(-1)
 
-    # -- the backward pass ---------------------------------------------------------------------------------------
+    # -- the backward pass -----------------------------------------------------------------------------------
 
     def slopes(self, state: State) -> list[Tensor]:
         r""":math:`\phi'(z)` of the hidden stacks."""
         return [self.activation.slope(z, self.activation.value(z)) for z in state.hidden]
 
     def pull_back(self, output: Tensor, slopes: list[Tensor], into: list[Tensor]) -> None:
-        r"""The backward pass: :math:`\lambda_{L} =` `output`, :math:`\lambda_l = J_{l+1}^T \lambda_{l+1}`, into hidden stacks.
+        r"""The backward pass: :math:`\lambda_{L} =` `output`, :math:`\lambda_l = J_{l+1}^T \lambda_{l+1}`,
+        into hidden stacks.
 
         `output` is (..., B, n_L) and `into` (k, ..., B, N): several vectors may go back at once.
         """

@@ -1,7 +1,8 @@
-r"""The network at one moment: energies, gradients and Hessian products of all layers of a stack in a few batched products.
+r"""The network at one moment: energies, gradients and Hessian products of all layers of a stack in a few
+batched products.
 
-Hidden layers of equal width that follow each other form a *stack*: their activities are one tensor (k, B, N), and the maps
-between them one tensor (k-1, N, N). Any other map, a convolution too, is the *entry* of a stack.
+Hidden layers of equal width that follow each other form a *stack*: their activities are one tensor (k, B, N),
+and the maps between them one tensor (k-1, N, N). Any other map, a convolution too, is the *entry* of a stack.
 
 Two gradients occur. *Per sample* means B times the gradient of the energy F: no factor 1/B.
 """
@@ -29,15 +30,16 @@ class StackedNetwork(StackedMaps):
         slopes: list[Tensor] | None = None,
         ends: tuple[bool, bool] = (False, False),
     ) -> Gradient:
-        r"""Per-sample gradient :math:`\Pi_l\epsilon_l - \phi'(z_l) \circ M_{l+1}^T\Pi_{l+1}\epsilon_{l+1} - \tau\dots`.
+        r"""Per-sample gradient :math:`\Pi_l\epsilon_l - \phi'(z_l) \circ M_{l+1}^T\Pi_{l+1}\epsilon_{l+1} -
+        \tau\dots`.
 
         Parameters
         ----------
         lowest : int
             Only layers from here up are computed.
         settled_below : bool
-            The error of layer `lowest` is zero (the front has just reached it) and is not computed. Always true when
-            `lowest` > 1.
+            The error of layer `lowest` is zero (the front has just reached it) and is not computed. Always
+            true when `lowest` > 1.
         slopes : None, or like the hidden stacks
             :math:`\phi'(z)` to use instead of the activation's own: the choice of a subgradient at a kink.
         ends : (input, output)
@@ -153,7 +155,9 @@ class StackedNetwork(StackedMaps):
         return total + self.output_energy(self._predict(before, layer), state.y)
 
     def output_curvature(self, prediction: Tensor) -> Tensor:
-        r"""Hessian C of the output energy in the prediction, (B, n_L, n_L): :math:`\Pi_L`, or diag(p) - p p^T."""
+        r"""Hessian C of the output energy in the prediction, (B, n_L, n_L): :math:`\Pi_L`, or diag(p) - p
+        p^T.
+        """
         eye = torch.eye(self.widths[-1], dtype=prediction.dtype, device=prediction.device)
         if self.output == "cross-entropy":
             p = torch.softmax(prediction, -1)
@@ -169,8 +173,8 @@ class StackedNetwork(StackedMaps):
     ) -> list[Tensor]:
         r"""Per-sample Hessian of the energy in the hidden activities times `vectors`.
 
-        `curvature` is that of the output energy; `diagonal` is :math:`-\phi''(z_l) \circ M_{l+1}^T\Pi_{l+1}\epsilon_{l+1}`,
-        without which the product is Gauss-Newton's.
+        `curvature` is that of the output energy; `diagonal` is :math:`-\phi''(z_l) \circ
+        M_{l+1}^T\Pi_{l+1}\epsilon_{l+1}`, without which the product is Gauss-Newton's.
         """
         moved = [s * v for s, v in zip(slopes, vectors, strict=True)]
         weighted = []

@@ -28,7 +28,9 @@ class Stack:
 
 
 def stacks_of(widths: Sequence[int], operators: Sequence[Operator]) -> tuple[Stack, ...]:
-    """Hidden layers 1..L-1 cut into runs of equal width with matrices between them; a convolution starts a run of its own."""
+    """Hidden layers 1..L-1 cut into runs of equal width with matrices between them; a convolution starts a
+    run of its own.
+    """
     stacks: list[Stack] = []
     for layer in range(1, len(widths) - 1):
         if stacks and stacks[-1].width == widths[layer] and isinstance(operators[layer - 1], Dense):
@@ -75,7 +77,8 @@ class Gradient:
 def weight_by(precision: float | Tensor, rows: Tensor, start: int = 0) -> Tensor:
     r"""Rows :math:`v \mapsto \Pi v`; `rows` itself when the precision is 1.
 
-    With a stack the precision is a float, (k, 1, 1), (k, 1, N) or (k, N, N), and rows below `start` are left undefined.
+    With a stack the precision is a float, (k, 1, 1), (k, 1, N) or (k, N, N), and rows below `start` are left
+    undefined.
     """
     if isinstance(precision, float):
         return rows if precision == 1.0 else precision * rows
@@ -107,7 +110,7 @@ def stacked_precision(precisions: tuple[float | Tensor, ...], stack: Stack, like
 
 
 def gathered(parameters: Sequence[Tensor], storage: Tensor | None) -> Tensor:
-    """The one storage (k, N, N) whose rows the parameters are; they are moved into a new one if they are not."""
+    """The one storage (k, N, N) whose rows the parameters are; they are moved into a new one if need be."""
     if storage is not None:
         start, stride = storage.data_ptr(), storage.stride(0) * storage.element_size()
         if all(p.data_ptr() == start + i * stride and p.is_contiguous() for i, p in enumerate(parameters)):

@@ -40,7 +40,8 @@ class _Front:
         raise AssertionError("no such layer")
 
     def _watch(self) -> None:
-        # comparing costs a synchronisation on a GPU; there the front moves on at every step, which is also exact
+        # comparing costs a synchronisation on a GPU; there the front moves on at every step, which is also
+        # exact
         self.seen = self._row().clone() if self.problem.state.x.device.type == "cpu" else None
 
     def advance(self) -> None:
@@ -55,7 +56,9 @@ class _Front:
 
 
 def descend(problem: Problem, method: Descent, trace: Trace, learn: Learn | None = None) -> tuple[int, bool]:
-    """GD, momentum and Adam on the activities; returns where the front stands: its layer, and whether it is on its way."""
+    """GD, momentum and Adam on the activities; returns where the front stands: its layer, and whether it is
+    on its way.
+    """
     problem.front = problem.front and learn is None  # weights that change send errors everywhere
     stacks, scale, decay = problem.net.stacks, scale_of(problem, method.convention), method.decay
     variables = problem.variables
@@ -100,7 +103,8 @@ def descend(problem: Problem, method: Descent, trace: Trace, learn: Learn | None
     return front.lowest, front.open
 
 
-# An update takes one step on a variable: g is its per-sample gradient, `scale` the convention's factor, t counts from 1.
+# An update takes one step on a variable: g is its per-sample gradient, `scale` the convention's factor, t
+# counts from 1.
 
 
 class _Plain:

@@ -1,11 +1,13 @@
-r"""Newton steps for activations with a kink at 0: the minimum of a convex model in which units may come to rest at their kinks.
+r"""Newton steps for activations with a kink at 0: the minimum of a convex model in which units may come to
+rest at their kinks.
 
-With fixed slopes the Hessian is Gauss-Newton's. What it leaves out is that the pull u on phi(z) of a unit, u < 0, changes the energy's
-slope when z changes sign: the energy has a convex kink, to which the model adds :math:`w \max(0, -\sigma(z + d))`, w = |u| times the
-jump of the slope, sigma the side that the unit is on. The dual of the model in the forces :math:`0 \leq \lambda \leq w` of the kinks is a
-box-constrained quadratic program in the few units that reach them: with :math:`\lambda = 0` a unit stays on its side, with
-:math:`\lambda = w` it crosses, and in between it rests at 0. At a concave kink (u > 0) the energy lies below its continuation,
-and nothing is added: a step that descends in the model descends.
+With fixed slopes the Hessian is Gauss-Newton's. What it leaves out is that the pull u on phi(z) of a unit, u
+< 0, changes the energy's slope when z changes sign: the energy has a convex kink, to which the model adds
+:math:`w \max(0, -\sigma(z + d))`, w = |u| times the jump of the slope, sigma the side that the unit is on.
+The dual of the model in the forces :math:`0 \leq \lambda \leq w` of the kinks is a box-constrained quadratic
+program in the few units that reach them: with :math:`\lambda = 0` a unit stays on its side, with
+:math:`\lambda = w` it crosses, and in between it rests at 0. At a concave kink (u > 0) the energy lies below
+its continuation, and nothing is added: a step that descends in the model descends.
 """
 
 from __future__ import annotations
@@ -27,8 +29,9 @@ ARMIJO = 1e-4
 def smallest_slope(z: Tensor, own: Tensor, pull: Tensor, slope: Tensor, kink: tuple[float, float]) -> Tensor:
     """The slope at z = 0 that gives the subgradient of smallest norm; elsewhere `slope`.
 
-    The energy along one unit falls or rises by own - slope * pull. With pull < 0 the kink is convex: the slope that makes
-    the gradient smallest is chosen. With pull >= 0 it is concave, never a resting place: the steeper side is chosen.
+    The energy along one unit falls or rises by own - slope * pull. With pull < 0 the kink is convex: the
+    slope that makes the gradient smallest is chosen. With pull >= 0 it is concave, never a resting place: the
+    steeper side is chosen.
     """
     left, right = kink
     balanced = (own / torch.where(pull < 0, pull, -1)).clamp(left, right)
@@ -39,7 +42,8 @@ def smallest_slope(z: Tensor, own: Tensor, pull: Tensor, slope: Tensor, kink: tu
 class Kinks:
     """The model at the current activities: the slopes it uses, and the sides and weights of the kinks.
 
-    At z = 0 a convex kink takes the slope that its unit had before, so that a unit that comes to rest changes no other's rows.
+    At z = 0 a convex kink takes the slope that its unit had before, so that a unit that comes to rest changes
+    no other's rows.
     """
 
     def __init__(
@@ -104,7 +108,7 @@ class Kinks:
         return changes, [m > 0 for m in lin.scatter(((forces > 0) & (forces < weights)).to(sides))]
 
     def _crossing(self, step: list[Tensor]) -> list[Tensor]:
-        """Units without rows that a step carries across a convex kink; of each sample those that matter most."""
+        """Units without rows that a step carries across a convex kink; of each sample the most important."""
         scores = []
         for z, d, side, weight, slot in zip(
             self.hidden, step, self.sides, self.weights, self.lin.slot, strict=True
@@ -126,7 +130,8 @@ class Kinks:
 
 
 def box_program(matrix: Tensor, vector: Tensor, upper: Tensor) -> Tensor:
-    r"""Minimise :math:`\frac12 \lambda^T Q \lambda + q^T \lambda` for :math:`0 \leq \lambda \leq w`, by projected Newton steps.
+    r"""Minimise :math:`\frac12 \lambda^T Q \lambda + q^T \lambda` for :math:`0 \leq \lambda \leq w`, by
+    projected Newton steps.
 
     Parameters
     ----------

@@ -1,11 +1,13 @@
 r"""The network linearised at the current activities, and the inverse of the energy's Gauss-Newton Hessian.
 
-A change of the activities is the forward sweep d of changes :math:`\bar\epsilon` of the errors, :math:`\bar\epsilon_l = d_l - J_l d_{l-1}`,
-and in these the energy of one sample is a least-squares problem, :math:`\frac12\sum_l |\epsilon_l + \bar\epsilon_l|^2_{\Pi_l} +
-\frac12 |r - P\bar\epsilon|^2_C`. The n_L x n_L matrix :math:`I + CK`, :math:`K = P\Sigma P^T`, solves it.
+A change of the activities is the forward sweep d of changes :math:`\bar\epsilon` of the errors,
+:math:`\bar\epsilon_l = d_l - J_l d_{l-1}`, and in these the energy of one sample is a least-squares problem,
+:math:`\frac12\sum_l |\epsilon_l + \bar\epsilon_l|^2_{\Pi_l} + \frac12 |r - P\bar\epsilon|^2_C`. The n_L x n_L
+matrix :math:`I + CK`, :math:`K = P\Sigma P^T`, solves it.
 
-The *rows* of P say how the outputs depend on the errors below, and further rows say it of single hidden units. Each is a
-backward sweep from its output or unit, done for all of them at once, and kept as long as the slopes of its sample stay the same.
+The *rows* of P say how the outputs depend on the errors below, and further rows say it of single hidden
+units. Each is a backward sweep from its output or unit, done for all of them at once, and kept as long as the
+slopes of its sample stay the same.
 """
 
 from __future__ import annotations
@@ -32,8 +34,8 @@ class Linearised:
     slopes : like the hidden stacks
         The activation's slopes that the rows belong to.
     rows : per stack (B, R, k, N)
-        The first n_L rows are the outputs'; a sample's further rows are its units' in the order in which they were asked for,
-        and zero where it has fewer than others.
+        The first n_L rows are the outputs'; a sample's further rows are its units' in the order in which they
+        were asked for, and zero where it has fewer than others.
     slot : per stack (k, B, N)
         The row of each unit, -1 where there is none.
     gram : (B, R, R)
@@ -51,10 +53,12 @@ class Linearised:
         self.count = torch.full((self.batch,), self.outputs, device=state.y.device)
         self.gram = state.y.new_zeros(self.batch, self.outputs, self.outputs)
 
-    # -- rows ------------------------------------------------------------------------------------------------------
+    # -- rows ------------------------------------------------------------------------------------------------
 
     def move(self, slopes: list[Tensor], curvature: Tensor) -> None:
-        """Linearise with these slopes and this curvature of the output energy; samples whose slopes are as before keep their rows."""
+        """Linearise with these slopes and this curvature of the output energy; samples whose slopes are as
+        before keep their rows.
+        """
         changed = torch.zeros(self.batch, dtype=torch.bool, device=curvature.device)
         for s, new in enumerate(slopes):
             changed |= (new != self.slopes[s]).any(2).any(0) if self.slopes else True
@@ -141,7 +145,7 @@ class Linearised:
                 return s, layer - stack.first
         return None
 
-    # -- sweeps ----------------------------------------------------------------------------------------------------
+    # -- sweeps ----------------------------------------------------------------------------------------------
 
     def backward(self, forces: list[Tensor]) -> list[Tensor]:
         r""":math:`R^T f`, R being the forward sweep: forces on the activities as forces on the errors."""
@@ -174,7 +178,7 @@ class Linearised:
         self.trace.num_passes += 0.5
         return result
 
-    # -- solutions -------------------------------------------------------------------------------------------------
+    # -- solutions -------------------------------------------------------------------------------------------
 
     def solve(self, forces: list[Tensor]) -> list[Tensor]:
         """The Gauss-Newton changes of the errors under forces on the activities."""
@@ -197,7 +201,7 @@ class Linearised:
         return self.gram[:, n:, n:] - cross @ self.core @ cross.mT
 
     def press(self, changes: list[Tensor], forces: Tensor) -> None:
-        """Add the Gauss-Newton changes of the errors under forces (B, R - n_L) on the units that have rows."""
+        """Add the Gauss-Newton changes of the errors under forces (B, R - n_L) on the units with rows."""
         moved = (self.gram[:, : self.outputs, self.outputs :] @ forces[..., None])[..., 0]
         self._push(changes, torch.cat((self._feedback(moved), forces), dim=1))
 

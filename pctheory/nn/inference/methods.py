@@ -57,9 +57,10 @@ _CHECKS: dict[str, Callable[[Any, str], object]] = {
 class Method:
     r"""How the activities are relaxed.
 
-    The gradient :math:`\nabla` of a method is, by its `convention`, that of each sample's own energy ("per-sample"), or that
-    of the batch mean F ("batch-mean"), which is B times smaller. Many published step sizes are for the latter. A `decay`
-    adds its multiple of z to the per-sample gradient of the hidden layers.
+    The gradient :math:`\nabla` of a method is, by its `convention`, that of each sample's own energy
+    ("per-sample"), or that of the batch mean F ("batch-mean"), which is B times smaller. Many published step
+    sizes are for the latter. A `decay` adds its multiple of z to the per-sample gradient of the hidden
+    layers.
     """
 
     def __post_init__(self) -> None:
@@ -77,7 +78,8 @@ class Descent(Method):
 
 @dataclass(frozen=True)
 class GradientDescent(Descent):
-    r"""Gradient descent, :math:`z \leftarrow z - g\,\nabla`: Euler's method for the activity ODE :math:`\dot z = -\nabla`.
+    r"""Gradient descent, :math:`z \leftarrow z - g\,\nabla`: Euler's method for the activity ODE
+    :math:`\dot z = -\nabla`.
 
     Attributes
     ----------
@@ -146,8 +148,8 @@ class Adam(Descent):
 class Heun(Method):
     r"""The activity ODE :math:`\dot z = -\nabla` by Heun's method with adaptive steps.
 
-    The Euler step inside each Heun step estimates its error: the root mean square, over all activities, of the difference
-    divided by `atol` + `rtol` |z| stays below 1.
+    The Euler step inside each Heun step estimates its error: the root mean square, over all activities, of
+    the difference divided by `atol` + `rtol` |z| stays below 1.
 
     Attributes
     ----------
@@ -196,7 +198,8 @@ class ErrorDescent(Method):
 class Newton(Method):
     """Newton-Krylov steps, preconditioned by the exact Gauss-Newton step in error coordinates.
 
-    With an activation that has a kink, such as ReLU, exact steps of a model in which units come to rest at their kinks.
+    With an activation that has a kink, such as ReLU, exact steps of a model in which units come to rest at
+    their kinks.
     """
 
 

@@ -1,11 +1,12 @@
 r"""Newton-Krylov inference, preconditioned by the Gauss-Newton step in error coordinates.
 
-Linearised around the current activities, the energy of one sample is a least-squares problem in the errors, which an
-n_L x n_L matrix solves exactly at the price of n_L backward passes. Its spectrum does not spread with depth in the way that
-the Hessian in the activities does, so that preconditioning the Hessian with it leaves to conjugate gradients only the
-curvature of the activation. Activations with a kink (ReLU) have none, but a unit may come to rest exactly at z = 0, where the
-subdifferential of the energy contains zero although neither one-sided slope vanishes: their step is the minimum of a model with
-these kinks in it. The gradient that decides about convergence is the one of smallest norm there.
+Linearised around the current activities, the energy of one sample is a least-squares problem in the errors,
+which an n_L x n_L matrix solves exactly at the price of n_L backward passes. Its spectrum does not spread
+with depth in the way that the Hessian in the activities does, so that preconditioning the Hessian with it
+leaves to conjugate gradients only the curvature of the activation. Activations with a kink (ReLU) have none,
+but a unit may come to rest exactly at z = 0, where the subdifferential of the energy contains zero although
+neither one-sided slope vanishes: their step is the minimum of a model with these kinks in it. The gradient
+that decides about convergence is the one of smallest norm there.
 """
 
 from __future__ import annotations
@@ -24,7 +25,9 @@ from .problem import Problem, Trace, require_standard
 __all__ = ["newton_krylov"]
 
 DENSE_OUTPUTS = 64
-"""Widest output for which a smooth activation's Gauss-Newton step is exact; wider ones leave the rank-n_L part to conjugate gradients."""
+"""Widest output for which a smooth activation's Gauss-Newton step is exact; wider ones leave the rank-n_L
+part to conjugate gradients.
+"""
 MAX_STEPS = 100
 MAX_KRYLOV = 500
 MAX_HALVINGS = 30
@@ -67,7 +70,7 @@ def newton_krylov(problem: Problem, method: Newton, trace: Trace) -> None:
         try:
             forcing = min(0.5, math.sqrt(norm / trace.reference)) if trace.reference else 0.5
             changes, held, fall = _direction(local, lin, state, forcing, bend=bend)
-        except torch.linalg.LinAlgError:
+        except torch.linalg.LinAlgError:  # type: ignore[attr-defined]
             raise trace.diverged(f"a singular linear system after {step} steps") from None
         _line_search(problem, lin, energy, changes, held, fall)
         trace.after(step + 1)
@@ -76,7 +79,7 @@ def newton_krylov(problem: Problem, method: Newton, trace: Trace) -> None:
 def _direction(
     local: _Local, lin: Linearised, state: State, forcing: float, *, bend: bool
 ) -> tuple[list[Tensor], list[Tensor] | None, Tensor]:
-    """Changes of the errors, the units that they hold at their kinks, and the slope of the energy along them."""
+    """Changes of the errors, the units that they hold at kinks, and the slope of the energy along them."""
     kink = local.net.activation.kink
     if kink is None:
         lin.move(local.slopes, local.curvature)
@@ -88,7 +91,9 @@ def _direction(
 
 
 class _Local:
-    """The energy's first and second derivatives at the current activities; at a kink the subgradient of smallest norm."""
+    """The energy's first and second derivatives at the current activities; at a kink the subgradient of
+    smallest norm.
+    """
 
     def __init__(self, net: StackedNetwork, state: State) -> None:
         self.net = net
@@ -126,7 +131,8 @@ class _Local:
 def _conjugate_gradients(local: _Local, lin: Linearised, forcing: float) -> list[Tensor]:
     """Preconditioned conjugate gradients on the Newton equations, each sample with its own coefficients.
 
-    A sample that meets negative curvature goes as far along it as if it were positive, which leads away from saddles, and ends.
+    A sample that meets negative curvature goes as far along it as if it were positive, which leads away from
+    saddles, and ends.
     """
     solution = [torch.zeros_like(g) for g in local.gradient]
     residual = [-g for g in local.gradient]
@@ -168,9 +174,9 @@ def _line_search(
 ) -> None:
     """Move each sample by the longest of 1, 1/2, 1/4, ... steps that lowers its energy enough, or not at all.
 
-    The step is taken in the errors and rolled forward through the network, so that curvature and crossings of kinks cannot
-    open errors in hidden layers that the linearised problem had closed. Units that are held reach 0 with the whole step. With
-    kinks, short steps are taken in the activities.
+    The step is taken in the errors and rolled forward through the network, so that curvature and crossings of
+    kinks cannot open errors in hidden layers that the linearised problem had closed. Units that are held
+    reach 0 with the whole step. With kinks, short steps are taken in the activities.
     """
     net, state = problem.net, problem.state
     old = [z.clone() for z in state.hidden]
@@ -222,9 +228,11 @@ def _roll(
     held: list[Tensor] | None,
     length: Tensor,
 ) -> None:
-    """The forward pass with the errors of `old` plus `length` times `changes`; the result is the state's activities.
+    """The forward pass with the errors of `old` plus `length` times `changes`; the result is the state's
+    activities.
 
-    Layer by layer the change of a prediction is added to the old activity, which loses no digits of small steps.
+    Layer by layer the change of a prediction is added to the old activity, which loses no digits of small
+    steps.
     """
     phi, layer = net.activation.value, 0
     before: tuple[Tensor, Tensor] | None = None

@@ -32,7 +32,8 @@ def follow_ode(problem: Problem, method: Heun, trace: Trace) -> None:
     while True:
         energy = problem.net.energy_of(gradient, problem.state.y)
         last = step == limit or time >= t_max
-        if trace.measure(step, time, lambda e=energy: e, problem.norm(values), last=last) or last:  # type: ignore[misc]
+        norm = problem.norm(values)
+        if trace.measure(step, time, lambda e=energy: e, norm, last=last) or last:  # type: ignore[misc]
             trace.message = (
                 trace.message if trace.converged or time >= t_max else "step limit reached before t_max"
             )

@@ -28,13 +28,13 @@ class InferenceResult:
     ----------
     activities : (z_0, ..., z_L), each (B, n_l)
     energies, gradient_norms : (M,) numpy arrays
-        Energy F at the recorded steps, and the norm of the gradient of F (and of the decay) over the free units; the last
-        ones at the end.
+        Energy F at the recorded steps, and the norm of the gradient of F (and of the decay) over the free
+        units; the last ones at the end.
     steps : (M,) numpy array
         Number of steps done at each record.
     times : (M,) numpy array, or None
-        The ODE's time at each record, of the methods that follow it: `Heun`, and `GradientDescent`, a step of which takes
-        the time `step`.
+        The ODE's time at each record, of the methods that follow it: `Heun`, and `GradientDescent`, a step of
+        which takes the time `step`.
     num_steps : int
     num_passes : float
         Work in units of one gradient of all samples in all activities: one forward and one backward sweep.
@@ -102,7 +102,9 @@ class Problem:
     def gradient(
         self, lowest: int = 1, settled_below: bool = False, *, decay: float = 0.0
     ) -> tuple[list[Tensor], Gradient]:
-        """Per-sample gradient in the variables (zero on clamped units), with that of the decay of hidden layers."""
+        """Per-sample gradient in the variables (zero on clamped units), with that of the decay of hidden
+        layers.
+        """
         g = self.net.gradient(
             self.state,
             lowest=lowest,
@@ -134,7 +136,8 @@ class Trace:
     Parameters
     ----------
     record : int or None
-        Record every so many steps; 0: at the end only; None: nothing is measured unless `stop.tolerance` asks for it.
+        Record every so many steps; 0: at the end only; None: nothing is measured unless `stop.tolerance` asks
+        for it.
     """
 
     def __init__(
@@ -217,6 +220,7 @@ def require_standard(problem: Problem, method: Method) -> None:
     """Methods in error coordinates need input and output clamped, and nothing else."""
     if not problem.is_standard:
         raise ValueError(
-            f"`clamp` must be None, all units of layers 0 and {problem.net.depth} alone, for {type(method).__name__}: it "
+            f"`clamp` must be None, all units of layers 0 and {problem.net.depth} alone, for "
+            f"{type(method).__name__}: it "
             f"moves the errors of all hidden units. Got {problem.free_units} free units."
         )

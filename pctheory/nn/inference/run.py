@@ -74,8 +74,8 @@ def infer(
         True where a unit is clamped; None clamps layers 0 and L. The same value means the same to
         `pctheory.inference.ClampedProblem` and to `Clamps`.
     start : "feedforward", "zeros", "random", or activities (z_0, ..., z_L)
-        Where the free units start, and the values of clamped hidden units. "random" is N(0, 1); free units of layer 0 start
-        at zero but for "random".
+        Where the free units start, and the values of clamped hidden units. "random" is N(0, 1); free units of
+        layer 0 start at zero but for "random".
     rng : numpy.random.Generator or int
         Needed by ``start="random"``.
     record : int
@@ -93,9 +93,10 @@ def infer(
 
     Notes
     -----
-    From feedforward initialisation with a clamped output the error moves one layer a step, and nothing below its front
-    changes (claim ``first-arrival``): those layers are skipped, exactly. In float32 a step that is too small to change an
-    activity stops the front, as it does in the full computation; use float64 to follow tiny errors.
+    From feedforward initialisation with a clamped output the error moves one layer a step, and nothing below
+    its front changes (claim ``first-arrival``): those layers are skipped, exactly. In float32 a step that is
+    too small to change an activity stops the front, as it does in the full computation; use float64 to follow
+    tiny errors.
 
     Examples
     --------
@@ -136,13 +137,14 @@ def relax(
 
     Parameters
     ----------
-    learn : called at every step of a descent with the network, the state and the gradient that is about to be applied;
+    learn : called at every step of a descent with the network, the state and the gradient to be applied;
         returns the network to go on with (incremental predictive coding)
 
     Returns
     -------
     state : the activities
-    lowest, settled_below : the arguments of `StackedNetwork.gradient` for their errors, exactly zero below the front
+    lowest, settled_below : the arguments of `StackedNetwork.gradient` for their errors, which are exactly
+        zero below the front
     """
     state = _initial(net, x, start, rng)
     state.y = y
@@ -170,8 +172,13 @@ def _start(
             raise ValueError(f"`{name}` must be given when units of layer {layer} are clamped. Got None.")
     if model.output == "cross-entropy" and not clamped[-1].all():
         raise ValueError(
-            "`clamp` must clamp the output layer with a cross-entropy output: a free unit there has no energy of its own. "
+            "`clamp` must clamp the output layer with a cross-entropy output: a free unit there has no "
+            "energy of its own. "
             f"Got {int(np.sum(~clamped[-1]))} free units."
+        )
+    if not isinstance(start, str | list | tuple):
+        raise TypeError(
+            f"`start` must be {', '.join(map(repr, STARTS))} or activities. Got {type(start).__name__}."
         )
     given = None if isinstance(start, str) else model.state(start)
     inputs = model.inputs(x).detach() if has_input else None
@@ -179,7 +186,8 @@ def _start(
     if inputs is not None:
         if batch is not None and inputs.shape[0] != batch:
             raise ValueError(
-                f"`start` and `x` must have one row per sample each. Got {batch} rows of `start` and {inputs.shape[0]} of x."
+                f"`start` and `x` must have one row per sample each. Got {batch} rows of `start` and "
+                f"{inputs.shape[0]} of x."
             )
         batch = inputs.shape[0]
     targets = model.targets(y, np.shape(y)[0] if batch is None else batch).detach() if has_output else None
@@ -205,7 +213,8 @@ def _named_start(
     like = targets if inputs is None else inputs
     if like is None:
         raise ValueError(
-            "`clamp` must clamp units of the input or the output layer unless `start` gives the activities: nothing else "
+            "`clamp` must clamp units of the input or the output layer unless `start` gives the "
+            "activities: nothing else "
             "fixes the batch. Got none."
         )
     if start == "random" and rng is None:

@@ -25,7 +25,9 @@ _DIGEST = hashlib.sha256().digest_size
 def identity_of(
     settings: TrainingSettings, model: PCN, x: Tensor, y: Tensor, initial: Sequence[Tensor]
 ) -> dict[str, str]:
-    """What a checkpoint must have in common with the run that resumes it, by name: all but the length of the run."""
+    """What a checkpoint must have in common with the run that resumes it, by name: all but the length of the
+    run.
+    """
     names = [f.name for f in fields(settings) if f.name not in ("steps", "epochs")]
     network = (model.widths, model.activation.name, model.output, model.multipliers, model.skips)
     kernels = [repr(o) for o in model.operators if isinstance(o, Convolutional)]
@@ -55,7 +57,8 @@ def read_checkpoint(path: Path, identity: dict[str, str], device: torch.device) 
     data, digest = raw[:-_DIGEST], raw[-_DIGEST:]
     if hashlib.sha256(data).digest() != digest:
         raise ValueError(
-            f"`checkpoint` must be a file written by `train`. Got {path.name}, which is damaged or of another kind: "
+            f"`checkpoint` must be a file written by `train`. Got {path.name}, which is damaged or of "
+            "another kind: "
             "delete it or name another file."
         )
     saved: dict[str, Any] = torch.load(io.BytesIO(data), map_location=device, weights_only=True)

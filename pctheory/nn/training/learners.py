@@ -27,7 +27,9 @@ class _Local:
         self.method = checked_method(rule.method)
 
     def learn(self, x: Tensor, y: Tensor, rng: np.random.Generator, apply: Apply, *, measure: bool) -> float:
-        """Hand the gradient of a batch to `apply`; returns the energy where inference ended, if it is to be measured."""
+        """Hand the gradient of a batch to `apply`; returns the energy where inference ended, if it is to be
+        measured.
+        """
         with torch.no_grad():
             net, state, gradient = self._rest(x, y, rng)
             apply(

@@ -1,4 +1,4 @@
-r"""What is measured of a network in training: accuracy and loss on data, and how far the weights have moved."""
+"""What is measured of a network in training: accuracy and loss, and how far the weights have moved."""
 
 from __future__ import annotations
 

@@ -68,7 +68,8 @@ class IPC(PC):
         super().__post_init__()
         if not isinstance(self.method, Descent):
             raise TypeError(
-                "`method` must be GradientDescent, Momentum or Adam for IPC: weights change at each of its steps. "
+                "`method` must be GradientDescent, Momentum or Adam for IPC: weights change at each of its "
+                "steps. "
                 f"Got {type(self.method).__name__}."
             )
 

@@ -1,4 +1,6 @@
-r"""Training: the local rule, incremental predictive coding and backpropagation, on the same network at the same scale."""
+r"""Training: the local rule, incremental predictive coding and backpropagation, on the same network at the
+same scale.
+"""
 
 from __future__ import annotations
 
@@ -49,8 +51,9 @@ def train(
     test : Data, optional
         Evaluated every `settings.evaluate_every` steps and at the end.
     checkpoint : path, optional
-        Saved every `checkpoint_every` steps and at the end, atomically. If the file exists the run goes on from there, and
-        ends with the same result as one that was never interrupted. A finished run goes on if it is asked for more steps.
+        Saved every `checkpoint_every` steps and at the end, atomically. If the file exists the run goes on
+        from there, and ends with the same result as one that was never interrupted. A finished run goes on if
+        it is asked for more steps.
     checkpoint_every : int
         Steps between checkpoints.
     progress : show a tqdm bar
@@ -63,8 +66,8 @@ def train(
     Raises
     ------
     TypeError, ValueError
-        If an argument breaks its rule, or in the step in which weights or activities do not stay finite. The checkpoint
-        then still holds finite weights.
+        If an argument breaks its rule, or in the step in which weights or activities do not stay finite. The
+        checkpoint then still holds finite weights.
 
     Examples
     --------
@@ -113,7 +116,8 @@ class Run:
             self.test = (inputs, model.targets(test.y, inputs.shape[0]))
         if settings.batch_size > self.x.shape[0]:
             raise ValueError(
-                f"`batch_size` must not exceed the number of samples. Got {settings.batch_size} for {self.x.shape[0]} samples."
+                f"`batch_size` must not exceed the number of samples. Got {settings.batch_size} for "
+                f"{self.x.shape[0]} samples."
             )
         self.frozen = _frozen(settings, model)
         self.per_epoch = self.x.shape[0] // settings.batch_size
@@ -195,7 +199,8 @@ class Run:
         saved = read_checkpoint(path, self._identity(), self.x.device)
         if saved["step"] > self.total:
             raise ValueError(
-                f"`epochs` or `steps` must be at least what the checkpoint {path.name} has done, {saved['step']} steps. "
+                f"`epochs` or `steps` must be at least what the checkpoint {path.name} has done, "
+                f"{saved['step']} steps. "
                 f"Got {self.total}: ask for more, or delete the file."
             )
         with torch.no_grad():
@@ -221,8 +226,10 @@ class Run:
         if not math.isfinite(float(largest)):
             finite = [bool(torch.isfinite(w).all()) for w in self.model.weights]
             raise ValueError(
-                "`learning_rate` must be small enough for training to stay finite. Got NaN or infinite weights "
-                f"W_{finite.index(False) + 1} in step {self.step + 1}: lower it, or lower the step of inference."
+                "`learning_rate` must be small enough for training to stay finite. Got NaN or infinite "
+                "weights "
+                f"W_{finite.index(False) + 1} in step {self.step + 1}: lower it, or lower the step of "
+                "inference."
             )
 
     def _measured(self, x: Tensor, y: Tensor) -> dict[str, Any]:
@@ -230,7 +237,8 @@ class Run:
             loss = float(self.model.loss(x, y))
         if not math.isfinite(loss):
             raise ValueError(
-                f"`learning_rate` must be small enough for training to stay finite. Got a loss of {loss} after step "
+                f"`learning_rate` must be small enough for training to stay finite. Got a loss of {loss} "
+                "after step "
                 f"{self.step}: lower it, or lower the step of inference."
             )
         weights = [w.detach() for w in self.model.weights]
@@ -278,7 +286,8 @@ def _optimiser(model: PCN, settings: TrainingSettings, frozen: frozenset[int]) -
     if settings.learning_rate_scaling == "table":
         if model.parameterisation is None or model.gamma is None:
             raise ValueError(
-                "`learning_rate_scaling` must be 'none' for a network built from weights: its parameterisation is not known. "
+                "`learning_rate_scaling` must be 'none' for a network built from weights: its "
+                "parameterisation is not known. "
                 "Got 'table'."
             )
         kind = "sgd" if settings.optimiser == "SGD" else "adam"

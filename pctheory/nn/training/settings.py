@@ -27,7 +27,8 @@ class TrainingSettings:
     rule : PC, IPC or BP
         Or a name for one with its defaults: "pc", "ipc", "bp".
     optimiser : str
-        A class of `torch.optim`, for example "Adam", "SGD", "AdamW"; not "LBFGS", which evaluates the loss by itself.
+        A class of `torch.optim`, for example "Adam", "SGD", "AdamW"; not "LBFGS", which evaluates the loss by
+        itself.
     learning_rate : float
     learning_rate_scaling : "none" or "table"
         "table" multiplies the learning rate by `pctheory.model.learning_rate_scale`.
@@ -35,13 +36,15 @@ class TrainingSettings:
         Further arguments of the optimiser, such as ``{"momentum": 0.9}``.
     batch_size : int
     epochs : int, or steps : int
-        One of them. Each epoch visits the samples in a new random order and leaves out the last, incomplete batch.
+        One of them. Each epoch visits the samples in a new random order and leaves out the last, incomplete
+        batch.
     seed : int
         Of the order of the samples and of random initial activities. Each step has its own generator.
     frozen : layer numbers
         Layers 1..L whose weights do not change: the optimiser does not meet them.
     metrics_every, evaluate_every : int
-        Steps between metrics of the training batch, and between evaluations on the test data; 0: at the end only.
+        Steps between metrics of the training batch, and between evaluations on the test data; 0: at the end
+        only.
 
     Examples
     --------
@@ -71,11 +74,13 @@ class TrainingSettings:
         optimiser = getattr(torch.optim, str(self.optimiser), None)
         if not (inspect.isclass(optimiser) and issubclass(optimiser, torch.optim.Optimizer)):
             raise ValueError(
-                f"`optimiser` must be a class of torch.optim, such as 'Adam' or 'SGD'. Got {self.optimiser!r}."
+                "`optimiser` must be a class of torch.optim, such as 'Adam' or 'SGD'. Got "
+                f"{self.optimiser!r}."
             )
         if inspect.signature(optimiser.step).parameters["closure"].default is inspect.Parameter.empty:
             raise ValueError(
-                "`optimiser` must step by a given gradient, such as 'Adam' or 'SGD': it gets that of the rule. "
+                "`optimiser` must step by a given gradient, such as 'Adam' or 'SGD': it gets that of the "
+                "rule. "
                 f"Got {self.optimiser!r}, which evaluates the loss by itself."
             )
         _check.positive(self.learning_rate, "learning_rate")
@@ -97,9 +102,11 @@ class TrainingResult:
     ----------
     settings : TrainingSettings
     metrics : dict of numpy arrays, one row per measurement
-        "step" (steps done), "loss" (`PCN.loss` of the step's batch), "energy" (F where inference ends; of `BP` the loss; of
-        `IPC` at the last of its steps), "batch_accuracy", "weight_norms" (M, L) and "weight_change" (M, L):
-        :math:`|W_l - W_l(0)| / |W_l(0)|`. Rows are measured before their step, the last one after the last step.
+        "step" (steps done), "loss" (`PCN.loss` of the step's batch), "energy" (F where inference ends; of
+        `BP` the loss; of `IPC` at the last of its steps), "batch_accuracy", "weight_norms" (M, L) and
+        "weight_change" (M, L):
+        :math:`|W_l - W_l(0)| / |W_l(0)|`. Rows are measured before their step, the last one after the last
+        step.
     evaluations : dict of numpy arrays
         "step", "loss", "accuracy" on the test data.
     weights : tuple of (n_l, n_{l-1}) numpy arrays, of convolutions their kernels, at the end
@@ -116,4 +123,5 @@ class TrainingResult:
     def __repr__(self) -> str:
         tested = self.evaluations["accuracy"]
         end = f", test accuracy {tested[-1]:.4f}" if len(tested) else ""
-        return f"TrainingResult({type(self.settings.rule).__name__}, {self.num_steps} steps, loss {self.metrics['loss'][-1]:.6g}{end})"
+        name, loss = type(self.settings.rule).__name__, self.metrics["loss"][-1]
+        return f"TrainingResult({name}, {self.num_steps} steps, loss {loss:.6g}{end})"
