@@ -244,8 +244,8 @@ def envelope_equilibrium(
     >>> round(float(envelope_equilibrium(net, data, "mse").energy), 12)  # r^2 / (2 (1 + K))
     0.05
     """
-    loss = output_loss(net, output)
     x, y = data_rows(net, data)
+    loss = output_loss(net, output)
     if output == "cross-entropy":
         _require_probabilities(y)
     xp = array_namespace(x, y)
