@@ -183,9 +183,11 @@ def clamped_units(mask: object, widths: Sequence[int], name: str) -> tuple[np.nd
     depth = len(widths) - 1
     if mask is None:
         mask = [l in (0, depth) for l in range(depth + 1)]
-    if not isinstance(mask, list | tuple) or len(mask) != depth + 1:
-        came = len(mask) if isinstance(mask, list | tuple) else type(mask).__name__
-        raise ValueError(f"`{name}` must be one entry per layer, {depth + 1} of them. Got {came}.")
+    rule = f"`{name}` must be one entry per layer, {depth + 1} of them."
+    if not isinstance(mask, list | tuple):
+        raise TypeError(f"{rule} Got {type(mask).__name__}.")
+    if len(mask) != depth + 1:
+        raise ValueError(f"{rule} Got {len(mask)}.")
     return tuple(
         _marks(entry, width, f"{name}[{l}]")
         for l, (entry, width) in enumerate(zip(mask, widths, strict=True))

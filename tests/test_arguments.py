@@ -80,11 +80,17 @@ def public():
             yield f"Objective.{name}", method
 
 
+CLASSES = {"net": "LinearPCN", "data": "Data", "objective": "Objective", "problem": "ClampedProblem"}
+"""What the argument is annotated with where it is tried; elsewhere the name means something else."""
+
+
+def is_tried(thing, argument):
+    parameter = inspect.signature(thing).parameters.get(argument)
+    return parameter is not None and parameter.annotation == CLASSES.get(argument, parameter.annotation)
+
+
 CASES = [
-    (name, thing, argument)
-    for name, thing in public()
-    for argument in WRONG
-    if argument in inspect.signature(thing).parameters
+    (name, thing, argument) for name, thing in public() for argument in WRONG if is_tried(thing, argument)
 ]
 
 

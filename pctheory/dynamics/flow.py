@@ -96,7 +96,7 @@ def gradient_flow(
     rtol: float = 1e-9,
     atol: float = 1e-12,
 ) -> Trajectory:
-    r"""Gradient flow :math:`\dot W_l = -\partial f / \partial W_l` by an adaptive integrator on the exact gradient.
+    r"""Gradient flow :math:`\dot W_l = -\partial f / \partial W_l` by an adaptive integrator.
 
     Parameters
     ----------
@@ -310,7 +310,7 @@ def crossing_time(times: ArrayLike, values: ArrayLike, level: float) -> float:
 
 
 def half_time(times: ArrayLike, values: ArrayLike, *, floor: float = 0.0) -> float:
-    r"""First time at which a curve has fallen half of the way from its start to `floor`; infinite if it never does.
+    r"""First time at which a curve has fallen half of the way to `floor`; infinite if it never does.
 
     "Escapes" is not "fits": give it the energy's values and the loss's, and report both (claim ``cascade``).
 

@@ -1,4 +1,4 @@
-"""Where inference ends and how it gets there: the equilibrium in closed form, its dynamics, conditioning and solvers."""
+"""The equilibrium of inference in closed form, and the dynamics, conditioning and solvers of inference."""
 
 from .accuracy import RelativeErrors
 from .arrival import (

@@ -1,9 +1,9 @@
-r"""How accurate a computed equilibrium is: how far it moves when weights, precisions and data move by rounding errors.
+r"""How accurate a computed equilibrium is: how far it moves when its inputs move by rounding errors.
 
-A computation in floating point is roughly an exact one of slightly different numbers. The equilibrium is computed again
-with every input moved at random by a few eps of itself, and with the units of every layer in another order, which makes
-other rounding errors. The largest move of the result is the estimate: of what the condition of the problem does and of
-what the method adds.
+A computation in floating point is roughly an exact one of slightly different numbers. The equilibrium is
+computed again with every input moved at random by a few eps of itself, and with the units of every layer in
+another order, which makes other rounding errors. The largest move of the result is the estimate: of what the
+condition of the problem does and of what the method adds.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ NO_DIGIT = 0.3
 
 
 class RelativeErrors(NamedTuple):
-    r"""Estimated relative errors of an equilibrium; NaN where they are unknown, infinite where no digit is left.
+    r"""Estimated relative errors of an equilibrium: NaN if they are unknown, infinite if no digit is left.
 
     Attributes
     ----------

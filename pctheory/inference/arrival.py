@@ -1,4 +1,4 @@
-r"""How errors travel in the first steps of inference: arrival times, precisions that change with time, delays.
+r"""How errors travel in the first steps of inference: arrival times, changing precisions, delays.
 
 After the feedforward pass with a clamped output only the last layer has an error. Each step of inference
 carries it one layer towards the input (claim ``first-arrival``). The exponential imbalance of the errors
@@ -64,7 +64,8 @@ def scheduled_inference(
 ) -> tuple[Array, ...]:
     r"""Inference whose layers' energies are weighted differently at each step.
 
-    .. math:: z_l \leftarrow z_l - g\, \big( c_l(t) \Pi_l \epsilon_l - c_{l+1}(t) A_{l+1}^T \Pi_{l+1} \epsilon_{l+1} \big)
+    .. math:: z_l \leftarrow z_l - g\, \big( c_l(t) \Pi_l \epsilon_l
+              - c_{l+1}(t) A_{l+1}^T \Pi_{l+1} \epsilon_{l+1} \big)
 
     Parameters
     ----------
@@ -100,7 +101,7 @@ def scheduled_inference(
 
 
 def spiking_precision(depth: int, alpha: float) -> np.ndarray:
-    r"""The spiking schedule: weight 1 on layer L - t at step t and `alpha` elsewhere, (L, L), rows t = 0..L-1.
+    r"""The spiking schedule: weight 1 on layer L - t at step t = 0..L-1, and `alpha` elsewhere.
 
     Parameters
     ----------
@@ -132,7 +133,9 @@ def spiking_precision(depth: int, alpha: float) -> np.ndarray:
 
 
 def spiking_update(net: LinearPCN, data: Data, step: float, alpha: float) -> tuple[Array, ...]:
-    r"""The forward update with spiking precisions, :math:`-\frac{a_l}{B}\sum_i (z_l^T - \hat z_l)\, \hat z_{l-1}^T`.
+    r"""The forward update with spiking precisions:
+
+    .. math:: -\frac{a_l}{B} \sum_i (z_l^T - \hat z_l)\, \hat z_{l-1}^T
 
     As alpha tends to 0, with unit precisions, :math:`z_l - \hat z_l \to g^{L-l} (1-g) P_l^T r` for hidden l
     and r for the output: backprop's gradient with its layers rescaled. Claim ``precision-limits``.
@@ -153,7 +156,7 @@ def spiking_update(net: LinearPCN, data: Data, step: float, alpha: float) -> tup
     Examples
     --------
     >>> net, data = LinearPCN([[[2.0]], [[3.0]]]), Data([[1.0]], [[7.0]])
-    >>> [u.item() for u in spiking_update(net, data, 0.5, 0.0)]  # P_1 r = 3 and r = 1, times the input of the layer
+    >>> [u.item() for u in spiking_update(net, data, 0.5, 0.0)]  # P_1 r = 3, r = 1
     [-0.75, -2.0]
     """
     x, _ = data_rows(net, data)

@@ -29,7 +29,7 @@ Rows = Callable[[np.ndarray], np.ndarray]
 
 _DENSE_SIZE = 300
 _AMPLIFICATION = 1e4
-"""Ratio of the squared norm of K C^{-T} to the norm of H^{-1} up to which the sweeps are always good enough."""
+"""Ratio of the squared norm of K C^{-T} to the norm of H^{-1} up to which the sweeps are always used."""
 
 _NO_DIGIT = 1e13
 """Amplification beyond which the sweeps have no more than three digits."""
@@ -51,7 +51,7 @@ def extreme_curvatures(net: LinearPCN) -> tuple[float, float, float]:
 
     Examples
     --------
-    >>> [round(v, 12) for v in extreme_curvatures(LinearPCN([[[1.0]], [[1.0]], [[1.0]]]))]  # [[2, -1], [-1, 2]]
+    >>> [round(v, 12) for v in extreme_curvatures(LinearPCN([[[1.0]], [[1.0]], [[1.0]]]))]
     [1.0, 3.0, 0.0]
     """
     require_hidden(net)

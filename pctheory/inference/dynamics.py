@@ -73,12 +73,12 @@ class InferenceRate:
         return (self.largest - self.smallest) / (self.largest + self.smallest)
 
     def contraction(self, step: float) -> float:
-        r""":math:`\rho = \max |1 - g \lambda|`, the factor of the slowest mode per step g; inference diverges above 1."""
+        r""":math:`\rho = \max |1 - g \lambda|`, the factor of the slowest mode per step g; above 1, it diverges."""
         g = _check.positive(step, "step")
         return max(abs(1 - g * self.smallest), abs(1 - g * self.largest))
 
     def half_life(self, step: float | None = None) -> float:
-        r"""Steps in which the slowest mode halves, :math:`-\ln 2 / \ln \rho`; infinite when it does not shrink.
+        r"""Steps in which the slowest mode halves, :math:`-\ln 2 / \ln \rho`; infinite if it does not shrink.
 
         The default step is the best one.
         """
@@ -117,8 +117,8 @@ def inference_rate(net: LinearPCN) -> InferenceRate:
     Examples
     --------
     >>> rate = inference_rate(LinearPCN([[[1.0]], [[1.0]], [[1.0]]]))  # H = [[2, -1], [-1, 2]]
-    >>> round(rate.condition, 12), round(rate.best_step, 12), round(rate.rate, 12), round(rate.stability_bound(), 12)
-    (3.0, 0.5, 0.5, 0.666666666667)
+    >>> [round(v, 12) for v in (rate.condition, rate.best_step, rate.rate, rate.stability_bound())]
+    [3.0, 0.5, 0.5, 0.666666666667]
     """
     require_hidden(net)
     return InferenceRate(*extreme_curvatures(net))
@@ -266,7 +266,8 @@ def relax(
 ) -> tuple[Array, ...]:
     r"""T steps of gradient descent on the hidden activities, input and output clamped.
 
-    .. math:: z_l \leftarrow z_l - g\, (\Pi_l \epsilon_l - A_{l+1}^T \Pi_{l+1} \epsilon_{l+1}), \qquad l = 1..L-1
+    .. math:: z_l \leftarrow z_l - g\, (\Pi_l \epsilon_l - A_{l+1}^T \Pi_{l+1} \epsilon_{l+1}),
+              \qquad l = 1..L-1
 
     All layers move at once. In any array library, differentiable.
 
@@ -303,14 +304,14 @@ def _descended(net: LinearPCN, z: tuple[Array, ...], step: float, num_steps: int
 
 
 def finite_time_rescaling(net: LinearPCN, step: float, num_steps: int) -> Array:
-    r"""The matrix :math:`M_T` of the energy after T steps, (n_L, n_L), between :math:`\Pi_L` and :math:`S^{-1}`.
+    r"""The matrix :math:`M_T` of the energy after T steps, between :math:`\Pi_L` and :math:`S^{-1}`.
 
     .. math:: M_T = \Pi_L - U^T H^{-1} \big[ I - (I - gH)^{2T} \big] U
                   = \sum_{l=1}^{L} E_l \Pi_l E_l^T
 
-    with :math:`U = A_L^T \Pi_L` in the block of layer L-1. Row i of :math:`E_l` is the error of layer l after T
-    steps if the residual is the unit vector i: the second form adds positive matrices only, and costs T steps of
-    inference with n_L rows. Claim ``finite-time-energy``.
+    with :math:`U = A_L^T \Pi_L` in the block of layer L-1. Row i of :math:`E_l` is the error of layer l after
+    T steps if the residual is the unit vector i: the second form adds positive matrices only, and costs T
+    steps of inference with n_L rows. Claim ``finite-time-energy``.
 
     Parameters
     ----------
@@ -347,7 +348,7 @@ def _errors_after(net: LinearPCN, residual: Array, step: float, num_steps: int) 
 
 
 def finite_time_energy(net: LinearPCN, data: Data, step: float, num_steps: int) -> Array:
-    r"""The energy after T steps of inference from the feedforward pass, :math:`F(z_T) = \frac{1}{2B}\sum_i r_i^T M_T r_i`.
+    r"""The energy after T steps from the feedforward pass, :math:`F(z_T) = \frac{1}{2B}\sum_i r_i^T M_T r_i`.
 
     It is the loss at T = 0 and tends to :math:`F^*`; its gradient in the weights is what backpropagation
     through T steps of inference computes. Differentiable in torch and JAX. Claim ``finite-time-energy``.

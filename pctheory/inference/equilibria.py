@@ -88,9 +88,10 @@ class Equilibrium:
 
 
 def equilibrium(net: LinearPCN, data: Data, *, method: str = "auto") -> Equilibrium:
-    r"""The equilibrium of inference: the unique minimum of the energy in the hidden activities, in closed form.
+    r"""The equilibrium of inference: the minimum of the energy in the hidden activities, in closed form.
 
-    .. math:: \Pi_l \epsilon_l^* = P_l^T S^{-1} r, \qquad z_l^* = A_l z_{l-1}^* + \epsilon_l^*, \qquad z_0^* = x
+    .. math:: \Pi_l \epsilon_l^* = P_l^T S^{-1} r, \qquad
+              z_l^* = A_l z_{l-1}^* + \epsilon_l^*, \qquad z_0^* = x
 
     Parameters
     ----------
@@ -156,10 +157,10 @@ def gradient_decomposition(net: LinearPCN, data: Data) -> tuple[tuple[Array, ...
 
     Notes
     -----
-    With :math:`\Pi_l \epsilon_l^* = P_l^T S^{-1} r` they are the local rule at the errors of equilibrium, with the
-    activities :math:`\hat z_{l-1} = Q_{l-1} x` of the forward pass, and with what inference adds to them,
-    :math:`K_{l-1} S^{-1} r`. Their sum is the gradient of `EquilibratedEnergy`.
-    With one output the terms are :math:`\nabla \mathcal L / s` and :math:`-\mathcal L\, \nabla s / s^2` (claim
+    With :math:`\Pi_l \epsilon_l^* = P_l^T S^{-1} r` they are the local rule at the errors of equilibrium,
+    with the activities :math:`\hat z_{l-1} = Q_{l-1} x` of the forward pass, and with what inference adds to
+    them, :math:`K_{l-1} S^{-1} r`. Their sum is the gradient of `EquilibratedEnergy`. With one output the
+    terms are :math:`\nabla \mathcal L / s` and :math:`-\mathcal L\, \nabla s / s^2` (claim
     ``scalar-gradient-split``).
 
     Examples

@@ -3,7 +3,8 @@ r"""Inference in the coordinates of the errors: the same energy and equilibrium,
 Claim ``error-coordinates``. The hidden errors :math:`\epsilon_1, \dots, \epsilon_{L-1}` determine the
 activities through :math:`z_l = A_l z_{l-1} + \epsilon_l`, and the energy of a sample is
 
-.. math:: F = \tfrac12 \sum_{l<L} \epsilon_l^T \Pi_l \epsilon_l + \tfrac12 \Big| r - \sum_{l<L} P_l \epsilon_l \Big|^2_{\Pi_L} .
+.. math:: F = \tfrac12 \sum_{l<L} \epsilon_l^T \Pi_l \epsilon_l
+          + \tfrac12 \Big| r - \sum_{l<L} P_l \epsilon_l \Big|^2_{\Pi_L} .
 
 With :math:`\Pi_l = C_l C_l^T` and whitened errors :math:`w_l = C_l^T \epsilon_l` its Hessian is :math:`I +
 G^T G`, :math:`G = C_L^T [P_1 C_1^{-T}, \dots, P_{L-1} C_{L-1}^{-T}]`, whose eigenvalues are 1 and those of
@@ -127,7 +128,7 @@ def error_slope(net: LinearPCN, x: Array, y: Array, errors: Sequence[Array]) -> 
 
 
 def error_hessian(net: LinearPCN) -> LinearOperator:
-    r"""The Hessian :math:`I + G^T G` in whitened hidden errors (:math:`I + P^T P` for unit precisions), as an operator.
+    r"""The Hessian :math:`I + G^T G` in whitened hidden errors, as an operator; :math:`I + P^T P` for unit precisions.
 
     Of one sample, so without 1/B. Vectors are the layers' whitened errors one after another, of length
     :math:`n = n_1 + \dots + n_{L-1}`. A product costs a forward and a backward pass; the matrix is not

@@ -1,19 +1,22 @@
 r"""The equilibrium by a backward and a forward sweep, stable for products of maps of any size.
 
-Let :math:`V_l(z)` be the least energy of the layers above l when :math:`z_l = z`. It is a sum of at most n_L squares,
+Let :math:`V_l(z)` be the least energy of the layers above l when :math:`z_l = z`. It is a sum of at most n_L
+squares,
 
 .. math:: V_l(z) = \tfrac12 |d_l - R_l z|^2 + \text{const}, \qquad
           R_{L-1} = C_L^T A_L, \quad d_{L-1} = C_L^T y, \qquad \Pi_l = C_l C_l^T .
 
-Choosing :math:`z_l = A_l z_{l-1} + C_l^{-T} w_l` adds :math:`\frac12 |w_l|^2`. With :math:`M_l = R_l C_l^{-T}` and the
-triangular factor :math:`T_l` of :math:`I + M_l M_l^T = T_l^T T_l` the best choice, and what is left for layer l-1, are
+Choosing :math:`z_l = A_l z_{l-1} + C_l^{-T} w_l` adds :math:`\frac12 |w_l|^2`. With :math:`M_l = R_l
+C_l^{-T}` and the triangular factor :math:`T_l` of :math:`I + M_l M_l^T = T_l^T T_l` the best choice, and what
+is left for layer l-1, are
 
 .. math:: w_l = M_l^T T_l^{-1} s_l, \quad s_l = T_l^{-T} (d_l - R_l A_l z_{l-1}), \qquad
           R_{l-1} = T_l^{-T} R_l A_l, \quad d_{l-1} = T_l^{-T} d_l .
 
-:math:`T_l^{-T}` divides out what would make a product explode, so that the :math:`R_l` stay of the size of one map. The
-same residuals follow without a difference of activities, from :math:`s_{l+1} = T_l^{-1} s_l`: the errors come from these,
-and the activities from the first form, which corrects in every layer the rounding errors of the layers below.
+:math:`T_l^{-T}` divides out what would make a product explode, so that the :math:`R_l` stay of the size of
+one map. The same residuals follow without a difference of activities, from :math:`s_{l+1} = T_l^{-1} s_l`:
+the errors come from these, and the activities from the first form, which corrects in every layer the rounding
+errors of the layers below.
 """
 
 from __future__ import annotations
@@ -39,8 +42,8 @@ SMALL = 1e-8
 class Step(NamedTuple):
     """What the forward sweep needs of the layers above a layer.
 
-    `reduced`, `target`: R and d. `root`: :math:`T^T`, lower triangular. `gain`: :math:`T^{-T} M`, (k, n). `back`, `rest`: s before R had its rows
-    reduced to n is ``s @ back.T + rest``; None if they were not.
+    `reduced`, `target`: R and d. `root`: :math:`T^T`, lower triangular. `gain`: :math:`T^{-T} M`, (k, n).
+    `back`, `rest`: s before R had its rows reduced to n is ``s @ back.T + rest``; None if they were not.
     """
 
     reduced: Array
@@ -98,10 +101,10 @@ def _step(net: LinearPCN, l: int, reduced: Array, target: Array) -> Step:
 
 
 def _settled(precision: Precision, step: Step, predicted: Array, left: Array) -> Array:
-    r"""Activities z of a layer from their prediction, such that :math:`d - R z = T^{-1} s` (`left`), which is accurate.
+    r"""Activities z of a layer from their prediction, with :math:`d - R z = T^{-1} s` (`left`), which is accurate.
 
-    The first move is that of the formula. Where it cancels most of a large prediction, rounding errors of the size of the
-    prediction remain, and the same move from there removes them: 16 digits at a time.
+    The first move is that of the formula. Where it cancels most of a large prediction, rounding errors of the
+    size of the prediction remain, and the same move from there removes them: 16 digits at a time.
     """
     xp = array_namespace(predicted)
     z = predicted + precision.unwhiten(

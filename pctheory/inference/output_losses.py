@@ -7,10 +7,11 @@ Claim ``moreau-envelope``. The hidden layers keep their Gaussian errors, and the
           \ell_i(\hat y_i + u) + \tfrac12 u^T K^+ u, \qquad
           u^* = -K g, \qquad \Pi_l \epsilon_l^* = -P_l^T g,
 
-where g is the gradient of the loss at the shifted output :math:`\hat y + u^*`. The search is over one vector of at most
-n_L numbers a sample: with :math:`K = R^T R` from a QR factorisation and :math:`u = R^T c`, Newton's method minimises
-:math:`\ell(\hat y + R^T c) + \frac12 |c|^2`. That function is 1-strongly convex, so the norm of its gradient bounds the
-distance to :math:`c^*`, and half its square bounds the excess of the energy: the error bounds of the answer.
+where g is the gradient of the loss at the shifted output :math:`\hat y + u^*`. The search is over one vector
+of at most n_L numbers a sample: with :math:`K = R^T R` from a QR factorisation and :math:`u = R^T c`,
+Newton's method minimises :math:`\ell(\hat y + R^T c) + \frac12 |c|^2`. That function is 1-strongly convex, so
+the norm of its gradient bounds the distance to :math:`c^*`, and half its square bounds the excess of the
+energy: the error bounds of the answer.
 """
 
 from __future__ import annotations
@@ -234,9 +235,10 @@ def envelope_equilibrium(
 
     Notes
     -----
-    Claim ``moreau-envelope``; cost: a backward sweep of n_L rows, a QR factorisation, and a few solves of n_L x n_L
-    systems a sample. With cross-entropy and two or more hidden units before the output the energy can be driven to 0 on
-    *any* labels, random ones too, while the loss rises (claim ``cross-entropy-landscape``): add weight decay.
+    Claim ``moreau-envelope``; cost: a backward sweep of n_L rows, a QR factorisation, and a few solves of n_L
+    x n_L systems a sample. With cross-entropy and two or more hidden units before the output the energy can
+    be driven to 0 on *any* labels, random ones too, while the loss rises (claim ``cross-entropy-landscape``):
+    add weight decay.
 
     Examples
     --------
@@ -244,8 +246,8 @@ def envelope_equilibrium(
     >>> round(float(envelope_equilibrium(net, data, "mse").energy), 12)  # r^2 / (2 (1 + K))
     0.05
     """
-    loss = output_loss(net, output)
     x, y = data_rows(net, data)
+    loss = output_loss(net, output)
     if output == "cross-entropy":
         _require_probabilities(y)
     xp = array_namespace(x, y)

@@ -1,4 +1,4 @@
-r"""Products of the maps and what is made of them: :math:`P_l`, :math:`Q_l`, the covariances and the rescaling S."""
+r"""Products of the maps, :math:`P_l` and :math:`Q_l`, the covariances of the layers and the rescaling S."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["input_products", "noise_covariances", "output_products", "rescaling"
 
 
 def output_products(net: LinearPCN) -> tuple[Array, ...]:
-    r"""Products :math:`P_l = A_L \cdots A_{l+1}`; :math:`P_L = I`, and :math:`P_0` is the map of the whole network.
+    r"""Products :math:`P_l = A_L \cdots A_{l+1}`; :math:`P_L = I`, and :math:`P_0` maps x to the output.
 
     Returns
     -------
@@ -51,7 +51,7 @@ def input_products(net: LinearPCN) -> tuple[Array, ...]:
 
 
 def noise_covariances(net: LinearPCN) -> tuple[Array, ...]:
-    r"""Covariances of the layers given the input: :math:`M_l = \Sigma_l + A_l M_{l-1} A_l^T`, :math:`M_0 = 0`.
+    r"""Covariances of the layers given x: :math:`M_l = \Sigma_l + A_l M_{l-1} A_l^T`, :math:`M_0 = 0`.
 
     By claim ``gaussian-marginal``, :math:`z_l | x \sim N(Q_l x, M_l)`; :math:`M_L = S`.
 

@@ -32,7 +32,7 @@ __all__ = [
 METHODS = ("auto", "sweep", "feedback", "elimination")
 
 CLOSURE_BOUND = 1e4
-"""Largest growth of rounding errors, and largest mismatch of z_L and y in units of eps, at which a sweep is trusted."""
+"""Largest growth of rounding errors at which a sweep is trusted."""
 
 SPREAD_BOUND = 1e4
 """Largest ratio of two precisions of a network at which a sweep is trusted."""
@@ -60,13 +60,13 @@ def solve(net: LinearPCN, x: Array, y: Array, method: str) -> Route:
 
 
 def is_trusted(net: LinearPCN, root: Array, growth: float, *, order: int = 1) -> bool:
-    r"""Whether a sweep through the products :math:`P_l` is accurate: neither they nor the precisions are extreme.
+    r"""Whether a sweep through the products is accurate: neither they nor the precisions are extreme.
 
     Parameters
     ----------
     root : (n_L, n_L)
-        R with :math:`S = R^T R`. All singular values of :math:`R C_L` are at least 1, so that its norm bounds its
-        condition: at most :math:`\varepsilon^{-1/4}` is accepted.
+        R with :math:`S = R^T R`. All singular values of :math:`R C_L` are at least 1, so that its norm bounds
+        its condition: at most :math:`\varepsilon^{-1/4}` is accepted.
     growth : float
         `error_growth` of the forward sweep, at most `CLOSURE_BOUND`.
     order : int
@@ -89,11 +89,11 @@ def output_norm(net: LinearPCN, root: Array) -> float:
 
 
 def error_growth(net: LinearPCN, swept: Sequence[Array], strength: float, target: Array) -> float:
-    r"""How much the rounding errors of a forward sweep grow: their largest size in units of eps times the largest row.
+    r"""How much the rounding errors of a forward sweep grow, in units of eps times the largest row.
 
-    Random errors of the size of `strength` in the whitened errors, and of the size of every layer's rows, are carried
-    along; and the mismatch of the last rows with `target`, which they must equal, is a sample of the true ones. Infinite
-    if the sweep overflowed, NaN if it is traced.
+    Random errors of the size of `strength` in the whitened errors, and of the size of every layer's rows, are
+    carried along; and the mismatch of the last rows with `target`, which they must equal, is a sample of the
+    true ones. Infinite if the sweep overflowed, NaN if it is traced.
     """
     xp = array_namespace(*swept)
     try:

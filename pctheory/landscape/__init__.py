@@ -1,4 +1,4 @@
-"""The landscape over the weights: objectives with exact derivatives, Hessians in closed form, critical points, slices."""
+"""The landscape over the weights: objectives, Hessians in closed form, critical points, slices."""
 
 from .certificates import EscapeDirection, escape_direction
 from .classification import KINDS, CriticalPoint, classify_critical_point, infimum, non_strict_saddle

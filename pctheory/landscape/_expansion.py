@@ -135,7 +135,7 @@ class Sweep(Expansion):
 
 
 class Elimination(Expansion):
-    r"""F* from the activities at equilibrium: the tangent solves :math:`H\,dz = -(dH\,z - db)`. One direction at a time."""
+    r"""F* from the equilibrium of every row; the tangent solves :math:`H\,dz = -(dH\,z - db)`."""
 
     def __init__(self, net: LinearPCN, data: Data) -> None:
         self.net = net

@@ -1,4 +1,4 @@
-"""What every objective of learning shares: its derivatives in several forms, from one expansion at a network."""
+"""What every objective shares: its derivatives in several forms, from one expansion at a network."""
 
 from __future__ import annotations
 

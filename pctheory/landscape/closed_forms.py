@@ -91,7 +91,8 @@ class OriginHessian:
 
     def __repr__(self) -> str:
         coupled = "with" if self.cross is not None else "without"
-        return f"OriginHessian({' -> '.join(map(str, self.widths))}, {coupled} the coupling of first and last layer)"
+        widths = " -> ".join(map(str, self.widths))
+        return f"OriginHessian({widths}, {coupled} the coupling of first and last layer)"
 
 
 def origin_hessian(

@@ -1,4 +1,4 @@
-r"""Objectives of learning and their exact derivatives: the loss, the equilibrated energy, the full likelihood.
+r"""Objectives of learning with exact derivatives: the loss, the equilibrated energy, the likelihood.
 
 All three depend on the network only through its map :math:`P_0` and the rescaling :math:`S`, so one
 computation serves them. Choose output coordinates in which :math:`S` (for the loss :math:`\Sigma_L`) is the
@@ -138,7 +138,7 @@ class MSELoss(_DataObjective):
 
 
 class RescaledObjective(_DataObjective):
-    r"""An objective whose residual is measured by the rescaling: :math:`F^*`, plus a multiple of :math:`\frac12\log\det S`."""
+    r"""An objective of the rescaled residual: :math:`F^*`, plus a multiple of :math:`\frac12\log\det S`."""
 
     def _metric(self, net: LinearPCN, products: list[Array]) -> Metric:
         xp = array_namespace(*products)
@@ -186,7 +186,7 @@ class RescaledObjective(_DataObjective):
 
 @final
 class EquilibratedEnergy(RescaledObjective):
-    r"""The energy at the equilibrium of inference, :math:`F^* = \frac{1}{2B}\sum_i r_i^T S^{-1} r_i`: what PC descends.
+    r"""The energy at equilibrium, :math:`F^* = \frac{1}{2B}\sum_i r_i^T S^{-1} r_i`: what PC descends.
 
     Parameters
     ----------
@@ -226,7 +226,7 @@ class EquilibratedEnergy(RescaledObjective):
 
 @final
 class NegativeLogLikelihood(RescaledObjective):
-    r"""The negative log likelihood :math:`F^* + \frac12 \log\det S`, per sample and without :math:`\frac{n_L}{2}\log 2\pi`.
+    r"""The negative log likelihood :math:`F^* + \frac12 \log\det S`, without :math:`\frac{n_L}{2}\log 2\pi`.
 
     The network is the Gaussian model :math:`y | x \sim N(P_0 x, S)` (claim ``gaussian-marginal``), and
     predictive coding leaves out the log determinant. Unlike :math:`F^*` it has a minimiser on noisy data,

@@ -22,6 +22,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .. import _check
 from ..model import Data, LinearPCN, Precision
 from ._whitened import RANK_TOLERANCE, mean, regression
 from .certificates import CASES, critical, verified
@@ -92,6 +93,7 @@ def second_order_form(net: LinearPCN, data: Data, *, gradient_tolerance: float =
     >>> second_order_form(LinearPCN([[[2.0]], [[0.5], [0.0]]]), data)  # 1 - 4 + 4 / (1 + 1/4)
     SecondOrderForm(case iii, value 0.2, curvature 0.8)
     """
+    _check.instance(net, "net", LinearPCN)
     objective = EquilibratedEnergy(data)
     point = critical(objective, net, gradient_tolerance)
     case, candidate = "i", CASES["i"](point)
@@ -172,7 +174,7 @@ def spurious_minimum(data: Data, precision: object = 1.0) -> LinearPCN | None:
     >>> net.widths, second_order_form(net, data).case, second_order_form(net, data).value > 0
     ((1, 1, 2), 'iii', True)
     """
-    rows = data.compress()
+    rows = _check.instance(data, "data", Data).compress()
     x, output = np.asarray(rows.x), np.asarray(rows.y)
     chosen = Precision.of(precision, output.shape[1], output, "precision")
     y = np.asarray(chosen.whiten(output))

@@ -1,4 +1,4 @@
-"""Linear algebra of block-tridiagonal matrices: products, Cholesky factor, inverse blocks, both ends of the spectrum."""
+"""Block-tridiagonal matrices: products, Cholesky factor, inverse blocks, both ends of the spectrum."""
 
 from ._kernels import solve_lower
 from .block_tridiagonal import BlockTridiagonal, BlockTridiagonalCholesky

@@ -1,4 +1,4 @@
-r"""Symmetric block-tridiagonal matrices with unequal blocks: products, Cholesky factor, inverse blocks, spectrum.
+r"""Symmetric block-tridiagonal matrices with unequal blocks: products, factor, inverse blocks, spectrum.
 
 .. math:: H = \begin{pmatrix} D_1 & E_1^T & \\ E_1 & D_2 & E_2^T \\ & E_2 & \ddots \end{pmatrix},
           \qquad D_l \in \mathbb R^{n_l \times n_l}, \quad E_l \in \mathbb R^{n_{l+1} \times n_l}.
@@ -306,7 +306,7 @@ class BlockTridiagonal:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class BlockTridiagonalCholesky:
-    r"""The factor U of :math:`H = U U^T`, block upper bidiagonal with :math:`U_{ll} = C_l`, :math:`U_{l,l+1} = X_l`.
+    r"""The block upper bidiagonal U of :math:`H = U U^T`: :math:`U_{ll} = C_l`, :math:`U_{l,l+1} = X_l`.
 
     Attributes
     ----------

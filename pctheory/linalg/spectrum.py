@@ -1,4 +1,4 @@
-"""Both ends of the spectrum of a block-tridiagonal matrix: Lanczos on products with H and with its inverse."""
+"""Both ends of the spectrum of a block-tridiagonal matrix: Lanczos on H and on its inverse."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Matrix(Protocol):
 
 
 DENSE_SIZE = 400
-"""Up to this order, eigenvalues come from a dense factorisation: it costs no more than the Lanczos iterations."""
+"""Order up to which eigenvalues come from a dense factorisation, which costs no more than Lanczos."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -1,4 +1,4 @@
-"""What a linear predictive coding network is: its parameterisation, precisions, data and energy. Definitions, no theory."""
+"""Definitions: the linear predictive coding network, its parameterisation, precisions, data and energy."""
 
 from .data import Data
 from .definitions import (

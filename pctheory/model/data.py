@@ -1,4 +1,4 @@
-r"""Data: inputs and targets, their second moments, their exact compression, and problems with a known answer."""
+r"""Data: inputs and targets, their second moments, exact compression, and problems with a known answer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-r"""Definitions: the feedforward pass, the energy F(z), its gradients, its Hessian in the activities, the loss. No theory.
+r"""Definitions: the feedforward pass, the energy F(z), its gradients and Hessian, the loss.
 
 Activities are a tuple :math:`(z_0, \dots, z_L)`, each (B, n_l), whose rows are samples. Energies are means
 over the batch with the factor 1/2:
@@ -169,7 +169,7 @@ def weight_gradient(net: LinearPCN, activities: Sequence[Array]) -> tuple[Array,
 
 
 def activity_hessian(net: LinearPCN) -> BlockTridiagonal:
-    r"""Hessian H of one sample's energy in the hidden activities :math:`(z_1, \dots, z_{L-1})`; no factor 1/B.
+    r"""Hessian H of one sample's energy in the hidden activities :math:`z_1, \dots, z_{L-1}`; no factor 1/B.
 
     .. math:: H_{ll} = \Pi_l + A_{l+1}^T \Pi_{l+1} A_{l+1}, \qquad H_{l+1,l} = -\Pi_{l+1} A_{l+1}
 
@@ -234,7 +234,7 @@ def linear_term(net: LinearPCN, x: Array, y: Array) -> Array:
 
 
 def loss(net: LinearPCN, data: Data) -> Array:
-    r"""The loss :math:`\mathcal L = \frac{1}{2B}\sum_i |y - A_L \cdots A_1 x|^2_{\Pi_L}`, at the energy's scale.
+    r"""The loss :math:`\mathcal L = \frac{1}{2B}\sum_i |y - P_0 x|^2_{\Pi_L}`, at the energy's scale.
 
     Parameters
     ----------

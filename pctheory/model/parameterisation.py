@@ -1,4 +1,4 @@
-r"""Parameterisations: the multipliers :math:`a_l`, initial variances and learning rates, as one table of powers.
+r"""Parameterisations: multipliers :math:`a_l`, initial variances, learning rates, as one table of powers.
 
 A parameterisation is data. Each multiplier is a product of powers of the layer's fan-in, of the number of
 weight layers L (residual networks only) and of the richness :math:`\gamma` (output layer only).

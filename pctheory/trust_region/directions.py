@@ -1,4 +1,4 @@
-r"""The directions in which learning rules would move the weights, side by side, and where the nearest solution lies.
+r"""The directions in which learning rules would move the weights, and where the nearest solution lies.
 
 All are descent directions of one point :math:`\theta = (W_1, \dots, W_L)`: gradient descent and its
 second-order relatives on the loss, predictive coding at equilibrium and after a few steps of inference, and
@@ -64,7 +64,8 @@ def update_directions(
 ) -> dict[str, Direction]:
     r"""Where each learning rule would move the weights, a step of length one each.
 
-    By claim ``tr-weights`` "pc" is "gd" plus "pc-residual" plus a term that vanishes as S tends to :math:`\Sigma_L`.
+    By claim ``tr-weights`` "pc" is "gd" plus "pc-residual" plus a term that vanishes as S tends to
+    :math:`\Sigma_L`.
 
     Parameters
     ----------
@@ -161,7 +162,9 @@ def cosines(
 
 
 def gauss_newton_matrix(net: LinearPCN, data: Data) -> np.ndarray:
-    r"""The Gauss-Newton matrix of the loss, :math:`J^T J = \frac1B\sum_i J_i^T \Pi_L J_i`, (num_weights, num_weights).
+    r"""The Gauss-Newton matrix of the loss, :math:`J^T J = \frac1B\sum_i J_i^T \Pi_L J_i`.
+
+    Shape (num_weights, num_weights).
 
     :math:`J_i` is the Jacobian of the output in the weights. It is the Fisher information of :math:`y | x
     \sim N(P_0 x, \Sigma_L)`, and the Hessian of the loss where the residual vanishes.
@@ -226,7 +229,7 @@ def nearest_solution(
 
     Examples
     --------
-    >>> found = nearest_solution(LinearPCN([[[0.5]], [[-2.0]]]), Data([[1.0]], [[-1.0]]))  # already a solution
+    >>> found = nearest_solution(LinearPCN([[[0.5]], [[-2.0]]]), Data([[1.0]], [[-1.0]]))  # a solution
     >>> found.distance
     0.0
     """
@@ -265,7 +268,7 @@ def _two_weights(net: LinearPCN, data: Data, start: np.ndarray) -> np.ndarray:
     if t == 0:
         return np.where(np.abs(start) == np.min(np.abs(start)), 0.0, start)
     roots = np.roots([1.0, -start[0], 0.0, t * start[1], -t * t])
-    # complex pairs stand in by their real part: no candidate is farther than the minimum by being one too many
+    # complex pairs stand in by their real part: another candidate does no harm
     first = roots.real[np.abs(roots.real) > 0]
     points = np.stack([first, t / first], axis=1)
     return np.asarray(points[np.argmin(np.sum((points - start) ** 2, axis=1))])

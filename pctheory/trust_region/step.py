@@ -1,4 +1,4 @@
-r"""Inference as a trust-region step on the loss: the step for any radius, and the radius that predictive coding implies.
+r"""Inference as a trust-region step on the loss: the step for any radius, and the radius of inference.
 
 In the hidden errors :math:`\epsilon = (\epsilon_1, \dots, \epsilon_{L-1})` a perturbed forward pass loses
 
@@ -11,7 +11,8 @@ one. The step of radius :math:`\Delta` minimises :math:`\ell` over :math:`|\epsi
 whitened errors :math:`w`, the whitened residual :math:`\rho = C_L^T r`, :math:`\Pi_l = C_l C_l^T`, and
 :math:`G = C_L^T [P_l C_l^{-T}]_{l<L}`,
 
-.. math:: w(\lambda) = (G^T G + \lambda I)^{-1} G^T \rho, \qquad |w(\lambda)| = \Delta \quad (\lambda = 0 \text{ inside}),
+.. math:: w(\lambda) = (G^T G + \lambda I)^{-1} G^T \rho,
+          \qquad |w(\lambda)| = \Delta \quad (\lambda = 0 \text{ inside}),
 
 solved for :math:`\lambda` in the singular values of G, which are at most n_L: the secular equation.
 Predictive coding is :math:`\lambda = 1`. Source: Innocenti et al. 2023 (arXiv:2305.18188); exactness, radius
@@ -42,7 +43,7 @@ NEWTON_STEPS = 100
 
 @dataclass(frozen=True, eq=False, repr=False)
 class TrustRegionStep:
-    r"""The minimum of the loss over perturbations of the forward pass of a given size; one subproblem per sample.
+    r"""The minimum of the loss over perturbations of the forward pass of a given size, sample by sample.
 
     Attributes
     ----------
@@ -80,7 +81,7 @@ class TrustRegionStep:
         return np.asarray(0.5 * (np.sum(whiten(self.before) ** 2, axis=1) - left))
 
     def gradient(self) -> tuple[np.ndarray, ...]:
-        r"""Gradient in the weights of the loss that remains at this radius, (n_l, n_{l-1}) each (claim ``tr-radius``).
+        r"""Gradient in the weights of the loss that remains, (n_l, n_{l-1}) each (claim ``tr-radius``).
 
         .. math:: \frac{\partial}{\partial W_l} \frac1B \sum_i \min_{|\epsilon|_\Pi \le \Delta_i} \ell_i
                   = -\frac{a_l}{B} \sum_i P_l^T \Pi_L \epsilon_L \, z_{l-1}^T
@@ -155,16 +156,16 @@ def trust_region_step(
 
 
 def implied_radius(net: LinearPCN, data: Data, *, metric: str = "errors") -> np.ndarray:
-    r"""How far predictive coding's inference moves each sample: the radius of its trust region (claim ``tr-radius``).
+    r"""How far inference moves each sample: the radius of its trust region (claim ``tr-radius``).
 
     Parameters
     ----------
     metric : "errors" or "fisher"
         "errors": :math:`\Delta^{*2} = \sum_{l<L} \epsilon_l^{*T} \Pi_l \epsilon_l^*`, the metric of
         `trust_region_step`. "fisher": :math:`\Delta^{*2} = g^T H^{-1} g = r^T (\Pi_L - S^{-1}) r`, the size
-        of the same step in the Fisher metric of the activities, the Hessian H, under which it is the natural-gradient step
-        :math:`-H^{-1} g`: twice the energy that inference removes. It is the first, plus what the step does
-        to the prediction of the output.
+        of the same step in the Fisher metric of the activities, the Hessian H, under which it is the
+        natural-gradient step :math:`-H^{-1} g`: twice the energy that inference removes. It is the first,
+        plus what the step does to the prediction of the output.
 
     Returns
     -------
@@ -190,7 +191,7 @@ def implied_radius(net: LinearPCN, data: Data, *, metric: str = "errors") -> np.
 
 @dataclass(frozen=True, eq=False, repr=False)
 class QuadraticModel:
-    r"""The energy around the forward pass, :math:`F = \ell(0) + g^T d + \frac12 d^T H d` per sample, d = z - zhat.
+    r"""The energy around the forward pass: :math:`\ell(0) + g^T d + \frac12 d^T H d` per sample, d = z - zhat.
 
     Attributes
     ----------
@@ -222,7 +223,7 @@ class QuadraticModel:
 
 
 def quadratic_model(net: LinearPCN, data: Data) -> QuadraticModel:
-    r"""The second-order expansion of the energy in the hidden activities at the forward pass, exact for linear networks.
+    r"""The second-order expansion of the energy in the hidden activities at the forward pass; it is exact.
 
     H is the Fisher information of the activities: :math:`-\log p(z, y \mid x)` has this Hessian whatever z
     and y are. Its minimum is a natural-gradient step of the loss in activity space. Claim ``tr-expansion``;
