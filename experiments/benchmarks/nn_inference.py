@@ -1,10 +1,11 @@
-r"""How much work does each inference method need to reach a relative gradient norm of 1e-5 in a deep nonlinear network?
+r"""How much work does each inference method need to reach a relative gradient norm of 1e-5 in a deep
+nonlinear network?
 
-784-128x(H)-10 at initialisation, skips, mupc, random inputs and one-hot targets, float64. A *pass* is one gradient of all
-samples in all activities: one forward and one backward sweep; what Gauss-Newton does is counted in the same unit, a sweep from
-one output or one unit of a sample as a share of it. What it computes from their results (products of the rows with each other)
-is in the seconds alone. The step of each descent is the best of a few, chosen by the gradient norm after a tenth of the passes
-allowed.
+784-128x(H)-10 at initialisation, skips, mupc, random inputs and one-hot targets, float64. A *pass* is one
+gradient of all samples in all activities: one forward and one backward sweep; what Gauss-Newton does is
+counted in the same unit, a sweep from one output or one unit of a sample as a share of it. What it computes
+from their results (products of the rows with each other) is in the seconds alone. The step of each descent is
+the best of a few, chosen by the gradient norm after a tenth of the passes allowed.
 
 Run it with ``python -m experiments.benchmarks.nn_inference``.
 """

@@ -1,8 +1,9 @@
 r"""How long does one training step of a deep predictive coding network take, against plain autograd?
 
-784-128x(H)-10, batch 64, ReLU, skips, mupc, T = H inference steps from feedforward initialisation, Adam on the weights. The
-reference is what one writes first: the energy summed layer by layer, `torch.autograd.grad` in the activities at every inference
-step, `backward` in the weights at the end. Both take the same steps from the same weights, and their updates are compared.
+784-128x(H)-10, batch 64, ReLU, skips, mupc, T = H inference steps from feedforward initialisation, Adam on
+the weights. The reference is what one writes first: the energy summed layer by layer, `torch.autograd.grad`
+in the activities at every inference step, `backward` in the weights at the end. Both take the same steps from
+the same weights, and their updates are compared.
 
 Run it with ``python -m experiments.benchmarks.nn_step``.
 """
@@ -85,7 +86,9 @@ def seconds(call: Callable[[], object], repeats: int) -> float:
 
 
 def compare(hidden: int, repeats: int) -> tuple[float, float, float]:
-    """Seconds of a step here and by autograd, and the largest difference of the first updates relative to the largest."""
+    """Seconds of a step here and by autograd, and the largest difference of the first updates relative to the
+    largest.
+    """
     settings = TrainingSettings(
         PC(GradientDescent(STEP), stop=Stop(hidden)),
         learning_rate=RATE,
