@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -12,10 +12,29 @@ from pctheory import Data
 from pctheory.nn import BP, PC, PCN, GradientDescent, Stop, TrainingResult, TrainingSettings, infer, train
 
 
+class Settings(Protocol):
+    """What a run needs to know of an experiment's settings."""
+
+    @property
+    def inference_dt(self) -> float: ...
+
+    @property
+    def inference_steps(self) -> int: ...
+
+    @property
+    def bp_iterations(self) -> int: ...
+
+    @property
+    def pc_iterations(self) -> int: ...
+
+    @property
+    def points(self) -> int: ...
+
+
 def leave(
     model: PCN,
     data: Data,
-    config: Any,
+    config: Settings,
     *,
     pc: bool,
     learning_rate: float,

@@ -55,7 +55,7 @@ def train(config: Config, activation: str, rule: str, rate: float) -> dict[str, 
     matrices = activation == "linear"
     start = [_imbalance(weights, l) for l in hidden]
     predicted = [torch.zeros_like(d) for d in start]
-    activities = None
+    activities: Any = "feedforward"
     rows: dict[str, list[Any]] = {"time": [], "measured": [], "predicted": [], "loss": [], "neurons": []}
     deviation = scale = 0.0
     for step in range(steps + 1):

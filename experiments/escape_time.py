@@ -26,7 +26,7 @@ from pctheory.dynamics import (
     escape_time,
     fewest_loss_steps,
 )
-from pctheory.nn import PCN, infer
+from pctheory.nn import PCN, Stop, infer
 
 OBJECTIVES = {"bp": "loss", "pc": "energy"}
 
@@ -177,15 +177,13 @@ def network(config: Config, activation: str, rule: str, gain: float, rate: float
     rng = np.random.default_rng(config.seed)
     init = gain / np.sqrt(config.width)
     model = PCN(shape, activation=activation, init=init, rng=rng, dtype=torch.float64)
-    activities = None
+    activities: Any = "feedforward"
     first = float(model.loss(x, y).detach())
     for step in range(config.steps if rule == "bp" else config.pc_steps):
         if rule == "bp":
             gradients = model.loss_gradient(x, y)
         else:
-            activities = infer(
-                model, x, y, method="gauss-newton", num_steps=30, tolerance=1e-2, start=activities
-            ).activities
+            activities = infer(model, x, y, "newton", stop=Stop(30, 1e-2), start=activities).activities
             gradients = model.local_gradient(activities)
         with torch.no_grad():
             for weight, gradient in zip(model.weights, gradients, strict=True):

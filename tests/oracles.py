@@ -80,6 +80,43 @@ def exact_equilibrium(net, data, digits=60):
         return np.array(hidden.T.tolist(), dtype=np.float64), float(energy)
 
 
+def true_relative_errors(net, data, eq, digits):
+    """Relative errors of an equilibrium in arbitrary precision: activities, whitened errors, energy.
+
+    By the recursion of the covariances M_l, the inverse of S = M_L, and Pi_l eps_l = A_{l+1}^T Pi_{l+1} eps_{l+1}.
+    """
+    with mpmath.workdps(digits):
+        maps = [mpmath.matrix(m.tolist()) for m in dense_maps(net)]
+        precisions = [mpmath.matrix(p.tolist()) for p in dense_precisions(net)]
+        x, y = mpmath.matrix(data.x.tolist()).T, mpmath.matrix(data.y.tolist()).T
+        sigmas = [p**-1 for p in precisions]
+        cov, predicted = sigmas[0], maps[0] * x
+        for matrix, sigma in zip(maps[1:], sigmas[1:], strict=True):
+            cov, predicted = sigma + matrix * cov * matrix.T, matrix * predicted
+        pushed = [cov**-1 * (y - predicted)]
+        for matrix in reversed(maps[1:]):
+            pushed.insert(0, matrix.T * pushed[0])
+        errors = [s * p for s, p in zip(sigmas, pushed, strict=True)]
+        z = [x]
+        for matrix, error in zip(maps, errors, strict=True):
+            z.append(matrix * z[-1] + error)
+        roots = [mpmath.cholesky(p).T for p in precisions]
+        white = [c * e for c, e in zip(roots, errors, strict=True)]
+        got = [mpmath.matrix(e.tolist()).T for e in eq.errors]
+        moves = [c * (g - e) for c, g, e in zip(roots, got, errors, strict=True)]
+        found = [mpmath.matrix(a.tolist()).T for a in eq.activities]
+        energy = sum(v**2 for w in white for v in w) / (2 * x.cols)
+
+        def largest(matrices):
+            return max(abs(v) for m in matrices for v in m)
+
+        return {
+            "activities": float(largest([a - b for a, b in zip(found, z, strict=True)]) / largest(z)),
+            "errors": float(largest(moves) / largest(white)),
+            "energy": float(abs(mpmath.mpf(float(eq.energy)) - energy) / energy),
+        }
+
+
 def _exact_parts(net):
     if not all(p.is_identity for p in net.precisions):
         raise ValueError("the arbitrary-precision oracle takes identity precisions: their roots are exact")

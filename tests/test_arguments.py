@@ -1,7 +1,6 @@
 """Whatever is passed where a network, data, an objective or activities belong: one sentence that names the argument."""
 
 import ast
-import dataclasses
 import importlib
 import inspect
 import re
@@ -70,8 +69,10 @@ def public():
         face = importlib.import_module(f"pctheory.{package}")
         for name in face.__all__:
             thing = getattr(face, name)
-            is_result = dataclasses.is_dataclass(thing) and "__init__" not in inspect.getsource(thing)
-            if callable(thing) and not is_result and not inspect.isabstract(thing):
+            if not callable(thing) or inspect.isabstract(thing):
+                continue
+            made_by_functions = isinstance(thing, type) and "def __init__" not in inspect.getsource(thing)
+            if not made_by_functions or issubclass(thing, Objective):
                 yield f"{package}.{name}", thing
     objective = MSELoss(DATA)
     for name, method in inspect.getmembers(objective, inspect.ismethod):

@@ -23,7 +23,9 @@ from pctheory.dynamics import (
 
 UNIT = Data([[1.0]], [[1.0]])
 SCALES = [Decimal("1e-6"), Decimal("1e-60"), Decimal("1e-3000")]
-ESCAPE, STEPS, TRAP = (pytest.mark.claim(f"escape-{name}") for name in ("time", "steps", "trap"))
+ESCAPE = pytest.mark.claim("escape-time")
+STEPS = pytest.mark.claim("escape-steps")
+TRAP = pytest.mark.claim("escape-trap")
 
 
 def widths(depth):
@@ -414,3 +416,10 @@ def test_wrong_arguments_are_refused_in_one_sentence(call, message):
 def test_a_network_stands_for_its_depth():
     assert escape_time(chain(5, 0.1), 1e-6) == escape_time(widths(5), 1e-6)
     assert repr(chain_flow(widths(3), 1e-2)).startswith("ChainFlow(3 weights on the energy, ")
+
+
+def test_on_the_loss_the_flow_is_followed_as_far_as_the_largest_float():
+    for depth, scale in ((3, "1e-300"), (5, "1e-100")):
+        flow = chain_flow(widths(depth), Decimal(scale), objective="loss")
+        predicted = escape_time(widths(depth), Decimal(scale), objective="loss")
+        assert math.isclose(flow.escape_time, predicted, rel_tol=1e-9)

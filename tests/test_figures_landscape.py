@@ -16,6 +16,7 @@ from experiments import (
     origin_hessians,
     origin_hessians_data,
     origin_saddle_toy,
+    second_order_map,
     zero_rank_hessians,
 )
 
@@ -251,3 +252,20 @@ def test_the_figure_of_critical_points_shows_no_violation():
     example = result["counterexample"]
     planes = [(values.min(), values.max()) for values in (example["values"][0], example["values"][-1])]
     drawn("critical_points", result, 6, [*example["smallest"], *planes])
+
+
+@pytest.mark.claim("second-order-classification")
+def test_the_figure_of_the_second_order_map_shows_minima_on_one_side_of_the_border_and_no_disagreement():
+    result = quick(second_order_map)
+    assert result["disagreements"] == 0
+    kinds = list(result["kinds"])
+    for ratio, points in zip(result["ratios"], result["plane"].values(), strict=True):
+        assert len(points["gain"])
+        minimum = points["gain"] ** 2 * (ratio - 1) < 1
+        expected = np.where(minimum, kinds.index("local minimum"), kinds.index("strict saddle"))
+        if ratio > 1:  # else the signal is the larger component, and the point a global minimum
+            np.testing.assert_array_equal(points["kind"], expected)
+    found = result["found"]
+    assert not np.any(found["benign"] & (found["kind"] == kinds.index("local minimum")))
+    smallest = [np.asarray(found["smallest"])[np.asarray(found["case"]) == k] for k in set(found["case"])]
+    drawn("second_order_map", result, 3, smallest)

@@ -37,6 +37,7 @@ from pctheory.inference import (
     finite_time_energy,
     finite_time_rescaling,
     first_arrival,
+    gradient_decomposition,
     inference_modes,
     inference_rate,
     inference_start,
@@ -667,3 +668,93 @@ def test_the_error_reaches_about_step_times_steps_layers_and_exactly_as_many_as_
     short = np.asarray(layer_energies(net, relax(net, data, g, 5)))[::-1]
     assert np.all(short[1:6] > 0)
     assert not np.any(short[6:])  # exactly zero beyond T layers
+
+
+# -- accuracy where condition numbers pass 1 / eps -----------------------------------------------------------------------
+
+
+def exact_gradients(net, data, digits=80):
+    """The gradient of F* and its two terms in arbitrary precision, from S and the products, as arrays."""
+    with mpmath.workdps(digits):
+        maps = [mpmath.matrix(m.tolist()) for m in oracles.dense_maps(net)]
+        sigmas = [mpmath.matrix(p.tolist()) ** -1 for p in oracles.dense_precisions(net)]
+        x, y = mpmath.matrix(data.x.tolist()).T, mpmath.matrix(data.y.tolist()).T
+        products = [mpmath.eye(maps[-1].rows)]
+        for matrix in reversed(maps[1:]):
+            products.insert(0, products[0] * matrix)
+        rescaled = sum((p * s * p.T for p, s in zip(products, sigmas, strict=True)), 0 * products[-1])
+        solved = rescaled**-1 * (y - products[0] * maps[0] * x)
+        z_hat, drift, first, second = x, 0 * x, [], []
+        for a, matrix, sigma, product in zip(net.multipliers, maps, sigmas, products, strict=True):
+            pushed = product.T * solved
+            first.append(-mpmath.mpf(a) / x.cols * pushed * z_hat.T)
+            second.append(-mpmath.mpf(a) / x.cols * pushed * drift.T)
+            z_hat, drift = matrix * z_hat, matrix * drift + sigma * pushed
+        return [[np.array(m.tolist(), dtype=float) for m in terms] for terms in (first, second)]
+
+
+@pytest.mark.parametrize("precisions", [(1e8, 1e-8, 1.0), (1e-8, 1e8, 1e4), (1e10, 1e10, 1e-6)])
+@pytest.mark.claim("gradient-decomposition")
+def test_gradients_at_equilibrium_use_errors_that_are_no_differences(precisions, rng):
+    net = LinearPCN.random((2, 3, 2, 2), precisions=precisions, rng=rng)
+    data = Data(rng.standard_normal((4, 2)), rng.standard_normal((4, 2)))
+    first, second = exact_gradients(net, data)
+    ours = gradient_decomposition(net, data)
+    local = equilibrium(net, data).weight_gradient()
+    for a, b, c, d, e in zip(first, second, *ours, local, strict=True):
+        np.testing.assert_allclose(c, a, rtol=0, atol=1e-11 * np.abs(a).max())
+        np.testing.assert_allclose(d, b, rtol=0, atol=1e-11 * np.abs(b).max(initial=1e-300))
+        np.testing.assert_allclose(e, a + b, rtol=0, atol=1e-11 * np.abs(a + b).max())
+
+
+def test_the_energy_after_a_few_steps_keeps_its_digits_where_s_has_lost_them():
+    turn = np.array([[0.6, -0.8], [0.8, 0.6]])
+    net = LinearPCN([np.eye(2), turn @ np.diag([2e8, 1.0]) @ turn.T])
+    data = Data([[1.0, 0.5]], [[0.3, -2.0]])
+    assert np.linalg.cond(rescaling(net)) > 1e16
+    step, num_steps = 1e-17, 3
+    with mpmath.workdps(80):
+        last = mpmath.matrix(net.weights[1].tolist())
+        r = mpmath.matrix(data.y.tolist()).T - last * mpmath.matrix(data.x.tolist()).T
+        h = mpmath.eye(2) + last.T * last
+        kept = (mpmath.eye(2) - mpmath.mpf(step) * h) ** (2 * num_steps)
+        metric = mpmath.eye(2) - last * (h**-1 * (mpmath.eye(2) - kept)) * last.T
+        exact = float((r.T * metric * r)[0, 0] / 2)
+    assert float(finite_time_energy(net, data, step, num_steps)) == pytest.approx(exact, rel=1e-7)
+
+
+@pytest.mark.parametrize("seed", range(30))
+@pytest.mark.claim("inference-rate")
+def test_the_ends_of_the_spectrum_are_right_or_their_residual_says_not(seed):
+    rng = np.random.default_rng(seed)
+    widths = rng.integers(1, 4, rng.integers(3, 6))
+    weights = [10 ** rng.uniform(-3, 6) * rng.standard_normal((b, a)) for a, b in itertools.pairwise(widths)]
+    net = LinearPCN(weights)
+    rate = inference_rate(net)
+    with mpmath.workdps(100):
+        dense = _exact_hessian(net)
+        values = sorted(mpmath.eigsy(dense, eigvals_only=True))
+        low, high = float(values[0]), float(values[-1])
+    assert rate.largest == pytest.approx(high, rel=1e-12)
+    assert abs(rate.smallest - low) <= max(10 * rate.residual, 1e-9) * low
+
+
+def _exact_hessian(net):
+    maps = [mpmath.matrix(m.tolist()) for m in oracles.dense_maps(net)]
+    cuts = np.cumsum([0, *net.widths[1:-1]])
+    dense = mpmath.eye(int(cuts[-1]))
+    for l in range(1, net.depth):
+        block = maps[l].T * maps[l]
+        for i in range(block.rows):
+            for j in range(block.cols):
+                dense[int(cuts[l - 1]) + i, int(cuts[l - 1]) + j] += block[i, j]
+        if l + 1 < net.depth:
+            for i in range(maps[l].rows):
+                for j in range(maps[l].cols):
+                    row, column = int(cuts[l]) + i, int(cuts[l - 1]) + j
+                    dense[row, column] = dense[column, row] = -maps[l][i, j]
+    return dense
+
+
+def test_a_layer_that_is_pinned_down_has_condition_one():
+    assert inference_rate(LinearPCN([[[1.0]], [[1e8]]])).condition == 1

@@ -1,12 +1,15 @@
 """The network value: shapes, parameterisations, flattening, and what it refuses."""
 
+import copy
+import pickle
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from strategies import networks
 
-from pctheory import LinearPCN
+from pctheory import Data, EquilibratedEnergy, LinearPCN
 from pctheory.model import PARAMETERISATIONS, initial_weights, learning_rate_scale, multipliers
 
 
@@ -143,3 +146,81 @@ BAD = [
 def test_bad_networks_are_refused_in_one_sentence(build, error, message):
     with pytest.raises(error, match=message):
         build()
+
+
+@pytest.mark.parametrize("options", [{"multipliers": (0.5, 0.5, 0.5)}, {"skips": True}, {}])
+def test_results_follow_torch_weights_that_change_in_place(options):
+    weights = [torch.full((2, 2), 0.5, dtype=torch.float64, requires_grad=True) for _ in range(3)]
+    net = LinearPCN(weights, **options)
+    data = Data(torch.ones((1, 2), dtype=torch.float64), 3 * torch.ones((1, 2), dtype=torch.float64))
+    objective = EquilibratedEnergy(data)
+    optimiser = torch.optim.SGD(weights, lr=0.1)
+    for _ in range(2):
+        optimiser.zero_grad()
+        value = objective.value(net)
+        value.backward()
+        fresh = LinearPCN([w.detach().clone() for w in weights], **options)
+        assert float(value.detach()) == float(objective.value(fresh))
+        for weight, gradient in zip(weights, objective.gradient(fresh), strict=True):
+            torch.testing.assert_close(weight.grad, gradient)
+        optimiser.step()
+
+
+def test_copies_and_pickles_of_a_network_are_read_only_and_equal():
+    net = LinearPCN.random(
+        (2, 3, 3, 1), parameterisation="mupc", skips=True, precisions=[2.0, None, None], rng=0
+    )
+    _ = net.maps
+    for other in (copy.copy(net), copy.deepcopy(net), pickle.loads(pickle.dumps(net))):
+        for ours, theirs in zip(net.weights, other.weights, strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+            with pytest.raises(ValueError, match="read-only"):
+                theirs[0, 0] = 1.0
+        for ours, theirs in zip(net.maps, other.maps, strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+        assert (other.multipliers, other.skips) == (net.multipliers, net.skips)
+        assert [p.value for p in other.precisions] == [p.value for p in net.precisions]
+
+
+def test_a_network_that_requires_grad_can_be_copied():
+    weights = [torch.ones((2, 2), dtype=torch.float64, requires_grad=True) for _ in range(3)]
+    net = LinearPCN(weights, multipliers=(0.5, 0.5, 0.5))
+    _ = net.maps
+    other = copy.deepcopy(net)
+    assert all(w.requires_grad and w is not v for w, v in zip(other.weights, net.weights, strict=True))
+    net.replace(multipliers=(1, 1, 1)).maps[0].sum().backward()
+    assert other.weights[0].grad is None
+
+
+def test_a_view_and_a_precision_that_change_later_do_not_change_the_network():
+    owner, precision = np.ones((2, 2)), np.ones(2)
+    view = owner[:]
+    view.flags.writeable = False
+    net = LinearPCN([view], precisions=[precision])
+    owner[:], precision[:] = 5.0, 7.0
+    np.testing.assert_array_equal(net.weights[0], np.ones((2, 2)))
+    np.testing.assert_array_equal(net.precisions[0].value, np.ones(2))
+
+
+def test_split_and_join_are_inverses_on_vectors_and_stacks():
+    net = LinearPCN.random((2, 3, 1), rng=0)
+    for vectors in (np.arange(9.0), np.arange(18.0).reshape(2, 9), np.arange(36.0).reshape(2, 2, 9)):
+        parts = net.split(vectors)
+        assert [p.shape for p in parts] == [(*vectors.shape[:-1], 3, 2), (*vectors.shape[:-1], 1, 3)]
+        np.testing.assert_array_equal(net.join(parts), vectors)
+    np.testing.assert_array_equal(net.join(net.weights), net.flatten())
+
+
+def test_the_origin_has_no_negative_zeros():
+    assert not any(np.signbit(w).any() for w in LinearPCN.zeros((3, 4, 2), parameterisation="mupc").weights)
+
+
+def test_to_numpy_converts_weights_precisions_and_data():
+    weights = [torch.ones((2, 2), dtype=torch.float32, requires_grad=True)]
+    net = LinearPCN(weights, precisions=[torch.tensor([1.0, 2.0])]).to_numpy()
+    data = Data(torch.ones((1, 2)), torch.ones((1, 2))).to_numpy()
+    for array in (*net.weights, net.precisions[0].value, data.x, data.y):
+        assert isinstance(array, np.ndarray)
+        assert array.dtype == np.float64
+    assert net.to_numpy() is net
+    assert data.to_numpy() is data

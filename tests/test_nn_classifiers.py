@@ -75,6 +75,7 @@ def blobs(rng, classes=3, pixels=12, size=90):
 
 
 @pytest.mark.claim("pcn-tradeoff")
+@pytest.mark.evidence("empirical")
 def test_the_local_rule_reconstructs_and_backpropagation_through_inference_classifies():
     """Codes of two units: the local rule spends them on the variance; lambda moves along the front; lambda = 0 gives up images."""
     rng = np.random.default_rng(0)
@@ -98,6 +99,7 @@ def test_the_local_rule_reconstructs_and_backpropagation_through_inference_class
 
 
 @pytest.mark.claim("pcn-tradeoff")
+@pytest.mark.evidence("empirical")
 def test_a_linear_network_classifies_by_a_linear_function_of_the_image(rng):
     """The ceiling: the inferred label is linear in the image, whatever the depth and the learning rule."""
     model = GenerativeClassifier(PCN((3, 4, 4, 6), rng=rng, dtype=torch.float64))

@@ -29,8 +29,7 @@ def network(output="mse", seed=0, **options):
         skips=True,
         output=output,
         rng=seed,
-        dtype=torch.float64,
-        **options,
+        **{"dtype": torch.float64, **options},
     )
 
 
@@ -271,13 +270,218 @@ def test_bad_settings_are_refused_with_the_rule(changes, message):
         train(network(), classes(), dataclasses.replace(SETTINGS, **changes))
 
 
-def test_wrong_kinds_and_diverging_runs_are_refused_with_the_rule():
+@pytest.mark.parametrize(
+    "call, error, message",
+    [
+        (lambda: PC("hebb"), ValueError, "`method` must be a method such as"),
+        (lambda: PC(stop=3), TypeError, "`stop` must be a Stop"),
+        (lambda: PC(start="nowhere"), ValueError, "`start` must be one of"),
+        (lambda: IPC("newton"), TypeError, "`method` must be GradientDescent, Momentum or Adam for IPC"),
+        (lambda: BP(stop=Stop()), TypeError, "argument"),
+        (lambda: TrainingSettings(rule=3, steps=1), TypeError, r"`rule` must be PC\(...\), IPC\(...\) or BP"),
+        (
+            lambda: TrainingSettings(optimiser="LBFGS", steps=1),
+            ValueError,
+            "`optimiser` must step by a given gradient",
+        ),
+        (lambda: network(dtype=torch.float16), TypeError, "`dtype` must be torch.float32 or torch.float64"),
+        (lambda: infer(network().half(), [[0.0] * 6], [[0.0] * 3]), TypeError, "Got torch.float16"),
+    ],
+)
+def test_rules_and_types_are_refused_when_they_are_made(call, error, message):
+    with pytest.raises(error, match=message):
+        call()
+
+
+def test_a_name_stands_for_the_rule_with_its_defaults():
+    for name, rule in (("pc", PC()), ("ipc", IPC()), ("bp", BP())):
+        assert TrainingSettings(rule=name, steps=1) == TrainingSettings(rule=rule, steps=1)
+
+
+def test_wrong_kinds_are_refused_with_the_rule():
     with pytest.raises(TypeError, match="`data` must be a Data"):
         train(network(), (1, 2), SETTINGS)
     with pytest.raises(TypeError, match="`optimiser_options` must be arguments"):
         train(network(), classes(), dataclasses.replace(SETTINGS, optimiser_options={"moment": 1}))
-    with pytest.raises(ValueError, match="`labels` must hold one label per sample"):
-        accuracy(network(), classes().x, [1, 2])
-    settings = dataclasses.replace(SETTINGS, rule="bp", optimiser="SGD", learning_rate=1e200, metrics_every=1)
-    with pytest.raises(ValueError, match="`learning_rate` must be small enough"):
+
+
+@pytest.mark.parametrize(
+    "labels, message",
+    [
+        ([1, 2], "`labels` must hold one label per sample, shape"),
+        (np.zeros((96, 1)), "one row of 3 outputs per sample"),
+        (np.eye(4)[np.zeros(96, dtype=int)], "one row of 3 outputs per sample"),
+        (np.full(96, 3), "`labels` must be class labels 0..2. Got values from 3 to 3"),
+        (np.full(96, -1), "`labels` must be class labels 0..2"),
+        (np.full(96, 0.5), "`labels` must be class labels 0..2"),
+        (np.full(96, np.nan), "`labels` must be finite"),
+    ],
+)
+def test_labels_that_are_no_classes_are_refused(labels, message):
+    with pytest.raises(ValueError, match=message):
+        accuracy(network(), classes().x, labels)
+
+
+def test_accuracy_needs_two_outputs():
+    with pytest.raises(ValueError, match="`model` must have two or more outputs"):
+        accuracy(PCN((2, 1), rng=0), [[1.0, 2.0]], [[1.0]])
+
+
+# -- exact numbers on a small case ----------------------------------------------------------------------------------
+
+
+def test_a_step_of_sgd_and_its_measurements_are_those_worked_out_by_hand():
+    """W = (2, 1), x = 1, y = 4: the loss is 2, its gradient (-2, -4), and a step of 1/4 leads to (2.5, 2)."""
+    model = PCN.from_weights([[[2.0]], [[1.0]]])
+    settings = TrainingSettings(
+        "bp", optimiser="SGD", learning_rate=0.25, batch_size=1, steps=1, metrics_every=1
+    )
+    result = train(model, Data([[1.0]], [[4.0]]), settings, test=Data([[1.0]], [[5.5]]))
+    assert result.metrics["step"].tolist() == [0, 1]
+    assert result.metrics["loss"].tolist() == [2.0, 0.5]
+    assert result.metrics["energy"].tolist() == [2.0, 0.5]
+    assert result.metrics["weight_norms"].tolist() == [[2.0, 1.0], [2.5, 2.0]]
+    assert result.metrics["weight_change"].tolist() == [[0.0, 0.0], [0.25, 1.0]]
+    assert (result.evaluations["step"].tolist(), result.evaluations["loss"].tolist()) == ([1], [0.125])
+    assert [w.item() for w in result.weights] == [2.5, 2.0]
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_a_run_of_no_steps_measures_where_it_stands(rule):
+    settings = dataclasses.replace(SETTINGS, rule=RULES[rule], epochs=None, steps=0)
+    model, start = network(), network()
+    result = train(model, classes(), settings, test=classes(30, seed=1))
+    assert result.num_steps == 0
+    assert result.metrics["step"].tolist() == result.evaluations["step"].tolist() == [0]
+    assert np.all(result.metrics["weight_change"] == 0)
+    assert all(torch.equal(a, b) for a, b in zip(model.weights, start.weights, strict=True))
+    assert "0 steps" in repr(result)
+
+
+# -- frozen layers, divergence, checkpoints -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "optimiser, options",
+    [("AdamW", {}), ("AdamW", {"weight_decay": 0.5}), ("SGD", {"weight_decay": 0.5, "momentum": 0.9})],
+)
+def test_frozen_layers_keep_their_weights_under_weight_decay(optimiser, options):
+    model, start = network(), network()
+    train(
+        model,
+        classes(),
+        dataclasses.replace(
+            SETTINGS, frozen=(1, 3), optimiser=optimiser, optimiser_options=options, epochs=2
+        ),
+    )
+    moved = [not torch.equal(a, b) for a, b in zip(model.weights, start.weights, strict=True)]
+    assert moved == [False, True, False, True]
+    with pytest.raises(ValueError, match="`frozen` must leave a layer that learns"):
+        train(model, classes(), dataclasses.replace(SETTINGS, frozen=(1, 2, 3, 4)))
+
+
+def test_divergence_is_told_in_its_step_and_leaves_the_last_checkpoint_finite(tmp_path):
+    path = tmp_path / "run.pt"
+    settings = dataclasses.replace(SETTINGS, rule=BP(), optimiser="SGD", epochs=None, steps=40)
+    seen = []
+
+    def overflow(step, model):
+        seen.append(step)
+        if step == 7:
+            with torch.no_grad():
+                model.weights[-1].fill_(1e200)
+
+    with pytest.raises(
+        ValueError, match=r"training to stay finite. Got NaN or infinite weights W_\d in step 8"
+    ):
+        train(network(), classes(), settings, checkpoint=path, checkpoint_every=1, callback=overflow)
+    assert seen[-1] == 7
+    kept = torch.load(path, weights_only=True)
+    assert kept["step"] == 7
+    assert all(bool(torch.isfinite(w).all()) for w in kept["weights"])
+
+
+def test_a_loss_that_overflows_is_told_where_it_is_measured():
+    settings = dataclasses.replace(SETTINGS, rule=BP(), optimiser="SGD", learning_rate=1e200, metrics_every=1)
+    with pytest.raises(ValueError, match="`learning_rate` must be small enough for training to stay finite"):
         train(network(), classes(), settings)
+
+
+def test_newton_inference_that_breaks_down_in_training_says_so_and_names_the_step():
+    """1 + 1e20 is 1e20: of the two outputs' equations one is left."""
+    model = PCN.from_weights([[[1.0]], [[1e10], [1e10]]])
+    data = Data([[1.0]], [[1.0, 2.0]])
+    with pytest.raises(ValueError, match="Got a singular linear system after 0 steps of Newton: scale the w"):
+        infer(model, data.x, data.y, "newton")
+    settings = TrainingSettings(PC("newton"), batch_size=1, steps=3)
+    with pytest.raises(ValueError, match="training to stay finite. In step 1 inference does not"):
+        train(model, data, settings)
+
+
+def test_a_finished_run_goes_on_to_the_result_of_the_longer_one(tmp_path):
+    data, test, path = classes(), classes(30, seed=1), tmp_path / "run.pt"
+    short = dataclasses.replace(SETTINGS, epochs=None, steps=10, evaluate_every=4)
+    longer = dataclasses.replace(short, steps=20)
+    whole = train(network(), data, longer, test=test)
+    first = train(network(), data, short, test=test, checkpoint=path)
+    again = train(network(), data, short, test=test, checkpoint=path)
+    assert again.evaluations["step"].tolist() == first.evaluations["step"].tolist() == [4, 8, 10]
+    on = train(network(), data, longer, test=test, checkpoint=path)
+    for key in whole.metrics:
+        assert np.array_equal(whole.metrics[key], on.metrics[key])
+    for key in whole.evaluations:
+        assert np.array_equal(whole.evaluations[key], on.evaluations[key])
+    assert all(np.array_equal(a, b) for a, b in zip(whole.weights, on.weights, strict=True))
+    with pytest.raises(ValueError, match=r"what the checkpoint run.pt has done, 20 steps. Got 10"):
+        train(network(), data, short, test=test, checkpoint=path)
+
+
+def test_a_finished_run_that_is_resumed_with_test_data_evaluates_them(tmp_path):
+    settings = dataclasses.replace(SETTINGS, epochs=None, steps=3)
+    data, test, path = classes(), classes(30, seed=1), tmp_path / "run.pt"
+    train(network(), data, settings, checkpoint=path)
+    model = network()
+    result = train(model, data, settings, test=test, checkpoint=path)
+    assert result.evaluations["step"].tolist() == [3]
+    assert result.evaluations["accuracy"][0] == accuracy(model, test.x, test.y)
+
+
+def test_a_checkpoint_of_another_run_names_what_differs(tmp_path):
+    path = tmp_path / "run.pt"
+    settings = dataclasses.replace(SETTINGS, epochs=1)
+    train(network(), classes(), settings, checkpoint=path)
+    runs = {
+        "`learning_rate` is 0.05 and not 0.1": (
+            network(),
+            classes(),
+            dataclasses.replace(settings, learning_rate=0.1),
+        ),
+        r"`rule` is PC\(.* and not BP\(\)": (
+            network(),
+            classes(),
+            dataclasses.replace(settings, rule=BP()),
+        ),
+        "data differ from": (network(), classes(seed=5), settings),
+        "initial weights differ from": (network(seed=1), classes(), settings),
+        "architecture and precisions differ": (
+            network(precisions=[None, None, None, 2.0]),
+            classes(),
+            settings,
+        ),
+    }
+    for message, (model, data, run) in runs.items():
+        with pytest.raises(ValueError, match=f"`checkpoint` must come from the same settings.*{message}"):
+            train(model, data, run, checkpoint=path)
+
+
+def test_every_damaged_checkpoint_is_refused(tmp_path):
+    path = tmp_path / "run.pt"
+    settings = dataclasses.replace(SETTINGS, epochs=1)
+    train(network(), classes(), settings, checkpoint=path)
+    whole = path.read_bytes()
+    for place in np.random.default_rng(0).integers(0, len(whole), 40):
+        broken = bytearray(whole)
+        broken[place] ^= 1
+        path.write_bytes(bytes(broken))
+        with pytest.raises(ValueError, match="`checkpoint` must be a file written by `train`"):
+            train(network(), classes(), settings, checkpoint=path)

@@ -13,19 +13,15 @@ from pctheory.symbolic.chain import BATCH, ENERGY, EQUILIBRATED, LOSS, RESCALING
 from pctheory.symbolic.elimination import eigenvalues, invert, resultant, roots, same_zeros, take_determinant
 from pctheory.symbolic.exact import characteristic_polynomial, determinant, inverse, same, solution, tidy
 from pctheory.symbolic.induction import letters
+from pctheory.symbolic.means import average, gaussian_mean, integrate, limit, sign
 from pctheory.symbolic.rules import (
     algebra,
     along,
-    average,
     differentiate,
-    gaussian_mean,
-    integrate,
-    limit,
     mixed_derivative,
     second_derivatives,
     second_derivatives_at_zero,
     second_derivatives_of_minimum,
-    sign,
     solve,
     substitute,
     times,

@@ -16,8 +16,9 @@ from tolerances import assert_close
 
 from pctheory.symbolic import Chain, Network, Step, derivations, derive
 from pctheory.symbolic.balance import MOMENTS, batch, equilibrated
+from pctheory.symbolic.means import sign
 from pctheory.symbolic.origin import second_moments
-from pctheory.symbolic.rules import sign, substitute
+from pctheory.symbolic.rules import substitute
 
 XX, XY, YY = MOMENTS
 

@@ -56,8 +56,8 @@ CLAIMS = (
         _ENDS + " The formulas for unit precisions, any in the code.",
         "this work",
         ("numerical", "empirical"),
-        "pctheory.landscape",
-        ("critical-points",),
+        "pctheory.landscape.second_order_form",
+        ("second-order-map", "critical-points"),
     ),
     Claim(
         "origin-hessian-loss",

@@ -375,20 +375,22 @@ def chain_flow(
     def slope(_: float, state: np.ndarray) -> np.ndarray:
         logs = np.minimum(state[:-1], LOG_CEILING / depth)
         rates = chain_rates(logs, pi, signal=sigma, objective=objective)
-        return np.append(rates, 1.0) / rates.sum()
+        return np.append(rates, 1 / unit) / rates.sum()
 
     # log P_0 only grows: with it as the variable and the time as one more state, the flow ends where it should
+    start = np.full(depth, -log_inverse)
+    unit = 1 / float(chain_rates(start, pi, signal=sigma, objective=objective).sum())
     solution = solve_ivp(
         slope,
         (-depth * log_inverse, end),
-        np.append(np.full(depth, -log_inverse), 0.0),
+        np.append(start, 0.0),
         method="LSODA",
         rtol=accuracy,
         atol=accuracy,
     )
     if not solution.success:
         raise ArithmeticError(f"The flow could not be followed to the required accuracy: {solution.message}")
-    return ChainFlow(solution.y[-1], solution.y[:-1].T, pi, sigma, objective)
+    return ChainFlow(unit * solution.y[-1], solution.y[:-1].T, pi, sigma, objective)
 
 
 def _log_products(log_weights: np.ndarray) -> np.ndarray:

@@ -1,5 +1,6 @@
 """Where inference ends and how it gets there: the equilibrium in closed form, its dynamics, conditioning and solvers."""
 
+from .accuracy import RelativeErrors
 from .arrival import (
     delayed_multipliers,
     first_arrival,
@@ -20,15 +21,7 @@ from .dynamics import (
     inference_start,
     relax,
 )
-from .equilibria import (
-    Equilibrium,
-    equilibrium,
-    gradient_decomposition,
-    input_products,
-    noise_covariances,
-    output_products,
-    rescaling,
-)
+from .equilibria import Equilibrium, equilibrium, gradient_decomposition
 from .error_coordinates import (
     activities_from_errors,
     error_eigenvalues,
@@ -37,6 +30,7 @@ from .error_coordinates import (
     error_hessian,
 )
 from .output_losses import OUTPUT_LOSSES, ConvexLoss, EnvelopeEquilibrium, envelope_equilibrium, pseudo_huber
+from .products import input_products, noise_covariances, output_products, rescaling
 from .solvers import SOLVERS, SolverTrace, solve_inference
 
 __all__ = [
@@ -49,6 +43,7 @@ __all__ = [
     "Equilibrium",
     "InferenceModes",
     "InferenceRate",
+    "RelativeErrors",
     "SolverTrace",
     "activities_from_errors",
     "clamped_equilibrium",

@@ -14,13 +14,14 @@ layers above them; there H itself is well conditioned, and its elimination is us
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
 from scipy.sparse.linalg import LinearOperator, eigsh
 
 from ..model import LinearPCN, activity_hessian
-from .equilibria import hidden_products, require_hidden, whitened_stack
+from .products import hidden_products, require_hidden, whitened_stack
 
 __all__ = ["extreme_curvatures"]
 
@@ -29,6 +30,9 @@ Rows = Callable[[np.ndarray], np.ndarray]
 _DENSE_SIZE = 300
 _AMPLIFICATION = 1e4
 """Ratio of the squared norm of K C^{-T} to the norm of H^{-1} up to which the sweeps are always good enough."""
+
+_NO_DIGIT = 1e13
+"""Amplification beyond which the sweeps have no more than three digits."""
 
 
 def extreme_curvatures(net: LinearPCN) -> tuple[float, float, float]:
@@ -56,10 +60,9 @@ def extreme_curvatures(net: LinearPCN) -> tuple[float, float, float]:
     hessian = activity_hessian(host)
     inverse, row = _top(covariance, size)
     largest, large_row = _top(hessian.product, size)
-    amplification = (
-        _top(spread, size)[0] / inverse
-    )  # the sweeps err by eps times this, the elimination by eps kappa
-    if not amplification <= max(_AMPLIFICATION, largest * inverse):
+    # the sweeps err by eps times the amplification, the elimination by eps times kappa
+    amplification = _top(spread, size)[0] / inverse if inverse > 0 else math.inf
+    if not amplification <= min(max(_AMPLIFICATION, largest * inverse), _NO_DIGIT):
         found = hessian.extreme_eigenvalues()
         smallest, largest = float(found.smallest[0]), float(found.largest[0])
         residuals = [found.smallest_residuals[0] / smallest, found.largest_residuals[0] / largest]
@@ -68,7 +71,7 @@ def extreme_curvatures(net: LinearPCN) -> tuple[float, float, float]:
         np.linalg.norm(covariance(row) / inverse - row),
         np.linalg.norm(hessian.product(large_row) / largest - large_row),
     ]
-    return 1 / inverse, largest, float(max(residuals))
+    return 1 / inverse, largest, float(max(*residuals, np.finfo(np.float64).eps * amplification))
 
 
 def _sweeps(net: LinearPCN) -> tuple[Rows, Rows, int]:

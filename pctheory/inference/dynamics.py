@@ -20,10 +20,11 @@ from array_api_compat import array_namespace, device
 from .. import _check
 from .._check import Array
 from ..model import Data, LinearPCN, activity_hessian
-from ..model.definitions import activity_rows, data_rows, errors_of, forward_pass, slope_of
+from ..model.definitions import activity_rows, data_rows, energies_of, errors_of, forward_pass, slope_of
 from .curvature import extreme_curvatures
-from .equilibria import equilibrium, require_hidden, rescaling
+from .equilibria import equilibrium
 from .error_coordinates import error_eigenvalues
+from .products import require_hidden
 
 __all__ = [
     "InferenceModes",
@@ -291,9 +292,13 @@ def relax(
     """
     g, steps = _check.positive(step, "step"), _check.count(num_steps, "num_steps")
     z = inference_start(net, data) if start is None else activity_rows(net, start, "start")
-    for _ in range(steps):
+    return _descended(net, z, g, steps)
+
+
+def _descended(net: LinearPCN, z: tuple[Array, ...], step: float, num_steps: int) -> tuple[Array, ...]:
+    for _ in range(num_steps):
         slope = slope_of(net, errors_of(net, z))
-        z = (z[0], *(a - g * s for a, s in zip(z[1:-1], slope[1:-1], strict=True)), z[-1])
+        z = (z[0], *(a - step * s for a, s in zip(z[1:-1], slope[1:-1], strict=True)), z[-1])
     return z
 
 
@@ -301,10 +306,11 @@ def finite_time_rescaling(net: LinearPCN, step: float, num_steps: int) -> Array:
     r"""The matrix :math:`M_T` of the energy after T steps, (n_L, n_L), between :math:`\Pi_L` and :math:`S^{-1}`.
 
     .. math:: M_T = \Pi_L - U^T H^{-1} \big[ I - (I - gH)^{2T} \big] U
-                  = S^{-1} + \big[ (I-gH)^T U \big]^T H^{-1} \big[ (I-gH)^T U \big]
+                  = \sum_{l=1}^{L} E_l \Pi_l E_l^T
 
-    with :math:`U = A_L^T \Pi_L` in the block of layer L-1. The second form adds positive matrices only, and
-    costs T products and one solve with n_L vectors. Claim ``finite-time-energy``.
+    with :math:`U = A_L^T \Pi_L` in the block of layer L-1. Row i of :math:`E_l` is the error of layer l after T
+    steps if the residual is the unit vector i: the second form adds positive matrices only, and costs T steps of
+    inference with n_L rows. Claim ``finite-time-energy``.
 
     Parameters
     ----------
@@ -324,22 +330,20 @@ def finite_time_rescaling(net: LinearPCN, step: float, num_steps: int) -> Array:
     """
     g, steps = _check.positive(step, "step"), _check.count(num_steps, "num_steps")
     last = _check.instance(net, "net", LinearPCN).maps[-1]
-    output = net.precisions[-1].matrix(last)
-    if net.depth == 1 or steps == 0:
-        return output
-    hessian = activity_hessian(net)
     xp = array_namespace(last)
-    source = net.precisions[-1].apply(last.T).T  # U^T, the block of layer L-1
-    start = sum(hessian.sizes[:-1])
-    rows = xp.concat(
-        [xp.zeros((last.shape[0], start), dtype=last.dtype, device=device(last)), source], axis=1
-    )
-    for _ in range(steps):
-        rows = rows - g * hessian.product(rows)
-    identity = xp.eye(last.shape[0], dtype=last.dtype, device=device(last))
-    inverse = xp.linalg.solve(rescaling(net), identity)
-    result = (inverse + inverse.T) / 2 + rows @ hessian.cholesky().substitute(rows).T
-    return (result + result.T) / 2
+    errors = _errors_after(net, xp.eye(last.shape[0], dtype=last.dtype, device=device(last)), g, steps)
+    whitened = [p.whiten(e) for p, e in zip(net.precisions, errors, strict=True)]
+    return sum(w @ w.T for w in whitened)
+
+
+def _errors_after(net: LinearPCN, residual: Array, step: float, num_steps: int) -> tuple[Array, ...]:
+    """Errors after T steps from the forward pass, (B, n_l), by the displacements z - zhat: they depend on r alone."""
+    xp = array_namespace(residual)
+    zeros = [
+        xp.zeros((residual.shape[0], n), dtype=residual.dtype, device=device(residual))
+        for n in net.widths[:-1]
+    ]
+    return errors_of(net, _descended(net, (*zeros, residual), step, num_steps))
 
 
 def finite_time_energy(net: LinearPCN, data: Data, step: float, num_steps: int) -> Array:
@@ -366,11 +370,10 @@ def finite_time_energy(net: LinearPCN, data: Data, step: float, num_steps: int) 
     >>> [round(float(finite_time_energy(net, data, 0.05, t)), 6) for t in (0, 1, 2, 100)]
     [0.5, 0.1625, 0.078125, 0.05]
     """
+    g, steps = _check.positive(step, "step"), _check.count(num_steps, "num_steps")
     x, y = data_rows(net, data)
-    xp = array_namespace(x, y)
-    residual = y - forward_pass(net, x)[-1]
-    matrix = finite_time_rescaling(net, step, num_steps)
-    return 0.5 * xp.sum((residual @ matrix) * residual) / x.shape[0]
+    energies = energies_of(net, _errors_after(net, y - forward_pass(net, x)[-1], g, steps))
+    return array_namespace(energies).sum(energies)
 
 
 def hidden_rows(activities: Sequence[Array]) -> np.ndarray:

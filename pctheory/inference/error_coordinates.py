@@ -22,7 +22,7 @@ from .. import _check
 from .._check import Array
 from ..model import Data, LinearPCN
 from ..model.definitions import data_rows, energies_of, input_rows, like_weights
-from .equilibria import output_products
+from .products import output_products
 
 __all__ = [
     "activities_from_errors",

@@ -26,7 +26,7 @@ from .. import _check
 from .._check import Array
 from ..model import Data, LinearPCN
 from ..model.definitions import data_rows
-from .equilibria import closure_mismatch, hidden_products, whitened_stack
+from .products import hidden_products, whitened_stack
 
 __all__ = ["OUTPUT_LOSSES", "ConvexLoss", "EnvelopeEquilibrium", "envelope_equilibrium", "pseudo_huber"]
 
@@ -275,13 +275,20 @@ def envelope_equilibrium(
         gradient=loss.gradient(target, y),
         energy=energy,
         energy_bound=bound,
-        closure=closure_mismatch(out, target, predicted),
+        closure=_mismatch(out, target),
         num_steps=num_steps,
         loss=loss,
         root=r,
         net=net,
         data=data,
     )
+
+
+def _mismatch(output: Array, target: Array) -> float:
+    xp = array_namespace(output)
+    output, target = _check.detached(output), _check.detached(target)
+    scale = float(xp.max(xp.abs(target)))
+    return float(xp.max(xp.abs(output - target))) / scale if scale else 0.0
 
 
 def _hidden_stack(net: LinearPCN, products: list[Array]) -> Array:

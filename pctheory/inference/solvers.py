@@ -19,8 +19,9 @@ from .. import _check
 from ..model import Data, LinearPCN, activity_hessian, loss
 from ..model.definitions import data_rows
 from .dynamics import hidden_rows, inference_rate, inference_start
-from .equilibria import equilibrium, require_hidden
+from .equilibria import equilibrium
 from .error_coordinates import error_eigenvalues, error_hessian
+from .products import require_hidden
 
 __all__ = ["SOLVERS", "SolverTrace", "solve_inference"]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -9,9 +10,9 @@ from functools import cached_property
 
 from array_api_compat import array_namespace, device
 
-from .._check import Array
+from .._check import Array, detached
 from ..inference import Equilibrium, equilibrium
-from ..inference.equilibria import closure_mismatch
+from ..inference.routes import error_growth, output_norm
 from ..linalg import BlockTridiagonal, BlockTridiagonalCholesky
 from ..model import Data, LinearPCN
 from ..model.definitions import hessian_blocks
@@ -59,11 +60,11 @@ class Sweep(Expansion):
         x, y = data.x, data.y
         self.p = [metric.outputs[0] @ net.maps[0], *metric.outputs]
         self.t = self._forward(rho.T @ x / x.shape[0], self.moment if self.kappa else None)
-        # what t_L must be is known beforehand: the mismatch estimates the relative error of every t_l
-        self.closure = self._closure(self.t, rho.T @ y / y.shape[0]) if self.kappa else 0.0
+        # what t_L must be is known beforehand
+        self.growth = self._growth(self.t, rho.T @ y / y.shape[0], self.moment) if self.kappa else 0.0
         if self.entropy:
             k = self._forward(xp.zeros_like(self.t[0]), self._identity())  # R^{-T} K_l^T
-            self.closure = max(self.closure, self._closure(k, metric.root))
+            self.growth = max(self.growth, self._growth(k, metric.root, self._identity()))
             self.t = [t - self.entropy * each for t, each in zip(self.t, k, strict=True)]
 
     def _forward(self, start: Array, noise: Array | None) -> list[Array]:
@@ -74,8 +75,13 @@ class Sweep(Expansion):
             swept.append(forward if noise is None else forward + noise @ weighted)
         return swept
 
-    def _closure(self, swept: list[Array], target: Array) -> float:
-        return closure_mismatch(swept[-1], target, swept[0] @ self.net.maps[0].T)
+    def _growth(self, swept: list[Array], target: Array, noise: Array) -> float:
+        xp = array_namespace(noise)
+        try:
+            size = float(xp.max(xp.abs(detached(noise))))
+        except (TypeError, RuntimeError):  # traced
+            return math.nan
+        return error_growth(self.net, swept, output_norm(self.net, self.metric.root) * size, target)
 
     @cached_property
     def moment(self) -> Array:
@@ -133,7 +139,7 @@ class Elimination(Expansion):
 
     def __init__(self, net: LinearPCN, data: Data) -> None:
         self.net = net
-        self.at: Equilibrium = equilibrium(net, data, method="elimination")
+        self.at: Equilibrium = equilibrium(net, data, method="feedback")
         self.value = self.at.energy
 
     @cached_property

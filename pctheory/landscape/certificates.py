@@ -84,7 +84,7 @@ def escape_direction(
     Returns
     -------
     EscapeDirection
-        Verified: its curvature comes from one Hessian-vector product, and is negative.
+        Verified: its curvature comes from one Hessian-vector product, and is negative (claim ``strict-saddles``).
 
     Raises
     ------

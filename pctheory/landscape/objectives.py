@@ -26,7 +26,8 @@ from array_api_compat import array_namespace
 from .. import _check
 from .._check import Array
 from ..inference import output_products, rescaling
-from ..inference.equilibria import CLOSURE_BOUND, hidden_products
+from ..inference.products import hidden_products
+from ..inference.routes import CLOSURE_BOUND, is_trusted
 from ..model import Data, LinearPCN
 from ..model.definitions import data_rows
 from ._expansion import Decayed, Elimination, Expansion, Metric, Sweep, on_rows, transpose
@@ -167,13 +168,13 @@ class RescaledObjective(_DataObjective):
 
     def expand(self, net: LinearPCN, order: int = 1) -> Expansion:
         sweep = self._sweep(net)
-        # a first derivative errs by closure times eps, a second one, swept twice, by its square times eps
-        bound = CLOSURE_BOUND ** (1 / order) * float(array_namespace(sweep.rho).finfo(sweep.rho.dtype).eps)
-        return sweep if sweep.closure <= bound else self._without_closure(net, sweep)
+        if is_trusted(net, sweep.metric.root, sweep.growth, order=order):
+            return sweep
+        return self._without_closure(net, sweep)
 
     @abstractmethod
     def _without_closure(self, net: LinearPCN, sweep: Sweep) -> Expansion:
-        """The expansion where the forward sweep misses the output by too much."""
+        """The expansion where the sweep is not trusted."""
 
     def metric_and_noise(self, net: LinearPCN) -> tuple[np.ndarray, np.ndarray]:
         host, data = self._host(net)
@@ -195,7 +196,7 @@ class EquilibratedEnergy(RescaledObjective):
     Notes
     -----
     Claims ``equilibrated-energy``, ``envelope-gradient``, ``gradient-decomposition``. Where the products of
-    the maps explode and the forward sweep misses y (see `pctheory.inference.equilibria.CLOSURE_BOUND`),
+    the maps explode and the forward sweep misses y (see `pctheory.inference.routes.is_trusted`),
     value, gradient and Hessian-vector product come from the elimination of the block-tridiagonal H instead,
     with B rows.
 
@@ -248,11 +249,11 @@ class NegativeLogLikelihood(RescaledObjective):
     entropy_weight = 1.0
 
     def _without_closure(self, net: LinearPCN, sweep: Sweep) -> Expansion:
-        if sweep.closure <= CLOSURE_BOUND * float(array_namespace(sweep.rho).finfo(sweep.rho.dtype).eps):
+        if not sweep.growth > CLOSURE_BOUND:  # also where a traced growth is NaN
             return sweep  # second derivatives to about 1e-8
         raise ValueError(
             "`net` must have maps of moderate size for the derivatives of the log determinant to be accurate. "
-            f"Got products so large that the output is missed by {sweep.closure:.1e}: scale the weights down, or use "
+            f"Got products so large that rounding errors grow by {sweep.growth:.1e}: scale the weights down, or use "
             "`EquilibratedEnergy`."
         )
 

@@ -1,6 +1,7 @@
 """Linear algebra of block-tridiagonal matrices: products, Cholesky factor, inverse blocks, both ends of the spectrum."""
 
+from ._kernels import solve_lower
 from .block_tridiagonal import BlockTridiagonal, BlockTridiagonalCholesky
 from .spectrum import SpectrumEnds, extreme_pairs
 
-__all__ = ["BlockTridiagonal", "BlockTridiagonalCholesky", "SpectrumEnds", "extreme_pairs"]
+__all__ = ["BlockTridiagonal", "BlockTridiagonalCholesky", "SpectrumEnds", "extreme_pairs", "solve_lower"]

@@ -11,7 +11,7 @@ from array_api_compat import array_namespace, device
 
 from .._check import Array
 
-__all__ = ["ArrayAPI", "Lapack", "dense", "identity"]
+__all__ = ["ArrayAPI", "Lapack", "dense", "identity", "solve_lower"]
 
 
 class Lapack:
@@ -78,6 +78,14 @@ class ArrayAPI:
 
     def subtract(self, rows: Array, coupling: Array, other: Array, *, transposed: bool = False) -> Array:
         return rows - other @ (coupling if transposed else coupling.T)
+
+
+def solve_lower(lower: Array, rows: Array, *, transposed: bool = False) -> Array:
+    """Rows v -> C^{-1} v, or C^{-T} v, for a lower triangular C. Unchecked; differentiable outside numpy."""
+    if isinstance(lower, np.ndarray) and rows.shape[0]:
+        kernel = Lapack(lower.dtype)
+        return kernel.solve(lower, kernel.own(rows), transposed=transposed)
+    return ArrayAPI(array_namespace(lower)).solve(lower, rows, transposed=transposed)
 
 
 def identity(block: Array) -> Array:

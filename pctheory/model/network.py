@@ -314,9 +314,7 @@ class LinearPCN:
         if all(isinstance(w, np.ndarray) and w.dtype == np.float64 for w in self.weights):
             return self
         weights = tuple(_read_only(_check.to_numpy(w, "weights")) for w in self.weights)
-        net = self.with_weights(weights)
-        object.__setattr__(net, "precisions", tuple(p.to_numpy() for p in self.precisions))
-        return net
+        return self.with_weights(weights).with_precisions(tuple(p.to_numpy() for p in self.precisions))
 
     def with_weights(self, weights: tuple[Array, ...]) -> LinearPCN:
         """The network with other weights of the same shapes, or with stacks of them, (..., n_l, n_{l-1}). Unchecked."""
@@ -324,6 +322,12 @@ class LinearPCN:
         object.__setattr__(net, "weights", weights)
         for name in ("multipliers", "skips", "precisions"):
             object.__setattr__(net, name, getattr(self, name))
+        return net
+
+    def with_precisions(self, precisions: tuple[Precision, ...]) -> LinearPCN:
+        """The network with other precisions of the same sizes. Unchecked."""
+        net = self.with_weights(self.weights)
+        object.__setattr__(net, "precisions", precisions)
         return net
 
     def __reduce__(self) -> tuple[Any, ...]:

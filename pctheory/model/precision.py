@@ -60,6 +60,15 @@ class Precision:
         xp = array_namespace(like)
         return cls(xp.asarray(host, dtype=like.dtype, device=device(like)), size)
 
+    @cached_property
+    def extremes(self) -> tuple[float, float]:
+        """Smallest and largest eigenvalue."""
+        if isinstance(self.value, float):
+            return self.value, self.value
+        host = _check.to_numpy(self.value, "precisions")
+        values = np.linalg.eigvalsh(host) if host.ndim == 2 else host
+        return float(np.min(values)), float(np.max(values))
+
     def to_numpy(self) -> Precision:
         """The same precision with a float64 numpy array, or a float."""
         if isinstance(self.value, float):

@@ -15,6 +15,7 @@ from ..model import Precision
 
 __all__ = [
     "checked_activities",
+    "checked_dtype",
     "checked_labels",
     "checked_precisions",
     "checked_rows",
@@ -22,6 +23,15 @@ __all__ = [
     "require_probabilities",
     "summary",
 ]
+
+
+def checked_dtype(dtype: torch.dtype) -> None:
+    """A type of numbers that inference can work with."""
+    if dtype not in (torch.float32, torch.float64):
+        raise TypeError(
+            "`dtype` must be torch.float32 or torch.float64: errors are differences of activities, which need their digits. "
+            f"Got {dtype}."
+        )
 
 
 def checked_rows(value: Any, name: str, layer: int, width: int, like: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from .. import _check
 from ..model import LinearPCN, parameterisation
 from ._activation import Activation, activation
 from ._definition import Definition
-from ._rows import checked_precisions
+from ._rows import checked_dtype, checked_precisions
 from ._stacked import StackedNetwork, State, gathered, stacks_of
 from .layers import (
     Convolution,
@@ -186,8 +186,7 @@ class PCN(Definition):
         require_same_images(operators, self.skips)
         self._stacks = stacks_of(self.widths, operators)
         like = torch.empty(0, dtype=dtype, device=device)
-        if not like.is_floating_point():
-            raise TypeError(f"`dtype` must be a real floating dtype of torch. Got {like.dtype}.")
+        checked_dtype(like.dtype)
         self.weights = nn.ParameterList(
             nn.Parameter(torch.tensor(m, dtype=like.dtype, device=like.device)) for m in weights
         )
@@ -275,6 +274,7 @@ class PCN(Definition):
 
     def stacked(self) -> StackedNetwork:
         """The effective maps in stacks, as they are now (the weights without copies where multipliers are 1)."""
+        checked_dtype(self.dtype)
         with torch.no_grad():
             entries: list[Tensor] = []
             inners: list[Tensor | None] = []

@@ -25,12 +25,14 @@ from . import (
     balance,
     blocks,
     chain,
+    consolidation,
     curvature,
     gradients,
     induction,
     inference,
     learning,
     origin,
+    predify,
     related,
     saddles,
     spectra,
@@ -67,6 +69,8 @@ _MODULES = (
     inference,
     spectra,
     learning,
+    consolidation,
+    predify,
     related,
 )
 _FAMILIES = tuple(family for module in _MODULES for family in module.FAMILIES)

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import Any, TypeAlias
 
 import sympy as sp
 from sympy.printing.latex import LatexPrinter
 
 from .exact import Expression, tidy
 
-if TYPE_CHECKING:
-    from .derivation import Derivation, Step
+Derivation: TypeAlias = Any
+Step: TypeAlias = Any
+# The values of `pctheory.symbolic.derivation`, which imports this module.
 
 _LINE = 80
 _COMMANDS = re.compile(r"\\[a-zA-Z]+|[{}_^&\s]")

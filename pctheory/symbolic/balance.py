@@ -13,7 +13,8 @@ from .chain import BATCH, RESCALING, Chain
 from .derivation import Derivation, Step
 from .exact import gradient
 from .gradients import equilibrated_step
-from .rules import algebra, along, average, differentiate, sign, substitute
+from .means import average, sign
+from .rules import algebra, along, differentiate, substitute
 
 MOMENTS = (sp.Symbol("S_xx", positive=True), sp.Symbol("S_xy", real=True), sp.Symbol("S_yy", positive=True))
 """The second moments of the data; neither all inputs nor all targets are zero."""

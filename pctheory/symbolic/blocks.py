@@ -1,6 +1,6 @@
 r"""Networks with several units in a layer: every entry of every matrix is a symbol.
 
-The same road as for chains (differentiate, solve, insert), so that no matrix identity is taken for granted:
+The same way as for chains (differentiate, solve, insert), so that no matrix identity is taken for granted:
 order of factors, transposes and the Woodbury identity come out of scalar elimination.
 """
 
@@ -248,7 +248,9 @@ def determinant(widths: Sequence[int]) -> Derivation:
 
 
 def posterior(widths: Sequence[int]) -> Derivation:
-    r"""$H^{-1}$ is the prior covariance less the regression on the output (`posterior`).
+    r"""$H^{-1}$ is the prior covariance less the regression on the output.
+
+    Claim `posterior`.
 
     Parameters
     ----------

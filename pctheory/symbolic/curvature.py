@@ -9,7 +9,8 @@ from .chain import ENERGY, Chain, stationary_steps
 from .derivation import Derivation, Step
 from .elimination import eigenvalues, invert, take_determinant
 from .exact import gradient
-from .rules import algebra, differentiate, integrate, second_derivatives, substitute
+from .means import integrate
+from .rules import algebra, differentiate, second_derivatives, substitute
 
 
 def block_tridiagonal(chain: Chain) -> sp.Matrix:
@@ -113,7 +114,9 @@ def hessian_determinant(hidden_layers: int) -> Derivation:
 
 
 def posterior(hidden_layers: int) -> Derivation:
-    r"""$H^{-1}$ is the posterior covariance: that of the prior, less what the output explains (`posterior`).
+    r"""$H^{-1}$ is the posterior covariance: that of the prior, less what the output explains.
+
+    Claim `posterior`.
 
     Parameters
     ----------

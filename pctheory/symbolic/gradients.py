@@ -8,7 +8,8 @@ from .cases import Family, cases
 from .chain import ENERGY, EQUILIBRATED, LOSS, RESCALING, Chain, at_equilibrium, equilibrated_steps
 from .derivation import Derivation, Step
 from .exact import gradient
-from .rules import algebra, differentiate, limit, sign, substitute
+from .means import limit, sign
+from .rules import algebra, differentiate, substitute
 
 
 def equilibrated_step(chain: Chain) -> Step:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sympy as sp
 
-from .balance import MOMENTS, batch, moments
 from .cases import Family, cases
 from .chain import ENERGY, Chain, stationary_steps
 from .curvature import block_tridiagonal, hessian_step
@@ -12,7 +11,7 @@ from .derivation import Derivation, Step
 from .exact import gradient, inverse
 from .gradients import backprop_step
 from .inference import descent_steps, feedforward
-from .rules import algebra, average, differentiate, solve, substitute, times
+from .rules import algebra, differentiate, solve, substitute, times
 
 
 def _task(chain: Chain) -> tuple[sp.Symbol, ...]:
@@ -337,85 +336,6 @@ def fixed_predictions(variant: str, hidden_layers: int) -> Derivation:
     return Derivation("exact-bp-variants", f"Fixed predictions, {chain.described}", steps)
 
 
-def one_shot(hidden_layers: int) -> Derivation:
-    r"""The update $dA_l = \epsilon_l z_{l-1} / z_{l-1}^2$ at equilibrium maps x exactly to y.
-
-    Claim `one-shot`.
-
-    One sample.
-
-    Parameters
-    ----------
-    hidden_layers : int, 0 or more
-
-    Returns
-    -------
-    Derivation
-    """
-    chain = Chain(hidden_layers + 1)
-    layers = [chain.x, *chain.activities, chain.y]
-    changed = [
-        A + (above - A * below) / below
-        for A, below, above in zip(chain.maps, layers, layers[1:], strict=False)
-    ]
-    step = Step(
-        "Each layer maps the activity below to the one above, so that the whole maps $x$ to $y$",
-        sp.Mul(*changed) * chain.x,
-        chain.y,
-        algebra(),
-        given=r"the output of the changed maps $A_l + \epsilon_l z_{l-1} / z_{l-1}^2$",
-    )
-    return Derivation("one-shot", f"Normalised consolidation, {chain.described}", (step,))
-
-
-def compression(hidden_layers: int) -> Derivation:
-    r"""Loss and equilibrated energy see the data through three second moments.
-
-    Claim `data-compression`.
-
-    Parameters
-    ----------
-    hidden_layers : int, 0 or more
-
-    Returns
-    -------
-    Derivation
-    """
-    chain = Chain(hidden_layers + 1)
-    xx, xy, yy = MOMENTS
-    root, cross, rest = sp.symbols("u v n", real=True)
-    of_two = (root**2 / 2, root * cross / 2, (cross**2 + rest**2) / 2)
-    steps = (
-        Step(
-            "Its mean over the batch",
-            chain.residual**2,
-            batch(chain)[0],
-            average(moments(chain)),
-            given="the squared residual $r^2$, of which loss and energy are multiples",
-        ),
-        Step(
-            "The two samples $(x, y) = (u, v)$ and $(0, n)$ have the same mean",
-            batch(chain)[0],
-            ((cross - chain.P(0) * root) ** 2 + rest**2) / 2,
-            substitute(dict(zip(MOMENTS, of_two, strict=True))),
-        ),
-        Step(
-            "They take on any values, by a triangular square root",
-            sp.Matrix(of_two),
-            sp.Matrix(MOMENTS),
-            substitute(
-                {
-                    root: sp.sqrt(2 * xx),
-                    cross: 2 * xy / sp.sqrt(2 * xx),
-                    rest: sp.sqrt(2 * yy - 2 * xy**2 / xx),
-                }
-            ),
-            given="the second moments of these two samples",
-        ),
-    )
-    return Derivation("data-compression", f"Second moments are enough, {chain.described}", steps)
-
-
 FAMILIES = (
     Family("through-inference-gradients", through_inference, cases(hidden_layers=(1, 2, 3))),
     Family("equilibrium-propagation", nudging, cases(hidden_layers=(1, 2, 3))),
@@ -429,7 +349,5 @@ FAMILIES = (
         fixed_predictions,
         cases(variant=("fixed predictions",), hidden_layers=range(1, 5)),
     ),
-    Family("one-shot", one_shot, cases(hidden_layers=range(4))),
-    Family("data-compression", compression, cases(hidden_layers=range(4))),
     Family("truncated-adjoint", truncated_adjoint, cases(hidden_layers=(1, 2, 3), num_terms=(1, 2, 3))),
 )

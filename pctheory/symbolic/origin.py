@@ -17,14 +17,8 @@ from .chain import ENERGY, LOSS
 from .derivation import Derivation, Step
 from .elimination import eigenvalues
 from .exact import determinant
-from .rules import (
-    average,
-    mixed_derivative,
-    second_derivatives_at_zero,
-    second_derivatives_of_minimum,
-    sign,
-    substitute,
-)
+from .means import average, sign
+from .rules import mixed_derivative, second_derivatives_at_zero, second_derivatives_of_minimum, substitute
 
 
 def second_moments(network: Network) -> dict[sp.Expr, sp.Expr]:

@@ -16,7 +16,8 @@ from .cases import Family, cases
 from .chain import BATCH, Chain
 from .derivation import Derivation, Step
 from .elimination import resultant, same_zeros
-from .rules import algebra, differentiate, mixed_derivative, second_derivatives, sign, substitute
+from .means import sign
+from .rules import algebra, differentiate, mixed_derivative, second_derivatives, substitute
 
 _XX, _XY, _YY = MOMENTS
 _MEAN_SQUARE = r"the mean squared residual $\langle r^2 \rangle$"

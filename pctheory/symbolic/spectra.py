@@ -9,7 +9,8 @@ from .chain import Chain
 from .curvature import block_tridiagonal, hessian_step
 from .derivation import Derivation, Step
 from .elimination import eigenvalues, roots
-from .rules import algebra, differentiate, limit, sign, substitute
+from .means import limit, sign
+from .rules import algebra, differentiate, substitute
 
 _STEP = sp.Symbol("g", positive=True)
 

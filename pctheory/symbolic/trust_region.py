@@ -16,13 +16,13 @@ from .elimination import eigenvalues
 from .exact import gradient, inverse
 from .gradients import backprop_step
 from .inference import feedforward
+from .means import sign
 from .rules import (
     algebra,
     differentiate,
     second_derivatives,
     second_derivatives_at_zero,
     second_derivatives_of_minimum,
-    sign,
     solve,
     substitute,
 )

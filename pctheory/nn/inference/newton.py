@@ -64,18 +64,27 @@ def newton_krylov(problem: Problem, method: Newton, trace: Trace) -> None:
             else:
                 trace.message = "converged"
             return
-        held: list[Tensor] | None = None
-        if kink is None:
-            lin.move(local.slopes, local.curvature)
+        try:
             forcing = min(0.5, math.sqrt(norm / trace.reference)) if trace.reference else 0.5
-            direction = _conjugate_gradients(local, lin, forcing)
-            changes, fall = _error_changes(net, local, direction), _dot(local.gradient, direction)
-        else:
-            kinks = Kinks(lin, state.hidden, local.own, local.pulls, local.slopes, kink)
-            lin.move(kinks.slopes, local.curvature)
-            changes, held, fall = kinks.direction(bend=bend)
+            changes, held, fall = _direction(local, lin, state, forcing, bend=bend)
+        except torch.linalg.LinAlgError:
+            raise trace.diverged(f"a singular linear system after {step} steps") from None
         _line_search(problem, lin, energy, changes, held, fall)
         trace.after(step + 1)
+
+
+def _direction(
+    local: _Local, lin: Linearised, state: State, forcing: float, *, bend: bool
+) -> tuple[list[Tensor], list[Tensor] | None, Tensor]:
+    """Changes of the errors, the units that they hold at their kinks, and the slope of the energy along them."""
+    kink = local.net.activation.kink
+    if kink is None:
+        lin.move(local.slopes, local.curvature)
+        direction = _conjugate_gradients(local, lin, forcing)
+        return _error_changes(local.net, local, direction), None, _dot(local.gradient, direction)
+    kinks = Kinks(lin, state.hidden, local.own, local.pulls, local.slopes, kink)
+    lin.move(kinks.slopes, local.curvature)
+    return kinks.direction(bend=bend)
 
 
 class _Local:

@@ -32,7 +32,7 @@ def identity_of(
     precisions = [p if isinstance(p, float) else _digest([p]) for p in model.precisions]
     return {
         **{f"`{name}`": repr(getattr(settings, name)) for name in names},
-        "network": repr((network, kernels, precisions)),
+        "architecture and precisions": repr((network, kernels, precisions)),
         "data": _digest([x, y]),
         "initial weights": _digest(initial),
     }
@@ -62,7 +62,7 @@ def read_checkpoint(path: Path, identity: dict[str, str], device: torch.device) 
     for name, value in identity.items():
         came = saved["identity"].get(name)
         if came != value:
-            how = f"is {came} and not {value}" if name.startswith("`") else "is another"
+            how = f"is {came} and not {value}" if name.startswith("`") else "differ from this run's"
             raise ValueError(
                 "`checkpoint` must come from the same settings, data and initial weights. "
                 f"Got {path.name}, whose {name} {how}: delete it or name another file."
