@@ -22,7 +22,7 @@ export SOURCE_DATE_EPOCH = 0
 .DEFAULT_GOAL := help
 .SECONDARY:
 .DELETE_ON_ERROR:
-.PHONY: help env data figures test mutants quick lint types paper notebooks reproduce readme clean
+.PHONY: help env data figures test mutants quick lint types docstrings paper notebooks reproduce readme clean
 
 help:
 	@echo "make figures [FIG=id] [PROFILE=quick|cpu|full] [JOBS=n]   draw the figures into figures/out/index.html"
@@ -67,6 +67,10 @@ types: $(VENV)/.installed
 lint: types
 	$(PY) -m ruff check
 	$(PY) -m ruff format --check
+
+# Parameters, returned values and errors that a docstring of more than one line leaves out.
+docstrings: $(VENV)/.installed
+	$(PY) -m ruff check --preview --select D417,DOC201,DOC402,DOC501 pctheory
 
 # \pcstrict turns everything that was not generated (a figure, a caption, a number) into an error.
 paper: figures

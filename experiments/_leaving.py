@@ -43,8 +43,8 @@ def leave(
 ) -> tuple[dict[str, Any], TrainingResult]:
     """Train, and record loss and gradient norm (of what is descended) on the first batch.
 
-    `config` gives inference and iterations as `EscapeSettings` does. The recorded iterations, "step", are spread
-    over their logarithm.
+    `config` gives inference and iterations as `EscapeSettings` does. The recorded iterations, "step", are
+    spread over their logarithm.
     """
     torch.set_num_threads(1)
     fixed = data.take(slice(batch_size))

@@ -1,9 +1,9 @@
 """Results on disk: where they lie, what they came from, and whether they are still what the code says.
 
-`results/<profile>/<name>/<hash>.npz` holds the arrays and `<hash>.json` their provenance. The hash is that of the
-settings and of the experiment's own code (`_digest` says what counts), so a result of other settings or other code
-is *stale*. So is one that was computed without a data set that its settings name and that is on the machine now. A
-damaged file counts as missing.
+`results/<profile>/<name>/<hash>.npz` holds the arrays and `<hash>.json` their provenance. The hash is that of
+the settings and of the experiment's own code (`_digest` says what counts), so a result of other settings or
+other code is *stale*. So is one that was computed without a data set that its settings name and that is on
+the machine now. A damaged file counts as missing.
 """
 
 from __future__ import annotations

@@ -51,7 +51,8 @@ def trained(
 ) -> tuple[np.ndarray, float]:
     """Losses of one run, and the worst of where PC's inference stops, before and after.
 
-    After a run that ends with a loss of at most `fitted` it is not measured: its start is as small as its end.
+    After a run that ends with a loss of at most `fitted` it is not measured: its start is as small as its
+    end.
     """
     settings = TrainingSettings(
         rule=pc if rule == "pc" else BP(),

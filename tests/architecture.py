@@ -29,7 +29,10 @@ IMPORTS = {
     "plotting": set(),
     "claims": set(),
 }
-"""What each package imports from the others: exactly this. `_check` (arguments and error messages) serves them all."""
+"""What each package imports from the others: exactly this.
+
+`_check` (arguments and error messages) serves them all.
+"""
 
 SAYS = {
     "linalg": "block-tridiagonal matrices, spectra",

@@ -1,4 +1,6 @@
-"""Figures are tested on the data of their quick profiles, and on what they draw: panels, labels, and those very data."""
+"""Figures are tested on the data of their quick profiles, and on what they draw: panels, labels, and those
+very data.
+"""
 
 from functools import cache
 
@@ -18,7 +20,9 @@ def quick(experiment):
 
 
 def drawn(figure, result, *, panels, shown):
-    """The figure, drawn without a warning: with so many panels, all labelled and none empty, that show the arrays."""
+    """The figure, drawn without a warning: with so many panels, all labelled and none empty, that show the
+    arrays.
+    """
     with style():
         fig = Figure(figsize=figure.SIZE, layout="constrained")
         figure.draw(fig, result)
@@ -63,7 +67,9 @@ def drawn_in(ax):
 
 
 def labelled(ax, axis, panels):
-    """Named by itself, by a panel of its column or row, for all panels, by words as ticks, or (upwards) by its title."""
+    """Named by itself, by a panel of its column or row, for all panels, by words as ticks, or (upwards) by
+    its title.
+    """
     ticks = [label.get_text() for label in getattr(ax, f"get_{axis}ticklabels")()]
     words = any(any(c.isalpha() for c in text.replace("mathdefault", "")) for text in ticks)
     named = any(getattr(other, f"get_{axis}label")() for other in panels if beside(ax, other, axis))

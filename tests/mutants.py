@@ -1,14 +1,14 @@
 """Change one sign, constant or operator of a formula at a time, and see whether a test fails.
 
-`make mutants` draws mutants at random (by seed) until the time is over, and lists the survivors: changes that no test
-of the module noticed. What was tried is kept in `build/mutants.json`, so that the next call goes on with the rest; a
-module that was edited, or whose tests were, is tried anew.
+`make mutants` draws mutants at random (by seed) until the time is over, and lists the survivors: changes that
+no test of the module noticed. What was tried is kept in `build/mutants.json`, so that the next call goes on
+with the rest; a module that was edited, or whose tests were, is tried anew.
 
     python tests/mutants.py [MODULE ...] [--minutes 10] [--seed 0] [--again]
 
-First the tests that name the changed function are run, then the test files that name most often what the module
-exports; slow tests never. It happens in a copy of the project, in a process that is forked for each mutant after the
-large libraries were loaded: a few seconds a mutant.
+First the tests that name the changed function are run, then the test files that name most often what the
+module exports; slow tests never. It happens in a copy of the project, in a process that is forked for each
+mutant after the large libraries were loaded: a few seconds a mutant.
 """
 
 from __future__ import annotations
@@ -83,7 +83,9 @@ NAMES |= {"sin": "cos", "cos": "sin", "argmin": "argmax", "argmax": "argmin", "a
 
 
 def sites(tree: ast.Module) -> Iterator[ast.expr]:
-    """The expressions that can be changed, in a fixed order; no docstring, annotation, default text or error."""
+    """The expressions that can be changed, in a fixed order; no docstring, annotation, default text or
+    error.
+    """
     waiting: list[ast.AST] = [tree]
     while waiting:
         node = waiting.pop(0)
@@ -136,7 +138,9 @@ def short(node: ast.expr) -> str:
 
 
 def tests_of(path: Path) -> list[str]:
-    """The module's own examples, and the test files that name what it, or else its package, exports: most first."""
+    """The module's own examples, and the test files that name what it, or else its package, exports: most
+    first.
+    """
     for exported in (set(names_of(path)), set(names_of(path.parent / "__init__.py"))):
         counts = {t: sum(word in exported for word in WORD.findall(t.read_text())) for t in test_files()}
         named = sorted((t for t in counts if counts[t]), key=lambda t: -counts[t])
@@ -146,7 +150,9 @@ def tests_of(path: Path) -> list[str]:
 
 
 def nearest(path: Path, line: int, files: list[str]) -> list[str]:
-    """The module's examples, and the tests that name the function or method of the changed line, of `files` first."""
+    """The module's examples, and the tests that name the function or method of the changed line, of `files`
+    first.
+    """
     names = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.FunctionDef | ast.ClassDef) and node.lineno <= line <= (node.end_lineno or 0):

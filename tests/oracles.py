@@ -1,4 +1,6 @@
-"""Slow and independent: everything from the definition of the energy, dense, without the structure the package uses."""
+"""Slow and independent: everything from the definition of the energy, dense, without the structure the
+package uses.
+"""
 
 import mpmath
 import numpy as np
@@ -33,7 +35,9 @@ def energy(net, activities):
 
 
 def least_squares(net):
-    """J, K_x, K_y with whitened errors w = J z + K_x x + K_y y for hidden z: the energy is |w|^2 / 2 per sample."""
+    """J, K_x, K_y with whitened errors w = J z + K_x x + K_y y for hidden z: the energy is |w|^2 / 2 per
+    sample.
+    """
     maps, roots = dense_maps(net), [np.linalg.cholesky(p).T for p in dense_precisions(net)]
     widths = net.widths
     rows = np.cumsum([0, *widths[1:]])
@@ -47,7 +51,9 @@ def least_squares(net):
 
 
 def minimise(net, data):
-    """Minimise the energy over the hidden activities by dense least squares: z_hidden (B, N), F*, and the condition of J."""
+    """Minimise the energy over the hidden activities by dense least squares: z_hidden (B, N), F*, and the
+    condition of J.
+    """
     jacobian, from_x, from_y = least_squares(net)
     target = -(data.x @ from_x.T + data.y @ from_y.T)
     hidden = (

@@ -1,4 +1,6 @@
-"""Predictive coding in plain torch: inference by gradient descent on the activities, learning by the local rule. No theory."""
+"""Predictive coding in plain torch: inference by gradient descent on the activities, learning by the local
+rule. No theory.
+"""
 
 import torch
 

@@ -1,4 +1,6 @@
-"""Hypothesis draws depth, widths, gain, parameterisation, skips, precisions and a seed; numpy makes the arrays."""
+"""Hypothesis draws depth, widths, gain, parameterisation, skips, precisions and a seed; numpy makes the
+arrays.
+"""
 
 import numpy as np
 from hypothesis import strategies as st
@@ -24,7 +26,9 @@ def random_precision(kind, size, rng):
 
 @st.composite
 def networks(draw, min_depth=1, max_depth=6, max_width=5, precisions=True, gain=(0.3, 2.0), skips=True):
-    """Any network: unequal widths, square hidden layers with skips, every parameterisation, every kind of precision."""
+    """Any network: unequal widths, square hidden layers with skips, every parameterisation, every kind of
+    precision.
+    """
     depth = draw(st.integers(min_depth, max_depth))
     square = skips and draw(st.booleans())
     if square:

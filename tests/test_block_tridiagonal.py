@@ -177,7 +177,8 @@ def test_the_path_graph_has_eigenvalues_two_minus_two_cosines(num_blocks):
     found = path_graph(num_blocks).extreme_eigenvalues(k)
     assert_close(found.smallest, expected[:k], size=num_blocks, scale=4.0)
     assert_close(found.largest, expected[::-1][:k], size=num_blocks, scale=4.0)
-    # det = num_blocks + 1; pivots 1 + 1/j carry eps each, amplified at most num_blocks times down the recursion
+    # det = num_blocks + 1; pivots 1 + 1/j carry eps each, amplified at most num_blocks times down the
+    # recursion
     assert_close(
         path_graph(num_blocks).cholesky().logdet(), np.log(num_blocks + 1), size=num_blocks**2, scale=1.0
     )
@@ -208,7 +209,8 @@ def test_every_copy_of_a_multiple_eigenvalue_is_found(rng):
 
 
 def chain(gains, depth):
-    """H = J^T J with J = I - diag(gains) below the diagonal, and the smallest eigenvalue of each unit's own chain.
+    """H = J^T J with J = I - diag(gains) below the diagonal, and the smallest eigenvalue of each unit's own
+    chain.
 
     J^{-1} has the entries gain^(i - j), so that its largest singular value is known to eps: gain^59 is about
     1e18.
@@ -229,7 +231,8 @@ def test_exponentially_small_eigenvalues_keep_their_relative_precision_where_the
     H, expected = chain(gains, 60)  # dyadic gains: the pivots are exactly 1
     found, expected = H.extreme_eigenvalues(k), expected[:k]
     assert 1e-40 < expected[0] < 1e-30
-    # deflation leaves eps of the first pair on both sides of the inverse: eps^2 / lambda_1 beside 1 / lambda_i
+    # deflation leaves eps of the first pair on both sides of the inverse: eps^2 / lambda_1 beside 1 /
+    # lambda_i
     limits = 16 * H.shape[0] * (EPS * (1 + max(gains) ** 2) + EPS**2 * expected / expected[0])
     assert np.all(np.abs(found.smallest / expected - 1) <= limits)
     assert_close(H.cholesky().logdet(), 0.0, size=1, scale=1.0)

@@ -84,7 +84,8 @@ def test_encoding_refuses_a_type_outside_the_format():
         encode_idx(np.arange(3))
 
 
-# --------------------------------------------------------------------- a set of three samples, anywhere on disk
+# --------------------------------------------------------------------- a set of three samples, anywhere on
+# disk
 
 IMAGES = np.arange(3 * 6, dtype=np.uint8).reshape(3, 2, 3)
 LABELS = np.array([0, 9, 4], dtype=np.uint8)
@@ -286,7 +287,8 @@ def test_importing_the_module_imports_no_optional_package():
     assert done.stdout.strip() == "[]"
 
 
-# ------------------------------------------------------------------------------------------ the sets themselves
+# ------------------------------------------------------------------------------------------ the sets
+# themselves
 
 
 @pytest.mark.parametrize("name", DATASETS)

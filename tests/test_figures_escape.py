@@ -36,5 +36,5 @@ def test_the_best_rates_were_confirmed_by_descent_on_the_objectives(result):
 
 
 def test_the_figure_is_drawn(result):
-    assert len(drawn(figure, result).axes) == 6
+    drawn(figure, result, panels=6, shown=[])
     assert figure.numbers(result)["pc-steps"].split(", ")[0] == "32"

@@ -1,4 +1,6 @@
-"""Section B: learning rules in closed form, against autograd through the computation that each of them names."""
+"""Section B: learning rules in closed form, against autograd through the computation that each of them
+names.
+"""
 
 import numpy as np
 import oracles
@@ -36,7 +38,7 @@ from pctheory.learning import (
     z_il_gradient,
 )
 
-# ---- the computation itself, in plain torch: shares no code with the package ------------------------------------------
+# ---- the computation itself, in plain torch: shares no code with the package -------------------------------
 
 
 class Plain:
@@ -131,7 +133,9 @@ KINDS = ["energy", "reconstruction", "mse", "cross-entropy"]
 
 @st.composite
 def tasks(draw, max_depth=4, **options):
-    """A generative problem (label free, image clamped, some hidden units clamped too), a target for the label."""
+    """A generative problem (label free, image clamped, some hidden units clamped too), a target for the
+    label.
+    """
     net = draw(networks(max_depth=max_depth, max_width=4, **options))
     rng = np.random.default_rng(draw(seeds))
     z = tuple(rng.standard_normal((2, n)) for n in net.widths)
@@ -147,14 +151,16 @@ def tasks(draw, max_depth=4, **options):
 
 
 def scale_of(problem, *parts):
-    """Products of activities, adjoints, precisions and maps: the size of the terms that a gradient sums up."""
+    """Products of activities, adjoints, precisions and maps: the size of the terms that a gradient sums
+    up.
+    """
     biggest = max(np.abs(a).max(initial=0) for part in parts for a in part)
     maps = max(np.linalg.norm(m, 2) for m in problem.net.maps)
     pis = max(np.linalg.norm(p, 2) for p in oracles.dense_precisions(problem.net))
     return max(biggest, 1.0) ** 2 * (1 + maps) ** 2 * max(pis, 1.0) * max(*problem.net.multipliers, 1.0)
 
 
-# ---- through-inference-gradients ---------------------------------------------------------------------------------------
+# ---- through-inference-gradients ---------------------------------------------------------------------------
 
 
 @pytest.mark.claim("through-inference-gradients")
@@ -266,7 +272,7 @@ def test_the_mixed_derivative_is_symmetric_and_gives_the_local_rule(case):
         np.testing.assert_allclose(a, -2 * b, rtol=1e-12, atol=1e-12)
 
 
-# ---- truncated-adjoint ---------------------------------------------------------------------------------------------------
+# ---- truncated-adjoint -------------------------------------------------------------------------------------
 
 
 def adjoint_error(problem, loss, step, terms):
@@ -331,7 +337,7 @@ def test_k_steps_of_backpropagation_at_equilibrium_are_the_neumann_sum(case, ter
         assert_close(a, b, size=1e3, kappa=1e6, scale=scale_of(problem, settled))
 
 
-# ---- equilibrium-propagation -----------------------------------------------------------------------------------------------
+# ---- equilibrium-propagation -------------------------------------------------------------------------------
 
 
 @pytest.mark.claim("equilibrium-propagation")
@@ -373,7 +379,9 @@ def test_a_one_sided_nudge_errs_by_beta_only(rng):
 
 
 def _nudged_local(problem, loss, beta):
-    """Local rule of the first layer at the minimum of F + beta Lambda, densely (read-out of layer 0 by squares)."""
+    """Local rule of the first layer at the minimum of F + beta Lambda, densely (read-out of layer 0 by
+    squares).
+    """
     hessian = problem.hessian.to_dense()
     n0 = problem.net.widths[0]
     nudge = np.zeros_like(hessian)
@@ -388,7 +396,7 @@ def _nudged_local(problem, loss, beta):
     return LayerEnergies().weight_gradient(problem.net, z)[0]
 
 
-# ---- nothing-to-learn --------------------------------------------------------------------------------------------------------
+# ---- nothing-to-learn --------------------------------------------------------------------------------------
 
 
 @pytest.mark.claim("nothing-to-learn")
@@ -427,7 +435,7 @@ def test_a_clamped_output_or_another_start_gives_inference_something_to_do(rng):
     assert np.abs(other_clamp - bp).max() > 1e-2
 
 
-# ---- exact-bp-variants ----------------------------------------------------------------------------------------------------------
+# ---- exact-bp-variants -------------------------------------------------------------------------------------
 
 
 @given(problems())
@@ -486,7 +494,9 @@ def test_fixed_predictions_settle_at_backprop_for_any_precisions(problem):
 
 @pytest.mark.claim("exact-bp-variants")
 def test_z_il_needs_a_step_of_one_unit_hidden_precisions_and_the_feedforward_start(rng):
-    """Each hypothesis dropped: the errors arrive scaled by g, weighted by the precisions, or mixed with others."""
+    """Each hypothesis dropped: the errors arrive scaled by g, weighted by the precisions, or mixed with
+    others.
+    """
     net = LinearPCN.random((3, 4, 3, 2), rng=rng)
     data = Data(rng.standard_normal((5, 3)), rng.standard_normal((5, 2)))
     bp = backprop_gradient(net, data)
@@ -518,7 +528,7 @@ def test_error_coordinates_start_along_backprop_and_end_at_exact_pc(problem):
         np.testing.assert_allclose(a / small, b, atol=1e-4 * max(scale, 1.0) ** 2)
 
 
-# ---- target-alignment, one-shot, missing-logdet --------------------------------------------------------------------------------
+# ---- target-alignment, one-shot, missing-logdet ------------------------------------------------------------
 
 
 @pytest.mark.claim("target-alignment")
@@ -655,7 +665,9 @@ def test_the_posterior_averaged_rule_is_the_gradient_of_the_likelihood(problem):
 
 
 def ppca_problem(rng, noise=0.3, dimension=5, code=2, samples=40):
-    """A one-layer linear generative model z_1 ~ N(0, I), y = W z_1 + noise, at PPCA's maximum likelihood solution."""
+    """A one-layer linear generative model z_1 ~ N(0, I), y = W z_1 + noise, at PPCA's maximum likelihood
+    solution.
+    """
     basis = np.linalg.qr(rng.standard_normal((dimension, dimension)))[0]
     variances = np.array([4.0, 2.0, 0.5, 0.2, 0.1])
     z = np.linalg.qr(rng.standard_normal((samples, dimension)))[0] * np.sqrt(samples * variances)
@@ -678,7 +690,7 @@ def test_posterior_averaged_pc_is_stationary_at_ppca_and_plain_pc_is_not(rng):
     assert np.abs(posterior_averaged_gradient(off, data)[1]).max() > 1e-4
 
 
-# ---- compare_gradients and its bounds -----------------------------------------------------------------------------------------
+# ---- compare_gradients and its bounds ----------------------------------------------------------------------
 
 
 @pytest.mark.claim("finite-time-energy")
@@ -721,7 +733,8 @@ def test_the_local_rule_errs_by_rho_to_the_t_and_unrolling_by_t_rho_to_the_2t(rn
 def test_the_bounds_of_a_chain_are_those_worked_out_by_hand():
     net, data = LinearPCN([[[2.0]], [[3.0]]]), Data([[1.0]], [[7.0]])
     bounds = compare_gradients(net, data, ("local",), step=0.05, num_steps=3).bounds
-    # H = 1 + 3^2 = 10, so rho = 1 - 0.5; z_1 starts at 2 and ends at (2 + 3 * 7) / 10 = 2.3, with errors 0.3 and 0.1
+    # H = 1 + 3^2 = 10, so rho = 1 - 0.5; z_1 starts at 2 and ends at (2 + 3 * 7) / 10 = 2.3, with errors 0.3
+    # and 0.1
     rho, top, d = 0.5, 10.0, 0.3
     s = np.sqrt([1 + 2**2, 1 + 3**2])
     m = np.array([0.3, 0.1]) + s * [1.0, 2.3]

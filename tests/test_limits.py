@@ -338,7 +338,8 @@ def test_the_edge_of_the_couplings_tends_to_two_root_two():
     assert edges[1] == pytest.approx(2, abs=1e-8)
     assert np.all(np.diff(edges) > 0)
     assert np.all(edges < 2 * math.sqrt(2))
-    # the boundary layer u'' = u^2 + const has the scale u ~ H^-2, and the edge moves by u^2: the slope tends to -4
+    # the boundary layer u'' = u^2 + const has the scale u ~ H^-2, and the edge moves by u^2: the slope tends
+    # to -4
     local = np.diff(np.log(2 * math.sqrt(2) - edges[2:])) / math.log(2)
     assert -4 < local[1] < local[0] < -3
     assert local[1] < -3.5
@@ -406,5 +407,7 @@ def test_the_variances_are_those_of_the_drawn_weights(init):
 
 
 def test_isometry_beats_no_stable_network():
-    """Both grow like H^2: a stable forward pass and a well-conditioned H exclude each other in the activities."""
+    """Both grow like H^2: a stable forward pass and a well-conditioned H exclude each other in the
+    activities.
+    """
     assert isometric_condition_number(64, narrow_output=True) > 6000

@@ -27,7 +27,9 @@ def problem(seed, samples=6, inputs=4, outputs=2):
 
 
 def one_hidden_layer(data, rate, steps, gamma, precision):
-    r"""The Gram matrix of the columns of (W_1 / sqrt(D), W_2^T) / sqrt(N) moves by itself when H = 1, at any width."""
+    r"""The Gram matrix of the columns of (W_1 / sqrt(D), W_2^T) / sqrt(N) moves by itself when H = 1, at any
+    width.
+    """
     x, y, d = data.x, data.y, data.x.shape[1]
     gram = np.eye(d + y.shape[1])
     gram[:d, :d] /= d
@@ -83,7 +85,8 @@ def test_one_hidden_layer_is_solved_exactly(seed, samples, inputs, outputs, gamm
     "skips, kernel",
     [
         (False, lambda L: L),  # every layer contributes the kernel of the inputs
-        # with skips: (1 + 1/L)^(L-2) is the growth through the hidden layers; the layers in between leave one factor out
+        # with skips: (1 + 1/L)^(L-2) is the growth through the hidden layers; the layers in between leave one
+        # factor out
         (True, lambda L: 2 * (1 + 1 / L) ** (L - 2) + (L - 2) / L * (1 + 1 / L) ** (L - 3)),
     ],
 )
@@ -145,7 +148,9 @@ def test_wide_networks_train_like_the_mean_field(hidden, skips, rule):
         return result.metrics["loss"]
 
     def deviations(width, seeds):
-        """(seeds, steps); the two signs of the last layer cancel the fluctuation of first order at the start."""
+        """(seeds, steps); the two signs of the last layer cancel the fluctuation of first order at the
+        start.
+        """
         runs = [[losses(width, seed, sign) for sign in (1, -1)] for seed in range(seeds)]
         return np.mean(runs, axis=1)[:, 1:] - field.losses[1:]
 

@@ -6,7 +6,8 @@ from pctheory.nn.inference.kinks import smallest_slope
 
 
 def test_at_a_concave_kink_the_steeper_side_is_taken_and_at_a_convex_one_the_smallest_subgradient():
-    # columns: concave, right steeper; concave, left steeper; convex, balanced within; convex, beyond; off the kink
+    # columns: concave, right steeper; concave, left steeper; convex, balanced within; convex, beyond; off the
+    # kink
     z = torch.tensor([0.0, 0.0, 0.0, 0.0, 1.5])
     own = torch.tensor([0.5, 0.75, -0.5, -4.0, 0.5])
     pull = torch.tensor([2.0, 1.0, -2.0, -2.0, 2.0])

@@ -1,7 +1,8 @@
-"""The notebooks: paired with their percent files, without outputs, and every setting of their controls computes.
+"""The notebooks: paired with their percent files, without outputs, and every setting of their controls
+computes.
 
-`make notebooks` runs them in a kernel. That alone would not see an error behind a slider, which ipywidgets prints and swallows:
-here the functions behind the sliders are called.
+`make notebooks` runs them in a kernel. That alone would not see an error behind a slider, which ipywidgets
+prints and swallows: here the functions behind the sliders are called.
 """
 
 import importlib.util

@@ -1,4 +1,6 @@
-"""Experiment -> result -> figure -> page: results are kept, known by their code and settings, and redrawn alike."""
+"""Experiment -> result -> figure -> page: results are kept, known by their code and settings, and redrawn
+alike.
+"""
 
 from __future__ import annotations
 
@@ -154,7 +156,7 @@ def project(
     made.forget()
 
 
-# --- results -------------------------------------------------------------------------------------------------------
+# --- results ------------------------------------------------------------------------------------------------
 
 
 def test_nested_mappings_and_slashes_name_the_same_array(tmp_path: Path) -> None:
@@ -209,7 +211,7 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(
     assert [p.name for p in tmp_path.iterdir()] == ["file"]
 
 
-# --- sweeps --------------------------------------------------------------------------------------------------------
+# --- sweeps -------------------------------------------------------------------------------------------------
 
 
 def test_a_killed_sweep_computes_only_the_remaining_cells(project: Project) -> None:
@@ -275,7 +277,7 @@ def test_a_backend_that_is_not_installed_is_named(
         project.obtain(backend=backend, jobs=2)
 
 
-# --- damage ---------------------------------------------------------------------------------------------------------
+# --- damage -------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -330,7 +332,7 @@ def test_a_damaged_cell_is_computed_again(project: Project) -> None:
     assert len(project.calls()) == 3
 
 
-# --- data sets ------------------------------------------------------------------------------------------------------
+# --- data sets ----------------------------------------------------------------------------------------------
 
 
 def test_a_result_computed_without_its_data_set_is_stale_once_the_set_is_there(
@@ -368,7 +370,7 @@ def test_a_run_begun_without_a_data_set_is_not_continued_with_it(
     assert len(project.calls()) == 4
 
 
-# --- stale ---------------------------------------------------------------------------------------------------------
+# --- stale --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -466,7 +468,7 @@ def test_a_broken_contract_is_named(project: Project, old: str, new: str, rule: 
         project.store.experiment("waves")
 
 
-# --- command lines -------------------------------------------------------------------------------------------------
+# --- command lines ------------------------------------------------------------------------------------------
 
 
 def test_experiments_lists_questions_and_states(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
@@ -504,7 +506,7 @@ def test_figures_are_listed_with_the_state_of_their_results(
     assert not project.out.exists()
 
 
-# --- figures -------------------------------------------------------------------------------------------------------
+# --- figures ------------------------------------------------------------------------------------------------
 
 
 def test_a_figure_is_drawn_alike_in_every_process(project: Project) -> None:
@@ -665,7 +667,7 @@ def test_formulas_become_pictures_on_the_base_line() -> None:
     assert "vertical-align:-0." in page  # the denominator hangs below the line
 
 
-# --- what is shipped -----------------------------------------------------------------------------------------------
+# --- what is shipped ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", Store().names())
@@ -700,7 +702,8 @@ def test_committed_results_come_out_again() -> None:
         assert again.keys() == result.flat().keys()
         for name, array in result.flat().items():
             if array.dtype.kind == "f":
-                # stored with 24 bits, relative to the array's scale; ten times that for another CPU's summation order
+                # stored with 24 bits, relative to the array's scale; ten times that for another CPU's
+                # summation order
                 scale = np.max(np.abs(array[np.isfinite(array)]), initial=0.0)
                 tolerance = 10 * np.finfo(np.float32).eps * scale
                 np.testing.assert_allclose(again[name], array, rtol=0, atol=tolerance, err_msg=name)

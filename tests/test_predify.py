@@ -1,4 +1,6 @@
-"""Predify's dynamics: the map against a literal implementation in torch, stability, waves, the PC special case."""
+"""Predify's dynamics: the map against a literal implementation in torch, stability, waves, the PC special
+case.
+"""
 
 from itertools import pairwise
 

@@ -1,4 +1,6 @@
-"""The classification-reconstruction trade-off: closed form against optimality conditions, baselines and training."""
+"""The classification-reconstruction trade-off: closed form against optimality conditions, baselines and
+training.
+"""
 
 import numpy as np
 import pytest
@@ -88,7 +90,9 @@ def test_the_ends_are_principal_components_and_canonical_regression(data, k):
 @pytest.mark.claim("cre-tradeoff")
 @given(data_sets(), st.integers(1, 5))
 def test_the_curve_is_a_pareto_front(data, k):
-    """More weight on reconstruction never hurts it and never helps classification: ends included, ties resolved."""
+    """More weight on reconstruction never hurts it and never helps classification: ends included, ties
+    resolved.
+    """
     curve = tradeoff_curve(data, k, np.linspace(0, 1, 9))
     slack = 1e5 * EPS * max(np.trace(data.xx), np.trace(data.yy))
     assert np.all(np.diff(curve.reconstruction) <= slack)
@@ -114,7 +118,9 @@ def test_nothing_is_traded_when_the_code_is_as_large_as_the_rank(data, weights):
 
 @pytest.mark.claim("cre-tradeoff")
 def test_nothing_is_traded_when_the_subspaces_align(rng):
-    """The target is the first principal component: its code is best for both, until the code is one too large to say."""
+    """The target is the first principal component: its code is best for both, until the code is one too large
+    to say.
+    """
     x = np.linalg.qr(rng.standard_normal((20, 4)))[0] * np.sqrt(20) * np.array([3.0, 2.0, 1.0, 0.5])
     aligned = tradeoff_curve(Data(x, x[:, :1]), 1, [0.0, 0.3, 1.0])
     np.testing.assert_allclose(aligned.reconstruction, 4 + 1 + 0.25, rtol=1e-12)

@@ -1,6 +1,7 @@
 """Tolerances derived from the size of a computation, its conditioning and its scale; nothing is tuned.
 
-A backward-stable computation on `size` numbers with condition `kappa` errs by about size * kappa * eps * scale.
+A backward-stable computation on `size` numbers with condition `kappa` errs by about size * kappa * eps *
+scale.
 """
 
 import numpy as np

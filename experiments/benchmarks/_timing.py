@@ -6,7 +6,9 @@ from collections.abc import Callable
 
 
 def medians(functions: dict[str, Callable[[], object]], repetitions: int) -> dict[str, float]:
-    """Median wall seconds of each function, the calls interleaved so that a drift of the machine hits all alike."""
+    """Median wall seconds of each function, the calls interleaved so that a drift of the machine hits all
+    alike.
+    """
     times: dict[str, list[float]] = {name: [] for name in functions}
     for function in functions.values():
         function()

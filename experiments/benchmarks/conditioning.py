@@ -1,4 +1,5 @@
-"""Condition numbers of the inference Hessian at 128 x 128: 16384 activities, values, residuals, time and memory.
+"""Condition numbers of the inference Hessian at 128 x 128: 16384 activities, values, residuals, time and
+memory.
 
     python -m experiments.benchmarks.conditioning [--width 128] [--hidden 128] [--seed 0]
 

@@ -1,9 +1,10 @@
-"""What the exact equilibrium costs: against one backprop gradient of the same network, and against a dense solve of H.
+"""What the exact equilibrium costs: against one backprop gradient of the same network, and against a dense
+solve of H.
 
     python -m experiments.benchmarks.equilibrium
 
-Medians over interleaved repetitions on one thread; 784 inputs, 10 outputs, batch 64, float64 throughout (and float32 for
-the shape where that is quoted). The dense solve is timed only where H fits in a few gigabytes.
+Medians over interleaved repetitions on one thread; 784 inputs, 10 outputs, batch 64, float64 throughout (and
+float32 for the shape where that is quoted). The dense solve is timed only where H fits in a few gigabytes.
 """
 
 import time

@@ -2,8 +2,8 @@
 
     python -m experiments.benchmarks.hessian_spectrum [--dataset fashion-mnist] [--tolerance 1e-8]
 
-At initialisation and at the origin; time, peak memory, residuals. Goal: both ends under 30 s on two cores and under 1 GB.
-The memory that the data set itself takes is printed apart: the objective keeps 794 rows of it.
+At initialisation and at the origin; time, peak memory, residuals. Goal: both ends under 30 s on two cores and
+under 1 GB. The memory that the data set itself takes is printed apart: the objective keeps 794 rows of it.
 """
 
 import argparse

@@ -1,9 +1,10 @@
-"""What exact derivatives cost: value, gradient, Hessian-vector product, against torch's double autograd of F*.
+"""What exact derivatives cost: value, gradient, Hessian-vector product, against torch's double autograd of
+F*.
 
     python -m experiments.benchmarks.hvp [--samples 794]
 
-Medians over interleaved repetitions on one thread, float64. torch runs F* in closed form (the same sweep at all B rows):
-what a user would write without an analytic product.
+Medians over interleaved repetitions on one thread, float64. torch runs F* in closed form (the same sweep at
+all B rows): what a user would write without an analytic product.
 """
 
 import argparse

@@ -1,4 +1,5 @@
-"""Style, colours and drawing helpers of the figures. matplotlib lives only here and in `figures`, seaborn only here.
+"""Style, colours and drawing helpers of the figures. matplotlib lives only here and in `figures`, seaborn
+only here.
 
 Nothing here changes matplotlib's global settings: `with style():` around the drawing does.
 """

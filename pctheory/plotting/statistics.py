@@ -1,4 +1,7 @@
-"""What many seeds or starts say: distributions, medians with their range, violins. Drawn by seaborn, loaded on use."""
+"""What many seeds or starts say: distributions, medians with their range, violins.
+
+Drawn by seaborn, loaded on use.
+"""
 
 from __future__ import annotations
 
@@ -17,9 +20,12 @@ def distribution(ax: Axes, samples: ArrayLike, color: str, label: str | None = N
 
     Parameters
     ----------
-    ax
+    ax : Axes
+        The panel.
     samples : (n,)
-    color, label
+        One value per seed or start.
+    color, label : str
+        Of the line and its entry in the legend.
     """
     values = np.asarray(samples, dtype=np.float64)
     _seaborn().ecdfplot(x=values, ax=ax, color=color, label=label)
@@ -31,11 +37,14 @@ def medians(ax: Axes, x: ArrayLike, samples: ArrayLike, color: str, label: str |
 
     Parameters
     ----------
-    ax
-    x : (n,), at least two
+    ax : Axes
+        The panel.
+    x : (n,)
+        At least two places.
     samples : (seeds, n)
-        all finite
-    color, label
+        All finite.
+    color, label : str
+        Of the line and its entry in the legend.
     """
     values = np.asarray(samples, dtype=np.float64)
     at = np.broadcast_to(np.asarray(x, dtype=np.float64), values.shape)
@@ -51,9 +60,12 @@ def violins(ax: Axes, samples: Sequence[ArrayLike], colors: Sequence[str], label
 
     Parameters
     ----------
-    ax
-    samples : a (n,) each
-    colors, labels : one each
+    ax : Axes
+        The panel.
+    samples : sequence of (n,)
+        One array for each violin.
+    colors, labels : sequences of str
+        One for each sample.
     """
     values = [np.asarray(each, dtype=np.float64) for each in samples]
     _seaborn().violinplot(
@@ -78,6 +90,7 @@ def _seaborn() -> ModuleType:
         import seaborn as sns
     except ModuleNotFoundError as missing:
         raise ModuleNotFoundError(
-            "Distributions over seeds need seaborn, which is not installed: `pip install pctheory[experiments]`."
+            "Distributions over seeds need seaborn, which is not installed: "
+            "`pip install pctheory[experiments]`."
         ) from missing
     return sns
