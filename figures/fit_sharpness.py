@@ -17,7 +17,7 @@ from pctheory import plotting
 EXPERIMENT = fit_sharpness
 TITLE = "The largest learning rate at a fit"
 SOURCE = "new"
-SIZE = (5.5, 2.3)
+SIZE = (5.5, 2.5)
 _RULES = {"bp": "BP", "pc": "PC"}
 _MARKS = "vos"
 
@@ -32,7 +32,7 @@ def draw(fig: Figure, result: Result) -> None:
     axes[1].set_title("Gaussian maps")
     axes[2].set_title("descent beside the fit")
     axes[0].set_ylabel("largest rate")
-    plotting.legend_outside(fig, axes[0], "bottom")
+    plotting.legend_outside(fig, axes[0], "bottom", ncols=4)
     plotting.letter(axes)
 
 

@@ -200,5 +200,6 @@ CLAIMS = (
         "this work",
         ("numerical",),
         "pctheory.dynamics.sharpness",
+        ("fit-sharpness",),
     ),
 )
