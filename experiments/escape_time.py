@@ -44,7 +44,7 @@ class Config:
     dense_depths: tuple[int, ...] = (3, 4)
     dense_width: int = 8
     dense_exponents: tuple[float, ...] = (1, 2, 3, 4, 5, 6)
-    longest: float = field(default=1e5, metadata={"label": "longest time of a dense flow"})
+    longest: float = field(default=5e3, metadata={"label": "longest time of a dense flow"})
     seeds: int = 5
     hidden_layers: int = 3
     width: int = 16
@@ -151,7 +151,7 @@ def dense(config: Config, depth: int, exponent: float, rule: str, seed: int) -> 
     data = Data(x, x)
     rng = np.random.default_rng([config.seed, seed, depth])
     net = LinearPCN.random(widths(depth, size), init=start / np.sqrt(size), rng=rng)
-    times = np.concatenate([[0.0], np.geomspace(guess / 100, 4 * guess, 500)])
+    times = np.concatenate([[0.0], np.geomspace(guess / 100, 1.6 * guess, 300)])
     objective = EquilibratedEnergy(data) if rule == "pc" else MSELoss(data)
     path = gradient_flow(objective, net, times, method="DOP853", rtol=1e-7, atol=1e-11)
     tops = [

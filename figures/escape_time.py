@@ -56,14 +56,23 @@ def _chains(ax: Axes, result: Result, precision: str) -> None:
             ax, lines["exponents"], lines["times"][str(depth)], label=None, linestyle="--", linewidth=0.7
         )
         ax.plot(at[shown], table["loss_time"][row][shown], marker, ms=3.2, color=_GREY)
-        ax.annotate(
-            f"L = {depth}", (at[-1], table[f"{precision}_time"][row, -1]), (-3, 3), textcoords="offset points",
-            fontsize=7, color=_BLUE, ha="right", va="bottom",
-        )  # fmt: skip
+        _label(ax, depth, at[-1], table[f"{precision}_time"][row, -1], _BLUE)
+    ax.set_xlim(0.8, 12 * at[-1])
     ax.set_ylim(1, top)
     ax.set_xlabel(r"$\log_{10}(1/d)$")
     ax.set_ylabel("time of escape")
-    ax.text(0.30, 0.96, "BP", transform=ax.transAxes, color=_GREY, fontsize=8, va="top")
+    ax.text(0.38, 0.97, "BP", transform=ax.transAxes, color=_GREY, fontsize=8, va="top")
+
+
+def _label(ax: Axes, depth: int, x: float, y: float, colour: str) -> None:
+    _say(ax, f"L = {depth}", x, y, colour)
+
+
+def _say(ax: Axes, text: str, x: float, y: float, colour: str) -> None:
+    """A word to the right of the end of a line."""
+    ax.annotate(
+        text, (x, y), (4, 0), textcoords="offset points", fontsize=7, color=colour, ha="left", va="center"
+    )
 
 
 def _ratios(ax: Axes, result: Result) -> None:
@@ -94,12 +103,10 @@ def _descent(ax: Axes, result: Result) -> None:
         ax.semilogy(at, table["pc_steps"][row], _MARKS[row] + "-", ms=3.2, lw=0.6, color=_BLUE)
         ax.semilogy(at, table["bp_steps"][row], _MARKS[row], ms=3.2, color=_GREY)
         plotting.theory(ax, at, table["bound"][row], label=None, linestyle="--", linewidth=0.7)
-        ax.annotate(
-            f"L = {depth}", (at[-1], table["bound"][row, -1]), (-2, -2), textcoords="offset points",
-            fontsize=7, color=_GREY, ha="right", va="top",
-        )  # fmt: skip
+        _label(ax, depth, at[-1], table["bound"][row, -1], _GREY)
+    _say(ax, "PC", at[-1], np.median(table["pc_steps"][:, -1]), _BLUE)
+    ax.set_xlim(0.7 * at[0], 1.3 * at[-1])
     ax.set_ylim(3, None)
-    ax.text(0.97, 0.03, "PC", transform=ax.transAxes, color=_BLUE, fontsize=8, ha="right")
     ax.set_xlabel(r"$\log_{10}(1/d)$")
     ax.set_ylabel("fewest iterations")
 
@@ -112,12 +119,10 @@ def _dense(ax: Axes, result: Result) -> None:
                 ax.semilogy(at, seed, _MARKS[row], ms=3.2, color=colour, mfc="none", mew=0.7)
             style = "-" if rule == "pc" else "--"
             plotting.theory(ax, at, result["dense_chain"][rule][row], label=None, linestyle=style)
-        ax.annotate(
-            f"L = {depth}", (at[-1], result["dense_chain"]["pc"][row, -1]), (2, 3), textcoords="offset points",
-            fontsize=7, color=_BLUE, ha="right", va="bottom",
-        )  # fmt: skip
+        _label(ax, depth, at[-1], result["dense_chain"]["pc"][row, -1], _BLUE)
+    ax.set_xlim(0.7 * at[0], 1.3 * at[-1])
     ax.set_ylim(2, 30 * np.nanmax(result["dense_chain"]["pc"]))
-    ax.text(0.32, 0.96, "BP", transform=ax.transAxes, color=_GREY, fontsize=8, va="top")
+    ax.text(0.5, 0.93, "BP", transform=ax.transAxes, color=_GREY, fontsize=8, va="top")
     ax.set_xlabel(r"$\log_{10}(1/d)$")
     ax.set_ylabel("time of escape")
 
@@ -155,17 +160,12 @@ def _final(result: Result, precision: str) -> np.ndarray:
 def caption(result: Result, meta: Meta) -> str:
     """What is measured, what is predicted."""
     found = numbers(result)
-    depths = ", ".join(str(d) for d in result["descent_depths"])
     return (
-        r"From weights of size d, PC (blue) needs a time that is a power of log(1/d), BP (grey) one that is a power of 1/d. "
-        r"(a, b) Chains, time until half the target. Black: the theorems. "
-        rf"(c) Their ratio; filled: $\pi = 1$, open: best; at the smallest d {span(_final(result, 'unit'), digits=3)} and "
-        rf"{span(_final(result, 'tuned'), digits=3)}. "
-        rf"(d) Descent to a residual of {meta.config['tolerance']:g} at the best rate, L = {depths}: PC {found['pc-steps']} iterations at the smallest d; "
-        r"dashed: a lower bound for BP at every rate. "
-        rf"(e) Dense networks, N = {meta.config['dense_width']}, random weights; black: the chain. "
-        rf"(f) Networks with {meta.config['hidden_layers']} hidden layers on {meta.config['samples']} digits; dashed: slope 2. "
-        rf"({meta.setting}; {meta.config['seeds']} seed{'s' if meta.config['seeds'] > 1 else ''} in (e).)"
+        r"PC (blue) leaves weights of size d in a time that is a power of log(1/d), BP (grey) in a power of 1/d. "
+        r"(a, b) Chains; black: the theorem. (c) Their ratio; filled: $\pi = 1$, open: best; at the smallest d "
+        rf"{found['ratio-unit']} and {found['ratio-tuned']}. (d) Best rate, residual {meta.config['tolerance']:g}: PC takes "
+        rf"{found['pc-steps']} iterations; dashed: bound for BP. (e) Random weights, N = {meta.config['dense_width']}; "
+        rf"black: the chain. (f) {meta.config['hidden_layers']} hidden layers, digits; dashed: slope 2. ({meta.setting}.)"
     )
 
 

@@ -115,5 +115,6 @@ CLAIMS = (
         "this work",
         ("numerical",),
         "pctheory.dynamics.fit_sharpness",
+        ("fit-sharpness",),
     ),
 )
