@@ -11,6 +11,7 @@ from experiments import (
     critical_points,
     matched_scale,
     no_minimiser,
+    noise_and_bottleneck,
     origin_hessians,
     origin_hessians_data,
     origin_saddle_toy,
@@ -239,6 +240,22 @@ def test_the_figure_of_critical_points_shows_no_violation():
         certified = points["case"] >= 0
         assert np.all(points["certificate"][certified] < 0)
     drawn("critical_points", result)
+
+
+@pytest.mark.claim("no-minimiser-with-noise")
+def test_behind_a_bottleneck_predictive_coding_finds_the_components_of_real_targets_and_backprop_the_regression():
+    result = quick(noise_and_bottleneck)
+    pc, bp = result["pc"]["2"], result["bp"]["2"]
+    assert (pc["pca"] > 0.999, pc["regression"] < 0.9) == (True, True)
+    assert (bp["regression"] > 0.999, bp["pca"] < 0.9) == (True, True)
+    assert 0 <= pc["energy"] - pc["least_energy"] < 1e-3
+    assert bp["energy"] > pc["energy"] + 0.01
+    assert pc["loss"] > bp["loss"] + 0.003
+    # the remedies have a minimiser, and it is not the regression
+    for cell in (result["likelihood"]["2"], *result["decay"].values()):
+        assert np.max(cell["sizes"]) < 0.5 * np.max(pc["sizes"])
+        assert cell["regression"] < 0.99
+    drawn("noise_and_bottleneck", result)
 
 
 @pytest.mark.claim("second-order-classification")

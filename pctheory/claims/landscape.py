@@ -135,7 +135,7 @@ CLAIMS = (
         "this work",
         _ALL,
         "pctheory.landscape",
-        ("no-minimiser",),
+        ("no-minimiser", "noise-and-bottleneck"),
     ),
     Claim(
         "cascade",
