@@ -263,8 +263,8 @@ def test_the_figure_of_the_second_order_map_shows_minima_on_one_side_of_the_bord
     result = quick(second_order_map)
     assert result["disagreements"] == 0
     kinds = list(result["kinds"])
+    assert sum(len(points["gain"]) for points in result["plane"].values()) >= 1
     for ratio, points in zip(result["ratios"], result["plane"].values(), strict=True):
-        assert len(points["gain"])
         minimum = points["gain"] ** 2 * (ratio - 1) < 1
         expected = np.where(minimum, kinds.index("local minimum"), kinds.index("strict saddle"))
         if ratio > 1:  # else the signal is the larger component, and the point a global minimum
