@@ -36,7 +36,7 @@ class Config:
 
 
 PROFILES = {
-    "quick": Config(ratios=(0.5, 2.0), plane_starts=10, starts=3, sets=1),
+    "quick": Config(ratios=(0.5, 3.0), plane_starts=40, starts=3, sets=1),
     "cpu": Config(plane_starts=80, starts=14, sets=3),
     "full": Config(),
 }

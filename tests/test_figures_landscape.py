@@ -13,6 +13,7 @@ from experiments import (
     critical_points,
     matched_scale,
     no_minimiser,
+    noise_and_bottleneck,
     origin_hessians,
     origin_hessians_data,
     origin_saddle_toy,
@@ -254,13 +255,29 @@ def test_the_figure_of_critical_points_shows_no_violation():
     drawn("critical_points", result, 6, [*example["smallest"], *planes])
 
 
+@pytest.mark.claim("no-minimiser-with-noise")
+def test_behind_a_bottleneck_predictive_coding_finds_the_components_of_real_targets_and_backprop_the_regression():
+    result = quick(noise_and_bottleneck)
+    pc, bp = result["pc"]["2"], result["bp"]["2"]
+    assert (pc["pca"] > 0.999, pc["regression"] < 0.9) == (True, True)
+    assert (bp["regression"] > 0.999, bp["pca"] < 0.9) == (True, True)
+    assert 0 <= pc["energy"] - pc["least_energy"] < 1e-3
+    assert bp["energy"] > pc["energy"] + 0.01
+    assert pc["loss"] > bp["loss"] + 0.003
+    # the remedies have a minimiser, and it is not the regression
+    for cell in (result["likelihood"]["2"], *result["decay"].values()):
+        assert np.max(cell["sizes"]) < 0.5 * np.max(pc["sizes"])
+        assert cell["regression"] < 0.99
+    drawn("noise_and_bottleneck", result)
+
+
 @pytest.mark.claim("second-order-classification")
 def test_the_figure_of_the_second_order_map_shows_minima_on_one_side_of_the_border_and_no_disagreement():
     result = quick(second_order_map)
     assert result["disagreements"] == 0
     kinds = list(result["kinds"])
+    assert sum(len(points["gain"]) for points in result["plane"].values()) >= 1
     for ratio, points in zip(result["ratios"], result["plane"].values(), strict=True):
-        assert len(points["gain"])
         minimum = points["gain"] ** 2 * (ratio - 1) < 1
         expected = np.where(minimum, kinds.index("local minimum"), kinds.index("strict saddle"))
         if ratio > 1:  # else the signal is the larger component, and the point a global minimum

@@ -137,7 +137,7 @@ CLAIMS = (
         "this work",
         _ALL,
         "pctheory.landscape.infimum",
-        ("no-minimiser",),
+        ("no-minimiser", "noise-and-bottleneck"),
     ),
     Claim(
         "cross-entropy-landscape",
