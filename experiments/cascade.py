@@ -49,7 +49,9 @@ PROFILES = {
 def times(config: Config) -> np.ndarray:
     """0, then powers of ten and points between them."""
     decades = config.longest + 1
-    return np.concatenate([[0.0], np.logspace(-1, config.longest, round(decades * config.points_per_decade) + 1)])  # fmt: skip
+    return np.concatenate(
+        [[0.0], np.logspace(-1, config.longest, round(decades * config.points_per_decade) + 1)]
+    )
 
 
 def chain(config: Config, depth: int, scale: float, rule: str) -> dict[str, Any]:
@@ -76,9 +78,11 @@ def _summary(flow: Any, data: Data) -> dict[str, Any]:
         "times": flow.times,
         **curves,
         "layers": flow.layer_norms(),
-        "rescaling": np.array([np.linalg.eigvalsh(rescaling(flow.network(i)))[-1] for i in range(len(flow.times))]),
+        "rescaling": np.array(
+            [np.linalg.eigvalsh(rescaling(flow.network(i)))[-1] for i in range(len(flow.times))]
+        ),
         "status": flow.status,
-    }  # fmt: skip
+    }
     for name, curve in curves.items():
         found[f"half_{name}"] = half_time(flow.times, curve)
         found[f"quarter_{name}"] = crossing_time(flow.times, curve, curve[0] / 4)
@@ -92,10 +96,14 @@ MARKS = tuple(f"{mark}_{curve}" for mark in ("half", "quarter", "hundredth") for
 def run(config: Config, progress: Progress) -> dict[str, Any]:
     """One path in full, and all times."""
     by_depth = [{"depth": d, "scale": config.init, "rule": r} for r in OBJECTIVES for d in config.depths]
-    by_scale = [{"depth": config.shown_depth, "scale": s, "rule": r} for r in OBJECTIVES for s in config.scales]  # fmt: skip
+    by_scale = [
+        {"depth": config.shown_depth, "scale": s, "rule": r} for r in OBJECTIVES for s in config.scales
+    ]
     found = progress.cells(chain, [*by_depth, *by_scale])
     seeds = range(config.seeds)
-    broad = [{"scale": s, "rule": r, "seed": k} for r in OBJECTIVES for s in config.wide_scales for k in seeds]  # fmt: skip
+    broad = [
+        {"scale": s, "rule": r, "seed": k} for r in OBJECTIVES for s in config.wide_scales for k in seeds
+    ]
     many = progress.cells(wide, broad)
 
     def table(cells: list[dict[str, Any]], results: Any, rule: str, shape: tuple[int, ...]) -> dict[str, Any]:

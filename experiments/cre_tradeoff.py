@@ -41,12 +41,22 @@ class Config:
 
 PROFILES = {
     "quick": Config(
-        datasets=("digits",), codes=(2, 4), trained=(0.1, 0.9), weights=(0.0, 0.1, 0.5, 0.9, 1.0), samples=200,
-        pool=2, steps=300, iterations=100, relu_hidden=8, relu_steps=30, relu_images=100, shown=2,
+        datasets=("digits",),
+        codes=(2, 4),
+        trained=(0.1, 0.9),
+        weights=(0.0, 0.1, 0.5, 0.9, 1.0),
+        samples=200,
+        pool=2,
+        steps=300,
+        iterations=100,
+        relu_hidden=8,
+        relu_steps=30,
+        relu_images=100,
+        shown=2,
     ),
     "cpu": Config(pool=2, steps=1500, iterations=200, samples=20000, relu_steps=1000, relu_images=8000),
     "full": Config(),
-}  # fmt: skip
+}
 
 
 @lru_cache(maxsize=2)
@@ -81,8 +91,11 @@ def linear(config: Config, dataset: str, k: int, weight: float) -> dict[str, Any
         reconstruction, classification = (float(e) for e in model.errors(x, y))
     expected = tradeoff_curve(compact, k, [weight]).points[0]
     return {
-        "loss": loss, "expected": expected.loss, "reconstruction": reconstruction, "classification": classification,
-    }  # fmt: skip
+        "loss": loss,
+        "expected": expected.loss,
+        "reconstruction": reconstruction,
+        "classification": classification,
+    }
 
 
 def relu(config: Config, dataset: str, weight: float) -> dict[str, Any]:
@@ -146,5 +159,7 @@ def _shown(config: Config, data: Data, mean: np.ndarray, curve: Any) -> dict[str
     levels = (0, len(curve.points) // 3, len(curve.points) // 2, len(curve.points) - 1)
     pictures = [x @ curve.points[i].encoder.T @ curve.points[i].decoder.T for i in levels]
     return {
-        "images": x + mean, "levels": [curve.points[i].weight for i in levels], "pictures": np.array(pictures) + mean,
-    }  # fmt: skip
+        "images": x + mean,
+        "levels": [curve.points[i].weight for i in levels],
+        "pictures": np.array(pictures) + mean,
+    }

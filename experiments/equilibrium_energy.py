@@ -89,9 +89,14 @@ def cell(config: Config, dataset: str, hidden: int) -> dict[str, Any]:
     )
     return {
         "dataset": dataset if available else "digits",
-        "steps": steps, "numerical": numerical, "exact": exact, "by_time": published, "by_time_tight": tight,
-        "exact_final": float(equilibrium(net, batch).energy), "loss_final": float(twin.loss(batch.x, batch.y).detach()),
-    }  # fmt: skip
+        "steps": steps,
+        "numerical": numerical,
+        "exact": exact,
+        "by_time": published,
+        "by_time_tight": tight,
+        "exact_final": float(equilibrium(net, batch).energy),
+        "loss_final": float(twin.loss(batch.x, batch.y).detach()),
+    }
 
 
 def _batches(data: Data, config: Config, rng: np.random.Generator) -> list[Data]:

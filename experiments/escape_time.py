@@ -1,10 +1,11 @@
 r"""How long do PC and backprop take to leave small weights, and does the time follow the predicted powers?
 
-Chains from weights d on y = x: the time of gradient flow until their product is 1/2, integrated in logarithms down to
-d = 1e-3000, with unit precision and with the best one, and the fewest iterations of gradient descent over its rate until the
-residual is 1e-4. Dense networks with random weights follow the flow until the largest singular value of their map is half its
-target. tanh and ReLU networks on whitened digits descend by each rule at its best rate, PC at activities that
-inference has brought to rest, until the loss has lost a quarter. Claims ``escape-time`` and ``escape-steps``.
+Chains from weights d on y = x: the time of gradient flow until their product is 1/2, integrated in logarithms
+down to d = 1e-3000, with unit precision and with the best one, and the fewest iterations of gradient descent
+over its rate until the residual is 1e-4. Dense networks with random weights follow the flow until the largest
+singular value of their map is half its target. tanh and ReLU networks on whitened digits descend by each rule
+at its best rate, PC at activities that inference has brought to rest, until the loss has lost a quarter.
+Claims ``escape-time`` and ``escape-steps``.
 """
 
 from dataclasses import dataclass, field
@@ -78,7 +79,9 @@ def scale(exponent: float) -> Decimal:
 
 
 def chain(config: Config, depth: int, exponent: float) -> dict[str, Any]:
-    """Times of the flow on the energy, with unit and best precision, and on the loss, and what is predicted of them."""
+    """Times of the flow on the energy, with unit and best precision, and on the loss, and what is predicted
+    of them.
+    """
     shape, small = widths(depth), scale(exponent)
     best = best_precision(shape, small)
     found: dict[str, Any] = {"best": best}
@@ -98,7 +101,9 @@ def chain(config: Config, depth: int, exponent: float) -> dict[str, Any]:
 
 
 def descent(config: Config, depth: int, exponent: float) -> dict[str, Any]:
-    """Fewest iterations to the tolerance over the rate, on the energy and, where it can be run, on the loss."""
+    """Fewest iterations to the tolerance over the rate, on the energy and, where it can be run, on the
+    loss.
+    """
     start = float(scale(exponent))
     data = Data([[1.0]], [[1.0]])
     bound = fewest_loss_steps(widths(depth), start)
@@ -124,7 +129,9 @@ def descent(config: Config, depth: int, exponent: float) -> dict[str, Any]:
 def scan(
     depth: int, start: float, rates: np.ndarray, objective: str, limit: int, tolerance: float
 ) -> np.ndarray:
-    """Iterations of descent on the chain at each rate until the residual is below the tolerance; infinite if never."""
+    """Iterations of descent on the chain at each rate until the residual is below the tolerance; infinite if
+    never.
+    """
     weights = np.full((len(rates), depth), start)
     counts = np.full(len(rates), np.inf)
     alive = np.ones(len(rates), dtype=bool)
@@ -142,7 +149,9 @@ def scan(
 
 
 def dense(config: Config, depth: int, exponent: float, rule: str, seed: int) -> dict[str, Any]:
-    """Time of the flow of a dense network, N(0, d^2 / N) weights on y = x, until a singular value of its map is 1/2."""
+    """Time of the flow of a dense network, N(0, d^2 / N) weights on y = x, until a singular value of its map
+    is 1/2.
+    """
     start, size = float(scale(exponent)), config.dense_width
     guess = chain_flow(widths(depth), start, objective=OBJECTIVES[rule]).escape_time
     if guess > config.longest:
@@ -161,7 +170,9 @@ def dense(config: Config, depth: int, exponent: float, rule: str, seed: int) -> 
 
 
 def digits(config: Config) -> tuple[np.ndarray, np.ndarray]:
-    """The first principal components of the digits, whitened, and centred classes scaled to a largest correlation of 1."""
+    """The first principal components of the digits, whitened, and centred classes scaled to a largest
+    correlation of 1.
+    """
     data = load_dataset("digits", "train", limit=config.samples)
     left = np.linalg.svd(data.x - data.x.mean(axis=0), full_matrices=False)[0]
     x = left[:, : config.width] * np.sqrt(config.samples)
@@ -226,8 +237,11 @@ def run(config: Config, progress: Progress) -> dict[str, Any]:
     )
     cells = [
         {"depth": d, "exponent": e, "rule": rule, "seed": s}
-        for d in config.dense_depths for rule in OBJECTIVES for s in range(config.seeds) for e in config.dense_exponents
-    ]  # fmt: skip
+        for d in config.dense_depths
+        for rule in OBJECTIVES
+        for s in range(config.seeds)
+        for e in config.dense_exponents
+    ]
     flows = progress.cells(dense, cells)
     wide = (len(config.dense_depths), len(OBJECTIVES), config.seeds, len(config.dense_exponents))
     trials = [
@@ -253,14 +267,17 @@ def run(config: Config, progress: Progress) -> dict[str, Any]:
         "dense_depths": np.array(config.dense_depths),
         "dense_exponents": np.array(config.dense_exponents, dtype=float),
         "dense": {
-            rule: np.array([r["time"] for r in flows]).reshape(wide)[:, i] for i, rule in enumerate(OBJECTIVES)
+            rule: np.array([r["time"] for r in flows]).reshape(wide)[:, i]
+            for i, rule in enumerate(OBJECTIVES)
         },
         "dense_chain": {
-            rule: np.array([r["chain"] for r in flows]).reshape(wide)[:, i, 0] for i, rule in enumerate(OBJECTIVES)
+            rule: np.array([r["chain"] for r in flows]).reshape(wide)[:, i, 0]
+            for i, rule in enumerate(OBJECTIVES)
         },
         "network_depth": config.hidden_layers + 1,
         "gains": np.array(config.gains),
         "network": {
-            name: {rule: counts[a, i] for i, rule in enumerate(OBJECTIVES)} for a, name in enumerate(("tanh", "relu"))
+            name: {rule: counts[a, i] for i, rule in enumerate(OBJECTIVES)}
+            for a, name in enumerate(("tanh", "relu"))
         },
-    }  # fmt: skip
+    }

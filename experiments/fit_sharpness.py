@@ -1,8 +1,9 @@
-r"""Which learning rates does gradient descent stand at a fit, and does the bound over the layers hold where the loss has none?
+r"""Which learning rates does gradient descent stand at a fit, and does the bound over the layers hold where
+the loss has none?
 
-Dense linear networks of several depths and gains, with orthogonal or Gaussian maps, on data that they fit. The largest rate is
-predicted from the sharpness of F* and of the loss; descent starts beside the fit, along the top eigenvector, at .98 and 1.02 of
-that rate. Claim ``fit-sharpness``.
+Dense linear networks of several depths and gains, with orthogonal or Gaussian maps, on data that they fit.
+The largest rate is predicted from the sharpness of F* and of the loss; descent starts beside the fit, along
+the top eigenvector, at .98 and 1.02 of that rate. Claim ``fit-sharpness``.
 """
 
 from dataclasses import dataclass
@@ -36,7 +37,9 @@ PROFILES = {"quick": Config(depths=(2, 4), width=3, samples=6), "cpu": Config(),
 
 
 def fit(config: Config, kind: str, depth: int, gain: float) -> dict[str, Any]:
-    """Predicted rates and bounds of both objectives, and by how much descent changed the objective on both sides."""
+    """Predicted rates and bounds of both objectives, and by how much descent changed the objective on both
+    sides.
+    """
     rng = np.random.default_rng([config.seed, depth])
     net = LinearPCN.random(
         (config.width,) * (depth + 1), init="orthogonal" if kind == "orthogonal" else None, rng=rng

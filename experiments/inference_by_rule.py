@@ -42,10 +42,20 @@ class Config:
 
 
 PROFILES = {
-    "quick": Config(dataset="digits", samples=200, pool=2, width=5, hidden=2, iterations=40, checkpoints=4, horizon=20, seeds=1),
+    "quick": Config(
+        dataset="digits",
+        samples=200,
+        pool=2,
+        width=5,
+        hidden=2,
+        iterations=40,
+        checkpoints=4,
+        horizon=20,
+        seeds=1,
+    ),
     "cpu": Config(),
     "full": Config(),
-}  # fmt: skip
+}
 
 
 def load(config: Config) -> tuple[Data, str]:

@@ -78,9 +78,14 @@ def _two_units(config: Config) -> dict[str, Any]:
     for name, method in SOLVERS.items():
         points = [[2.0, -2.0]]
         infer(
-            model, data.x, data.y, method, start=start, stop=Stop(config.steps),
+            model,
+            data.x,
+            data.y,
+            method,
+            start=start,
+            stop=Stop(config.steps),
             callback=lambda _, z, points=points: points.append([z[1].item(), z[2].item()]),  # type: ignore[misc]
-        )  # fmt: skip
+        )
         paths[name] = points
     points = [[2.0, -2.0]]
     infer(

@@ -57,15 +57,30 @@ class Config:
 
 PROFILES = {
     "quick": Config(
-        dataset="digits", widths=(8, 16), hidden=2, depths=(2, 4), width=16, learning_rates=(0.01, 0.1),
-        sp_learning_rates=(0.001, 0.01), bp_learning_rates=(0.01, 0.1), activity_lrs=(1.0, 10.0, 1e30), batch_size=32, iterations=30, seeds=1,
+        dataset="digits",
+        widths=(8, 16),
+        hidden=2,
+        depths=(2, 4),
+        width=16,
+        learning_rates=(0.01, 0.1),
+        sp_learning_rates=(0.001, 0.01),
+        bp_learning_rates=(0.01, 0.1),
+        activity_lrs=(1.0, 10.0, 1e30),
+        batch_size=32,
+        iterations=30,
+        seeds=1,
     ),
     "cpu": Config(
-        widths=(32, 64, 128, 256), depths=(4, 8, 16), width=128, iterations=300, seeds=1,
-        sp_learning_rates=(0.0003, 0.001, 0.003, 0.01), activity_lrs=(0.1, 1.0, 5.0, 10.0, 50.0, 100.0),
+        widths=(32, 64, 128, 256),
+        depths=(4, 8, 16),
+        width=128,
+        iterations=300,
+        seeds=1,
+        sp_learning_rates=(0.0003, 0.001, 0.003, 0.01),
+        activity_lrs=(0.1, 1.0, 5.0, 10.0, 50.0, 100.0),
     ),
     "full": Config(),
-}  # fmt: skip
+}
 
 
 def smallest_loss(

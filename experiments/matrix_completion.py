@@ -52,12 +52,25 @@ class Config(EscapeSettings):
 
 PROFILES = {
     "quick": Config(
-        size=5, rank=2, hidden_layers=2, width=12, activations=("linear", "tanh"), init=0.02, learning_rate=0.1,
-        inference_steps=20, bp_iterations=4000, pc_iterations=400, points=60, saddles=1, films=12, ratings_ranks=2, seeds=1,
+        size=5,
+        rank=2,
+        hidden_layers=2,
+        width=12,
+        activations=("linear", "tanh"),
+        init=0.02,
+        learning_rate=0.1,
+        inference_steps=20,
+        bp_iterations=4000,
+        pc_iterations=400,
+        points=60,
+        saddles=1,
+        films=12,
+        ratings_ranks=2,
+        seeds=1,
     ),
     "cpu": Config(bp_iterations=150_000, pc_iterations=6000, points=200, seeds=2),
     "full": Config(),
-}  # fmt: skip
+}
 
 
 def phi(name: str, z: Matrix) -> Matrix:

@@ -50,13 +50,22 @@ class Config:
 
 PROFILES = {
     "quick": Config(
-        datasets=("digits", "digits"), width=16, hidden=12, outputs=("mse", "cross-entropy"), batch_sizes=(32, 32),
-        iterations=(40, 40), learning_rates=(0.1, 0.1), activity_lrs=(0.5, 0.5), bp_learning_rates=(0.02, 0.02), every=10,
-        test_images=100, seeds=1,
+        datasets=("digits", "digits"),
+        width=16,
+        hidden=12,
+        outputs=("mse", "cross-entropy"),
+        batch_sizes=(32, 32),
+        iterations=(40, 40),
+        learning_rates=(0.1, 0.1),
+        activity_lrs=(0.5, 0.5),
+        bp_learning_rates=(0.02, 0.02),
+        every=10,
+        test_images=100,
+        seeds=1,
     ),
     "cpu": Config(width=128, iterations=(937, 937, 390), every=25, test_images=1000, seeds=1),
     "full": Config(),
-}  # fmt: skip
+}
 
 
 def trial(config: Config, case: int, rule: str, seed: int, checkpoint: str) -> dict[str, Any]:

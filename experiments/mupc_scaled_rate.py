@@ -26,11 +26,18 @@ class Config(mupc_depth.Config):
 
 PROFILES = {
     "quick": Config(
-        dataset="digits", depths=(6,), width=16, batch_size=32, iterations=40, every=20, test_images=100, seeds=1
+        dataset="digits",
+        depths=(6,),
+        width=16,
+        batch_size=32,
+        iterations=40,
+        every=20,
+        test_images=100,
+        seeds=1,
     ),
     "cpu": Config(depths=(8, 16, 30), width=128, every=100, test_images=2000, seeds=1),
     "full": Config(),
-}  # fmt: skip
+}
 
 
 def run(config: Config, progress: Progress) -> dict[str, Any]:

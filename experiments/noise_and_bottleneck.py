@@ -1,10 +1,11 @@
-r"""What does predictive coding learn where backpropagation does reduced-rank regression, and which remedy restores it?
+r"""What does predictive coding learn where backpropagation does reduced-rank regression, and which remedy
+restores it?
 
-Claim ``no-minimiser-with-noise``. A linear network with a narrow hidden layer predicts the lower half of an image of a digit from
-the upper half: noise, and a bottleneck. Backpropagation's best output space is that of reduced-rank regression; the infimum of the
-equilibrated energy depends on the targets alone, and belongs to their principal components. Each objective is minimised by L-BFGS
-on its exact gradient: the loss, the energy, the energy with weight decay, and the full likelihood with the output precision of
-the best fit.
+Claim ``no-minimiser-with-noise``. A linear network with a narrow hidden layer predicts the lower half of an
+image of a digit from the upper half: noise, and a bottleneck. Backpropagation's best output space is that of
+reduced-rank regression; the infimum of the equilibrated energy depends on the targets alone, and belongs to
+their principal components. Each objective is minimised by L-BFGS on its exact gradient: the loss, the energy,
+the energy with weight decay, and the full likelihood with the output precision of the best fit.
 """
 
 from dataclasses import dataclass
@@ -49,7 +50,9 @@ def halves(config: Config) -> tuple[Data, Data]:
 
 
 def subspaces(data: Data, units: int) -> dict[str, np.ndarray]:
-    """The principal components of the targets and the output space of reduced-rank regression, orthonormal columns."""
+    """The principal components of the targets and the output space of reduced-rank regression, orthonormal
+    columns.
+    """
     fitted = data.x @ np.linalg.lstsq(data.x, data.y, rcond=None)[0]
     return {
         name: np.linalg.svd(rows)[2][:units].T for name, rows in (("pca", data.y), ("regression", fitted))
@@ -77,7 +80,7 @@ def learn(config: Config, units: int, rule: str, strength: float = 0.0) -> dict[
         return float(value), np.concatenate([np.ravel(g) for g in gradient])
 
     options = {"maxiter": config.iterations, "maxfun": 2 * config.iterations, "gtol": 1e-12, "ftol": 1e-15}
-    end = minimize(function, net.flatten(), jac=True, method="L-BFGS-B", options=options)
+    end = minimize(function, net.flatten(), jac=True, method="L-BFGS-B", options=options)  # type: ignore[call-overload]
     learned = LinearPCN(net.unflatten(end.x).weights)
     basis = np.linalg.qr(learned.weights[-1])[0]
     overlaps = {
@@ -108,7 +111,9 @@ def closed_form(config: Config, units: int) -> dict[str, float]:
 
 
 def run(config: Config, progress: Progress) -> dict[str, Any]:
-    cells = [{"units": k, "rule": rule} for k in config.units for rule in ("bp", "pc", "likelihood")]
+    cells: list[dict[str, Any]] = [
+        {"units": k, "rule": rule} for k in config.units for rule in ("bp", "pc", "likelihood")
+    ]
     cells += [{"units": config.decay_units, "rule": "decay", "strength": s} for s in config.decays]
     results = progress.cells(learn, cells)
     learned: dict[str, dict[str, Any]] = {rule: {} for rule in RULES}

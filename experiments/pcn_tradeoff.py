@@ -46,15 +46,35 @@ class Config:
 
 PROFILES = {
     "quick": Config(
-        dataset="digits", samples=300, tests=100, pool=1, code=6, weights=(0.0, 0.3, 1.0), balances=(1.0,), steps=60,
-        nonlinear_weights=(0.3,), nonlinear_steps=8, inference_steps=5, batch_size=64, learning_rate=2e-2, seeds=1,
+        dataset="digits",
+        samples=300,
+        tests=100,
+        pool=1,
+        code=6,
+        weights=(0.0, 0.3, 1.0),
+        balances=(1.0,),
+        steps=60,
+        nonlinear_weights=(0.3,),
+        nonlinear_steps=8,
+        inference_steps=5,
+        batch_size=64,
+        learning_rate=2e-2,
+        seeds=1,
     ),
     "cpu": Config(
-        samples=4000, tests=1000, pool=2, code=16, steps=250, nonlinear_weights=(0.0, 0.3, 0.9), nonlinear_steps=100,
-        inference_steps=15, learning_rate=1e-2, batch_size=64,
+        samples=4000,
+        tests=1000,
+        pool=2,
+        code=16,
+        steps=250,
+        nonlinear_weights=(0.0, 0.3, 0.9),
+        nonlinear_steps=100,
+        inference_steps=15,
+        learning_rate=1e-2,
+        batch_size=64,
     ),
     "full": Config(),
-}  # fmt: skip
+}
 
 
 @lru_cache(maxsize=2)

@@ -48,13 +48,26 @@ class Config(EscapeSettings):
 
 PROFILES = {
     "quick": Config(
-        datasets=("digits",), images=640, activations=("linear",), hidden_layers=3, width=12, init=0.03,
-        inference_steps=20, batch_size=32, learning_rate=0.02, bp_iterations=300, pc_iterations=100, points=25, seeds=1,
+        datasets=("digits",),
+        images=640,
+        activations=("linear",),
+        hidden_layers=3,
+        width=12,
+        init=0.03,
+        inference_steps=20,
+        batch_size=32,
+        learning_rate=0.02,
+        bp_iterations=300,
+        pc_iterations=100,
+        points=25,
+        seeds=1,
     ),
     # the same singular values of the initial weights (sigma sqrt N) as at the published width
-    "cpu": Config(images=12_800, width=128, init=0.0099, bp_iterations=8000, pc_iterations=1500, points=60, seeds=1),
+    "cpu": Config(
+        images=12_800, width=128, init=0.0099, bp_iterations=8000, pc_iterations=1500, points=60, seeds=1
+    ),
     "full": Config(),
-}  # fmt: skip
+}
 
 
 def images_of(config: Config, dataset: str) -> tuple[Data, str]:

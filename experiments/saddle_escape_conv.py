@@ -53,16 +53,32 @@ class Config:
 
 PROFILES = {
     "quick": Config(
-        dataset="digits", images=640, activations=("relu",), channels=(3, 4), init=0.02, inference_steps=20, batch_size=32,
-        learning_rate=0.02, bp_iterations=300, pc_iterations=100, points=25, seeds=1,
+        dataset="digits",
+        images=640,
+        activations=("relu",),
+        channels=(3, 4),
+        init=0.02,
+        inference_steps=20,
+        batch_size=32,
+        learning_rate=0.02,
+        bp_iterations=300,
+        pc_iterations=100,
+        points=25,
+        seeds=1,
     ),
     # few channels; the weights are not as small, or BP would not leave within its iterations
     "cpu": Config(
-        images=6400, activations=("relu",), channels=(8, 8, 16, 16), init=0.02, bp_iterations=12_000, pc_iterations=800,
-        points=60, seeds=1,
+        images=6400,
+        activations=("relu",),
+        channels=(8, 8, 16, 16),
+        init=0.02,
+        bp_iterations=12_000,
+        pc_iterations=800,
+        points=60,
+        seeds=1,
     ),
     "full": Config(),
-}  # fmt: skip
+}
 
 
 def used(config: Config) -> str:

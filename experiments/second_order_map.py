@@ -1,10 +1,11 @@
 r"""On which data, and where, has the equilibrated energy local minima that are not global?
 
-Claims ``second-order-classification`` and ``strict-saddles``. First the plane of the smallest example: widths 1-1-2 and
-y = (x, noise), whose critical points with the hidden unit on the signal are strict saddles or local minima according to the gain
-of the unit and to the ratio of noise and signal. Then critical points found from random starts on networks with a bottleneck, on
-data with noise of partial rank: in half of the data sets one output direction is free of noise and uncorrelated with the others,
-in the other half the noise has the same rank and a random direction.
+Claims ``second-order-classification`` and ``strict-saddles``. First the plane of the smallest example: widths
+1-1-2 and y = (x, noise), whose critical points with the hidden unit on the signal are strict saddles or local
+minima according to the gain of the unit and to the ratio of noise and signal. Then critical points found from
+random starts on networks with a bottleneck, on data with noise of partial rank: in half of the data sets one
+output direction is free of noise and uncorrelated with the others, in the other half the noise has the same
+rank and a random direction.
 """
 
 from dataclasses import dataclass
@@ -67,7 +68,9 @@ def plane(config: Config, ratio: float) -> dict[str, Any]:
 
 
 def partial_noise(config: Config, widths: tuple[int, ...], isolated: bool, rng: np.random.Generator) -> Data:
-    """Outputs with noise in all directions but one: a principal component of the outputs (`isolated`), or a random one."""
+    """Outputs with noise in all directions but one: a principal component of the outputs (`isolated`), or a
+    random one.
+    """
     inputs, outputs = widths[0], widths[-1]
     frame = np.linalg.qr(rng.standard_normal((config.samples, inputs + outputs - 1)))[0] * np.sqrt(
         config.samples

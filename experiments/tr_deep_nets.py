@@ -43,13 +43,27 @@ class Config:
 
 PROFILES = {
     "quick": Config(
-        dataset="digits", depth=4, width=8, activations=("linear", "relu"), learning_rates=(0.3,), iterations=10, seeds=1, window=2
+        dataset="digits",
+        depth=4,
+        width=8,
+        activations=("linear", "relu"),
+        learning_rates=(0.3,),
+        iterations=10,
+        seeds=1,
+        window=2,
     ),
     "cpu": Config(
-        width=32, learning_rates=(0.3, 1.0, 3.0), iterations=250, every=4, seeds=1, tolerance=1e-2, inference_steps=8, window=10
+        width=32,
+        learning_rates=(0.3, 1.0, 3.0),
+        iterations=250,
+        every=4,
+        seeds=1,
+        tolerance=1e-2,
+        inference_steps=8,
+        window=10,
     ),
     "full": Config(),
-}  # fmt: skip
+}
 
 
 def trial(config: Config, activation: str, rule: str, learning_rate: float, seed: int) -> dict[str, Any]:
@@ -59,8 +73,12 @@ def trial(config: Config, activation: str, rule: str, learning_rate: float, seed
     data = load_dataset(name, limit=config.batch_size * config.iterations)
     widths = (data.x.shape[1], *[config.width] * (config.depth - 1), data.y.shape[1])
     model = PCN(
-        widths, activation=activation, init="torch", rng=np.random.default_rng([config.seed, seed]), dtype=torch.float32
-    )  # fmt: skip
+        widths,
+        activation=activation,
+        init="torch",
+        rng=np.random.default_rng([config.seed, seed]),
+        dtype=torch.float32,
+    )
     pc = PC("newton", stop=Stop(config.inference_steps, config.tolerance))
     curve, worst = trained(
         model,

@@ -104,7 +104,9 @@ def _article(drawn: Drawn, out: Path, sources: Path | None) -> str:
 <a href="{drawn.id}.png"><img src="{drawn.id}.png" alt="{html.escape(plain(drawn.title))}" loading="lazy"></a>
 <figcaption>{to_html(drawn.caption)}</figcaption>
 </figure>
-<p class="links">{"".join(f'<a href="{html.escape(target)}">{html.escape(label)}</a>' for target, label in links)}</p>
+<p class="links">{
+        "".join(f'<a href="{html.escape(target)}">{html.escape(label)}</a>' for target, label in links)
+    }</p>
 </article>"""
 
 

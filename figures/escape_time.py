@@ -1,7 +1,8 @@
 r"""Times and iterations to leave small weights: predicted lines over measured points.
 
-A faithful run sees PC's times on straight lines of slope L - 2 in log(1/d), the loss's times rise with a power of 1/d, the ratio
-of measured and predicted times tend to 1, and tens of iterations of descent where the loss needs a power of 1/d.
+A faithful run sees PC's times on straight lines of slope L - 2 in log(1/d), the loss's times rise with a
+power of 1/d, the ratio of measured and predicted times tend to 1, and tens of iterations of descent where the
+loss needs a power of 1/d.
 """
 
 import numpy as np
@@ -23,7 +24,9 @@ _BLUE, _GREY = plotting.COLOURS["pc"], plotting.COLOURS["bp"]
 
 
 def draw(fig: Figure, result: Result) -> None:
-    """Chains at unit and at the best precision, their ratio to the formula; descent; dense and nonlinear networks."""
+    """Chains at unit and at the best precision, their ratio to the formula; descent; dense and nonlinear
+    networks.
+    """
     axes = fig.subplots(2, 3)
     _chains(axes[0, 0], result, "unit")
     _chains(axes[0, 1], result, "tuned")
@@ -83,7 +86,17 @@ def _ratios(ax: Axes, result: Result) -> None:
             ratio = np.asarray(table[f"{precision}_time"][row]) / np.asarray(
                 table[f"{precision}_predicted"][row]
             )
-            ax.plot(at, ratio, _MARKS[row] + "-", ms=3.2, lw=0.6, color=_BLUE, mfc=face, mew=0.7, label=f"L = {depth}")  # fmt: skip
+            ax.plot(
+                at,
+                ratio,
+                _MARKS[row] + "-",
+                ms=3.2,
+                lw=0.6,
+                color=_BLUE,
+                mfc=face,
+                mew=0.7,
+                label=f"L = {depth}",
+            )
     ax.set_xscale("log")
     ax.set_xlabel(r"$\log_{10}(1/d)$")
     ax.set_ylabel("ratio of times")
@@ -161,16 +174,23 @@ def caption(result: Result, meta: Meta) -> str:
     """What is measured, what is predicted."""
     found = numbers(result)
     return (
-        r"PC (blue) leaves weights of size d in a time that is a power of log(1/d), BP (grey) in a power of 1/d. "
-        r"(a, b) Chains; black: the theorem. (c) Their ratio; filled: $\pi = 1$, open: best; at the smallest d "
-        rf"{found['ratio-unit']} and {found['ratio-tuned']}. (d) Best rate, residual {meta.config['tolerance']:g}: PC takes "
-        rf"{found['pc-steps']} iterations; dashed: bound for BP. (e) Random weights, N = {meta.config['dense_width']}; "
-        rf"black: the chain. (f) {meta.config['hidden_layers']} hidden layers, digits; dashed: slope 2. ({meta.setting}.)"
+        r"PC (blue) leaves weights of size d in a time that is a power of log(1/d), BP (grey) in a power of "
+        r"1/d. "
+        r"(a, b) Chains; black: the theorem. (c) Their ratio; filled: $\pi = 1$, open: best; at the smallest "
+        r"d "
+        rf"{found['ratio-unit']} and {found['ratio-tuned']}. (d) Best rate, residual "
+        rf"{meta.config['tolerance']:g}: PC takes "
+        rf"{found['pc-steps']} iterations; dashed: bound for BP. (e) Random weights, N = "
+        rf"{meta.config['dense_width']}; "
+        rf"black: the chain. (f) {meta.config['hidden_layers']} hidden layers, digits; dashed: slope 2. "
+        rf"({meta.setting}.)"
     )
 
 
 def numbers(result: Result) -> dict[str, str | float]:
-    """Iterations at the smallest weights, ratios of measured to predicted times, and the gain of the best precision."""
+    """Iterations at the smallest weights, ratios of measured to predicted times, and the gain of the best
+    precision.
+    """
     table, steps = result["chain"], result["descent"]
     nets = result["network"]
     return {

@@ -1,7 +1,7 @@
 r"""The largest learning rate at a fit, over depth and gain.
 
-A faithful run sees descent converge at .98 and diverge at 1.02 of every predicted rate, PC's rates above the bound over the
-layers, and BP's rates fall with depth also where the maps are orthogonal.
+A faithful run sees descent converge at .98 and diverge at 1.02 of every predicted rate, PC's rates above the
+bound over the layers, and BP's rates fall with depth also where the maps are orthogonal.
 """
 
 import numpy as np
@@ -48,7 +48,9 @@ def _rates(ax: Axes, result: Result, kind: str) -> None:
                 at, np.where(held, rates, np.nan), _MARKS[row] + "-", ms=3.2, lw=0.7,
                 color=plotting.COLOURS[rule], label=f"{name}, gain {gain:g}",
             )  # fmt: skip
-        plotting.theory(ax, at, table["pc_least"][row], label="bound over the layers" if row == 0 else None, linestyle=":")  # fmt: skip
+        plotting.theory(
+            ax, at, table["pc_least"][row], label="bound over the layers" if row == 0 else None, linestyle=":"
+        )
     ax.set_xlabel("depth L")
 
 
@@ -77,10 +79,14 @@ def caption(result: Result, meta: Meta) -> str:
     """What was run and what agrees."""
     found = numbers(result)
     return (
-        r"Descent at a fit stands exactly the predicted rates, and PC's does not fall with depth where the activities stay of one size. "
-        rf"Linear networks, N = {meta.config['width']}. (a, b) The largest rate, 2 over the sharpness of $F^*$ (blue) and of $\mathcal{{L}}$ (grey); dotted: "
-        r"$2 / \max_l \lambda_{\max} \langle \hat z_l \hat z_l^T \rangle$, below which PC is stable whatever the backward gains. "
-        rf"(c) {meta.config['steps']} steps from beside the fit at 0.98 and 1.02 of the rate: {found['confirmed']} of {found['tried']} "
+        r"Descent at a fit stands exactly the predicted rates, and PC's does not fall with depth where the "
+        r"activities stay of one size. "
+        rf"Linear networks, N = {meta.config['width']}. (a, b) The largest rate, 2 over the sharpness of "
+        rf"$F^*$ (blue) and of $\mathcal{{L}}$ (grey); dotted: "
+        r"$2 / \max_l \lambda_{\max} \langle \hat z_l \hat z_l^T \rangle$, below which PC is stable whatever "
+        r"the backward gains. "
+        rf"(c) {meta.config['steps']} steps from beside the fit at 0.98 and 1.02 of the rate: "
+        rf"{found['confirmed']} of {found['tried']} "
         rf"converge below and diverge above. ({meta.setting}.)"
     )
 

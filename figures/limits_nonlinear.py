@@ -110,7 +110,8 @@ def caption(result: Result, meta: Meta) -> str:
         rf"{config['activation']}, $H = {config['hidden']}$, $\mu$PC, cross-entropy, {config['samples']} "
         rf"images of {_names.dataset(result['dataset'])}, {config['iterations']} iterations of full-batch "
         r"Adam, one seed. Left to right: cosine of the gradients of $F^*$ and $\mathcal{L}$ (dotted, as "
-        r"published: $\mathcal{L}$ of a second network, trained by BP); the same by layer (dotted: at first); energy gap; loss "
+        r"published: $\mathcal{L}$ of a second network, trained by BP); the same by layer (dotted: at "
+        r"first); energy gap; loss "
         rf"(solid), $F^*$ (dotted), loss of BP (grey). {rows} The first rate is the published one. "
         rf"{_uniqueness(result)} ({meta.setting}.)"
     )

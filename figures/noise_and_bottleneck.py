@@ -1,10 +1,12 @@
-r"""What predictive coding learns behind a bottleneck where backpropagation does reduced-rank regression; the remedies.
+r"""What predictive coding learns behind a bottleneck where backpropagation does reduced-rank regression; the
+remedies.
 
-Sees: PC's output space is that of the principal components of the targets, BP's that of the regression; weight decay and the
-full likelihood have a minimiser, but it stays near the principal components.
+Sees: PC's output space is that of the principal components of the targets, BP's that of the regression;
+weight decay and the full likelihood have a minimiser, but it stays near the principal components.
 """
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from experiments import noise_and_bottleneck
@@ -50,7 +52,7 @@ def draw(fig: Figure, result: Result) -> None:
     plotting.letter(axes)
 
 
-def _remedies(ax, result) -> None:
+def _remedies(ax: Axes, result: Result) -> None:
     decays = [float(d) for d in result["decays"]]
     cells = [result["decay"][f"{d:g}"] for d in decays]
     for key, color in (("pca", plotting.COLOURS["pc"]), ("regression", plotting.COLOURS["bp"])):
@@ -66,11 +68,17 @@ def caption(result: Result, meta: Meta) -> str:
     first = str(int(result["units"][0]))
     found = numbers(result)
     return (
-        rf"Lower halves of the digits predicted from the upper halves by linear networks with one narrow hidden layer; L-BFGS on each objective. (a) Overlap (mean squared cosine) of the "
-        rf"network's output space with that of reduced-rank regression; black: the overlap of the principal components of the targets, and 1. With {first} hidden unit(s) PC's overlap with the "
-        rf"principal components is {found['pc-components']:.4f}, BP's with the regression {found['bp-regression']:.4f}. (b) Test loss; black: the best maps into both spaces. (c) PC with weight decay, {first} hidden unit(s). Decay and the full "
-        rf"likelihood have a minimiser, but near the components: the likelihood's overlap with them is {found['likelihood-components']:.2f}. PC's energy ends "
-        rf"{found['pc-gap']:.1g} above its infimum, with output weights of norm {found['pc-size']:.0f}. ({meta.setting}.)"
+        rf"Lower halves of the digits predicted from the upper halves by linear networks with one narrow "
+        rf"hidden layer; L-BFGS on each objective. (a) Overlap (mean squared cosine) of the "
+        rf"network's output space with that of reduced-rank regression; black: the overlap of the principal "
+        rf"components of the targets, and 1. With {first} hidden unit(s) PC's overlap with the "
+        rf"principal components is {found['pc-components']:.4f}, BP's with the regression "
+        rf"{found['bp-regression']:.4f}. (b) Test loss; black: the best maps into both spaces. (c) PC with "
+        rf"weight decay, {first} hidden unit(s). Decay and the full "
+        rf"likelihood have a minimiser, but near the components: the likelihood's overlap with them is "
+        rf"{found['likelihood-components']:.2f}. PC's energy ends "
+        rf"{found['pc-gap']:.1g} above its infimum, with output weights of norm {found['pc-size']:.0f}. "
+        rf"({meta.setting}.)"
     )
 
 

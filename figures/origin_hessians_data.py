@@ -33,8 +33,16 @@ def _panel(ax: Axes, found: Any) -> None:
     shown = min(_SHOWN, len(found["energy"]))
     rank = np.arange(1, shown + 1)
     for index, frequency in enumerate(found["frequencies"]):
-        ax.axhline(-frequency, color=plotting.COLOURS["highlight"], lw=0.4, alpha=0.6, label="minus class frequencies" if index == 0 else None)  # fmt: skip
-    ax.plot(rank, found["loss"][:shown], ".", ms=3, color=plotting.COLOURS["bp"], label=r"$\mathcal{L}$ measured")  # fmt: skip
+        ax.axhline(
+            -frequency,
+            color=plotting.COLOURS["highlight"],
+            lw=0.4,
+            alpha=0.6,
+            label="minus class frequencies" if index == 0 else None,
+        )
+    ax.plot(
+        rank, found["loss"][:shown], ".", ms=3, color=plotting.COLOURS["bp"], label=r"$\mathcal{L}$ measured"
+    )
     ax.plot(rank, found["energy"][:shown], ".", ms=4, color=plotting.COLOURS["pc"], label="$F$ measured")
     plotting.theory(ax, rank, found["exact"][:shown], label="$F^*$ exact", linewidth=0.8)
     ax.set_ylim(1.15 * min(found["energy"][0], found["loss"][0]), None)

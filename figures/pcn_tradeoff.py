@@ -53,9 +53,18 @@ def _front(ax: Axes, result: Result, prefix: str) -> None:
         if arm == "through":
             ax.plot(error.mean(1), accuracy.mean(1), color=color, lw=0.8)
         ax.errorbar(
-            error.mean(1), accuracy.mean(1), xerr=error.std(1), yerr=accuracy.std(1), fmt=marker,
-            ms=8 if marker == "*" else 4, color=color, markeredgecolor="white", elinewidth=0.8, label=label, zorder=4,
-        )  # fmt: skip
+            error.mean(1),
+            accuracy.mean(1),
+            xerr=error.std(1),
+            yerr=accuracy.std(1),
+            fmt=marker,
+            ms=8 if marker == "*" else 4,
+            color=color,
+            markeredgecolor="white",
+            elinewidth=0.8,
+            label=label,
+            zorder=4,
+        )
     if not prefix:
         ax.axhline(result["logistic_accuracy"], color="black", lw=0.7, ls="--")
         ax.axvline(result["pca_reconstruction"], color="black", lw=0.7, ls=":")

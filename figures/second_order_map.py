@@ -1,7 +1,7 @@
 r"""Where the equilibrated energy has local minima that are not global, and on which data it has none.
 
-Sees: on 1-1-2 the border a^2 = mu / (nu - mu) between strict saddles and local minima; on random networks the form and the
-Hessian agree in sign at every point; local minima on data with a component free of noise only.
+Sees: on 1-1-2 the border a^2 = mu / (nu - mu) between strict saddles and local minima; on random networks the
+form and the Hessian agree in sign at every point; local minima on data with a component free of noise only.
 """
 
 import numpy as np
@@ -61,9 +61,14 @@ def _form(ax: Axes, found: Result, result: Result) -> None:
         chosen = np.asarray(found["case"]) == names.index(name)
         if np.any(chosen):
             ax.plot(
-                np.asarray(found["form"])[chosen], np.asarray(found["smallest"])[chosen], marker, ms=3, alpha=0.6,
-                markeredgewidth=0, label=f"({name})",
-            )  # fmt: skip
+                np.asarray(found["form"])[chosen],
+                np.asarray(found["smallest"])[chosen],
+                marker,
+                ms=3,
+                alpha=0.6,
+                markeredgewidth=0,
+                label=f"({name})",
+            )
     for scale in (ax.set_xscale, ax.set_yscale):
         scale("symlog", linthresh=1e-3)
     ax.set_xticks([-1, -1e-3, 1e-3, 1], ["$-1$", "", "", "1"])
@@ -107,13 +112,18 @@ def caption(result: Result, meta: Meta) -> str:
     cases = np.asarray(result["found"]["case"])
     used = ", ".join(f"{int(np.sum(cases == code))} in ({name})" for code, name in enumerate(result["cases"]))
     return (
-        r"(a) Critical points found on the network 1-1-2 for $y = (x, \sqrt{\nu/\mu}\, \xi)$ with the unit on the signal: strict saddles (blue) and "
+        r"(a) Critical points found on the network 1-1-2 for $y = (x, \sqrt{\nu/\mu}\, \xi)$ with the unit "
+        r"on the signal: strict saddles (blue) and "
         r"local minima that are not global (red), and the predicted border $a^2 = \mu / (\nu - \mu)$. "
-        rf"(b) Critical points away from a global minimum on {result['sets']} data sets with noise in all output directions but one, four networks: the form of the "
-        rf"theorem against the smallest eigenvalue of the Hessian ({used}). Strict by the form but not by the Hessian, or the other way: {result['disagreements']}; the search is drawn to the border, "
+        rf"(b) Critical points away from a global minimum on {result['sets']} data sets with noise in all "
+        rf"output directions but one, four networks: the form of the "
+        rf"theorem against the smallest eigenvalue of the Hessian ({used}). Strict by the form but not by "
+        rf"the Hessian, or the other way: {result['disagreements']}; the search is drawn to the border, "
         rf"where both are 0 to the accuracy of the points: {result['border']}. "
-        rf"(c) On the {result['benign_sets']} sets where the corollary says that every saddle is strict: {table['strict saddle', True]} strict saddles and "
-        rf"{table['local minimum', True]} local minima; on the others {table['strict saddle', False]} and {table['local minimum', False]}. ({meta.setting}.)"
+        rf"(c) On the {result['benign_sets']} sets where the corollary says that every saddle is strict: "
+        rf"{table['strict saddle', True]} strict saddles and "
+        rf"{table['local minimum', True]} local minima; on the others {table['strict saddle', False]} and "
+        rf"{table['local minimum', False]}. ({meta.setting}.)"
     )
 
 

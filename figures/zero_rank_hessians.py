@@ -33,7 +33,9 @@ def _panel(ax: Axes, found: Any) -> None:
         found["origin_smallest"], color=plotting.COLOURS["highlight"], lw=0.8, ls=":",
         label="smallest at the origin",
     )  # fmt: skip
-    ax.plot(rank, found["loss"][:shown], ".", ms=3, color=plotting.COLOURS["bp"], label=r"$\mathcal{L}$ measured")  # fmt: skip
+    ax.plot(
+        rank, found["loss"][:shown], ".", ms=3, color=plotting.COLOURS["bp"], label=r"$\mathcal{L}$ measured"
+    )
     ax.plot(rank, found["energy"][:shown], ".", ms=5, color=plotting.COLOURS["pc"], label="$F$ measured")
     block = np.arange(1, len(found["block"]) + 1)
     plotting.theory(ax, block, found["block"], label=r"$-\mathrm{eig}(S_{yy} \otimes M)$", linewidth=0.8)

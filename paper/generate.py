@@ -117,8 +117,8 @@ def _row(claim: Claim, tests: Iterable[ClaimTest]) -> str:
 def kinds(table: symbolic.Derivations) -> list[list[symbolic.Case]]:
     """For each family of derivations the case to print, and one to print if that is too long.
 
-    The first choice is the smallest network that has a hidden layer or a matrix, and takes a step; the second the
-    first case of the family.
+    The first choice is the smallest network that has a hidden layer or a matrix, and takes a step; the second
+    the first case of the family.
 
     Parameters
     ----------

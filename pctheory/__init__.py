@@ -1,8 +1,9 @@
 r"""pctheory: the theory of predictive coding networks, in closed form.
 
-A predictive coding network relaxes its hidden activities to the minimum of an energy and then changes its weights by
-local rules. For linear networks the equilibrium, its energy, their gradients and Hessians have closed forms; this package
-computes them, derives them (`pctheory.symbolic`) and checks them by real inference and training (`pctheory.nn`).
+A predictive coding network relaxes its hidden activities to the minimum of an energy and then changes its
+weights by local rules. For linear networks the equilibrium, its energy, their gradients and Hessians have
+closed forms; this package computes them, derives them (`pctheory.symbolic`) and checks them by real inference
+and training (`pctheory.nn`).
 """
 
 import importlib
@@ -67,7 +68,9 @@ _PACKAGES = (
     "symbolic",
     "trust_region",
 )
-"""Each is there after `import pctheory`; those that need torch, sympy or matplotlib are loaded when first named."""
+"""Each is there after `import pctheory`; those that need torch, sympy or matplotlib are loaded when first
+named.
+"""
 
 __all__ = [
     "BlockTridiagonal",

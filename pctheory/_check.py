@@ -36,7 +36,9 @@ def instance(value: object, name: str, kind: type[Any]) -> Any:
 
 
 def as_array(value: object, name: str) -> Array:
-    """`value` as a real floating array: arrays keep their library and dtype, anything else becomes float64."""
+    """`value` as a real floating array: arrays keep their library and dtype, anything else becomes
+    float64.
+    """
     array: Array = value
     if not is_array_api_obj(value):
         array = to_numpy(value, name)
@@ -66,7 +68,10 @@ def detached(value: Array) -> Array:
 
 
 def finite(value: Array, name: str) -> Array:
-    """Refuse NaN and infinity. A traced array (`jax.jit`, `torch.func.vmap`) has no values yet, and passes."""
+    """Refuse NaN and infinity.
+
+    A traced array (`jax.jit`, `torch.func.vmap`) has no values yet, and passes.
+    """
     xp = array_namespace(value)
     try:
         ok = bool(xp.all(xp.isfinite(value)))

@@ -1,8 +1,9 @@
-"""Call every public function with one wrong argument after another: `make hunt`, or `python tests/hunt.py --seconds 600`.
+"""Call every public function with one wrong argument after another: `make hunt`, or `python tests/hunt.py
+--seconds 600`.
 
-A call that is refused must be refused in the project's own words: a `ValueError` or a `TypeError` that names an argument
-between backticks. A call that is accepted must return finite numbers, and no call may change what it was given. Everything
-else is a finding. The same seed makes the same calls.
+A call that is refused must be refused in the project's own words: a `ValueError` or a `TypeError` that names
+an argument between backticks. A call that is accepted must return finite numbers, and no call may change what
+it was given. Everything else is a finding. The same seed makes the same calls.
 """
 
 from __future__ import annotations
@@ -202,7 +203,9 @@ def call(target: Callable[..., Any], arguments: dict[str, Any]) -> Any:
 
 
 def right_call(name: str, target: Callable[..., Any], given: Given) -> dict[str, Any] | None:
-    """Arguments of a call that works, or None where the function is not one that a user calls with arguments."""
+    """Arguments of a call that works, or None where the function is not one that a user calls with
+    arguments.
+    """
     arguments = {}
     for parameter in inspect.signature(target).parameters.values():
         value = given.argument(name, parameter.name)
@@ -237,7 +240,9 @@ def numbers(value: Any, depth: int = 0) -> Iterator[np.ndarray]:
 
 
 def outcome(target: Callable[..., Any], arguments: dict[str, Any]) -> str:
-    """'refused', 'answered', or what is wrong; found in a process of its own, which may crash or run for ever."""
+    """'refused', 'answered', or what is wrong; found in a process of its own, which may crash or run for
+    ever.
+    """
     reader, writer = os.pipe()
     child = os.fork()
     if not child:
@@ -279,7 +284,9 @@ def _same(left: Any, right: Any) -> bool:
 
 
 def hunt(seconds: float, seed: int) -> tuple[Counter[str], list[Finding], list[str]]:
-    """Counts of outcomes, the findings (one for each function, argument and outcome), and what was not reached."""
+    """Counts of outcomes, the findings (one for each function, argument and outcome), and what was not
+    reached.
+    """
     rng = np.random.default_rng(seed)
     counts: Counter[str] = Counter()
     findings: dict[tuple[str, str, str], Finding] = {}

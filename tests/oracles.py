@@ -83,7 +83,8 @@ def exact_equilibrium(net, data, digits=60):
 def true_relative_errors(net, data, eq, digits):
     """Relative errors of an equilibrium in arbitrary precision: activities, whitened errors, energy.
 
-    By the recursion of the covariances M_l, the inverse of S = M_L, and Pi_l eps_l = A_{l+1}^T Pi_{l+1} eps_{l+1}.
+    By the recursion of the covariances M_l, the inverse of S = M_L, and Pi_l eps_l = A_{l+1}^T Pi_{l+1}
+    eps_{l+1}.
     """
     with mpmath.workdps(digits):
         maps = [mpmath.matrix(m.tolist()) for m in dense_maps(net)]

@@ -1,4 +1,6 @@
-"""Whatever is passed where a network, data, an objective or activities belong: one sentence that names the argument."""
+"""Whatever is passed where a network, data, an objective or activities belong: one sentence that names the
+argument.
+"""
 
 import ast
 import importlib

@@ -1,4 +1,6 @@
-"""Claims, code, tests, figures and the paper name one another: each claim is computed, tested, shown and proved."""
+"""Claims, code, tests, figures and the paper name one another: each claim is computed, tested, shown and
+proved.
+"""
 
 import json
 import re

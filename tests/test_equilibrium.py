@@ -40,7 +40,9 @@ def as_torch(net, data):
 
 
 def torch_energy(leaves, net, z):
-    """F(z) from the definition in plain torch operations: the empirical check shares no code with the package."""
+    """F(z) from the definition in plain torch operations: the empirical check shares no code with the
+    package.
+    """
     total = 0.0
     for l, (w, a, skip, _) in enumerate(
         zip(leaves, net.multipliers, net.skips, net.precisions, strict=True), start=1
@@ -52,7 +54,9 @@ def torch_energy(leaves, net, z):
 
 
 def settle(leaves, net, data):
-    """Hidden activities by Newton's method on autograd's gradient and Hessian of `torch_energy` (one step: quadratic)."""
+    """Hidden activities by Newton's method on autograd's gradient and Hessian of `torch_energy` (one step:
+    quadratic).
+    """
     sizes = [n * data.num_samples for n in net.widths[1:-1]]
     x, y = torch.as_tensor(np.array(data.x)), torch.as_tensor(np.array(data.y))
 
@@ -484,7 +488,9 @@ class TestNumerics:
 
 
 def extreme_network(kind, rng):
-    """Networks on which products, precisions or depth are far from 1, with data and the digits their solution needs."""
+    """Networks on which products, precisions or depth are far from 1, with data and the digits their solution
+    needs.
+    """
     depth = {
         "precisions": rng.integers(1, 7),
         "deep": int(10 ** rng.uniform(0.5, 3)),

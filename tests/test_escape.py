@@ -1,4 +1,6 @@
-"""The escape from small weights: the times of the flow, the steps of descent, dense networks, noise at a bottleneck."""
+"""The escape from small weights: the times of the flow, the steps of descent, dense networks, noise at a
+bottleneck.
+"""
 
 import math
 from decimal import Decimal
@@ -40,7 +42,7 @@ def log_inverse(scale):
     return float(-Decimal(scale).ln())
 
 
-# ---- the flow ---------------------------------------------------------------------------------------------------------
+# ---- the flow ----------------------------------------------------------------------------------------------
 
 
 @ESCAPE
@@ -82,8 +84,13 @@ def test_the_time_of_escape_on_the_energy_approaches_the_formula_as_the_weights_
 @ESCAPE
 @pytest.mark.parametrize(
     ("depth", "expected"),
-    [(3, (1.153, 1.048, 1.012)), (4, (1.725, 1.286, 1.072)), (5, (1.042, 1.0095, 1.0004)), (6, (0.687, 0.955, 0.9987))],
-)  # fmt: skip
+    [
+        (3, (1.153, 1.048, 1.012)),
+        (4, (1.725, 1.286, 1.072)),
+        (5, (1.042, 1.0095, 1.0004)),
+        (6, (0.687, 0.955, 0.9987)),
+    ],
+)
 def test_at_unit_precision_the_last_term_alone_leads(depth, expected):
     ratios = []
     for scale in SCALES:
@@ -168,7 +175,9 @@ def test_the_lemmas_of_the_proof_hold_along_the_flow(depth, precision):
 
 @ESCAPE
 def test_next_orders_at_depths_3_and_4():
-    """Formal: at depth 3 two equations for the square of the last weight, at depth 4 the time of the first two weights."""
+    """Formal: at depth 3 two equations for the square of the last weight, at depth 4 the time of the first
+    two weights.
+    """
     scale = SCALES[-1]
     big = log_inverse(scale)
     for pi in (1.0, 5.0):
@@ -228,7 +237,7 @@ def test_a_precision_beyond_every_power_of_the_logarithm_loses_the_advantage():
     assert chain_flow(widths(4), scale, scale**-2 / 1e3).escape_time < 0.05 * loss
 
 
-# ---- descent in steps -------------------------------------------------------------------------------------------------
+# ---- descent in steps --------------------------------------------------------------------------------------
 
 
 def steps_to(path, tolerance):
@@ -261,7 +270,9 @@ def test_the_steps_on_the_energy_grow_like_a_power_of_the_logarithm():
 
 
 @STEPS
-@pytest.mark.parametrize(("depth", "rate", "at_most", "loss"), [(3, 2.8, 32, 1.5e6), (4, 11.0, 69, 1e12), (5, 128.0, 276, 8e17)])  # fmt: skip
+@pytest.mark.parametrize(
+    ("depth", "rate", "at_most", "loss"), [(3, 2.8, 32, 1.5e6), (4, 11.0, 69, 1e12), (5, 128.0, 276, 8e17)]
+)
 def test_tens_of_steps_fit_where_the_loss_needs_a_power_of_the_size(depth, rate, at_most, loss):
     path = gradient_descent(EquilibratedEnergy(UNIT), chain(depth, 1e-6), rate, 400)
     assert steps_to(path, 1e-4) <= at_most
@@ -287,11 +298,13 @@ def test_beyond_twice_over_the_depth_descent_on_the_loss_does_not_converge():
     assert np.min(np.abs(1 - path.weights[-100:].prod(axis=1))) > 1e-3
 
 
-# ---- dense networks ---------------------------------------------------------------------------------------------------
+# ---- dense networks ----------------------------------------------------------------------------------------
 
 
 def aligned(depth, singular, scale, rng):
-    """Data of a map with these singular values, and weights scale times orthogonal that are aligned with it."""
+    """Data of a map with these singular values, and weights scale times orthogonal that are aligned with
+    it.
+    """
     size = len(singular)
     bases = [np.linalg.qr(rng.standard_normal((size, size)))[0] for _ in range(depth + 1)]
     x = math.sqrt(size) * bases[0].T
@@ -330,11 +343,13 @@ def test_from_aligned_weights_the_modes_are_chains_of_their_own(depth):
     assert math.isclose(EquilibratedEnergy(data).value(dense), sum(parts), rel_tol=1e-12)
 
 
-# ---- noise at a bottleneck --------------------------------------------------------------------------------------------
+# ---- noise at a bottleneck ---------------------------------------------------------------------------------
 
 
 def bottleneck(below, b, noise, signal=1.0, u=0.0, first=0.0):
-    """Widths 1-...-1-2, y = (signal x, sqrt(noise) xi) with four samples, last map (u, b), first weight `first`."""
+    """Widths 1-...-1-2, y = (signal x, sqrt(noise) xi) with four samples, last map (u, b), first weight
+    `first`.
+    """
     x, xi = np.array([1.0, 1.0, -1.0, -1.0]), np.array([1.0, -1.0, 1.0, -1.0])
     data = Data(x[:, None], np.stack([signal * x, math.sqrt(noise) * xi], axis=1))
     weights = [[[first]], *([[w]] for w in below), [[u], [b]]]
@@ -383,7 +398,7 @@ def test_more_noise_than_signal_traps_the_signal_behind_a_unit_and_not_behind_tw
     assert np.linalg.multi_dot(loss.network(-1).weights[::-1])[0, 0] > 0.5
 
 
-# ---- arguments --------------------------------------------------------------------------------------------------------
+# ---- arguments ---------------------------------------------------------------------------------------------
 
 
 def test_beyond_the_largest_float_the_time_on_the_loss_is_infinite():

@@ -256,7 +256,7 @@ def test_the_figure_of_critical_points_shows_no_violation():
 
 
 @pytest.mark.claim("no-minimiser-with-noise")
-def test_behind_a_bottleneck_predictive_coding_finds_the_components_of_real_targets_and_backprop_the_regression():
+def test_behind_a_bottleneck_pc_finds_the_components_of_real_targets_and_backprop_the_regression():
     result = quick(noise_and_bottleneck)
     pc, bp = result["pc"]["2"], result["bp"]["2"]
     assert (pc["pca"] > 0.999, pc["regression"] < 0.9) == (True, True)

@@ -1,4 +1,6 @@
-"""Section L: the balance law, gradient flow and descent, the cascade, inflating weights; in closed form and in plain torch."""
+"""Section L: the balance law, gradient flow and descent, the cascade, inflating weights; in closed form and
+in plain torch.
+"""
 
 import warnings
 
@@ -132,7 +134,9 @@ def test_training_drifts_by_the_integral_up_to_the_step_size():
 
 
 def settled(weights, x, y, phi):
-    """Stationary activities: inference, then Newton's method with the units that rest on the kink, z = 0, held there."""
+    """Stationary activities: inference, then Newton's method with the units that rest on the kink, z = 0,
+    held there.
+    """
     sizes = [5 * len(x), 5 * len(x)]
 
     def of(vector):
@@ -162,7 +166,8 @@ ACTIVATIONS = {
 @pytest.mark.evidence("empirical")
 @pytest.mark.parametrize("name", ACTIVATIONS)
 def test_each_hidden_neuron_of_a_homogeneous_network_obeys_the_diagonal(name):
-    """z_l = W_l phi(z_{l-1}) + eps_l at a stationary z: |out|^2 - |in|^2 of a neuron grows at 2 <eps^2>. Tanh does not.
+    """z_l = W_l phi(z_{l-1}) + eps_l at a stationary z: |out|^2 - |in|^2 of a neuron grows at 2 <eps^2>. Tanh
+    does not.
 
     Stationary in the sense that z_j dF/dz_j = 0: a unit at rest on the kink (z_j = 0) obeys the law too.
     """
@@ -282,7 +287,9 @@ def test_the_energy_fits_a_chain_sooner_than_the_loss_does(depth):
 @pytest.mark.claim("cascade")
 @pytest.mark.parametrize("depth", [4, 6, 8])
 def test_the_energy_falls_early_at_any_depth_and_the_loss_late(depth):
-    """Half of the energy goes to the last layer alone: dw/dt = w / (1 + w^2)^2 takes log(1/eps) + 5/4 to w = 1."""
+    """Half of the energy goes to the last layer alone: dw/dt = w / (1 + w^2)^2 takes log(1/eps) + 5/4 to w =
+    1.
+    """
     size = 0.01
     times = np.linspace(0.0, 20.0, 2001)
     path = gradient_flow(EquilibratedEnergy(TOY), chain(depth, size), times)
@@ -336,7 +343,9 @@ def test_the_energys_lead_turns_into_a_lag_at_ordinary_scale():
 @pytest.mark.claim("matched-scale")
 @pytest.mark.evidence("empirical")
 def test_the_published_code_gives_predictive_coding_a_step_larger_by_half_of_batch_times_outputs(rng):
-    """BP averages over batch and outputs (torch's mse_loss), PC sums over the batch: with S -> I the ratio is B n_L / 2."""
+    """BP averages over batch and outputs (torch's mse_loss), PC sums over the batch: with S -> I the ratio is
+    B n_L / 2.
+    """
     batch, outputs = 16, 3
     net = LinearPCN.random((4, 5, outputs), init=1e-5, rng=rng)
     x, y = torch.tensor(rng.standard_normal((batch, 4))), torch.tensor(rng.standard_normal((batch, outputs)))

@@ -139,7 +139,9 @@ def test_any_activities_with_both_ends_clamped_learn_in_one_shot_and_equilibrium
 
 @pytest.mark.claim("tr-expansion")
 def test_the_information_of_the_joint_density_is_not_that_of_the_output_alone(rng):
-    """H is the information of z and y together; the output's own Fisher information about z_{L-1} has no prior term."""
+    """H is the information of z and y together; the output's own Fisher information about z_{L-1} has no
+    prior term.
+    """
     net = LinearPCN.random((2, 3, 2), rng=rng)
     hessian = activity_hessian(net).to_dense()
     last = net.maps[-1]

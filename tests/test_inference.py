@@ -138,7 +138,9 @@ def test_descent_is_stable_if_and_only_if_the_step_is_below_two_over_the_largest
 @pytest.mark.claim("inference-rate")
 @pytest.mark.parametrize("width", [1, 8])  # dense, and by Lanczos
 def test_condition_numbers_beyond_one_over_eps_are_those_of_exact_arithmetic(rng, width):
-    """Channels of gain 1.9 with a free end: the smallest eigenvalue is lost in the entries of H but not in the maps."""
+    """Channels of gain 1.9 with a free end: the smallest eigenvalue is lost in the entries of H but not in
+    the maps.
+    """
     depth = 45
     channels = np.diag([1.9] + [1.0] * (width - 1))
     rotations = [np.linalg.qr(rng.standard_normal((width, width)))[0] for _ in range(depth)]
@@ -383,7 +385,9 @@ def test_errors_arrive_one_layer_per_step_and_are_zero_before(problem, step):
 
 @pytest.mark.claim("first-arrival")
 def test_the_imbalance_across_layers_is_a_transient(rng):
-    """First arrivals fall like g^(L-l); at equilibrium orthogonal maps have one size of error in every layer."""
+    """First arrivals fall like g^(L-l); at equilibrium orthogonal maps have one size of error in every
+    layer.
+    """
     depth, step = 8, 0.1
     net = orthogonal_net(rng, depth, 4)
     data = Data(rng.standard_normal((3, 4)), rng.standard_normal((3, 4)))
@@ -651,7 +655,9 @@ def test_heun_and_descent_share_their_best_step():
 
 @pytest.mark.claim("error-reach")
 def test_the_error_reaches_about_step_times_steps_layers_and_exactly_as_many_as_steps(rng):
-    """Residual maps near the identity: |eps| at distance k after T steps is the k-th term of a Poisson-like profile."""
+    """Residual maps near the identity: |eps| at distance k after T steps is the k-th term of a Poisson-like
+    profile.
+    """
     depth, width, g, steps = (
         40,
         8,
@@ -670,7 +676,7 @@ def test_the_error_reaches_about_step_times_steps_layers_and_exactly_as_many_as_
     assert not np.any(short[6:])  # exactly zero beyond T layers
 
 
-# -- accuracy where condition numbers pass 1 / eps -----------------------------------------------------------------------
+# -- accuracy where condition numbers pass 1 / eps -----------------------------------------------------------
 
 
 def exact_gradients(net, data, digits=80):

@@ -1,4 +1,6 @@
-"""Objectives and their derivatives, against double autograd of the definitions, finite differences and exact identities."""
+"""Objectives and their derivatives, against double autograd of the definitions, finite differences and exact
+identities.
+"""
 
 import jax
 import numpy as np
@@ -34,7 +36,9 @@ def torch_maps(vector, net):
 
 
 def torch_objective(name, net, data):
-    """f(vector) in plain torch, from the definition: F* by minimising F(z) densely, log det S from the joint Gaussian."""
+    """f(vector) in plain torch, from the definition: F* by minimising F(z) densely, log det S from the joint
+    Gaussian.
+    """
     x, y = torch.tensor(data.x), torch.tensor(data.y)
     precisions = [torch.tensor(p) for p in oracles.dense_precisions(net)]
     hidden = net.widths[1:-1]

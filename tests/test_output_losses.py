@@ -1,4 +1,6 @@
-"""Inference and learning under any convex output loss, against dense minimisation, differences and real inference."""
+"""Inference and learning under any convex output loss, against dense minimisation, differences and real
+inference.
+"""
 
 import numpy as np
 import pytest
@@ -44,7 +46,9 @@ def cross_entropy(outputs, y):
 
 
 def dense_energy(net, data, hidden):
-    """The energy of hidden activities, from its definition, layer by layer; the last precision scales the loss."""
+    """The energy of hidden activities, from its definition, layer by layer; the last precision scales the
+    loss.
+    """
     maps, precisions = dense_maps(net), dense_precisions(net)
     parts = np.split(hidden.reshape(data.num_samples, -1), np.cumsum(net.widths[1:-1])[:-1], axis=1)
     before, total = data.x, 0.0
@@ -199,7 +203,7 @@ def test_a_function_that_is_not_convex_is_noticed():
         envelope_equilibrium(net, data, hill)
 
 
-# --- the landscape of cross-entropy --------------------------------------------------------------------------------
+# --- the landscape of cross-entropy -------------------------------------------------------------------------
 
 
 def centred(num_classes):
@@ -207,7 +211,9 @@ def centred(num_classes):
 
 
 def critical_network(rng, data, *, widths=(3, 4, 3, 3)):
-    """J A_L = 0 (equal rows) and S_gx Q_{L-1}^T = 0: with S_gx != 0 the inner map kills the correlated inputs."""
+    """J A_L = 0 (equal rows) and S_gx Q_{L-1}^T = 0: with S_gx != 0 the inner map kills the correlated
+    inputs.
+    """
     classes = widths[-1]
     g = 1 / classes - data.y
     cross = g.T @ data.x / data.num_samples
@@ -240,7 +246,9 @@ def test_critical_points_are_constant_predictors_and_strict_when_inputs_tell_som
 @pytest.mark.claim("cross-entropy-landscape")
 @pytest.mark.parametrize("seed", range(4))
 def test_where_the_energy_stops_falling_it_stands_at_log_c(seed):
-    """Descent from the neighbourhood of random points never finds another critical point: all gradients stay large."""
+    """Descent from the neighbourhood of random points never finds another critical point: all gradients stay
+    large.
+    """
     rng = np.random.default_rng(seed)
     data = Data(rng.standard_normal((12, 2)), one_hot(rng.integers(3, size=12), 3))
     net = LinearPCN.random((2, 3, 3), init=1.0, rng=rng)

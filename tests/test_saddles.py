@@ -1,4 +1,6 @@
-"""Section L: the critical points of the equilibrated energy, and that all of them are strict or global minima."""
+"""Section L: the critical points of the equilibrated energy, and that all of them are strict or global
+minima.
+"""
 
 import numpy as np
 import plain_torch
@@ -31,7 +33,9 @@ def gradient_norm(objective, net):
 
 
 def coloured(net, rng, precisions, skips):
-    """The same critical point with other precisions, multipliers and (where square) skips, by a change of variables."""
+    """The same critical point with other precisions, multipliers and (where square) skips, by a change of
+    variables.
+    """
     widths, depth = net.widths, net.depth
     kinds = ["identity", "scalar", "vector", "matrix"]
     pis = [random_precision(rng.choice(kinds), n, rng) if precisions else None for n in widths[1:]]
@@ -55,7 +59,8 @@ def coloured(net, rng, precisions, skips):
 def saddles(draw, case, variants=True):
     """A network at a critical point of F* built for one certificate, from its two conditions; and data.
 
-    y = T x exactly. A_L = U B with U eigenvectors of S_yy, Q_{L-1} = B^+ U^T T + (rows that S_yx does not see).
+    y = T x exactly. A_L = U B with U eigenvectors of S_yy, Q_{L-1} = B^+ U^T T + (rows that S_yx does not
+    see).
     """
     rng = np.random.default_rng(draw(seeds))
     depth, outputs = draw(st.integers(2, 4)), draw(st.integers(2, 4))
@@ -328,7 +333,9 @@ def test_weight_decay_and_the_full_likelihood_have_a_minimiser(remedy, rng):
 
 @pytest.mark.claim("no-minimiser-with-noise")
 def test_the_likelihood_has_a_minimiser_only_if_the_noise_exceeds_the_assumed_one(rng):
-    """Residual variance below Sigma_L: S should fall to Sigma_L, and W_L -> 0, W_1 -> inf at a fixed map gets there."""
+    """Residual variance below Sigma_L: S should fall to Sigma_L, and W_L -> 0, W_1 -> inf at a fixed map gets
+    there.
+    """
     data = noisy(0.3, rng)
     objective = NegativeLogLikelihood(data)
     top = np.linalg.svd(data.yx)[0][:, :1]

@@ -1,4 +1,6 @@
-"""Section L: the second-order classification of the critical points, and the data on which all saddles are strict."""
+"""Section L: the second-order classification of the critical points, and the data on which all saddles are
+strict.
+"""
 
 import numpy as np
 import plain_torch
@@ -30,7 +32,8 @@ EXACT = 1e-9
 def partly_noisy(rng, orthogonal=False):
     """Data with noise-free outputs, turned among noisy ones, and the noise-free directions.
 
-    In the frame z (white) the outputs are (sizes * z_1..free, signal + noise), rotated; `orthogonal`: the rest is noise only.
+    In the frame z (white) the outputs are (sizes * z_1..free, signal + noise), rotated; `orthogonal`: the
+    rest is noise only.
     """
     outputs = int(rng.integers(2, 5))
     free = int(rng.integers(0 if orthogonal else 1, outputs))
@@ -107,7 +110,8 @@ def test_the_form_has_the_sign_of_the_smallest_eigenvalue_of_the_hessian(case, s
     assert form.case == case
     assert (point.kind == "strict saddle") == (values[0] < -1e-9 * scale)
     assert (point.kind == "strict saddle") == (form.value < 0)
-    # the direction is verified: one Hessian-vector product, and the dense Hessian, give what the form predicts
+    # the direction is verified: one Hessian-vector product, and the dense Hessian, give what the form
+    # predicts
     vector = np.concatenate([d.ravel() for d in form.direction])
     np.testing.assert_allclose(np.linalg.norm(vector), 1.0)
     np.testing.assert_allclose(form.curvature, vector @ hessian @ vector, atol=1e-12 * scale)
@@ -232,7 +236,9 @@ def signal_and_noise(nu):
 @pytest.mark.claim("second-order-classification")
 @pytest.mark.parametrize("nu", [1.5, 3.0])
 def test_with_noise_of_partial_rank_an_open_set_of_weights_is_made_of_local_minima(nu):
-    """1-1-2: the input is correlated with its target and yet saddles turn into minima where a^2 < mu / (nu - mu)."""
+    """1-1-2: the input is correlated with its target and yet saddles turn into minima where a^2 < mu / (nu -
+    mu).
+    """
     data = signal_and_noise(nu)
     objective = EquilibratedEnergy(data)
     border = 1.0 / (nu - 1.0)
@@ -283,7 +289,7 @@ def test_at_the_border_second_derivatives_do_not_decide_and_third_or_fourth_ones
         assert objective.value(there) < here
 
 
-# ---- scale ------------------------------------------------------------------------------------------------------------
+# ---- scale -------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.claim("second-order-classification")
@@ -332,12 +338,14 @@ def test_a_search_finds_the_same_points_whatever_the_units(scale):
     assert kinds[0] == kinds[1] == [("strict saddle", 2.0)]
 
 
-# ---- what minimising sequences do ---------------------------------------------------------------------------------------
+# ---- what minimising sequences do --------------------------------------------------------------------------
 
 
 @pytest.mark.claim("no-minimiser-with-noise")
 def test_without_noise_there_is_no_minimiser_either_behind_an_earlier_bottleneck(rng):
-    """An autoencoder 4-3-1-3-4: three units can reach F* = lambda_4 / 2, and one input direction cannot attain it."""
+    """An autoencoder 4-3-1-3-4: three units can reach F* = lambda_4 / 2, and one input direction cannot
+    attain it.
+    """
     x = rng.standard_normal((30, 4))
     data = Data(x, x)
     values, vectors = np.linalg.eigh(data.yy)
@@ -364,7 +372,9 @@ def test_without_noise_there_is_no_minimiser_either_behind_an_earlier_bottleneck
 @pytest.mark.claim("no-minimiser-with-noise")
 @pytest.mark.parametrize("nu", [2.0, 0.5])
 def test_what_predictive_coding_learns_behind_a_bottleneck_is_the_components_of_the_targets(nu):
-    """1-1-2: the unit goes to the larger component of y, signal or noise; backprop goes to what x predicts."""
+    """1-1-2: the unit goes to the larger component of y, signal or noise; backprop goes to what x
+    predicts.
+    """
     data = signal_and_noise(nu)
     objective = EquilibratedEnergy(data)
     net = LinearPCN([[[0.3]], [[0.2], [0.1]]])

@@ -1,4 +1,6 @@
-"""The sharpness at a perfect fit: the kernel's spectrum, the two bounds, and descent on both sides of the largest rate."""
+"""The sharpness at a perfect fit: the kernel's spectrum, the two bounds, and descent on both sides of the
+largest rate.
+"""
 
 import math
 

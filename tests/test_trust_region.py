@@ -29,7 +29,9 @@ from tests.tolerances import EPS, assert_close, bound
 
 
 def whitened_map(net):
-    """G by its definition, dense: whitened hidden errors to the whitened output, and the whitening of the output."""
+    """G by its definition, dense: whitened hidden errors to the whitened output, and the whitening of the
+    output.
+    """
     roots = [np.linalg.cholesky(p) for p in oracles.dense_precisions(net)]
     maps, blocks = oracles.dense_maps(net), []
     for l in range(1, net.depth):
@@ -59,7 +61,7 @@ def condition(net):
     return max(float(np.linalg.cond(rescaling(net))), float(np.linalg.cond(activity_hessian(net).to_dense())))
 
 
-# -- the expansion -----------------------------------------------------------------------------------------------------
+# -- the expansion -------------------------------------------------------------------------------------------
 
 
 @pytest.mark.claim("tr-expansion")
@@ -127,7 +129,10 @@ def test_inference_in_torch_ends_at_the_trust_region_step(rng):
 @pytest.mark.claim("tr-expansion")
 @pytest.mark.evidence("empirical")
 def test_the_model_is_not_exact_with_a_nonlinear_activation(rng):
-    """Dropped hypothesis: linear. The linearised forward pass misjudges what the step gains, in torch, with tanh."""
+    """Dropped hypothesis: linear.
+
+    The linearised forward pass misjudges what the step gains, in torch, with tanh.
+    """
     model = PCN((3, 4, 4, 2), activation="tanh", rng=rng, dtype=torch.float64)
     x, y = rng.standard_normal((5, 3)), rng.standard_normal((5, 2))
     errors = [torch.tensor(rng.standard_normal((5, 4))) for _ in range(2)]
@@ -147,7 +152,7 @@ def test_the_model_is_not_exact_with_a_nonlinear_activation(rng):
     assert abs(actual - float((slope + 0.5 * curvature).detach())) > 1e-2 * abs(actual)
 
 
-# -- the radius --------------------------------------------------------------------------------------------------------
+# -- the radius ----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.claim("tr-radius")
@@ -159,7 +164,8 @@ def test_at_the_implied_radius_the_step_is_the_equilibrium_with_multiplier_one(p
     for a, b in zip((*step.errors, *step.activities), (*settled.errors, *settled.activities), strict=True):
         scale = max(float(np.max(np.abs(z))) for z in (*settled.activities, *feedforward(net, data.x)))
         assert_close(a, b, size=sum(net.widths), kappa=kappa, scale=scale)
-    # the multiplier is as well determined as log|w| is steep in it: its slope is at least s_min^2-free only if G moves w
+    # the multiplier is as well determined as log|w| is steep in it: its slope is at least s_min^2-free only
+    # if G moves w
     g, _ = whitened_map(net)
     values = np.linalg.svd(g, compute_uv=False)
     steepness = 1 / (1 + values[0] ** 2)
@@ -170,7 +176,9 @@ def test_at_the_implied_radius_the_step_is_the_equilibrium_with_multiplier_one(p
 @pytest.mark.claim("tr-radius")
 @given(problems(min_depth=2), st.floats(1e-3, 10))
 def test_the_step_satisfies_the_conditions_of_the_constrained_problem(problem, radius):
-    """Sufficient, since the problem is convex: (G^T G + lambda) w = G^T rho, lambda >= 0, lambda (|w| - radius) = 0."""
+    """Sufficient, since the problem is convex: (G^T G + lambda) w = G^T rho, lambda >= 0, lambda (|w| -
+    radius) = 0.
+    """
     net, data = problem
     step = trust_region_step(net, data, radius)
     g, roots = whitened_map(net)
@@ -212,8 +220,22 @@ def test_scipys_trust_region_solvers_find_the_same_step(rng, method, fraction):
         assert value(mine) <= value(found) * (1 + 1e-12)
         assert value(start) - value(found) >= 0.8 * (value(start) - value(mine))
     else:
-        ball = NonlinearConstraint(lambda w: w @ w, -np.inf, radius**2, jac=lambda w: 2 * w[None], hess=lambda w, v: 2 * v[0] * np.eye(len(w)))  # fmt: skip
-        found = minimize(value, start, jac=gradient, hess=lambda w: g.T @ g, method=method, constraints=ball, options={"gtol": 1e-12, "xtol": 1e-14, "barrier_tol": 1e-14, "maxiter": 3000}).x  # fmt: skip
+        ball = NonlinearConstraint(
+            lambda w: w @ w,
+            -np.inf,
+            radius**2,
+            jac=lambda w: 2 * w[None],
+            hess=lambda w, v: 2 * v[0] * np.eye(len(w)),
+        )
+        found = minimize(
+            value,
+            start,
+            jac=gradient,
+            hess=lambda w: g.T @ g,
+            method=method,
+            constraints=ball,
+            options={"gtol": 1e-12, "xtol": 1e-14, "barrier_tol": 1e-14, "maxiter": 3000},
+        ).x
         assert np.linalg.norm(found - mine) <= 1e-5 * radius
 
 
@@ -241,7 +263,8 @@ def test_towards_radius_zero_the_step_points_as_backprops_errors(problem):
     g, roots = whitened_map(net)
     backprop = (residual @ roots[-1]) @ g
     lengths = np.linalg.norm(backprop, axis=1)
-    # |w(lambda) - G^T rho / lambda| <= s_max^2 / lambda |w|: the deviation from the direction is of that order
+    # |w(lambda) - G^T rho / lambda| <= s_max^2 / lambda |w|: the deviation from the direction is of that
+    # order
     for w, direction, length, lam in zip(
         whitened_step(net, step), backprop, lengths, step.multiplier, strict=True
     ):
@@ -265,7 +288,13 @@ def test_at_an_infinite_radius_the_step_is_the_gauss_newton_step(problem):
     kappa = (values[0] / kept[-1]) ** 2
     assert_close(whitened_step(net, step), expected, size=sum(net.widths), kappa=kappa)
     if len(kept) == net.widths[-1]:
-        assert_close(step.errors[-1], 0 * step.errors[-1], size=sum(net.widths), kappa=kappa, scale=float(np.max(np.abs(data.y)) + np.max(np.abs(rho)) + 1))  # fmt: skip
+        assert_close(
+            step.errors[-1],
+            0 * step.errors[-1],
+            size=sum(net.widths),
+            kappa=kappa,
+            scale=float(np.max(np.abs(data.y)) + np.max(np.abs(rho)) + 1),
+        )
 
 
 @pytest.mark.claim("tr-radius")
@@ -283,11 +312,20 @@ def test_its_gradient_goes_from_backprops_to_that_of_the_equilibrated_energy(pro
         lam = float(step.multiplier[0])
         if not 0 < lam < np.inf:
             return
-        scaled = net.replace(precisions=[*(lam * p for p in oracles.dense_precisions(net)[:-1]), oracles.dense_precisions(net)[-1]])  # fmt: skip
+        scaled = net.replace(
+            precisions=[
+                *(lam * p for p in oracles.dense_precisions(net)[:-1]),
+                oracles.dense_precisions(net)[-1],
+            ]
+        )
         kappa = max(kappa, condition(scaled)) * (1 + lam)
         actual, expected = step.gradient(), weight_gradient(scaled, equilibrium(scaled, data).activities)
     forward = feedforward(net, data.x)
-    scale = max(float(np.max(np.abs(g))) for g in expected) + float(np.max(np.abs(forward[-1])) + np.max(np.abs(data.y))) * max(float(np.max(np.abs(z))) for z in (*forward, data.y)) * max(float(np.max(np.abs(a * p))) for a in net.multipliers for p in output_products(net)[1:])  # fmt: skip
+    scale = max(float(np.max(np.abs(g))) for g in expected) + float(
+        np.max(np.abs(forward[-1])) + np.max(np.abs(data.y))
+    ) * max(float(np.max(np.abs(z))) for z in (*forward, data.y)) * max(
+        float(np.max(np.abs(a * p))) for a in net.multipliers for p in output_products(net)[1:]
+    )
     for a, b in zip(actual, expected, strict=True):
         assert_close(a, b, size=sum(net.widths), kappa=kappa, scale=scale)
 
@@ -373,7 +411,7 @@ def test_a_radius_per_sample_and_its_errors(rng):
         quadratic_model(net, data).at(np.zeros((2, 3)))
 
 
-# -- the toy -----------------------------------------------------------------------------------------------------------
+# -- the toy -------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.claim("tr-toy")
@@ -409,11 +447,13 @@ def test_without_targets_the_two_hessians_agree():
     assert np.all(MSELoss(data).hessian(net) == 0)
 
 
-# -- the heuristic for the weights -------------------------------------------------------------------------------------
+# -- the heuristic for the weights ---------------------------------------------------------------------------
 
 
 def heuristic_terms(net, data):
-    """BP's gradient, the term of the moved activities -<Pi eps* (z* - zhat)^T>, and the exact gradient of F*."""
+    """BP's gradient, the term of the moved activities -<Pi eps* (z* - zhat)^T>, and the exact gradient of
+    F*.
+    """
     settled, forward = equilibrium(net, data), feedforward(net, data.x)
     moved = [z - f for z, f in zip(settled.activities[:-1], forward[:-1], strict=True)]
     region = [
@@ -435,9 +475,18 @@ def test_the_residual_term_of_the_gradient_is_the_move_of_the_trust_region(probl
     size_of_terms = max(
         float(np.max(np.abs(z))) for z in (*equilibrium(net, data).activities, *feedforward(net, data.x))
     )
-    errors = max(float(np.max(np.abs(e @ p))) for e, p in zip(equilibrium(net, data).errors, oracles.dense_precisions(net), strict=True))  # fmt: skip
+    errors = max(
+        float(np.max(np.abs(e @ p)))
+        for e, p in zip(equilibrium(net, data).errors, oracles.dense_precisions(net), strict=True)
+    )
     for a, b in zip(region, residual, strict=True):
-        assert_close(a, b, size=sum(net.widths), kappa=condition(net) if net.depth > 1 else 1, scale=max(scale, size_of_terms * errors * max(np.abs(net.multipliers))))  # fmt: skip
+        assert_close(
+            a,
+            b,
+            size=sum(net.widths),
+            kappa=condition(net) if net.depth > 1 else 1,
+            scale=max(scale, size_of_terms * errors * max(np.abs(net.multipliers))),
+        )
 
 
 @pytest.mark.claim("tr-weights")
@@ -452,7 +501,16 @@ def test_the_sum_of_both_directions_errs_by_the_part_of_backprop_that_the_rescal
     for l in range(net.depth):
         expected = -net.multipliers[l] * products[l].T @ taken @ r.T @ forward[l] / data.num_samples
         scale = max(float(np.max(np.abs(v))) for v in (*loss, *region, *exact))
-        scale = max(scale, float(np.max(np.abs(products[l])) * np.max(np.abs(r)) * np.max(np.abs(forward[l])) * np.max(np.abs(taken)) * abs(net.multipliers[l])))  # fmt: skip
+        scale = max(
+            scale,
+            float(
+                np.max(np.abs(products[l]))
+                * np.max(np.abs(r))
+                * np.max(np.abs(forward[l]))
+                * np.max(np.abs(taken))
+                * abs(net.multipliers[l])
+            ),
+        )
         assert_close(loss[l] + region[l] - exact[l], expected, size=sum(net.widths), kappa=kappa, scale=scale)
 
 
@@ -479,7 +537,7 @@ def test_the_heuristic_becomes_exact_as_the_hidden_precision_grows():
     assert np.all(np.abs(ratios - 10) < 0.1)  # of first order in 1 / precision, up to its square
 
 
-# -- directions --------------------------------------------------------------------------------------------------------
+# -- directions ----------------------------------------------------------------------------------------------
 
 
 @given(problems(min_depth=1, max_depth=4, max_width=3))
@@ -501,7 +559,13 @@ def test_each_direction_solves_its_own_equation(problem):
     shifted = hessian + 2 * max(0.0, -smallest) * np.eye(size)
     solves(shifted @ shifted, "damped-newton", -shifted @ grad) if top < 10 else None
     kappa = np.linalg.cond(rescaling(net))
-    assert_close(flat["pc-preconditioned"] + flat["pc-residual"], flat["pc"], size=size, kappa=kappa, scale=float(max(np.max(np.abs(v)) for v in flat.values())))  # fmt: skip
+    assert_close(
+        flat["pc-preconditioned"] + flat["pc-residual"],
+        flat["pc"],
+        size=size,
+        kappa=kappa,
+        scale=float(max(np.max(np.abs(v)) for v in flat.values())),
+    )
     jacobian_scale = float(np.max(np.abs(gn)) * np.max(np.abs(flat["gauss-newton"])) + np.max(np.abs(grad)))
     assert_close(gn @ flat["gauss-newton"], -grad, size=size, kappa=1e3, scale=jacobian_scale)
 
@@ -577,7 +641,7 @@ def test_at_the_toys_saddle_only_predictive_coding_is_driven_along_the_escape():
     assert norms(found)["pc"] > norms(found)["gd"]
 
 
-# -- the nearest solution ----------------------------------------------------------------------------------------------
+# -- the nearest solution ------------------------------------------------------------------------------------
 
 
 @given(seeds, st.floats(-2, 2))
@@ -611,10 +675,16 @@ def test_the_nearest_solution_of_a_network_is_a_certified_constrained_minimum(rn
     assert found.stationarity < 1e-9
     theta, start = np.array(found.net.flatten()), np.array(net.flatten())
     other = minimize(
-        lambda v: 0.5 * np.sum((v - start) ** 2), theta + 1e-2 * rng.standard_normal(theta.size),
-        jac=lambda v: v - start, method="SLSQP", options={"ftol": 1e-15, "maxiter": 500},
-        constraints={"type": "eq", "fun": lambda v: (output_products(net.unflatten(v))[0] - output_products(teacher)[0]).ravel()},
-    )  # fmt: skip
+        lambda v: 0.5 * np.sum((v - start) ** 2),
+        theta + 1e-2 * rng.standard_normal(theta.size),
+        jac=lambda v: v - start,
+        method="SLSQP",
+        options={"ftol": 1e-15, "maxiter": 500},
+        constraints={
+            "type": "eq",
+            "fun": lambda v: (output_products(net.unflatten(v))[0] - output_products(teacher)[0]).ravel(),
+        },
+    )
     assert abs(np.linalg.norm(other.x - start) - found.distance) < 1e-5
 
 
@@ -624,7 +694,7 @@ def test_noisy_data_have_no_nearest_solution(rng):
         nearest_solution(LinearPCN.random((2, 3, 2), rng=rng), data, max_steps=20)
 
 
-# -- alignment ---------------------------------------------------------------------------------------------------------
+# -- alignment -----------------------------------------------------------------------------------------------
 
 
 def alignment(start, data):

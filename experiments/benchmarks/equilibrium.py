@@ -58,7 +58,8 @@ def main() -> None:
                 rng.standard_normal((BATCH, OUTPUTS)).astype(dtype),
             )
             times = medians({"ours": lambda n=net, d=data: equilibrium(n, d), "bp": backprop(net, data)}, 15)  # type: ignore[misc]
-            line = f"{width:4d}  {depth:2d}  {dtype.__name__}  {1e3 * times['ours']:8.1f} ms {1e3 * times['bp']:6.1f} ms"
+            line = f"{width:4d}  {depth:2d}  {dtype.__name__}  {1e3 * times['ours']:8.1f} ms"
+            line += f" {1e3 * times['bp']:6.1f} ms"
             line += f"  {times['ours'] / times['bp']:5.2f}"
             if width * (depth - 1) <= 8000:
                 solve = dense(net, data)

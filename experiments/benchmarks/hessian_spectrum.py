@@ -48,7 +48,8 @@ def main() -> None:
             seconds = time.perf_counter() - start
             print(
                 f"{name:7}{kind.__name__:20} {net.num_weights} weights: {ends.smallest[0]:.6g} (residual "
-                f"{ends.smallest_residuals[0]:.1e}) to {ends.largest[0]:.6g} ({ends.largest_residuals[0]:.1e}), "
+                f"{ends.smallest_residuals[0]:.1e}) to {ends.largest[0]:.6g} "
+                f"({ends.largest_residuals[0]:.1e}), "
                 f"{seconds:.1f} s, peak {peak():.2f} GB"
             )
 

@@ -16,9 +16,11 @@
 # %% [markdown]
 # # Landscapes of predictive coding networks
 #
-# Backpropagation descends the loss $\mathcal L$. Predictive coding that runs inference for a time $t$ descends the energy that
-# is left then; at $t = 0$ that is the loss, and for $t \to \infty$ the equilibrated energy
-# $F^* = \frac{1}{2B} \sum_i r_i^\top S^{-1} r_i$. Move the sliders: everything is exact, and nothing here is trained.
+# Backpropagation descends the loss $\mathcal L$. Predictive coding that runs inference for a time $t$
+# descends the energy that is left then; at $t = 0$ that is the loss, and for $t \to \infty$ the equilibrated
+# energy
+# $F^* = \frac{1}{2B} \sum_i r_i^\top S^{-1} r_i$. Move the sliders: everything is exact, and nothing here is
+# trained.
 #
 # 1. The loss deforms into $F^*$ as inference runs.
 # 2. Saddles, and the directions in which they are left.
@@ -65,8 +67,9 @@ def show(figure):
 # ## 1. The loss deforms into $F^*$
 #
 # A chain of $L$ weights on scalar data: the last weight $w_L$ against the common value $v$ of the others (the
-# first of them carries the slider's factor). The data have $S_{xx} = S_{yy} = 1$ and the correlation of the slider; what is not
-# correlated is noise. The clock of inference is $t$, in units in which a hidden activity without weights relaxes at rate 1.
+# first of them carries the slider's factor). The data have $S_{xx} = S_{yy} = 1$ and the correlation of the
+# slider; what is not correlated is noise. The clock of inference is $t$, in units in which a hidden activity
+# without weights relaxes at rate 1.
 
 
 # %%
@@ -131,9 +134,10 @@ widgets.interact(
 # %% [markdown]
 # ## 2. Saddles and how to leave them
 #
-# `classify_critical_point` tells what a critical point is; for a strict saddle of $F^*$ it returns a direction of negative
-# curvature in closed form, checked by one Hessian-vector product. Three points of one network: the origin, a saddle of rank zero
-# (only the middle layer has weights), and one at which the output listens to the wrong direction.
+# `classify_critical_point` tells what a critical point is; for a strict saddle of $F^*$ it returns a
+# direction of negative curvature in closed form, checked by one Hessian-vector product. Three points of one
+# network: the origin, a saddle of rank zero (only the middle layer has weights), and one at which the output
+# listens to the wrong direction.
 
 
 # %%
@@ -197,8 +201,8 @@ widgets.interact(
 # %% [markdown]
 # ## 3. Any network's landscape in one line
 #
-# `landscape_slice(objective, net)` is the plane of the extreme eigenvectors of the Hessian at `net`, for any `LinearPCN`,
-# including one read off a torch model with `LinearPCN.from_torch`.
+# `landscape_slice(objective, net)` is the plane of the extreme eigenvectors of the Hessian at `net`, for any
+# `LinearPCN`, including one read off a torch model with `LinearPCN.from_torch`.
 
 # %%
 rng = np.random.default_rng(1)
@@ -229,10 +233,11 @@ widgets.interact(
     parameterisation=widgets.Dropdown(options=["sp", "ntp", "mupc"], description="scaling"),
     depth=widgets.IntSlider(4, 2, 10, continuous_update=False, description="depth L"),
     width=widgets.IntSlider(8, 2, 24, continuous_update=False, description="width"),
-    scale=widgets.FloatSlider(1.0, min=0.1, max=2.0, step=0.1, continuous_update=False, description="weights x"),
+    scale=widgets.FloatSlider(
+        1.0, min=0.1, max=2.0, step=0.1, continuous_update=False, description="weights x"
+    ),
     skips=widgets.Checkbox(False, description="skips"),
-);  # fmt: skip
-
+)
 # %% [markdown]
 # The same plane as a surface that can be turned with the mouse.
 

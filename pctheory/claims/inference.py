@@ -49,10 +49,13 @@ CLAIMS = (
         "moreau-envelope",
         "With any convex output loss the energy is its Moreau envelope",
         r"If the output pays a convex loss $\ell_i$, then $F^* = \langle \min_{u \in \mathrm{ran}\, K} "
-        r"\ell(\hat y + u) + \frac12 u^\top K^+ u \rangle$ with $K = \sum_{l<L} P_l \Sigma_l P_l^\top$. At the "
-        r"minimum $u^* = -K g$ and $\Pi_l \epsilon_l^* = -P_l^\top g$, with $g$ the gradient of the loss there, "
+        r"\ell(\hat y + u) + \frac12 u^\top K^+ u \rangle$ with $K = \sum_{l<L} P_l \Sigma_l P_l^\top$. At "
+        r"the "
+        r"minimum $u^* = -K g$ and $\Pi_l \epsilon_l^* = -P_l^\top g$, with $g$ the gradient of the loss "
+        r"there, "
         r"and $\partial F^* / \partial W_l = -a_l \langle \delta_l z_{l-1}^{*\top} \rangle$ with $\delta_l = "
-        r"\Pi_l \epsilon_l^*$, $\delta_L = -g$. In coordinates $u = R^\top c$, $R^\top R = K$, half the squared "
+        r"\Pi_l \epsilon_l^*$, $\delta_L = -g$. In coordinates $u = R^\top c$, $R^\top R = K$, half the "
+        r"squared "
         "gradient bounds the distance of the energy to its minimum.",
         "Linear network; output loss convex and twice continuously differentiable.",
         "this work",

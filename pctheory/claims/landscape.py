@@ -44,14 +44,22 @@ CLAIMS = (
     Claim(
         "second-order-classification",
         "Which critical points are strict, and on which data all are",
-        r"At a critical point of $F^*$ with a residual, let $h = Q_{L-1} x$, $\lambda_r = \lambda_{\max} \langle r r^\top \rangle$, "
-        r"$U = \mathrm{range}\, A_L$ and $N_y = S_{yy} - S_{yx} S_{xx}^+ S_{xy}$. (i) $\langle h h^\top \rangle$ singular: strict. "
-        r"Otherwise: (ii) $A_L$ with a kernel, $\langle r x^\top \rangle \ne 0$: strict; (ii') $A_L$ with a kernel, "
-        r"$\langle r x^\top \rangle = 0$: strict unless $\langle h h^\top \rangle \succeq \lambda_r (M_{L-1}^{-1} + A_L^\top "
-        r"A_L)^{-1}$; (iii) $A_L$ without a kernel: strict unless $\mathrm{tr}\, V^\top S_{yy} V - \mathrm{tr}\, V S_{yy} V^\top + "
-        r"\mathrm{tr}\, (S|_U)^{-1} V N_y V^\top \ge 0$ for all $V: U^\perp \to U$. Where the form is positive definite the point "
-        r"is a local minimum. If $S_{yx} \ne 0$ and no eigenvector of $S_{yy}$ with a positive eigenvalue lies in $\ker N_y$, "
-        r"every critical point, at any depth and for all widths, is a strict saddle. A condition on the second moments of the "
+        r"At a critical point of $F^*$ with a residual, let $h = Q_{L-1} x$, $\lambda_r = \lambda_{\max} "
+        r"\langle r r^\top \rangle$, "
+        r"$U = \mathrm{range}\, A_L$ and $N_y = S_{yy} - S_{yx} S_{xx}^+ S_{xy}$. (i) $\langle h h^\top "
+        r"\rangle$ singular: strict. "
+        r"Otherwise: (ii) $A_L$ with a kernel, $\langle r x^\top \rangle \ne 0$: strict; (ii') $A_L$ with a "
+        r"kernel, "
+        r"$\langle r x^\top \rangle = 0$: strict unless $\langle h h^\top \rangle \succeq \lambda_r "
+        r"(M_{L-1}^{-1} + A_L^\top "
+        r"A_L)^{-1}$; (iii) $A_L$ without a kernel: strict unless $\mathrm{tr}\, V^\top S_{yy} V - "
+        r"\mathrm{tr}\, V S_{yy} V^\top + "
+        r"\mathrm{tr}\, (S|_U)^{-1} V N_y V^\top \ge 0$ for all $V: U^\perp \to U$. Where the form is "
+        r"positive definite the point "
+        r"is a local minimum. If $S_{yx} \ne 0$ and no eigenvector of $S_{yy}$ with a positive eigenvalue "
+        r"lies in $\ker N_y$, "
+        r"every critical point, at any depth and for all widths, is a strict saddle. A condition on the "
+        r"second moments of the "
         r"data is equivalent to this for all critical points but global minima.",
         _ENDS + " The formulas for unit precisions, any in the code.",
         "this work",
@@ -142,8 +150,10 @@ CLAIMS = (
     Claim(
         "cross-entropy-landscape",
         "With cross-entropy every critical point is a constant predictor",
-        r"Critical for $F^*$ iff $J A_L = 0$ and $S_{gx} Q_{L-1}^\top = 0$, $J = I - \mathbf{1} \mathbf{1}^\top "
-        r"/ C$, $S_{gx} = \langle (\mathbf{1}/C - e_y) x^\top \rangle$: every critical point predicts $1/C$ and "
+        r"Critical for $F^*$ iff $J A_L = 0$ and $S_{gx} Q_{L-1}^\top = 0$, $J = I - \mathbf{1} "
+        r"\mathbf{1}^\top "
+        r"/ C$, $S_{gx} = \langle (\mathbf{1}/C - e_y) x^\top \rangle$: every critical point predicts $1/C$ "
+        r"and "
         r"has $F^* = \mathcal L = \log C$. If $S_{gx} \ne 0$ all of them are strict saddles, and there is no "
         r"local minimum. If $S_{gx} = 0$ one is strict unless $\langle h h^\top \rangle \succeq C "
         r"\lambda_{\max}(J \mathrm{diag}(p) J) M_{L-1}$. With two hidden units before the output, or two "
@@ -157,7 +167,8 @@ CLAIMS = (
         "convex-loss-landscape",
         "With other convex losses narrow networks have spurious minima",
         r"$F^* \ge \psi(\mathrm{ran}\, A_L)$ with $\psi(U) = \frac1B \sum_i \min_{v \in U} \ell_i(v)$, and "
-        r"minima of $\psi$ give critical points of $F^*$ at its value. For squared errors $\psi$ is principal "
+        r"minima of $\psi$ give critical points of $F^*$ at its value. For squared errors $\psi$ is "
+        r"principal "
         "component analysis and has one level; for other convex losses it can have several: pseudo-Huber "
         "with two samples and one hidden unit.",
         "Linear network, convex output losses.",

@@ -100,7 +100,8 @@ def load_dataset(
         limit = _check.count(limit, "limit", 1)
         if limit > len(labels):
             raise ValueError(
-                f"`limit` must be at most {len(labels)}, the size of the {split} split of {name}. Got {limit}."
+                f"`limit` must be at most {len(labels)}, the size of the {split} split of {name}. Got "
+                f"{limit}."
             )
         images, labels = images[:limit], labels[:limit]
     channels = len(info.mean)
@@ -228,7 +229,8 @@ def _read(info: DatasetInfo, file: DataFile) -> np.ndarray:
         looked = ", ".join(map(str, search_path(info.name)))
         raise FileNotFoundError(
             f"`{info.name}` needs the file {file.name} (plain or .gz), which was not found in {looked}: "
-            f"run `python -m pctheory.datasets {info.name}`{' or `make data`' if info.name in DEFAULT else ''}."
+            f"run `python -m pctheory.datasets "
+            f"{info.name}`{' or `make data`' if info.name in DEFAULT else ''}."
         )
     content = path.read_bytes()
     if path.suffix == ".gz":
@@ -249,7 +251,8 @@ def verify(content: bytes, file: DataFile, info: DatasetInfo, origin: str) -> No
     found = hashlib.sha256(content).hexdigest()
     if found != file.sha256:
         raise ValueError(
-            f"The decompressed bytes of {origin} must have the sha256 {file.sha256[:16]}... of `{info.name}`. "
+            f"The decompressed bytes of {origin} must have the sha256 {file.sha256[:16]}... of "
+            f"`{info.name}`. "
             f"Got {found[:16]}...: {_advice(info.name)}."
         )
 

@@ -106,7 +106,7 @@ _TABLE = (
         mean=(0.3053956267397356,),
         std=(0.3758630807800152,),
         classes=_DIGITS,
-        source="Optical recognition of handwritten digits (Alpaydin and Kaynak, 1998), bundled with scikit-learn",
+        source="Optical recognition of handwritten digits (Alpaydin and Kaynak, 1998), in scikit-learn",
         package="sklearn.datasets",
     ),
     DatasetInfo(

@@ -1,4 +1,6 @@
-"""Learning dynamics: gradient flow and descent, the balance law along them, and the time of the escape from small weights."""
+"""Learning dynamics: gradient flow and descent, the balance law along them, and the time of the escape from
+small weights.
+"""
 
 from .escape import (
     ChainFlow,

@@ -114,8 +114,8 @@ def gradient_flow(
 
     Notes
     -----
-    A point near which the flow stays is not always a minimum that one wants: noise stronger than the signal traps
-    the flow of :math:`F^*` at a bottleneck (claim ``escape-trap``).
+    A point near which the flow stays is not always a minimum that one wants: noise stronger than the signal
+    traps the flow of :math:`F^*` at a bottleneck (claim ``escape-trap``).
 
     Examples
     --------

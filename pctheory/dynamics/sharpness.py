@@ -1,14 +1,16 @@
-r"""The sharpness at a perfect fit, its bounds, and with it the largest learning rate that gradient descent stands.
+r"""The sharpness at a perfect fit, its bounds, and with it the largest learning rate that gradient descent
+stands.
 
-Where the residual vanishes on every sample the Hessian of the equilibrated energy in the weights has the non-zero spectrum of
-the *kernel*
+Where the residual vanishes on every sample the Hessian of the equilibrated energy in the weights has the
+non-zero spectrum of the *kernel*
 
 .. math:: \sum_{l=1}^{L} C_l \otimes K_l, \qquad C_l = S^{-1/2} P_l P_l^T S^{-1/2}, \qquad
           K_l = \frac{a_l^2}{B}\, \hat X_{l-1} \hat X_{l-1}^T ,
 
-(:math:`n_L B` rows; :math:`\hat X_l` holds the feedforward activities of layer l, a sample a row). The :math:`C_l` sum to the
-identity at unit precisions, because S is the sum of :math:`P_l P_l^T`: whatever the backward gains, the sharpness is a weighted
-mean over the layers, where that of the loss, with :math:`\Pi_L` in the place of :math:`S^{-1}`, is a sum (claim
+(:math:`n_L B` rows; :math:`\hat X_l` holds the feedforward activities of layer l, a sample a row). The
+:math:`C_l` sum to the identity at unit precisions, because S is the sum of :math:`P_l P_l^T`: whatever the
+backward gains, the sharpness is a weighted mean over the layers, where that of the loss, with :math:`\Pi_L`
+in the place of :math:`S^{-1}`, is a sum (claim
 ``fit-sharpness``).
 """
 
@@ -39,7 +41,8 @@ class FitSharpness:
     sharpness : float
         The largest eigenvalue of the Hessian.
     lower, upper : float
-        :math:`\lambda_{\max}(\sum_l C_l)` times :math:`\max_v \min_l v^T K_l v` (over the top eigenvectors v of the
+        :math:`\lambda_{\max}(\sum_l C_l)` times :math:`\max_v \min_l v^T K_l v` (over the top eigenvectors v
+        of the
         :math:`K_l`) and times :math:`\max_l \lambda_{\max}(K_l)`.
     normalisation : float
         :math:`\lambda_{\max}(\sum_l C_l)`: 1 for the equilibrated energy at unit precisions.
@@ -52,7 +55,9 @@ class FitSharpness:
 
     @property
     def largest_rate(self) -> float:
-        """2 / sharpness: gradient descent converges to the fit from nearby at smaller rates, and at no larger one."""
+        """2 / sharpness: gradient descent converges to the fit from nearby at smaller rates, and at no larger
+        one.
+        """
         return 2 / self.sharpness if self.sharpness > 0 else float("inf")
 
 
@@ -74,9 +79,10 @@ def fit_sharpness(objective: Objective, net: LinearPCN) -> FitSharpness:
 
     Notes
     -----
-    Where the residual does not vanish, `sharpness` is that of the Gauss-Newton matrix. The bounds hold for both objectives and
-    all precisions with the factor `normalisation`, at most the largest eigenvalue of any :math:`\Pi_l` for :math:`F^*`. Cost:
-    dense up to `DENSE_LIMIT` rows of the kernel, then Lanczos on products with it. Claim ``fit-sharpness`` (this work).
+    Where the residual does not vanish, `sharpness` is that of the Gauss-Newton matrix. The bounds hold for
+    both objectives and all precisions with the factor `normalisation`, at most the largest eigenvalue of any
+    :math:`\Pi_l` for :math:`F^*`. Cost: dense up to `DENSE_LIMIT` rows of the kernel, then Lanczos on
+    products with it. Claim ``fit-sharpness`` (this work).
 
     Examples
     --------

@@ -112,7 +112,9 @@ def _near(array: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def _orders(net: LinearPCN, rng: np.random.Generator) -> list[np.ndarray]:
-    """An order of the units of every layer: the inputs stay, and a skip keeps the order of the layer below."""
+    """An order of the units of every layer: the inputs stay, and a skip keeps the order of the layer
+    below.
+    """
     orders = [np.arange(net.widths[0])]
     for width, skip in zip(net.widths[1:], net.skips, strict=True):
         orders.append(orders[-1] if skip else rng.permutation(width))

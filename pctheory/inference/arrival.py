@@ -191,7 +191,8 @@ def delayed_multipliers(step_times_eigenvalue: float, delay: int = 1) -> np.ndar
 
     Examples
     --------
-    >>> np.abs(delayed_multipliers(1.0)).round(12), np.degrees(np.angle(delayed_multipliers(1.0))).round(9).max()
+    >>> multipliers = delayed_multipliers(1.0)
+    >>> np.abs(multipliers).round(12), np.degrees(np.angle(multipliers)).round(9).max()
     (array([1., 1.]), np.float64(60.0))
     """
     gain = _check.real(step_times_eigenvalue, "step_times_eigenvalue")

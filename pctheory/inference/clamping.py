@@ -86,7 +86,8 @@ class ClampedProblem:
         _check.instance(net, "net", LinearPCN)
         if reverse is not None and _check.instance(reverse, "reverse", LinearPCN).widths != net.widths[::-1]:
             raise ValueError(
-                f"`reverse` must have the widths of `net` in reverse, {net.widths[::-1]}. Got {reverse.widths}."
+                f"`reverse` must have the widths of `net` in reverse, {net.widths[::-1]}. Got "
+                f"{reverse.widths}."
             )
         object.__setattr__(self, "net", net)
         object.__setattr__(self, "activities", activity_rows(net, activities))
@@ -197,13 +198,17 @@ class ClampedProblem:
 
     def _undetermined(self) -> ValueError:
         return ValueError(
-            "`mask` must clamp enough units to determine the free ones: a signal in the free units of layer 0 reaches no "
-            f"clamped unit. Got {[len(f) for f in self.free]} free units of {list(self.net.widths)}: clamp more, or give "
+            "`mask` must clamp enough units to determine the free ones: a signal in the free units of layer "
+            "0 reaches no "
+            f"clamped unit. Got {[len(f) for f in self.free]} free units of {list(self.net.widths)}: clamp "
+            f"more, or give "
             "`prior`."
         )
 
     def start(self) -> tuple[Array, ...]:
-        """The forward pass that keeps clamped units: free ones are predicted from the layer before; 0 in layer 0."""
+        """The forward pass that keeps clamped units: free ones are predicted from the layer before; 0 in
+        layer 0.
+        """
         z = [self._place(0, None, self.activities[0])]
         for l, matrix in enumerate(self.net.maps, start=1):
             z.append(self._place(l, _take(z[-1] @ matrix.T, self.free[l]), self.activities[l]))
@@ -301,7 +306,8 @@ class ClampedEquilibrium:
     problem: ClampedProblem
 
     def covariance(self, layer: int) -> Array:
-        r"""Posterior covariance of a layer's free units given the clamped ones: a block of :math:`\mathcal H_{ff}^{-1}`.
+        r"""Posterior covariance of a layer's free units given the clamped ones: a block of :math:`\mathcal
+        H_{ff}^{-1}`.
 
         It is the same for every sample. Claim ``posterior``.
 

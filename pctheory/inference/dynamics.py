@@ -73,7 +73,9 @@ class InferenceRate:
         return (self.largest - self.smallest) / (self.largest + self.smallest)
 
     def contraction(self, step: float) -> float:
-        r""":math:`\rho = \max |1 - g \lambda|`, the factor of the slowest mode per step g; above 1, it diverges."""
+        r""":math:`\rho = \max |1 - g \lambda|`, the factor of the slowest mode per step g; above 1, it
+        diverges.
+        """
         g = _check.positive(step, "step")
         return max(abs(1 - g * self.smallest), abs(1 - g * self.largest))
 
@@ -185,7 +187,9 @@ class InferenceModes:
         return np.asarray(self.equilibrium + (self.amplitudes * factors) @ self.vectors)
 
     def flow(self, time: float) -> np.ndarray:
-        r"""Hidden activities of the continuous flow :math:`\dot z = -\nabla F`, with :math:`e^{-\lambda_k t}`, (B, n)."""
+        r"""Hidden activities of the continuous flow :math:`\dot z = -\nabla F`, with :math:`e^{-\lambda_k
+        t}`, (B, n).
+        """
         factors = np.exp(-self.eigenvalues * _check.non_negative(time, "time"))
         return np.asarray(self.equilibrium + (self.amplitudes * factors) @ self.vectors)
 
@@ -197,7 +201,9 @@ class InferenceModes:
         return float(0.5 * np.mean(self.amplitudes**2 @ (self.eigenvalues * factors)))
 
     def half_lives(self, step: float) -> np.ndarray:
-        r"""Steps in which each mode halves, :math:`-\ln 2/\ln|1-g\lambda_k|`, (n,); infinite for modes that do not shrink."""
+        r"""Steps in which each mode halves, :math:`-\ln 2/\ln|1-g\lambda_k|`, (n,); infinite for modes that
+        do not shrink.
+        """
         shrink = np.abs(1 - _check.positive(step, "step") * self.eigenvalues)
         with np.errstate(divide="ignore"):
             lives = -math.log(2) / np.log(shrink)
@@ -205,7 +211,8 @@ class InferenceModes:
 
 
 def inference_modes(net: LinearPCN, data: Data, *, start: Sequence[Array] | None = None) -> InferenceModes:
-    r"""Eigenvectors of H, and the amplitude of each in the start of inference. Dense: :math:`O(n^3)`, numpy float64.
+    r"""Eigenvectors of H, and the amplitude of each in the start of inference. Dense: :math:`O(n^3)`, numpy
+    float64.
 
     Parameters
     ----------
@@ -236,7 +243,8 @@ def inference_modes(net: LinearPCN, data: Data, *, start: Sequence[Array] | None
 
 
 def inference_start(net: LinearPCN, data: Data) -> tuple[Array, ...]:
-    """The feedforward pass with the output clamped to y: only the output has an error, and the energy is the loss.
+    """The feedforward pass with the output clamped to y: only the output has an error, and the energy is the
+    loss.
 
     Parameters
     ----------
@@ -338,7 +346,9 @@ def finite_time_rescaling(net: LinearPCN, step: float, num_steps: int) -> Array:
 
 
 def _errors_after(net: LinearPCN, residual: Array, step: float, num_steps: int) -> tuple[Array, ...]:
-    """Errors after T steps from the forward pass, (B, n_l), by the displacements z - zhat: they depend on r alone."""
+    """Errors after T steps from the forward pass, (B, n_l), by the displacements z - zhat: they depend on r
+    alone.
+    """
     xp = array_namespace(residual)
     zeros = [
         xp.zeros((residual.shape[0], n), dtype=residual.dtype, device=device(residual))

@@ -128,7 +128,8 @@ def error_slope(net: LinearPCN, x: Array, y: Array, errors: Sequence[Array]) -> 
 
 
 def error_hessian(net: LinearPCN) -> LinearOperator:
-    r"""The Hessian :math:`I + G^T G` in whitened hidden errors, as an operator; :math:`I + P^T P` for unit precisions.
+    r"""The Hessian :math:`I + G^T G` in whitened hidden errors, as an operator; :math:`I + P^T P` for unit
+    precisions.
 
     Of one sample, so without 1/B. Vectors are the layers' whitened errors one after another, of length
     :math:`n = n_1 + \dots + n_{L-1}`. A product costs a forward and a backward pass; the matrix is not
@@ -172,7 +173,8 @@ def error_hessian(net: LinearPCN) -> LinearOperator:
 
 
 def error_eigenvalues(net: LinearPCN) -> np.ndarray:
-    r"""All eigenvalues of `error_hessian`, ascending, (n,): 1, and those of :math:`C_L^T S C_L` (claim ``error-coordinates``).
+    r"""All eigenvalues of `error_hessian`, ascending, (n,): 1, and those of :math:`C_L^T S C_L` (claim
+    ``error-coordinates``).
 
     From the singular values of G, (n_L, n): :math:`O(n_L^2 n)`. When the output is as wide as all hidden
     layers together, or wider, the eigenvalue 1 need not be there.

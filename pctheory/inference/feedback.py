@@ -101,7 +101,8 @@ def _step(net: LinearPCN, l: int, reduced: Array, target: Array) -> Step:
 
 
 def _settled(precision: Precision, step: Step, predicted: Array, left: Array) -> Array:
-    r"""Activities z of a layer from their prediction, with :math:`d - R z = T^{-1} s` (`left`), which is accurate.
+    r"""Activities z of a layer from their prediction, with :math:`d - R z = T^{-1} s` (`left`), which is
+    accurate.
 
     The first move is that of the formula. Where it cancels most of a large prediction, rounding errors of the
     size of the prediction remain, and the same move from there removes them: 16 digits at a time.
@@ -119,7 +120,8 @@ def _settled(precision: Precision, step: Step, predicted: Array, left: Array) ->
     if not _is_larger(xp.abs(move), 0.1 * xp.max(xp.abs(z))):
         return z
     raise ValueError(
-        "`weights` must leave digits in the activities at equilibrium. Got maps so large that rounding errors exceed "
+        "`weights` must leave digits in the activities at equilibrium. Got maps so large that rounding "
+        "errors exceed "
         "them: scale the weights down."
     )
 

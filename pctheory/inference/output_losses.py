@@ -149,11 +149,13 @@ OUTPUT_LOSSES = {
         "cross-entropy", _cross_entropy_value, _cross_entropy_gradient, _cross_entropy_hessian
     ),
 }
-"""Output losses by name. Targets of "cross-entropy" are rows of probabilities: one-hot, or smoothed, labels."""
+"""Output losses by name. Targets of "cross-entropy" are rows of probabilities, such as one-hot labels."""
 
 
 def output_loss(net: LinearPCN, output: str | ConvexLoss) -> ConvexLoss:
-    r"""The loss of a name, or the loss itself, times the output precision :math:`\Pi_L`, which must be a number."""
+    r"""The loss of a name, or the loss itself, times the output precision :math:`\Pi_L`, which must be a
+    number.
+    """
     if not isinstance(output, ConvexLoss):
         output = OUTPUT_LOSSES[_check.choice(output, "output", OUTPUT_LOSSES)]
     scale = net.precisions[-1].value
@@ -206,7 +208,8 @@ class EnvelopeEquilibrium:
         return (*(pi.apply(e) for pi, e in pairs), -self.gradient)
 
     def __repr__(self) -> str:
-        return f"EnvelopeEquilibrium({self.loss.name}, energy={float(self.energy):.6g}, {self.net!r}, {self.data!r})"
+        found = f"{self.loss.name}, energy={float(self.energy):.6g}"
+        return f"EnvelopeEquilibrium({found}, {self.net!r}, {self.data!r})"
 
 
 def envelope_equilibrium(
@@ -214,7 +217,8 @@ def envelope_equilibrium(
 ) -> EnvelopeEquilibrium:
     r"""Where inference ends under a convex output loss: the minimum of the energy over the hidden activities.
 
-    .. math:: F(z) = \frac1B \sum_i \Big[ \tfrac12 \sum_{l<L} \epsilon_l^T \Pi_l \epsilon_l + \ell_i(A_L z_{L-1}) \Big]
+    .. math:: F(z) = \frac1B \sum_i
+              \Big[ \tfrac12 \sum_{l<L} \epsilon_l^T \Pi_l \epsilon_l + \ell_i(A_L z_{L-1}) \Big]
 
     Parameters
     ----------
@@ -259,7 +263,8 @@ def envelope_equilibrium(
         q, r = xp.linalg.qr(_hidden_stack(net, products), mode="reduced")
     else:
         q = r = xp.zeros((0, y.shape[1]), dtype=y.dtype, device=device(y))
-    # the minimum over c does not move to first order: derivatives of the energy need not pass through the search
+    # the minimum over c does not move to first order: derivatives of the energy need not pass through the
+    # search
     c, num_steps, bound = _minimise(loss, *(_check.detached(a) for a in (predicted, y, r)))
     target = predicted + c @ r
     whitened, errors, start = c @ q.T if hidden else c, [], 0
@@ -299,7 +304,9 @@ def _hidden_stack(net: LinearPCN, products: list[Array]) -> Array:
 
 
 def _minimise(loss: ConvexLoss, predicted: Array, y: Array, root: Array) -> tuple[Array, int, float]:
-    r"""Newton's method on :math:`\ell(\hat y + R^T c) + |c|^2/2`, all samples at once, each with its own step length."""
+    r"""Newton's method on :math:`\ell(\hat y + R^T c) + |c|^2/2`, all samples at once, each with its own step
+    length.
+    """
     xp = array_namespace(predicted, y)
     rank = root.shape[0]
     eye = xp.eye(rank, dtype=y.dtype, device=device(y))
@@ -335,15 +342,20 @@ def _minimise(loss: ConvexLoss, predicted: Array, y: Array, root: Array) -> tupl
     bound, energy = float(xp.mean(norms)) / 2, float(xp.mean(xp.abs(current)))
     if not bound <= CERTIFIED * energy:
         raise ValueError(
-            f"`output` must be a convex loss at a scale that {y.dtype} can resolve. Got {loss.name}, whose energy "
-            f"{energy:.3g} is known to {bound:.1e} only after {num_steps} steps: scale the weights down, or check "
+            f"`output` must be a convex loss at a scale that {y.dtype} can resolve. Got {loss.name}, whose "
+            f"energy "
+            f"{energy:.3g} is known to {bound:.1e} only after {num_steps} steps: scale the weights down, or "
+            f"check "
             "the loss's gradient and Hessian."
         )
     return c, num_steps, bound
 
 
 def _solve(matrices: Array, rows: Array) -> Array:
-    """Solve one system a sample. By eigenvalues, so that curvature of any size is never singular: all are 1 or more."""
+    """Solve one system a sample.
+
+    By eigenvalues, so that curvature of any size is never singular: all are 1 or more.
+    """
     xp = array_namespace(matrices, rows)
     values, vectors = xp.linalg.eigh((matrices + xp.matrix_transpose(matrices)) / 2)
     along = (rows[:, None, :] @ vectors)[:, 0, :] / xp.clip(values, 1.0, None)

@@ -40,7 +40,9 @@ SPREAD_BOUND = 1e4
 
 @dataclass(frozen=True, eq=False)
 class Route:
-    """Activities (z_0, ..., z_L), errors (eps_1, ..., eps_L) and energy at equilibrium, and the method they are from."""
+    """Activities (z_0, ..., z_L), errors (eps_1, ..., eps_L) and energy at equilibrium, and the method they
+    are from.
+    """
 
     activities: tuple[Array, ...]
     errors: tuple[Array, ...]

@@ -37,7 +37,9 @@ class Objective(ABC):
 
     @abstractmethod
     def expand(self, net: LinearPCN, order: int = 1) -> Expansion:
-        """What value, gradient and Hessian-vector product at `net` share, accurate to first or second derivatives."""
+        """What value, gradient and Hessian-vector product at `net` share, accurate to first or second
+        derivatives.
+        """
 
     def value(self, net: LinearPCN) -> Array:
         r""":math:`f`, a scalar of the weights' array library."""
@@ -79,7 +81,8 @@ class Objective(ABC):
         return expansion.value, expansion.gradient()
 
     def metric_and_noise(self, net: LinearPCN) -> tuple[np.ndarray, np.ndarray]:
-        r"""The matrices :math:`\Lambda` and :math:`\Omega` of the closed forms (see `pctheory.landscape.closed_forms`).
+        r"""The matrices :math:`\Lambda` and :math:`\Omega` of the closed forms (see
+        `pctheory.landscape.closed_forms`).
 
         Returns
         -------
@@ -97,7 +100,9 @@ class Objective(ABC):
         )
 
     def infimum(self, net: LinearPCN) -> float | None:
-        """The greatest lower bound of f over all weights of networks of these widths; None where it is not known."""
+        """The greatest lower bound of f over all weights of networks of these widths; None where it is not
+        known.
+        """
         return None
 
     def hvp(self, net: LinearPCN, direction: Sequence[Array] | Array) -> Any:
@@ -188,7 +193,8 @@ def _direction(net: LinearPCN, direction: Sequence[Array] | Array) -> tuple[tupl
         vector = _check.finite(_check.as_array(direction, "direction"), "direction")
         if tuple(vector.shape) != (net.num_weights,):
             raise ValueError(
-                f"`direction` must have shape ({net.num_weights},), one entry per weight. Got {tuple(vector.shape)}."
+                f"`direction` must have shape ({net.num_weights},), one entry per weight. Got "
+                f"{tuple(vector.shape)}."
             )
         return net.split(vector), True
     if len(direction) != net.depth:
@@ -199,6 +205,7 @@ def _direction(net: LinearPCN, direction: Sequence[Array] | Array) -> tuple[tupl
     for l, (part, weight) in enumerate(zip(parts, net.weights, strict=True)):
         if part.shape != weight.shape:
             raise ValueError(
-                f"`direction[{l}]` must have the shape of `W_{l + 1}`, {tuple(weight.shape)}. Got {tuple(part.shape)}."
+                f"`direction[{l}]` must have the shape of `W_{l + 1}`, {tuple(weight.shape)}. Got "
+                f"{tuple(part.shape)}."
             )
     return parts, False

@@ -11,7 +11,9 @@ from ..model import Data, LinearPCN
 from .objectives import Objective
 
 RANK_TOLERANCE = 1e-6
-"""Singular values below this part of the largest count as zero: critical points are found, not given exactly."""
+"""Singular values below this part of the largest count as zero: critical points are found, not given
+exactly.
+"""
 
 FIT_TOLERANCE = 1e-9
 """A residual below this part of the targets counts as none."""
@@ -19,7 +21,9 @@ FIT_TOLERANCE = 1e-9
 
 @dataclass(frozen=True, eq=False)
 class Whitened:
-    r"""The network with :math:`\Pi_l = C_l C_l^T` absorbed: :math:`A_l \mapsto C_l^T A_l C_{l-1}^{-T}`, unit precisions."""
+    r"""The network with :math:`\Pi_l = C_l C_l^T` absorbed: :math:`A_l \mapsto C_l^T A_l C_{l-1}^{-T}`, unit
+    precisions.
+    """
 
     x: np.ndarray
     y: np.ndarray
@@ -94,9 +98,11 @@ def regression(x: np.ndarray, rows: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True, eq=False)
 class Units:
-    r"""Units of the weights and of the objective in which the problem is of order one, whatever the scale of the data.
+    r"""Units of the weights and of the objective in which the problem is of order one, whatever the scale of
+    the data.
 
-    :math:`|A_1| \sim |y| / |x|` and :math:`|A_l| \sim 1` (unit precisions, root mean squares); the objective has the unit
+    :math:`|A_1| \sim |y| / |x|` and :math:`|A_l| \sim 1` (unit precisions, root mean squares); the objective
+    has the unit
     :math:`|y|^2`.
     """
 

@@ -1,13 +1,15 @@
-r"""Certificates of escape: directions of negative curvature of :math:`F^*` at a critical point, in closed form.
+r"""Certificates of escape: directions of negative curvature of :math:`F^*` at a critical point, in closed
+form.
 
 Claims ``critical-points`` and ``strict-saddles`` (this work). At a critical point :math:`A_L^T R = 0` and
 :math:`\langle r x^T \rangle Q_{L-1}^T = 0`: every hidden error vanishes and :math:`S^{-1} r = r`. With
-:math:`h = Q_{L-1} x`, :math:`M = M_{L-1}` and :math:`C = (M^{-1} + A_L^T A_L)^{-1}`, for any unit u with :math:`A_L^T u = 0`
+:math:`h = Q_{L-1} x`, :math:`M = M_{L-1}` and :math:`C = (M^{-1} + A_L^T A_L)^{-1}`, for any unit u with
+:math:`A_L^T u = 0`
 
 .. math:: d^2 F^*[u v^T \text{ in } A_L] = v^T \langle h h^T \rangle v - \langle (u^T r)^2 \rangle\, v^T C v .
 
-Precisions are absorbed first: :math:`\Pi_l = C_l C_l^T` and :math:`A_l \mapsto C_l^T A_l C_{l-1}^{-T}`, :math:`y \mapsto C_L^T y`
-leave the energy as it is.
+Precisions are absorbed first: :math:`\Pi_l = C_l C_l^T` and :math:`A_l \mapsto C_l^T A_l C_{l-1}^{-T}`,
+:math:`y \mapsto C_L^T y` leave the energy as it is.
 """
 
 from __future__ import annotations
@@ -63,33 +65,42 @@ def escape_direction(
     Parameters
     ----------
     net : LinearPCN
-        A critical point of :math:`F^*` with L >= 2 and a residual. Multipliers, skips and precisions are allowed.
+        A critical point of :math:`F^*` with L >= 2 and a residual. Multipliers, skips and precisions are
+        allowed.
     case : None, "i", "ii" or "iii"
         Which certificate; by default that of most negative curvature (per unit length).
 
-        * "i": some feature direction v is not in use. :math:`dA_L = u_r v^T` with :math:`u_r` the top eigenvector of
-          :math:`\langle r r^T \rangle`; curvature :math:`v^T \langle h h^T \rangle v - \lambda_r v^T C v`, minimal over v.
+        * "i": some feature direction v is not in use. :math:`dA_L = u_r v^T` with :math:`u_r` the top
+        eigenvector of
+          :math:`\langle r r^T \rangle`; curvature :math:`v^T \langle h h^T \rangle v - \lambda_r v^T C v`,
+          minimal over v.
         * "ii": :math:`A_L v = 0` for some v that the layers below reach, :math:`A_{L-1} \cdots A_2 p = v`.
           :math:`dA_L = t\,u v^T` with :math:`dA_1 = s\,p q^T`, (u, q) the top singular pair of
-          :math:`\langle r x^T \rangle` with value :math:`\sigma`: a 2 x 2 form with no :math:`s^2` and the cross term
+          :math:`\langle r x^T \rangle` with value :math:`\sigma`: a 2 x 2 form with no :math:`s^2` and the
+          cross term
           :math:`-2 t s |v|^2 \sigma`, hence indefinite.
-        * "iii": the columns of :math:`A_L` span eigenvectors of :math:`S_{yy}`, but not the top ones, so U = range
-          :math:`A_L` is rotated: :math:`dA_L = V^T A_L` and :math:`dA_1` such that :math:`A_L h` moves by :math:`V r_x`, with
-          the V of least curvature (see `pctheory.landscape.second_order_form`). On realisable data that is
-          :math:`V = u_2 u_1^T`, from the smallest eigenvalue :math:`\lambda_2` inside to the largest :math:`\lambda_1` outside,
-          and the curvature is :math:`\lambda_2 - \lambda_1`.
+        * "iii": the columns of :math:`A_L` span eigenvectors of :math:`S_{yy}`, but not the top ones, so U =
+        range
+          :math:`A_L` is rotated: :math:`dA_L = V^T A_L` and :math:`dA_1` such that :math:`A_L h` moves by
+          :math:`V r_x`, with the V of least curvature (see `pctheory.landscape.second_order_form`). On
+          realisable data that is
+          :math:`V = u_2 u_1^T`, from the smallest eigenvalue :math:`\lambda_2` inside to the largest
+          :math:`\lambda_1` outside, and the curvature is :math:`\lambda_2 - \lambda_1`.
     gradient_tolerance : float
-        Largest norm of the gradient at which the point is taken as critical, relative to the scale of the data.
+        Largest norm of the gradient at which the point is taken as critical, relative to the scale of the
+        data.
 
     Returns
     -------
     EscapeDirection
-        Verified: its curvature comes from one Hessian-vector product, and is negative (claim ``strict-saddles``).
+        Verified: its curvature comes from one Hessian-vector product, and is negative (claim
+        ``strict-saddles``).
 
     Raises
     ------
     ValueError
-        If the point is not critical, fits perfectly, or no certificate applies: then it is not a strict saddle (claim
+        If the point is not critical, fits perfectly, or no certificate applies: then it is not a strict
+        saddle (claim
         ``second-order-classification``).
 
     Examples
@@ -176,8 +187,8 @@ def unread_feature(point: Whitened) -> Candidate | None:
 def rotation(point: Whitened) -> Candidate | None:
     r"""The least value of the form of case (iii) over V of unit norm, and the V where it is attained.
 
-    Over hidden changes with :math:`A_L \, dA_1 x = V r_x` at :math:`dA_L = V^T A_L`, :math:`r_x` the part of r that is linear
-    in x.
+    Over hidden changes with :math:`A_L \, dA_1 x = V r_x` at :math:`dA_L = V^T A_L`, :math:`r_x` the part of
+    r that is linear in x.
     """
     inside, outside, kernel = point.readout
     if kernel.size or not outside.size:

@@ -26,9 +26,9 @@ class CriticalPoint:
     Attributes
     ----------
     kind : "global minimum", "strict saddle", "local minimum", "degenerate" or "not critical"
-        "strict saddle": the Hessian has a negative eigenvalue (this includes maxima). "local minimum": it is positive
-        definite, for :math:`F^*` across the manifold of critical points through the point. "degenerate": second derivatives
-        do not decide.
+        "strict saddle": the Hessian has a negative eigenvalue (this includes maxima). "local minimum": it is
+        positive definite, for :math:`F^*` across the manifold of critical points through the point.
+        "degenerate": second derivatives do not decide.
     value : float
     gradient_norm : float
         Relative to the scale of the data.
@@ -37,7 +37,8 @@ class CriticalPoint:
     index : int or None
         Number of negative eigenvalues; None above `pctheory.landscape.spectrum.DENSE_LIMIT` weights.
     form : SecondOrderForm or None
-        Of :math:`F^*` away from a global minimum: the case of the theorem and the form that decided, at its least value.
+        Of :math:`F^*` away from a global minimum: the case of the theorem and the form that decided, at its
+        least value.
     escape : EscapeDirection or None
         A verified direction of negative curvature of a strict saddle.
     net : LinearPCN
@@ -76,12 +77,13 @@ def classify_critical_point(
     Parameters
     ----------
     gradient_tolerance : float
-        Largest norm of the gradient of a critical point, relative to the scale of the data: the gradient is taken in weights
-        of size :math:`|y|/|x|` (first layer) and 1 (the others), and over :math:`\langle |y|^2 \rangle`.
+        Largest norm of the gradient of a critical point, relative to the scale of the data: the gradient is
+        taken in weights of size :math:`|y|/|x|` (first layer) and 1 (the others), and over :math:`\langle
+        |y|^2 \rangle`.
     curvature_tolerance : float, optional
-        Values of the form of :math:`F^*`, or eigenvalues of other objectives, below this part of their scale count as 0. By
-        default the square root of the gradient's norm: near a degenerate point the gradient is the square of the distance,
-        and curvatures err by the distance.
+        Values of the form of :math:`F^*`, or eigenvalues of other objectives, below this part of their scale
+        count as 0. By default the square root of the gradient's norm: near a degenerate point the gradient is
+        the square of the distance, and curvatures err by the distance.
 
     Returns
     -------
@@ -89,9 +91,10 @@ def classify_critical_point(
 
     Notes
     -----
-    Claims ``critical-points``, ``second-order-classification``. Whether a point of :math:`F^*` is strict is decided by the
-    theorem's case and form, see `pctheory.landscape.second_order_form`; that of other objectives by the eigenvalues of the
-    Hessian. A global minimum is recognised by its value, see `infimum`; of objectives without a known infimum minima are
+    Claims ``critical-points``, ``second-order-classification``. Whether a point of :math:`F^*` is strict is
+    decided by the theorem's case and form, see `pctheory.landscape.second_order_form`; that of other
+    objectives by the eigenvalues of the Hessian. A global minimum is recognised by its value, see `infimum`;
+    of objectives without a known infimum minima are
     "local minimum" or "degenerate".
 
     Examples
@@ -141,8 +144,9 @@ def infimum(objective: Objective, net: LinearPCN) -> float | None:
     r"""The greatest lower bound of an objective over all weights of networks of these widths.
 
     Of the loss: the residual of the best linear map of rank min n_l. Of :math:`F^*` with L >= 2:
-    :math:`\frac12 \sum_{j > n_{L-1}} \lambda_j(\Pi_L^{1/2} S_{yy} \Pi_L^{1/2})`, the least that n_{L-1} units can leave of y
-    (claim ``no-minimiser-with-noise``). None where it is not known. Zero multipliers are not allowed for.
+    :math:`\frac12 \sum_{j > n_{L-1}} \lambda_j(\Pi_L^{1/2} S_{yy} \Pi_L^{1/2})`, the least that n_{L-1} units
+    can leave of y (claim ``no-minimiser-with-noise``). None where it is not known. Zero multipliers are not
+    allowed for.
 
     Examples
     --------
@@ -156,10 +160,11 @@ def infimum(objective: Objective, net: LinearPCN) -> float | None:
 
 
 def non_strict_saddle() -> tuple[LinearPCN, Data]:
-    r"""A critical point of :math:`F^*` whose Hessian is exactly zero: the hypotheses of ``strict-saddles`` are needed.
+    r"""A critical point of :math:`F^*` whose Hessian is exactly zero: the hypotheses of ``strict-saddles``
+    are needed.
 
-    L = 2, one unit a layer, :math:`S_{xy} = 0`, :math:`S_{xx} = S_{yy} = 1` and :math:`(w_1, w_2) = (1, 0)`. The energy still
-    falls, to third order, along :math:`(w_1, w_2) = (1 - d, \sqrt d)`.
+    L = 2, one unit a layer, :math:`S_{xy} = 0`, :math:`S_{xx} = S_{yy} = 1` and :math:`(w_1, w_2) = (1, 0)`.
+    The energy still falls, to third order, along :math:`(w_1, w_2) = (1 - d, \sqrt d)`.
 
     Returns
     -------

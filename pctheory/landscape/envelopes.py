@@ -1,11 +1,14 @@
-r"""Objectives with any convex output loss: the loss itself, and its Moreau envelope, which predictive coding descends.
+r"""Objectives with any convex output loss: the loss itself, and its Moreau envelope, which predictive coding
+descends.
 
-With :math:`\delta_l = \Pi_l \epsilon_l` and :math:`\delta_L = -g` (`pctheory.inference.output_losses`) the gradient of both is
+With :math:`\delta_l = \Pi_l \epsilon_l` and :math:`\delta_L = -g` (`pctheory.inference.output_losses`) the
+gradient of both is
 
 .. math:: \frac{\partial f}{\partial W_l} = -a_l \langle \delta_l z_{l-1}^T \rangle ,
 
 at the equilibrium for :math:`F^*`, at the feedforward pass for the loss. A derivative along a direction moves
-:math:`\delta_l` and :math:`z_l` by two sweeps of B rows and one n_L x n_L system a sample (claim ``moreau-envelope``).
+:math:`\delta_l` and :math:`z_l` by two sweeps of B rows and one n_L x n_L system a sample (claim
+``moreau-envelope``).
 """
 
 from __future__ import annotations
@@ -32,7 +35,8 @@ __all__ = ["EnvelopeEnergy", "OutputLoss"]
 
 @dataclass(frozen=True, eq=False)
 class _Rows(Expansion):
-    """One row a sample: activities z_0..z_{L-1}, weighted errors delta_1..delta_L, and the loss's Hessian at the output.
+    """One row a sample: activities z_0..z_{L-1}, weighted errors delta_1..delta_L, and the loss's Hessian at
+    the output.
 
     `root` is R with K = R^T R, of no rows for the loss itself, whose hidden layers have no errors.
     """
@@ -69,7 +73,9 @@ class _Rows(Expansion):
         )
 
     def _backward(self, moved: Sequence[Array], last: Array) -> list[Array]:
-        r"""Derivatives of :math:`\delta_l = A_{l+1}^T \delta_{l+1}`, l = 1..L, from that of :math:`\delta_L`."""
+        r"""Derivatives of :math:`\delta_l = A_{l+1}^T \delta_{l+1}`, l = 1..L, from that of
+        :math:`\delta_L`.
+        """
         rows = [last]
         for l in range(self.net.depth - 1, 0, -1):
             rows.append(rows[-1] @ self.net.maps[l] + self.delta[l] @ moved[l])
@@ -87,7 +93,9 @@ class _Rows(Expansion):
         return rows
 
     def _response(self, shift: Array) -> Array:
-        r"""The derivative of :math:`\delta_L`, :math:`-(\Lambda^{-1} + K)^{-1}` times the output's at a fixed :math:`\delta_L`."""
+        r"""The derivative of :math:`\delta_L`, :math:`-(\Lambda^{-1} + K)^{-1}` times the output's at a fixed
+        :math:`\delta_L`.
+        """
         xp = array_namespace(shift)
         pulled = (self.curvature @ shift[:, :, None])[:, :, 0]
         rank = self.root.shape[0]
@@ -100,7 +108,10 @@ class _Rows(Expansion):
 
 
 class _ConvexObjective(Objective):
-    """An objective made from data and an output loss. The data are not compressed: moments do not determine it."""
+    """An objective made from data and an output loss.
+
+    The data are not compressed: moments do not determine it.
+    """
 
     def __init__(self, data: Data, output: str | ConvexLoss = "cross-entropy") -> None:
         self.data = _check.instance(data, "data", Data)
@@ -125,7 +136,8 @@ class _ConvexObjective(Objective):
 
 @final
 class OutputLoss(_ConvexObjective):
-    r"""The mean of a convex loss of the output, :math:`\frac1B \sum_i \ell_i(P_0 x_i)`: what backprop descends.
+    r"""The mean of a convex loss of the output, :math:`\frac1B \sum_i \ell_i(P_0 x_i)`: what backprop
+    descends.
 
     Parameters
     ----------
@@ -155,7 +167,8 @@ class OutputLoss(_ConvexObjective):
 
 @final
 class EnvelopeEnergy(_ConvexObjective):
-    r"""The energy at the equilibrium of inference under a convex output loss: its Moreau envelope :math:`F^*`.
+    r"""The energy at the equilibrium of inference under a convex output loss: its Moreau envelope
+    :math:`F^*`.
 
     Parameters
     ----------
@@ -165,9 +178,9 @@ class EnvelopeEnergy(_ConvexObjective):
 
     Notes
     -----
-    Claims ``moreau-envelope``, ``cross-entropy-landscape`` and ``convex-loss-landscape``. With cross-entropy and two or more hidden units before
-    the output the infimum is 0 on any labels and is not attained: the energy can fall to 0 on random labels while the
-    loss rises. `WeightDecay` gives it a minimum.
+    Claims ``moreau-envelope``, ``cross-entropy-landscape`` and ``convex-loss-landscape``. With cross-entropy
+    and two or more hidden units before the output the infimum is 0 on any labels and is not attained: the
+    energy can fall to 0 on random labels while the loss rises. `WeightDecay` gives it a minimum.
 
     Examples
     --------
@@ -190,7 +203,9 @@ class EnvelopeEnergy(_ConvexObjective):
         )
 
     def infimum(self, net: LinearPCN) -> float | None:
-        r"""Cross-entropy, two or more hidden units before the output (or two classes): 0; None where it is not known."""
+        r"""Cross-entropy, two or more hidden units before the output (or two classes): 0; None where it is
+        not known.
+        """
         if self.output != "cross-entropy" or net.depth < 2:
             return None
         one_hot = bool(np.all(np.max(_check.to_numpy(self.data.y, "y"), axis=1) == 1.0))

@@ -212,7 +212,8 @@ class EquilibratedEnergy(RescaledObjective):
         return Elimination(net, self.data)
 
     def infimum(self, net: LinearPCN) -> float:
-        r"""What n_{L-1} units must leave of y: :math:`\frac12 \sum_{j > n_{L-1}} \lambda_j(\Pi_L^{1/2} S_{yy} \Pi_L^{1/2})`.
+        r"""What n_{L-1} units must leave of y: :math:`\frac12 \sum_{j > n_{L-1}} \lambda_j(\Pi_L^{1/2} S_{yy}
+        \Pi_L^{1/2})`.
 
         With L = 1 there are no hidden units, and it is that of the loss.
         """
@@ -252,8 +253,10 @@ class NegativeLogLikelihood(RescaledObjective):
         if not sweep.growth > CLOSURE_BOUND:  # also where a traced growth is NaN
             return sweep  # second derivatives to about 1e-8
         raise ValueError(
-            "`net` must have maps of moderate size for the derivatives of the log determinant to be accurate. "
-            f"Got products so large that rounding errors grow by {sweep.growth:.1e}: scale the weights down, or use "
+            "`net` must have maps of moderate size for the derivatives of the log determinant to be "
+            "accurate. "
+            f"Got products so large that rounding errors grow by {sweep.growth:.1e}: scale the weights down, "
+            f"or use "
             "`EquilibratedEnergy`."
         )
 

@@ -18,12 +18,15 @@ __all__ = ["CriticalPoints", "find_critical_points"]
 
 MAX_STEPS = 400
 FAR = 30.0
-"""Root mean square weight, on the scale of the data, beyond which a search is running away: :math:`F^*` on noisy data falls towards infinity."""
+"""Root mean square weight, on the scale of the data, beyond which a search is running away: :math:`F^*` on
+noisy data falls towards infinity.
+"""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class CriticalPoints:
-    """The distinct critical points that a search found, by increasing value, and what became of all its starts.
+    """The distinct critical points that a search found, by increasing value, and what became of all its
+    starts.
 
     Attributes
     ----------
@@ -71,8 +74,9 @@ def find_critical_points(
 ) -> CriticalPoints:
     r"""Critical points of any index: Levenberg-Marquardt on :math:`\nabla f = 0` from many starts.
 
-    A step minimises :math:`|\nabla f + \nabla^2 f\, d|^2 + \mu |d|^2`; it is drawn to saddles as much as to minima. Starts are
-    Gaussian of random scale, and half of them lose random singular values of random layers, down to rank zero: saddles lie there.
+    A step minimises :math:`|\nabla f + \nabla^2 f\, d|^2 + \mu |d|^2`; it is drawn to saddles as much as to
+    minima. Starts are Gaussian of random scale, and half of them lose random singular values of random
+    layers, down to rank zero: saddles lie there.
 
     Parameters
     ----------
@@ -80,21 +84,24 @@ def find_critical_points(
         Widths, multipliers, skips and precisions; its weights are ignored. At most `DENSE_LIMIT` weights.
     num_starts : int
     scale : float
-        Median standard deviation of the starts' weights, on the scale of the data (see `classify_critical_point`).
+        Median standard deviation of the starts' weights, on the scale of the data (see
+        `classify_critical_point`).
     gradient_tolerance : float
         Points are polished to a gradient of at most this norm, on that scale.
 
     Returns
     -------
     CriticalPoints
-        Duplicates are found by the value and the spectrum of the Hessian, which rotations of a hidden layer do not change.
-        Critical points form continua (of the weights with one product, say), of which every start may find another point.
+        Duplicates are found by the value and the spectrum of the Hessian, which rotations of a hidden layer
+        do not change. Critical points form continua (of the weights with one product, say), of which every
+        start may find another point.
 
     Examples
     --------
     >>> from pctheory import Data, EquilibratedEnergy
     >>> data = Data([[1.0], [-1.0]], [[-2.0], [2.0]])
-    >>> find_critical_points(EquilibratedEnergy(data), LinearPCN.zeros((1, 1, 1)), 30, rng=0).of_kind("strict saddle")
+    >>> points = find_critical_points(EquilibratedEnergy(data), LinearPCN.zeros((1, 1, 1)), 30, rng=0)
+    >>> points.of_kind("strict saddle")
     (CriticalPoint(strict saddle: value 2, ...),)
     """
     _check.instance(objective, "objective", Objective)

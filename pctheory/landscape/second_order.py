@@ -1,19 +1,24 @@
-r"""The complete second-order classification of the critical points of :math:`F^*` (claim ``second-order-classification``).
+r"""The complete second-order classification of the critical points of :math:`F^*` (claim
+``second-order-classification``).
 
-At a critical point with a residual, unit precisions (others are absorbed), :math:`h = Q_{L-1} x`, :math:`M = M_{L-1}`,
-:math:`\lambda_r` the top eigenvalue of :math:`\langle r r^T \rangle`, U the range of :math:`A_L` and :math:`N_y` the residual
-noise of the data:
+At a critical point with a residual, unit precisions (others are absorbed), :math:`h = Q_{L-1} x`, :math:`M =
+M_{L-1}`,
+:math:`\lambda_r` the top eigenvalue of :math:`\langle r r^T \rangle`, U the range of :math:`A_L` and
+:math:`N_y` the residual noise of the data:
 
 (i)   :math:`\langle h h^T \rangle` singular: strict.
-(ii)  :math:`\langle h h^T \rangle \succ 0`, :math:`A_L` with a kernel, :math:`\langle r x^T \rangle \ne 0`: strict.
-(ii') :math:`\langle h h^T \rangle \succ 0`, :math:`A_L` with a kernel, :math:`\langle r x^T \rangle = 0`: strict unless
+(ii)  :math:`\langle h h^T \rangle \succ 0`, :math:`A_L` with a kernel, :math:`\langle r x^T \rangle \ne 0`:
+strict. (ii') :math:`\langle h h^T \rangle \succ 0`, :math:`A_L` with a kernel, :math:`\langle r x^T \rangle =
+0`: strict unless
       :math:`\langle h h^T \rangle \succeq \lambda_r (M^{-1} + A_L^T A_L)^{-1}`.
-(iii) :math:`\langle h h^T \rangle \succ 0`, :math:`A_L` without a kernel: strict unless for all :math:`V: U^\perp \to U`
+(iii) :math:`\langle h h^T \rangle \succ 0`, :math:`A_L` without a kernel: strict unless for all :math:`V:
+U^\perp \to U`
 
-.. math:: \mathrm{tr}\, V^T S_{yy} V - \mathrm{tr}\, V S_{yy} V^T + \mathrm{tr}\, (S|_U)^{-1} V N_y V^T \ge 0 .
+.. math:: \mathrm{tr}\, V^T S_{yy} V - \mathrm{tr}\, V S_{yy} V^T
+          + \mathrm{tr}\, (S|_U)^{-1} V N_y V^T \ge 0 .
 
-Where the form is positive definite the point is a local minimum: the form is the Hessian across the manifold of critical
-points through it.
+Where the form is positive definite the point is a local minimum: the form is the Hessian across the manifold
+of critical points through it.
 """
 
 from __future__ import annotations
@@ -67,9 +72,11 @@ def second_order_form(net: LinearPCN, data: Data, *, gradient_tolerance: float =
     Parameters
     ----------
     net : LinearPCN
-        A critical point of :math:`F^*` with L >= 2 and a residual. Multipliers, skips and precisions are allowed.
+        A critical point of :math:`F^*` with L >= 2 and a residual. Multipliers, skips and precisions are
+        allowed.
     gradient_tolerance : float
-        Largest norm of the gradient at which the point is taken as critical, relative to the scale of the data.
+        Largest norm of the gradient at which the point is taken as critical, relative to the scale of the
+        data.
 
     Returns
     -------
@@ -114,7 +121,8 @@ def second_order_form(net: LinearPCN, data: Data, *, gradient_tolerance: float =
 
 
 def every_saddle_is_strict(data: Data, precision: object = 1.0) -> bool:
-    r"""Whether on these data every critical point of :math:`F^*` is a global minimum or a strict saddle, for all networks.
+    r"""Whether on these data every critical point of :math:`F^*` is a global minimum or a strict saddle, for
+    all networks.
 
     Parameters
     ----------
@@ -125,14 +133,15 @@ def every_saddle_is_strict(data: Data, precision: object = 1.0) -> bool:
     Returns
     -------
     bool
-        True: at every depth L >= 2 and for all widths, and then no network has a local minimum that is not global. False: the
-        network of `spurious_minimum` has one.
+        True: at every depth L >= 2 and for all widths, and then no network has a local minimum that is not
+        global. False: the network of `spurious_minimum` has one.
 
     Notes
     -----
     Claim ``second-order-classification``. True for data that a linear map fits, for noise of full rank with
-    :math:`S_{yx} \ne 0`, and whenever :math:`S_{yx} \ne 0` and no eigenvector of :math:`S_{yy}` with a positive eigenvalue is
-    free of noise, :math:`N_y u = 0` (observability): a random direction of noise is enough.
+    :math:`S_{yx} \ne 0`, and whenever :math:`S_{yx} \ne 0` and no eigenvector of :math:`S_{yy}` with a
+    positive eigenvalue is free of noise, :math:`N_y u = 0` (observability): a random direction of noise is
+    enough.
 
     Examples
     --------
@@ -146,7 +155,8 @@ def every_saddle_is_strict(data: Data, precision: object = 1.0) -> bool:
 
 
 def spurious_minimum(data: Data, precision: object = 1.0) -> LinearPCN | None:
-    r"""A network of two layers at a local minimum of :math:`F^*` that is not global, or None if no network has one.
+    r"""A network of two layers at a local minimum of :math:`F^*` that is not global, or None if no network
+    has one.
 
     Parameters
     ----------
@@ -157,14 +167,18 @@ def spurious_minimum(data: Data, precision: object = 1.0) -> LinearPCN | None:
     Returns
     -------
     LinearPCN or None
-        None: at every depth L >= 2 and for all widths every critical point is a global minimum or a strict saddle.
+        None: at every depth L >= 2 and for all widths every critical point is a global minimum or a strict
+        saddle.
 
     Notes
     -----
-    Claim ``second-order-classification``. Let E be the largest space that :math:`S_{yy}` maps to itself and that is free of
-    noise. There is such a minimum in two cases: if :math:`A_L` can read a part of E whose eigenvalues exceed all of
-    :math:`S_{yx} S_{xx}^+ S_{xy}` outside of it, but not all of :math:`S_{yy}`; or if signal and noise are orthogonal,
-    :math:`N_y S_{yx} = 0`, and a direction of the input is left over for a hidden unit that the output does not read.
+    Claim ``second-order-classification``. Let E be the largest space that :math:`S_{yy}` maps to itself and
+    that is free of noise. There is such a minimum in two cases: if :math:`A_L` can read a part of E whose
+    eigenvalues exceed all of
+    :math:`S_{yx} S_{xx}^+ S_{xy}` outside of it, but not all of :math:`S_{yy}`; or if signal and noise are
+    orthogonal,
+    :math:`N_y S_{yx} = 0`, and a direction of the input is left over for a hidden unit that the output does
+    not read.
 
     Examples
     --------
@@ -194,7 +208,9 @@ def spurious_minimum(data: Data, precision: object = 1.0) -> LinearPCN | None:
 def _isolated_reading(
     y: np.ndarray, signal: np.ndarray, noise: np.ndarray, predictor: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray] | None:
-    r"""A_L = c U with U in E: for small c the form is at least :math:`\lambda_{min}(S|_U) - \lambda_{max}(\hat S|_{U^\perp}) > 0`."""
+    r"""A_L = c U with U in E: for small c the form is at least :math:`\lambda_{min}(S|_U) -
+    \lambda_{max}(\hat S|_{U^\perp}) > 0`.
+    """
     free = _noise_free(y, noise)
     for kept in range(free.shape[1], 0, -1):
         inside = free[:, :kept]
@@ -228,7 +244,9 @@ def _orthogonal_noise(
 
 
 def _noise_free(y: np.ndarray, noise: np.ndarray) -> np.ndarray:
-    """Eigenvectors of S_yy, descending, that span the largest space which S_yy maps to itself and noise does not touch."""
+    """Eigenvectors of S_yy, descending, that span the largest space which S_yy maps to itself and noise does
+    not touch.
+    """
     moments = mean(y, y)
     _, singular, rows = np.linalg.svd(noise)
     basis = rows[int(np.sum(singular > RANK_TOLERANCE * np.linalg.norm(y))) :].T

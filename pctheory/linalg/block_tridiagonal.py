@@ -63,7 +63,8 @@ class BlockTridiagonal:
         lower = [_check.matrix(block, f"lower[{l}]") for l, block in enumerate(self.lower)]
         if len(lower) != max(len(diagonal) - 1, 0):
             raise ValueError(
-                f"`lower` must have one block fewer than `diagonal`: {max(len(diagonal) - 1, 0)} for {len(diagonal)} "
+                f"`lower` must have one block fewer than `diagonal`: {max(len(diagonal) - 1, 0)} for "
+                f"{len(diagonal)} "
                 f"diagonal blocks. Got {len(lower)}."
             )
         for l, block in enumerate(diagonal):
@@ -185,8 +186,10 @@ class BlockTridiagonal:
             pivot = kernel.pivot(self.diagonal[l], couplings[-1] if couplings else None)
             if pivot is None:
                 raise ValueError(
-                    "The block-tridiagonal matrix must be positive definite. Got one whose elimination stops at "
-                    f"`diagonal[{l}]` of {self.num_blocks} blocks: check the blocks, or add to the diagonal with "
+                    "The block-tridiagonal matrix must be positive definite. Got one whose elimination stops "
+                    "at "
+                    f"`diagonal[{l}]` of {self.num_blocks} blocks: check the blocks, or add to the diagonal "
+                    f"with "
                     "`shifted`."
                 )
             pivots.append(pivot)

@@ -119,7 +119,9 @@ def _largest_by_lanczos(matrix: Matrix, k: int) -> tuple[np.ndarray, np.ndarray]
 
 
 def _gershgorin(matrix: Matrix) -> tuple[float, float]:
-    """Bounds of the spectrum: row by row, the diagonal entry minus and plus the sum of the other magnitudes."""
+    """Bounds of the spectrum: row by row, the diagonal entry minus and plus the sum of the other
+    magnitudes.
+    """
     centres = np.concatenate([block.diagonal() for block in matrix.diagonal])
     sums = [np.abs(block).sum(axis=1) for block in matrix.diagonal]
     for l, block in enumerate(matrix.lower):
@@ -132,7 +134,8 @@ def _gershgorin(matrix: Matrix) -> tuple[float, float]:
 def _largest_pairs(
     apply: Callable[[np.ndarray], np.ndarray], size: int, k: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The k largest eigenvalues (descending) and eigenvectors (rows) of a positive semidefinite operator on rows.
+    """The k largest eigenvalues (descending) and eigenvectors (rows) of a positive semidefinite operator on
+    rows.
 
     Lanczos, repeated on the complement of what was found. A run's lesser pairs are kept only if accurate
     relative to themselves: beside an eigenvalue 1e16 times larger they are noise until that one is deflated.
@@ -176,7 +179,8 @@ def _lanczos(
     except ArpackNoConvergence as error:
         if not len(error.eigenvalues):
             raise ValueError(
-                "The spectrum must be separated enough for Lanczos to resolve its end. Got no converged pair of "
+                "The spectrum must be separated enough for Lanczos to resolve its end. Got no converged pair "
+                "of "
                 f"{size}: ask for more pairs, or diagonalise `to_dense()`."
             ) from error
         values, columns = error.eigenvalues, error.eigenvectors

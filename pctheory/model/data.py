@@ -56,7 +56,8 @@ class Data:
         _check.same_namespace((x, y), "x and y")
         if x.shape[0] != y.shape[0]:
             raise ValueError(
-                f"`x` and `y` must have one row per sample each. Got {x.shape[0]} rows of x and {y.shape[0]} of y."
+                f"`x` and `y` must have one row per sample each. Got {x.shape[0]} rows of x and {y.shape[0]} "
+                f"of y."
             )
         object.__setattr__(self, "x", x)
         object.__setattr__(self, "y", y)
@@ -160,7 +161,8 @@ class Data:
         size = _check.count(batch_size, "batch_size", 1)
         if size > self.num_samples:
             raise ValueError(
-                f"`batch_size` must not exceed the number of samples. Got {size} for {self.num_samples} samples."
+                f"`batch_size` must not exceed the number of samples. Got {size} for {self.num_samples} "
+                f"samples."
             )
         order = _check.generator(rng).permutation(self.num_samples)
         for start in range(0, self.num_samples - size + 1, size):

@@ -312,7 +312,9 @@ def input_rows(net: LinearPCN, x: Array) -> Array:
 
 
 def data_rows(net: LinearPCN, data: Data) -> tuple[Array, Array]:
-    """The rows x (B, n_0) and y (B, n_L), checked against the network, in the library and the dtype of its weights."""
+    """The rows x (B, n_0) and y (B, n_L), checked against the network, in the library and the dtype of its
+    weights.
+    """
     _check.instance(net, "net", LinearPCN)
     _check.instance(data, "data", Data)
     for name, rows, width in (("x", data.x, net.widths[0]), ("y", data.y, net.widths[-1])):

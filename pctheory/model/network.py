@@ -196,12 +196,14 @@ class LinearPCN:
                 continue
             if not hasattr(leaf, "in_features"):
                 raise ValueError(
-                    f"`module` must hold only linear layers: a linear network is what the theory describes. Got {kind}."
+                    f"`module` must hold only linear layers: a linear network is what the theory describes. "
+                    f"Got {kind}."
                 )
             if getattr(leaf, "bias", None) is not None:
                 raise ValueError(
                     "`module` must have no biases. Got one on a layer "
-                    f"{leaf.in_features} -> {leaf.out_features}: build it with bias=False, or append a constant input."
+                    f"{leaf.in_features} -> {leaf.out_features}: build it with bias=False, or append a "
+                    f"constant input."
                 )
             matrices.append(_check.to_numpy(leaf.weight, "weight"))
         return cls(matrices)
@@ -295,7 +297,10 @@ class LinearPCN:
         return self.with_weights(self.split(_check.finite(array, "vector")))
 
     def split(self, vectors: Array) -> tuple[Array, ...]:
-        """Vectors (..., num_weights) as arrays of the weights' shapes, (..., n_l, n_{l-1}), l = 1..L. Unchecked."""
+        """Vectors (..., num_weights) as arrays of the weights' shapes, (..., n_l, n_{l-1}), l = 1..L.
+
+        Unchecked.
+        """
         xp = array_namespace(vectors)
         parts, start = [], 0
         for into, out in pairwise(self.widths):
@@ -305,7 +310,10 @@ class LinearPCN:
         return tuple(parts)
 
     def join(self, parts: Sequence[Array]) -> Array:
-        """Arrays (..., n_l, n_{l-1}), l = 1..L, as vectors (..., num_weights): the inverse of `split`. Unchecked."""
+        """Arrays (..., n_l, n_{l-1}), l = 1..L, as vectors (..., num_weights): the inverse of `split`.
+
+        Unchecked.
+        """
         xp = array_namespace(*parts)
         return xp.concat([xp.reshape(part, (*part.shape[:-2], -1)) for part in parts], axis=-1)
 
@@ -317,7 +325,10 @@ class LinearPCN:
         return self.with_weights(weights).with_precisions(tuple(p.to_numpy() for p in self.precisions))
 
     def with_weights(self, weights: tuple[Array, ...]) -> LinearPCN:
-        """The network with other weights of the same shapes, or with stacks of them, (..., n_l, n_{l-1}). Unchecked."""
+        """The network with other weights of the same shapes, or with stacks of them, (..., n_l, n_{l-1}).
+
+        Unchecked.
+        """
         net = object.__new__(LinearPCN)
         object.__setattr__(net, "weights", weights)
         for name in ("multipliers", "skips", "precisions"):

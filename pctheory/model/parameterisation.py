@@ -97,7 +97,8 @@ def skip_pattern(widths: Sequence[int], skips: bool | Iterable[bool]) -> tuple[b
     for layer, skip in enumerate(pattern, start=1):
         if skip and layer in (1, depth):
             raise ValueError(
-                f"`skips` must be False on the first and on the last layer. Got a skip on layer {layer} of {depth}."
+                f"`skips` must be False on the first and on the last layer. Got a skip on layer {layer} of "
+                f"{depth}."
             )
         if skip and widths[layer] != widths[layer - 1]:
             raise ValueError(

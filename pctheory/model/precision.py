@@ -52,7 +52,8 @@ class Precision:
         host = _check.finite(_check.to_numpy(value, name), name).copy()
         if host.shape not in ((), (size,), (size, size)):
             raise ValueError(
-                f"`{name}` must be a number, a vector ({size},) or a matrix ({size}, {size}). Got shape {host.shape}."
+                f"`{name}` must be a number, a vector ({size},) or a matrix ({size}, {size}). Got shape "
+                f"{host.shape}."
             )
         _require_positive_definite(host, name)
         if host.ndim == 0:
@@ -147,7 +148,8 @@ def _require_positive_definite(host: np.ndarray, name: str) -> None:
     if host.ndim < 2:
         if not np.all(host > 0):
             raise ValueError(
-                f"`{name}` must be positive: it is an inverse variance. Got a smallest entry of {host.min():g}."
+                f"`{name}` must be positive: it is an inverse variance. Got a smallest entry of "
+                f"{host.min():g}."
             )
         return
     asymmetry, scale = np.max(np.abs(host - host.T)), np.max(np.abs(host))

@@ -46,8 +46,8 @@ class PCN(Definition):
     Parameters
     ----------
     widths : (n_0, ..., n_L)
-        For n_0 also an `Image`, and for a layer above an image a `Convolution`. Its parameter is the kernel, whose
-        matrix is :math:`W_l` above. Activities stay rows (B, n_l): images are flattened, channel first.
+        For n_0 also an `Image`, and for a layer above an image a `Convolution`. Its parameter is the kernel,
+        whose matrix is :math:`W_l` above. Activities stay rows (B, n_l): images are flattened, channel first.
     activation : str
         "linear", "tanh", "relu", "gelu" or any elementwise function of `torch.nn.functional`.
     parameterisation, skips, gamma, init : see `pctheory.LinearPCN.random`

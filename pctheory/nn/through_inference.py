@@ -2,8 +2,8 @@ r"""Backpropagation through inference by autograd, for any activation: unrolled,
 implicit.
 
 The loss is any differentiable function of the settled activities; the weights are the model's. The implicit
-gradient solves :math:`\mathcal H_{ff}\, \alpha = \nabla_z \Lambda` by a Krylov method with products by autograd,
-and so differentiates the exact stationary point without storing how it was reached.
+gradient solves :math:`\mathcal H_{ff}\, \alpha = \nabla_z \Lambda` by a Krylov method with products by
+autograd, and so differentiates the exact stationary point without storing how it was reached.
 """
 
 from __future__ import annotations

@@ -69,7 +69,8 @@ def spread(
     at = np.asarray(x, dtype=np.float64)
     if values.shape[1:] != at.shape:
         raise ValueError(
-            f"`samples` must have one column per entry of `x`, so shape (seeds, {at.size}). Got {values.shape}: "
+            f"`samples` must have one column per entry of `x`, so shape (seeds, {at.size}). Got "
+            f"{values.shape}: "
             "transpose it or cut `x`."
         )
     finite = np.isfinite(values).all(axis=1)

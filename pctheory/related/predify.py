@@ -164,7 +164,8 @@ class Predify:
         singular = np.linalg.svd(system, compute_uv=False)
         if singular[-1] <= len(system) * np.finfo(np.float64).eps * singular[0]:
             raise ValueError(
-                "`map` must not have the eigenvalue 1, or the fixed point is not unique. Got an eigenvalue of 1: "
+                "`map` must not have the eigenvalue 1, or the fixed point is not unique. Got an eigenvalue "
+                "of 1: "
                 "raise `alphas` or `betas`."
             )
         return self._split(np.linalg.solve(system, self.drive(e0).T).T)

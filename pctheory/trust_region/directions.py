@@ -78,21 +78,26 @@ def update_directions(
     Returns
     -------
     directions : dict of tuples like ``net.weights``, numpy float64
-        ==========================  ====================================================================================
+        ==========================
+        ====================================================================================
         "gd"                        :math:`-\nabla\mathcal L`
         "pc"                        :math:`-\nabla F^*`: the local rule at the exact equilibrium
         "pc-finite"                 the local rule after T steps of inference
-        "pc-preconditioned"         first term of the gradient of F*: backprop preconditioned by :math:`S^{-1}`
+        "pc-preconditioned"         first term of the gradient of F*: backprop preconditioned by
+        :math:`S^{-1}`
         "pc-residual"               second term; with the first it is "pc"
         "gauss-newton"              :math:`-(J^T J)^+ \nabla\mathcal L`, the natural gradient of the loss
-        "damped-newton"             :math:`-(\nabla^2\mathcal L + \mu I)^+ \nabla\mathcal L`, :math:`\mu = 2\max(0, -\lambda_{\min})`:
+        "damped-newton"             :math:`-(\nabla^2\mathcal L + \mu I)^+ \nabla\mathcal L`, :math:`\mu =
+        2\max(0, -\lambda_{\min})`:
                                     Newton's step where the loss is convex, the least damping that also
                                     mirrors the most negative curvature where it is not
         "trust-region-newton"       :math:`-(\nabla^2\mathcal L + \text{damping}\, I)^{-1} \nabla\mathcal L`
-        "natural-gradient"          :math:`-I_\theta^{+} \nabla F^*` with the Fisher information of the network as a model of
+        "natural-gradient"          :math:`-I_\theta^{+} \nabla F^*` with the Fisher information of the
+        network as a model of
                                     (z, y) given x: block :math:`l` is :math:`a_l^2\, \Pi_l \otimes
                                     (Q_{l-1} S_{xx} Q_{l-1}^T + M_{l-1})`
-        ==========================  ====================================================================================
+        ==========================
+        ====================================================================================
 
     Notes
     -----
@@ -203,7 +208,8 @@ class NearestSolution:
 def nearest_solution(
     net: LinearPCN, data: Data, *, tolerance: float = 1e-10, max_steps: int = 200
 ) -> NearestSolution:
-    r"""The closest weights with zero loss, :math:`\min |\theta' - \theta|` subject to :math:`P_0(\theta')\, x = y`.
+    r"""The closest weights with zero loss, :math:`\min |\theta' - \theta|` subject to :math:`P_0(\theta')\, x
+    = y`.
 
     Follows the minimum of :math:`\frac{\mu}{2}|\theta' - \theta|^2 + \mathcal L(\theta')` from :math:`\theta`
     as :math:`\mu` falls from infinity, then solves the equations of the constrained problem by Newton-like
@@ -257,13 +263,17 @@ def nearest_solution(
             return NearestSolution(here, distance, remaining, slope)
         theta = theta + _lagrange_step(here, sample, jacobian, residual, tangent, multipliers)
     raise ValueError(
-        "`data` must be realisable, and the nearest solution unique, for the iteration to end. Got a residual of "
-        f"{remaining:.1e} and a slope of {slope:.1e} after {steps} steps: check `data.residual_noise()`, or move the weights."
+        "`data` must be realisable, and the nearest solution unique, for the iteration to end. Got a "
+        "residual of "
+        f"{remaining:.1e} and a slope of {slope:.1e} after {steps} steps: check `data.residual_noise()`, or "
+        f"move the weights."
     )
 
 
 def _two_weights(net: LinearPCN, data: Data, start: np.ndarray) -> np.ndarray:
-    r"""The nearest point of the hyperbola :math:`w_1 w_2 = t`: a root of :math:`w^4 - w_1 w^3 + t w_2 w - t^2 = 0`."""
+    r"""The nearest point of the hyperbola :math:`w_1 w_2 = t`: a root of :math:`w^4 - w_1 w^3 + t w_2 w - t^2
+    = 0`.
+    """
     t = float(data.yx[0, 0] / data.xx[0, 0]) / math.prod(net.multipliers)
     if t == 0:
         return np.where(np.abs(start) == np.min(np.abs(start)), 0.0, start)

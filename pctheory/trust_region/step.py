@@ -191,7 +191,8 @@ def implied_radius(net: LinearPCN, data: Data, *, metric: str = "errors") -> np.
 
 @dataclass(frozen=True, eq=False, repr=False)
 class QuadraticModel:
-    r"""The energy around the forward pass: :math:`\ell(0) + g^T d + \frac12 d^T H d` per sample, d = z - zhat.
+    r"""The energy around the forward pass: :math:`\ell(0) + g^T d + \frac12 d^T H d` per sample, d = z -
+    zhat.
 
     Attributes
     ----------
