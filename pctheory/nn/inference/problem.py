@@ -72,26 +72,35 @@ class Problem:
     Parameters
     ----------
     net, state : the network and its activities, which are changed in place
-    clamped : L + 1 arrays (n_l,) of booleans
-        True where a unit is clamped.
+    clamped : L + 1 arrays (n_l,) of booleans, or None
+        True where a unit is clamped; None: layers 0 and L.
     front : bool
         Whether the activities start without hidden errors.
     """
 
     def __init__(
-        self, net: StackedNetwork, state: State, clamped: Sequence[np.ndarray], *, front: bool
+        self, net: StackedNetwork, state: State, clamped: Sequence[np.ndarray] | None, *, front: bool
     ) -> None:
         self.net, self.state = net, state
         self.batch = state.x.shape[0]
+        self.front = front
+        self.held: list[Tensor | None] = [None] * len(net.stacks)
+        self.free_input = self.free_output = False
+        self.is_standard = True
+        if clamped is not None:
+            self._clamp(clamped)
+
+    def _clamp(self, clamped: Sequence[np.ndarray]) -> None:
         self.free_input, self.free_output = not clamped[0].all(), not clamped[-1].all()
         self.free_units = [int(np.sum(~marks)) for marks in clamped]
         hidden = any(bool(marks.any()) for marks in clamped[1:-1])
         self.is_standard = not (self.free_input or self.free_output or hidden)
         # a front exists where only the output pulls
-        self.front = front and self.is_standard
-        groups = [np.stack(clamped[s.first : s.last + 1])[:, None, :] for s in net.stacks]
+        self.front = self.front and self.is_standard
+        groups = [np.stack(clamped[s.first : s.last + 1])[:, None, :] for s in self.net.stacks]
         groups += [clamped[0]] * self.free_input + [clamped[-1]] * self.free_output
-        self.held = [torch.as_tensor(g, device=state.x.device) if g.any() else None for g in groups]
+        device = self.state.x.device
+        self.held = [torch.as_tensor(g, device=device) if g.any() else None for g in groups]
 
     @property
     def variables(self) -> list[Tensor]:

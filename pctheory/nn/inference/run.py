@@ -148,8 +148,7 @@ def relax(
     """
     state = _initial(net, x, start, rng)
     state.y = y
-    clamped = _check.clamped_units(None, net.widths, "clamp")
-    problem = Problem(net, state, clamped, front=start == "feedforward")
+    problem = Problem(net, state, None, front=start == "feedforward")
     trace = Trace(problem, method, stop, record=None)
     if isinstance(method, Descent):
         return state, *descend(problem, method, trace, learn)
