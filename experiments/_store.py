@@ -249,7 +249,7 @@ def _experiment(module: ModuleType) -> Experiment:
     elif not isinstance(profiles, Mapping) or set(profiles) != set(PROFILES):
         rule = "must define `PROFILES` with the keys 'quick', 'cpu' and 'full'"
     elif profiles["full"] != config():  # type: ignore[operator]
-        rule = "must have its published settings as the defaults of `Config`, so that PROFILES['full'] == Config()"
+        rule = "must have its published settings as the defaults of `Config`: PROFILES['full'] == Config()"
     elif not callable(getattr(module, "run", None)):
         rule = "must define `run(config, progress)`"
     if rule is not None:
