@@ -22,7 +22,7 @@ export SOURCE_DATE_EPOCH = 0
 .DEFAULT_GOAL := help
 .SECONDARY:
 .DELETE_ON_ERROR:
-.PHONY: help env data figures test mutants quick lint types docstrings paper notebooks reproduce readme clean
+.PHONY: help env data figures test mutants hunt quick lint types docstrings paper notebooks reproduce readme clean
 
 help:
 	@echo "make figures [FIG=id] [PROFILE=quick|cpu|full] [JOBS=n]   draw the figures into figures/out/index.html"
@@ -32,6 +32,7 @@ help:
 	@echo "make data        fetch the real data  make readme     the drawing and the table in the README"
 	@echo "make lint        ruff and mypy        make clean      remove what can be regenerated"
 	@echo "make mutants [MINUTES=10] [SEED=0]    break one formula at a time and list what no test notices"
+	@echo "make hunt [MINUTES=10] [SEED=0]       call every public function with wrong arguments, list what goes wrong"
 
 env: $(VENV)/.installed
 
@@ -60,6 +61,10 @@ test: $(VENV)/.installed
 # Not part of `make test`: it runs until its time is over, and goes on where it stopped.
 mutants: $(VENV)/.installed
 	$(PY) tests/mutants.py --minutes $(MINUTES) --seed $(SEED)
+
+# At least one round over all public functions, then others until the time is over.
+hunt: $(VENV)/.installed
+	$(PY) tests/hunt.py --minutes $(MINUTES) --seed $(SEED)
 
 types: $(VENV)/.installed
 	$(PY) -m mypy

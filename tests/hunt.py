@@ -328,7 +328,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, resource.RLIM_INFINITY))
-    counts, findings, skipped = hunt(options.seconds, options.seed)
+    counts, findings, skipped = hunt(60 * options.minutes, options.seed)
     for finding in findings:
         print(f"{finding.function}({finding.argument} = {finding.value}): {finding.outcome}")
     print(f"not called, since they are made by other functions: {', '.join(skipped)}")
