@@ -9,7 +9,8 @@ from experiments import fit_sharpness
 from figures import escape_time as figure
 from figures import fit_sharpness as sharpness_figure
 
-ESCAPE, EMPIRICAL = pytest.mark.claim("escape-time"), pytest.mark.road("empirical")
+ESCAPE = pytest.mark.claim("escape-time")
+EMPIRICAL = pytest.mark.road("empirical")
 
 
 @pytest.fixture(scope="module")

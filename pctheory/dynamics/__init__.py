@@ -19,11 +19,13 @@ from .flow import (
     imbalance,
     imbalance_rate,
 )
+from .noise import Inflation, inflation
 from .sharpness import FitSharpness, fit_sharpness
 
 __all__ = [
     "ChainFlow",
     "FitSharpness",
+    "Inflation",
     "Trajectory",
     "best_precision",
     "chain_flow",
@@ -39,4 +41,5 @@ __all__ = [
     "half_time",
     "imbalance",
     "imbalance_rate",
+    "inflation",
 ]
