@@ -322,9 +322,7 @@ def hunt(seconds: float, seed: int) -> tuple[Counter[str], list[Finding], list[s
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
-    parser.add_argument(
-        "--seconds", type=float, default=60.0, help="at least one round is made (default: 60)"
-    )
+    parser.add_argument("--minutes", type=float, default=1.0, help="at least one round is made (default: 1)")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, resource.RLIM_INFINITY))

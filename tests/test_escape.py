@@ -21,6 +21,7 @@ from pctheory.dynamics import (
     escape_profile,
     escape_time,
     fewest_loss_steps,
+    inflation,
 )
 
 UNIT = Data([[1.0]], [[1.0]])
@@ -293,6 +294,12 @@ def test_descent_on_the_loss_needs_the_steps_that_are_said_and_no_rate_saves_the
 
 
 @STEPS
+def test_the_bound_on_the_steps_is_its_formula():
+    assert math.isclose(fewest_loss_steps(widths(4), 0.1), 100 - math.sqrt(2), rel_tol=1e-13)
+    assert math.isclose(fewest_loss_steps(widths(3), 0.5), 3 - 1.5 * 2 ** (1 / 3), rel_tol=1e-13)
+
+
+@STEPS
 def test_beyond_twice_over_the_depth_descent_on_the_loss_does_not_converge():
     path = gradient_descent(MSELoss(UNIT), chain(3, 0.1), 1.02 * 2 / 3, 3000)
     assert np.min(np.abs(1 - path.weights[-100:].prod(axis=1))) > 1e-3
@@ -398,6 +405,28 @@ def test_more_noise_than_signal_traps_the_signal_behind_a_unit_and_not_behind_tw
     assert np.linalg.multi_dot(loss.network(-1).weights[::-1])[0, 0] > 0.5
 
 
+@pytest.mark.claim("inflation")
+@pytest.mark.parametrize("noise", [0.5, 2.0])
+@pytest.mark.parametrize("depth", [2, 3, 4])
+def test_after_the_fit_noise_inflates_all_weights_but_the_first(depth, noise):
+    x, xi = np.array([1.0, 1.0, -1.0, -1.0]), np.array([1.0, -1.0, 1.0, -1.0])
+    data = Data(x[:, None], (x + math.sqrt(noise) * xi)[:, None])
+    path = gradient_flow(EquilibratedEnergy(data), chain(depth, 1.0), [0.0, 1e4, 1e6, 1e8, 1e10])
+    late = [inflation(widths(depth), noise, t) for t in path.times[1:]]
+    energy = np.abs(path.values()[1:] / [e.energy for e in late] - 1)
+    weight = np.max(np.abs(path.weights[1:, 1:] / np.array([[e.weight] for e in late]) - 1), axis=1)
+    for off in (energy, weight):
+        assert np.all(np.diff(off) < 0)
+        assert off[-1] < {2: 2e-5, 3: 1e-3, 4: 7e-3}[depth]
+    np.testing.assert_allclose(path.weights[-1].prod(), 1, rtol=1e-8)
+
+
+@pytest.mark.claim("inflation")
+def test_without_noise_nothing_inflates():
+    path = gradient_flow(EquilibratedEnergy(UNIT), chain(3, 0.9), [0.0, 1e3, 1e8])
+    np.testing.assert_allclose(path.weights[-1], path.weights[1], rtol=1e-9)
+
+
 # ---- arguments ---------------------------------------------------------------------------------------------
 
 
@@ -418,6 +447,7 @@ def test_beyond_the_largest_float_the_time_on_the_loss_is_infinite():
             lambda: escape_time(widths(4), 1e-3, objective="both"),
             "`objective` must be one of 'energy', 'loss'",
         ),
+        (lambda: inflation((1, 1), 1.0, 1.0), "`net` must have 2 weights or more"),
         (lambda: escape_constant(3), "`depth` must be 4 or more. Got 3."),
         (lambda: chain_flow(widths(4), 0.9), "the product of the weights must start below"),
         (lambda: chain_flow(widths(4), 0.1, fraction=1.0), "`fraction` must be below 1"),

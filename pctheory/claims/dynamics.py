@@ -133,4 +133,16 @@ CLAIMS = (
         "pctheory.dynamics.fit_sharpness",
         ("fit-sharpness",),
     ),
+    Claim(
+        "inflation",
+        "Noise inflates the weights, to leading order (formal)",
+        r"Chain of $L \ge 2$ weights under gradient flow on $F^*$, the map fitted, residual noise $\nu = "
+        r"\langle r^2 \rangle > 0$: as "
+        r"$t \to \infty$, $w_l \sim (2 \nu L t)^{1/(2L)}$ for $l \ge 2$ and $F^* \sim \frac{\nu}{2} (2 \nu L "
+        r"t)^{-(L-1)/L}$.",
+        "Unit precisions, activities at equilibrium.",
+        "this work",
+        ("numerical",),
+        "pctheory.dynamics.inflation",
+    ),
 )

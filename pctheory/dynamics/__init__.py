@@ -2,11 +2,9 @@
 small weights.
 """
 
+from .chains import ChainFlow, chain_flow, chain_rates
 from .escape import (
-    ChainFlow,
     best_precision,
-    chain_flow,
-    chain_rates,
     escape_constant,
     escape_profile,
     escape_time,
@@ -21,11 +19,13 @@ from .flow import (
     imbalance,
     imbalance_rate,
 )
+from .noise import Inflation, inflation
 from .sharpness import FitSharpness, fit_sharpness
 
 __all__ = [
     "ChainFlow",
     "FitSharpness",
+    "Inflation",
     "Trajectory",
     "best_precision",
     "chain_flow",
@@ -41,4 +41,5 @@ __all__ = [
     "half_time",
     "imbalance",
     "imbalance_rate",
+    "inflation",
 ]
