@@ -1,10 +1,8 @@
 """Learning dynamics: gradient flow and descent, the balance law along them, and the time of the escape from small weights."""
 
+from .chains import ChainFlow, chain_flow, chain_rates
 from .escape import (
-    ChainFlow,
     best_precision,
-    chain_flow,
-    chain_rates,
     escape_constant,
     escape_profile,
     escape_time,

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
 
@@ -27,10 +26,7 @@ from .. import _check
 from ..model import LinearPCN
 
 __all__ = [
-    "ChainFlow",
     "best_precision",
-    "chain_flow",
-    "chain_rates",
     "escape_constant",
     "escape_profile",
     "escape_time",
@@ -38,12 +34,6 @@ __all__ = [
 ]
 
 OBJECTIVES = ("energy", "loss")
-
-LOG_CEILING = 80.0
-"""Largest logarithm of the product of the weights that a trial step of the integrator may propose."""
-
-EXPONENT_CEILING = 300.0
-"""Largest exponent of a term: a trial step beyond it is refused anyway, without an overflow."""
 
 
 def escape_constant(depth: int) -> Fraction:
@@ -121,7 +111,7 @@ def escape_time(
     >>> [round(escape_time(widths, 1e-6, objective=o), 1) for o in ("energy", "loss")]
     [204.7, 500000000000.0]
     """
-    depth, log_inverse = _depth(net), _log_inverse(scale)
+    depth, log_inverse = chain_depth(net), log_inverse_scale(scale)
     pi, sigma = _precision(precision), _check.positive(signal, "signal")
     if _check.choice(objective, "objective", OBJECTIVES) == "loss":
         exponent = (depth - 2) * log_inverse - math.log((depth - 2) * sigma)
@@ -161,7 +151,7 @@ def best_precision(net: LinearPCN | Iterable[int], scale: float | Decimal, *, si
     >>> round(best, 2), round(escape_time(widths, 1e-6) / escape_time(widths, 1e-6, best), 2)
     (25.22, 12.63)
     """
-    depth, log_inverse = _depth(net), _log_inverse(scale)
+    depth, log_inverse = chain_depth(net), log_inverse_scale(scale)
     sigma = _check.positive(signal, "signal")
     if depth == 3:
         return max(1.0, 0.5 * (3 * sigma) ** (2 / 3) * log_inverse ** (1 / 6))
@@ -193,8 +183,8 @@ def escape_profile(net: LinearPCN | Iterable[int], scale: float | Decimal) -> np
     >>> escape_profile((1, 1, 1, 1, 1, 1), 1e-6).round(1)
     array([ 0. ,  0. ,  0. , 27.6, 55.3])
     """
-    layers = np.arange(1, _depth(net) + 1)
-    return np.asarray(2 * np.maximum(layers - 3, 0) * _log_inverse(scale))
+    layers = np.arange(1, chain_depth(net) + 1)
+    return np.asarray(2 * np.maximum(layers - 3, 0) * log_inverse_scale(scale))
 
 
 def fewest_loss_steps(net: LinearPCN | Iterable[int], scale: float | Decimal) -> float:
@@ -224,182 +214,14 @@ def fewest_loss_steps(net: LinearPCN | Iterable[int], scale: float | Decimal) ->
     >>> [f"{fewest_loss_steps((1,) * (depth + 1), 1e-6):.1e}" for depth in (3, 4, 5)]
     ['1.5e+06', '1.0e+12', '8.3e+17']
     """
-    depth = _depth(net)
-    exponent = (depth - 2) * _log_inverse(scale)
+    depth = chain_depth(net)
+    exponent = (depth - 2) * log_inverse_scale(scale)
     if exponent >= math.log(np.finfo(np.float64).max):
         return math.inf
     return depth / (2 * (depth - 2)) * max(math.exp(exponent) - 2 ** ((depth - 2) / depth), 0.0)
 
 
-@dataclass(frozen=True, eq=False, repr=False)
-class ChainFlow:
-    r"""Gradient flow of a chain from equal weights until its product is a given part of the target.
-
-    Attributes
-    ----------
-    times : (T,)
-        From 0 to the time of escape, at the integrator's own steps.
-    log_weights : (T, L)
-        :math:`\log w_l`.
-    precision, signal : float
-    objective : "energy" or "loss"
-    """
-
-    times: np.ndarray
-    log_weights: np.ndarray
-    precision: float
-    signal: float
-    objective: str
-
-    @property
-    def escape_time(self) -> float:
-        """The last of `times`: the product is the given part of the target."""
-        return float(self.times[-1])
-
-    def log_products(self) -> np.ndarray:
-        r""":math:`\log P_l` for l = 0..L, (T, L + 1); the last is 0."""
-        return _log_products(self.log_weights)
-
-    def rescalings(self) -> np.ndarray:
-        """S along the path, (T,)."""
-        hidden = self.log_products()[:, 1:-1]
-        return np.asarray(1 + np.exp(2 * hidden).sum(axis=1) / self.precision)
-
-    def __repr__(self) -> str:
-        return (
-            f"ChainFlow({self.log_weights.shape[1]} weights on the {self.objective}, "
-            f"{len(self.times)} points to time {self.escape_time:.4g})"
-        )
-
-
-def chain_rates(
-    log_weights: np.ndarray, precision: float = 1.0, *, signal: float = 1.0, objective: str = "energy"
-) -> np.ndarray:
-    r"""The rates :math:`\dot w_l / w_l` of gradient flow on a chain, from the logarithms of its weights.
-
-    Parameters
-    ----------
-    log_weights : (..., L)
-        :math:`\log w_l`, of any size: no product is formed that could underflow where it counts.
-    precision, signal, objective
-        As in `escape_time`; any precision above 0.
-
-    Returns
-    -------
-    rates : (..., L)
-
-    Notes
-    -----
-    Claim ``escape-time`` (this work).
-
-    Examples
-    --------
-    >>> chain_rates(np.log([1.0, 1.0, 1.0]), signal=2.0)  # rho = 1, S = 3: 1/3, 1/3 + 1/9, 1/3 + 2/9
-    array([0.33333333, 0.44444444, 0.55555556])
-    """
-    logs = np.asarray(log_weights, dtype=np.float64)
-    pi, sigma = _check.positive(precision, "precision"), _check.positive(signal, "signal")
-    products = _log_products(logs)
-    whole = products[..., :1]
-    rho = sigma - np.exp(whole)
-    direct = rho * np.exp(np.minimum(whole - 2 * logs, EXPONENT_CEILING))
-    if _check.choice(objective, "objective", OBJECTIVES) == "loss":
-        return np.asarray(direct)
-    hidden = 2 * products[..., 1:-1]
-    rescaling = 1 + np.exp(hidden).sum(axis=-1, keepdims=True) / pi
-    # row l - 1, column j - 1: log(P_j^2 / w_l^2), wanted for j < l; in logarithms, since P_j^2 alone may underflow
-    ratios = np.exp(np.minimum(hidden[..., None, :] - 2 * logs[..., :, None], EXPONENT_CEILING))
-    shares = np.tril(ratios, -1).sum(axis=-1)
-    return np.asarray(direct / rescaling + (rho / rescaling) ** 2 * shares / pi)
-
-
-def chain_flow(
-    net: LinearPCN | Iterable[int],
-    scale: float | Decimal,
-    precision: float = 1.0,
-    *,
-    signal: float = 1.0,
-    objective: str = "energy",
-    fraction: float = 0.5,
-    rtol: float = 1e-12,
-) -> ChainFlow:
-    r"""Gradient flow of a chain from weights d, integrated in :math:`\log w_l`, so that d may be 1e-3000.
-
-    Parameters
-    ----------
-    net, scale, precision, signal, objective
-        As in `escape_time`; any precision above 0.
-    fraction : float
-        The flow ends when :math:`P_0` is this part of the target, between 0 and 1.
-    rtol : float
-        Relative tolerance of a step, and the absolute one of the logarithms.
-
-    Returns
-    -------
-    ChainFlow
-
-    Raises
-    ------
-    ValueError
-        If the time of escape is beyond the largest floats.
-
-    Notes
-    -----
-    The path does not use `escape_time`: it is what the formula is compared with. Claim ``escape-time`` (this work).
-
-    Examples
-    --------
-    >>> flow = chain_flow((1, 1, 1, 1), Decimal("1e-3000"))
-    >>> flow.escape_time / escape_time((1, 1, 1, 1), Decimal("1e-3000"))  # doctest: +ELLIPSIS
-    0.965...
-    """
-    from scipy.integrate import solve_ivp  # 0.3 s that `import pctheory` need not wait for
-
-    depth, log_inverse = _depth(net), _log_inverse(scale)
-    pi, sigma = _check.positive(precision, "precision"), _check.positive(signal, "signal")
-    on_energy = _check.choice(objective, "objective", OBJECTIVES) == "energy"
-    part, accuracy = _check.positive(fraction, "fraction"), _check.positive(rtol, "rtol")
-    end = math.log(sigma * part)
-    if not (part < 1 and -depth * log_inverse < end):
-        raise ValueError(
-            "`fraction` must be below 1, and the product of the weights must start below that part of the target. "
-            f"Got a fraction of {part:g} and a start at {-depth * log_inverse:g} in logarithms."
-        )
-
-    if not on_energy and math.isinf(escape_time(net, scale, signal=sigma, objective=objective)):
-        raise ValueError(
-            "`scale` must be large enough that the chain leaves the loss before the largest float. "
-            f"Got {scale} at depth {depth}."
-        )
-
-    def slope(_: float, state: np.ndarray) -> np.ndarray:
-        logs = np.minimum(state[:-1], LOG_CEILING / depth)
-        rates = chain_rates(logs, pi, signal=sigma, objective=objective)
-        return np.append(rates, 1 / unit) / rates.sum()
-
-    # log P_0 only grows: with it as the variable and the time as one more state, the flow ends where it should
-    start = np.full(depth, -log_inverse)
-    unit = 1 / float(chain_rates(start, pi, signal=sigma, objective=objective).sum())
-    solution = solve_ivp(
-        slope,
-        (-depth * log_inverse, end),
-        np.append(start, 0.0),
-        method="LSODA",
-        rtol=accuracy,
-        atol=accuracy,
-    )
-    if not solution.success:
-        raise ArithmeticError(f"The flow could not be followed to the required accuracy: {solution.message}")
-    return ChainFlow(unit * solution.y[-1], solution.y[:-1].T, pi, sigma, objective)
-
-
-def _log_products(log_weights: np.ndarray) -> np.ndarray:
-    r""":math:`\log P_l = \sum_{j > l} \log w_j`, l = 0..L, along the last axis."""
-    sums = np.cumsum(log_weights[..., ::-1], axis=-1)[..., ::-1]
-    return np.concatenate([sums, np.zeros((*log_weights.shape[:-1], 1))], axis=-1)
-
-
-def _depth(net: LinearPCN | Iterable[int]) -> int:
+def chain_depth(net: LinearPCN | Iterable[int]) -> int:
     depth = net.depth if isinstance(net, LinearPCN) else len(_check.widths(net)) - 1
     if depth < 3:
         raise ValueError(
@@ -408,7 +230,7 @@ def _depth(net: LinearPCN | Iterable[int]) -> int:
     return depth
 
 
-def _log_inverse(scale: float | Decimal) -> float:
+def log_inverse_scale(scale: float | Decimal) -> float:
     r""":math:`\Lambda = \log(1/d)`."""
     if isinstance(scale, Decimal):
         if not (scale.is_finite() and 0 < scale < 1):
