@@ -1,19 +1,16 @@
-r"""How long a chain of small weights takes to leave the origin: the times of gradient flow, and the best
-precision.
+r"""How long a chain of small weights takes to leave the origin: the times of gradient flow, and the best precision.
 
 A chain has one unit a layer, L weights, all of them d at the start, and data :math:`y = \sigma x` with
-:math:`\langle x^2 \rangle = 1`. Write :math:`\Lambda = \log(1/d)`, :math:`P_l = w_L \cdots w_{l+1}`,
-:math:`x_l = w_l^2`,
-:math:`\rho = \sigma - P_0`, and :math:`\pi` for the precision of the hidden layers. On the equilibrated
-energy
+:math:`\langle x^2 \rangle = 1`. Write :math:`\Lambda = \log(1/d)`, :math:`P_l = w_L \cdots w_{l+1}`, :math:`x_l = w_l^2`,
+:math:`\rho = \sigma - P_0`, and :math:`\pi` for the precision of the hidden layers. On the equilibrated energy
 
 .. math:: \dot w_l = \frac{1}{w_l} \Big[ \frac{\rho P_0}{S}
           + \frac{\rho^2}{\pi S^2} \sum_{1 \le j < l} P_j^2 \Big],
           \qquad S = 1 + \frac{1}{\pi} \sum_{1 \le j < L} P_j^2,
 
-and on the loss only the first term is there, with S = 1. The second term does not need the product
-:math:`P_0` to be alive: it grows the weights from the output down, and the escape takes a time that is
-polynomial in :math:`\Lambda`, where the loss needs a power of 1/d (claim ``escape-time``).
+and on the loss only the first term is there, with S = 1. The second term does not need the product :math:`P_0` to be alive: it
+grows the weights from the output down, and the escape takes a time that is polynomial in :math:`\Lambda`, where the loss needs
+a power of 1/d (claim ``escape-time``).
 """
 
 from __future__ import annotations
@@ -27,7 +24,6 @@ import numpy as np
 
 from .. import _check
 from ..model import LinearPCN
-from .chains import OBJECTIVES, checked_precision, depth_of, log_inverse
 
 __all__ = [
     "best_precision",
@@ -37,10 +33,11 @@ __all__ = [
     "fewest_loss_steps",
 ]
 
+OBJECTIVES = ("energy", "loss")
+
 
 def escape_constant(depth: int) -> Fraction:
-    r"""The constant of the escape from small weights, :math:`c_L = 2^{L-3} \int_0^1 \prod_{j=0}^{L-4} (u +
-    j)\, du`.
+    r"""The constant of the escape from small weights, :math:`c_L = 2^{L-3} \int_0^1 \prod_{j=0}^{L-4} (u + j)\, du`.
 
     Parameters
     ----------
@@ -77,26 +74,23 @@ def escape_time(
     signal: float = 1.0,
     objective: str = "energy",
 ) -> float:
-    r"""The time until the product of a chain's weights is half its target, to leading order in the size of
-    the weights:
+    r"""The time until the product of a chain's weights is half its target, to leading order in the size of the weights:
 
-    .. math:: T = \frac{1}{\sigma^2} \Big[ \pi \Lambda + \frac{c_L \Lambda^{L-2}}{\pi} \Big]
-              \quad (L \ge 4), \qquad
-              T = \frac{\pi \Lambda}{\sigma^2} + \frac{(3 \Lambda)^{4/3}}{4 \pi\, \sigma^{2/3}} \quad (L = 3),
-              \qquad T_{\mathcal L} = \frac{d^{-(L-2)}}{(L-2)\, \sigma}.
+    .. math:: T = \frac{1}{\sigma^2} \Big[ \pi \Lambda + \frac{c_L \Lambda^{L-2}}{\pi} \Big] \quad (L \ge 4), \qquad
+              T = \frac{\pi \Lambda}{\sigma^2} + \frac{(3 \Lambda)^{4/3}}{4 \pi\, \sigma^{2/3}} \quad (L = 3), \qquad
+              T_{\mathcal L} = \frac{d^{-(L-2)}}{(L-2)\, \sigma}.
 
     Parameters
     ----------
     net : LinearPCN or widths (n_0, ..., n_L)
         Only its depth counts, L of 3 or more.
     scale : float or Decimal
-        d, between 0 and 1: what every weight is at the start; a Decimal where it is below the smallest float.
-        In a dense network with aligned weights, their singular values.
+        d, between 0 and 1: what every weight is at the start; a Decimal where it is below the smallest float. In a dense network
+        with aligned weights, their singular values.
     precision : float
         :math:`\pi \ge 1`, that of the hidden layers where the output has 1.
     signal : float
-        :math:`\sigma`, the target of the product; in a dense network a singular value of the map to be
-        learned.
+        :math:`\sigma`, the target of the product; in a dense network a singular value of the map to be learned.
     objective : "energy" or "loss"
         Gradient flow on :math:`F^*` or on the loss; the loss does not see the precision.
 
@@ -107,9 +101,9 @@ def escape_time(
 
     Notes
     -----
-    The ratio of the time to this formula tends to 1 as d falls, uniformly in precisions up to any power of
-    :math:`\Lambda`; the corrections fall with powers of :math:`\Lambda` only, so that at d = 1e-6 they are
-    tens of per cent. For dense random weights it is a conjecture. Claim ``escape-time`` (this work).
+    The ratio of the time to this formula tends to 1 as d falls, uniformly in precisions up to any power of :math:`\Lambda`; the
+    corrections fall with powers of :math:`\Lambda` only, so that at d = 1e-6 they are tens of per cent. For dense random
+    weights it is a conjecture. Claim ``escape-time`` (this work).
 
     Examples
     --------
@@ -117,8 +111,8 @@ def escape_time(
     >>> [round(escape_time(widths, 1e-6, objective=o), 1) for o in ("energy", "loss")]
     [204.7, 500000000000.0]
     """
-    depth, log_inverse = depth_of(net), log_inverse(scale)
-    pi, sigma = checked_precision(precision), _check.positive(signal, "signal")
+    depth, log_inverse = chain_depth(net), log_inverse_scale(scale)
+    pi, sigma = _precision(precision), _check.positive(signal, "signal")
     if _check.choice(objective, "objective", OBJECTIVES) == "loss":
         exponent = (depth - 2) * log_inverse - math.log((depth - 2) * sigma)
         return math.exp(exponent) if exponent < math.log(np.finfo(np.float64).max) else math.inf
@@ -134,8 +128,8 @@ def best_precision(net: LinearPCN | Iterable[int], scale: float | Decimal, *, si
     .. math:: \pi^* = \sqrt{c_L}\, \Lambda^{(L-3)/2} \quad (L \ge 4), \qquad
               \pi^* = \tfrac12 (3 \sigma)^{2/3} \Lambda^{1/6} \quad (L = 3),
 
-    and 1 where that is less. The time falls to :math:`2 \sqrt{c_L} \Lambda^{(L-1)/2} / \sigma^2`, the square
-    root of what a unit precision takes, up to logarithms.
+    and 1 where that is less. The time falls to :math:`2 \sqrt{c_L} \Lambda^{(L-1)/2} / \sigma^2`, the square root of what a unit
+    precision takes, up to logarithms.
 
     Parameters
     ----------
@@ -157,7 +151,7 @@ def best_precision(net: LinearPCN | Iterable[int], scale: float | Decimal, *, si
     >>> round(best, 2), round(escape_time(widths, 1e-6) / escape_time(widths, 1e-6, best), 2)
     (25.22, 12.63)
     """
-    depth, log_inverse = depth_of(net), log_inverse(scale)
+    depth, log_inverse = chain_depth(net), log_inverse_scale(scale)
     sigma = _check.positive(signal, "signal")
     if depth == 3:
         return max(1.0, 0.5 * (3 * sigma) ** (2 / 3) * log_inverse ** (1 / 6))
@@ -165,12 +159,10 @@ def best_precision(net: LinearPCN | Iterable[int], scale: float | Decimal, *, si
 
 
 def escape_profile(net: LinearPCN | Iterable[int], scale: float | Decimal) -> np.ndarray:
-    r"""The squares of the weights that predictive coding leaves the origin with, to leading order: :math:`2
-    (l - 3)_+ \Lambda`.
+    r"""The squares of the weights that predictive coding leaves the origin with, to leading order: :math:`2 (l - 3)_+ \Lambda`.
 
     The solution is top-heavy: the product of the weights above the third layer is
-    :math:`P_3^2 = (L-3)!\, (2\Lambda)^{L-3}`, where backprop's weights are all equal, at 1 for a product of
-    1.
+    :math:`P_3^2 = (L-3)!\, (2\Lambda)^{L-3}`, where backprop's weights are all equal, at 1 for a product of 1.
 
     Parameters
     ----------
@@ -191,13 +183,12 @@ def escape_profile(net: LinearPCN | Iterable[int], scale: float | Decimal) -> np
     >>> escape_profile((1, 1, 1, 1, 1, 1), 1e-6).round(1)
     array([ 0. ,  0. ,  0. , 27.6, 55.3])
     """
-    layers = np.arange(1, depth_of(net) + 1)
-    return np.asarray(2 * np.maximum(layers - 3, 0) * log_inverse(scale))
+    layers = np.arange(1, chain_depth(net) + 1)
+    return np.asarray(2 * np.maximum(layers - 3, 0) * log_inverse_scale(scale))
 
 
 def fewest_loss_steps(net: LinearPCN | Iterable[int], scale: float | Decimal) -> float:
-    r"""The fewest steps of gradient descent on the loss that takes a chain from weights d to half its target
-    and converges:
+    r"""The fewest steps of gradient descent on the loss that takes a chain from weights d to half its target and converges:
 
     .. math:: n \ge \frac{L}{2(L-2)} \big[ d^{-(L-2)} - 2^{(L-2)/L} \big],
 
@@ -215,16 +206,44 @@ def fewest_loss_steps(net: LinearPCN | Iterable[int], scale: float | Decimal) ->
 
     Notes
     -----
-    Beyond the rate 2/L the minimum repels, so that descent can end there only by hitting it exactly. Claim
-    ``escape-steps`` (this work).
+    Beyond the rate 2/L the minimum repels, so that descent can end there only by hitting it exactly. Claim ``escape-steps``
+    (this work).
 
     Examples
     --------
     >>> [f"{fewest_loss_steps((1,) * (depth + 1), 1e-6):.1e}" for depth in (3, 4, 5)]
     ['1.5e+06', '1.0e+12', '8.3e+17']
     """
-    depth = depth_of(net)
-    exponent = (depth - 2) * log_inverse(scale)
+    depth = chain_depth(net)
+    exponent = (depth - 2) * log_inverse_scale(scale)
     if exponent >= math.log(np.finfo(np.float64).max):
         return math.inf
     return depth / (2 * (depth - 2)) * max(math.exp(exponent) - 2 ** ((depth - 2) / depth), 0.0)
+
+
+def chain_depth(net: LinearPCN | Iterable[int]) -> int:
+    depth = net.depth if isinstance(net, LinearPCN) else len(_check.widths(net)) - 1
+    if depth < 3:
+        raise ValueError(
+            f"`net` must have 3 weights or more: with fewer the origin repels at once. Got {depth}."
+        )
+    return depth
+
+
+def log_inverse_scale(scale: float | Decimal) -> float:
+    r""":math:`\Lambda = \log(1/d)`."""
+    if isinstance(scale, Decimal):
+        if not (scale.is_finite() and 0 < scale < 1):
+            raise ValueError(f"`scale` must be between 0 and 1. Got {scale}.")
+        return float(-scale.ln())
+    number = _check.positive(scale, "scale")
+    if not number < 1:
+        raise ValueError(f"`scale` must be between 0 and 1. Got {number:g}.")
+    return -math.log(number)
+
+
+def _precision(precision: float) -> float:
+    pi = _check.positive(precision, "precision")
+    if pi < 1:
+        raise ValueError(f"`precision` must be 1 or more: the times are proved from there on. Got {pi:g}.")
+    return pi
