@@ -268,7 +268,9 @@ def test_behind_a_bottleneck_pc_finds_the_components_of_real_targets_and_backpro
     for cell in (result["likelihood"]["2"], *result["decay"].values()):
         assert np.max(cell["sizes"]) < 0.5 * np.max(pc["sizes"])
         assert cell["regression"] < 0.99
-    drawn("noise_and_bottleneck", result)
+    units = [str(k) for k in result["units"]]
+    shown = [[result[rule][k][key] for k in units] for rule in ("pc", "bp") for key in ("regression", "test")]
+    drawn("noise_and_bottleneck", result, 3, shown)
 
 
 @pytest.mark.claim("second-order-classification")

@@ -23,7 +23,7 @@ from pctheory import (
 )
 from pctheory.inference import ConvexLoss, envelope_equilibrium, pseudo_huber
 from pctheory.landscape import EnvelopeEnergy, OutputLoss
-from pctheory.nn import PCN, infer
+from pctheory.nn import PCN, Stop, infer
 
 
 def one_hot(labels, num_classes):
@@ -85,7 +85,7 @@ def test_the_answer_is_the_minimum_of_the_energy_over_the_hidden_activities():
 def test_converged_inference_ends_there():
     net, data = problem(widths=(3, 5, 5, 5, 3), parameterisation="mupc", skips=True, scale=1.5)
     model = PCN.from_linear(net, output="cross-entropy")
-    result = infer(model, data.x, data.y, method="gauss-newton", tolerance=1e-13)
+    result = infer(model, data.x, data.y, "newton", stop=Stop(tolerance=1e-13))
     at = envelope_equilibrium(net, data)
     # the energy is at least as curved as its hidden part alone; per-sample gradients are B times larger
     hidden_part = activity_hessian(net.replace(precisions=[*(p.value for p in net.precisions[:-1]), 1e-12]))

@@ -1,4 +1,6 @@
-r"""Gradient flow of a chain in the logarithms of its weights: what the predicted times of escape are compared with."""
+r"""Gradient flow of a chain in the logarithms of its weights: what the predicted times of escape are compared
+with.
+"""
 
 from __future__ import annotations
 
@@ -98,7 +100,8 @@ def chain_rates(
         return np.asarray(direct)
     hidden = 2 * products[..., 1:-1]
     rescaling = 1 + np.exp(hidden).sum(axis=-1, keepdims=True) / pi
-    # row l - 1, column j - 1: log(P_j^2 / w_l^2), wanted for j < l; in logarithms, since P_j^2 alone may underflow
+    # row l - 1, column j - 1: log(P_j^2 / w_l^2), wanted for j < l; in logarithms, since P_j^2 alone may
+    # underflow
     ratios = np.exp(np.minimum(hidden[..., None, :] - 2 * logs[..., :, None], EXPONENT_CEILING))
     shares = np.tril(ratios, -1).sum(axis=-1)
     return np.asarray(direct / rescaling + (rho / rescaling) ** 2 * shares / pi)
@@ -136,7 +139,8 @@ def chain_flow(
 
     Notes
     -----
-    The path does not use `escape_time`: it is what the formula is compared with. Claim ``escape-time`` (this work).
+    The path does not use `escape_time`: it is what the formula is compared with. Claim ``escape-time`` (this
+    work).
 
     Examples
     --------
@@ -153,7 +157,8 @@ def chain_flow(
     end = math.log(sigma * part)
     if not (part < 1 and -depth * log_inverse < end):
         raise ValueError(
-            "`fraction` must be below 1, and the product of the weights must start below that part of the target. "
+            "`fraction` must be below 1, and the product of the weights must start below that part of the "
+            "target. "
             f"Got a fraction of {part:g} and a start at {-depth * log_inverse:g} in logarithms."
         )
 
@@ -168,7 +173,8 @@ def chain_flow(
         rates = chain_rates(logs, pi, signal=sigma, objective=objective)
         return np.append(rates, 1 / unit) / rates.sum()
 
-    # log P_0 only grows: with it as the variable and the time as one more state, the flow ends where it should
+    # log P_0 only grows: with it as the variable and the time as one more state, the flow ends where it
+    # should
     start = np.full(depth, -log_inverse)
     unit = 1 / float(chain_rates(start, pi, signal=sigma, objective=objective).sum())
     solution = solve_ivp(

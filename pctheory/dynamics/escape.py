@@ -1,16 +1,19 @@
-r"""How long a chain of small weights takes to leave the origin: the times of gradient flow, and the best precision.
+r"""How long a chain of small weights takes to leave the origin: the times of gradient flow, and the best
+precision.
 
 A chain has one unit a layer, L weights, all of them d at the start, and data :math:`y = \sigma x` with
-:math:`\langle x^2 \rangle = 1`. Write :math:`\Lambda = \log(1/d)`, :math:`P_l = w_L \cdots w_{l+1}`, :math:`x_l = w_l^2`,
-:math:`\rho = \sigma - P_0`, and :math:`\pi` for the precision of the hidden layers. On the equilibrated energy
+:math:`\langle x^2 \rangle = 1`. Write :math:`\Lambda = \log(1/d)`, :math:`P_l = w_L \cdots w_{l+1}`,
+:math:`x_l = w_l^2`,
+:math:`\rho = \sigma - P_0`, and :math:`\pi` for the precision of the hidden layers. On the equilibrated
+energy
 
 .. math:: \dot w_l = \frac{1}{w_l} \Big[ \frac{\rho P_0}{S}
           + \frac{\rho^2}{\pi S^2} \sum_{1 \le j < l} P_j^2 \Big],
           \qquad S = 1 + \frac{1}{\pi} \sum_{1 \le j < L} P_j^2,
 
-and on the loss only the first term is there, with S = 1. The second term does not need the product :math:`P_0` to be alive: it
-grows the weights from the output down, and the escape takes a time that is polynomial in :math:`\Lambda`, where the loss needs
-a power of 1/d (claim ``escape-time``).
+and on the loss only the first term is there, with S = 1. The second term does not need the product
+:math:`P_0` to be alive: it grows the weights from the output down, and the escape takes a time that is
+polynomial in :math:`\Lambda`, where the loss needs a power of 1/d (claim ``escape-time``).
 """
 
 from __future__ import annotations
@@ -37,7 +40,8 @@ OBJECTIVES = ("energy", "loss")
 
 
 def escape_constant(depth: int) -> Fraction:
-    r"""The constant of the escape from small weights, :math:`c_L = 2^{L-3} \int_0^1 \prod_{j=0}^{L-4} (u + j)\, du`.
+    r"""The constant of the escape from small weights, :math:`c_L = 2^{L-3} \int_0^1 \prod_{j=0}^{L-4} (u +
+    j)\, du`.
 
     Parameters
     ----------
@@ -74,23 +78,26 @@ def escape_time(
     signal: float = 1.0,
     objective: str = "energy",
 ) -> float:
-    r"""The time until the product of a chain's weights is half its target, to leading order in the size of the weights:
+    r"""The time until the product of a chain's weights is half its target, to leading order in the size of
+    the weights:
 
-    .. math:: T = \frac{1}{\sigma^2} \Big[ \pi \Lambda + \frac{c_L \Lambda^{L-2}}{\pi} \Big] \quad (L \ge 4), \qquad
-              T = \frac{\pi \Lambda}{\sigma^2} + \frac{(3 \Lambda)^{4/3}}{4 \pi\, \sigma^{2/3}} \quad (L = 3), \qquad
-              T_{\mathcal L} = \frac{d^{-(L-2)}}{(L-2)\, \sigma}.
+    .. math:: T = \frac{1}{\sigma^2} \Big[ \pi \Lambda + \frac{c_L \Lambda^{L-2}}{\pi} \Big]
+              \quad (L \ge 4), \qquad
+              T = \frac{\pi \Lambda}{\sigma^2} + \frac{(3 \Lambda)^{4/3}}{4 \pi\, \sigma^{2/3}} \quad (L = 3),
+              \qquad T_{\mathcal L} = \frac{d^{-(L-2)}}{(L-2)\, \sigma}.
 
     Parameters
     ----------
     net : LinearPCN or widths (n_0, ..., n_L)
         Only its depth counts, L of 3 or more.
     scale : float or Decimal
-        d, between 0 and 1: what every weight is at the start; a Decimal where it is below the smallest float. In a dense network
-        with aligned weights, their singular values.
+        d, between 0 and 1: what every weight is at the start; a Decimal where it is below the smallest float.
+        In a dense network with aligned weights, their singular values.
     precision : float
         :math:`\pi \ge 1`, that of the hidden layers where the output has 1.
     signal : float
-        :math:`\sigma`, the target of the product; in a dense network a singular value of the map to be learned.
+        :math:`\sigma`, the target of the product; in a dense network a singular value of the map to be
+        learned.
     objective : "energy" or "loss"
         Gradient flow on :math:`F^*` or on the loss; the loss does not see the precision.
 
@@ -101,9 +108,9 @@ def escape_time(
 
     Notes
     -----
-    The ratio of the time to this formula tends to 1 as d falls, uniformly in precisions up to any power of :math:`\Lambda`; the
-    corrections fall with powers of :math:`\Lambda` only, so that at d = 1e-6 they are tens of per cent. For dense random
-    weights it is a conjecture. Claim ``escape-time`` (this work).
+    The ratio of the time to this formula tends to 1 as d falls, uniformly in precisions up to any power of
+    :math:`\Lambda`; the corrections fall with powers of :math:`\Lambda` only, so that at d = 1e-6 they are
+    tens of per cent. For dense random weights it is a conjecture. Claim ``escape-time`` (this work).
 
     Examples
     --------
@@ -128,8 +135,8 @@ def best_precision(net: LinearPCN | Iterable[int], scale: float | Decimal, *, si
     .. math:: \pi^* = \sqrt{c_L}\, \Lambda^{(L-3)/2} \quad (L \ge 4), \qquad
               \pi^* = \tfrac12 (3 \sigma)^{2/3} \Lambda^{1/6} \quad (L = 3),
 
-    and 1 where that is less. The time falls to :math:`2 \sqrt{c_L} \Lambda^{(L-1)/2} / \sigma^2`, the square root of what a unit
-    precision takes, up to logarithms.
+    and 1 where that is less. The time falls to :math:`2 \sqrt{c_L} \Lambda^{(L-1)/2} / \sigma^2`, the square
+    root of what a unit precision takes, up to logarithms.
 
     Parameters
     ----------
@@ -159,10 +166,12 @@ def best_precision(net: LinearPCN | Iterable[int], scale: float | Decimal, *, si
 
 
 def escape_profile(net: LinearPCN | Iterable[int], scale: float | Decimal) -> np.ndarray:
-    r"""The squares of the weights that predictive coding leaves the origin with, to leading order: :math:`2 (l - 3)_+ \Lambda`.
+    r"""The squares of the weights that predictive coding leaves the origin with, to leading order: :math:`2
+    (l - 3)_+ \Lambda`.
 
     The solution is top-heavy: the product of the weights above the third layer is
-    :math:`P_3^2 = (L-3)!\, (2\Lambda)^{L-3}`, where backprop's weights are all equal, at 1 for a product of 1.
+    :math:`P_3^2 = (L-3)!\, (2\Lambda)^{L-3}`, where backprop's weights are all equal, at 1 for a product of
+    1.
 
     Parameters
     ----------
@@ -188,7 +197,8 @@ def escape_profile(net: LinearPCN | Iterable[int], scale: float | Decimal) -> np
 
 
 def fewest_loss_steps(net: LinearPCN | Iterable[int], scale: float | Decimal) -> float:
-    r"""The fewest steps of gradient descent on the loss that takes a chain from weights d to half its target and converges:
+    r"""The fewest steps of gradient descent on the loss that takes a chain from weights d to half its target
+    and converges:
 
     .. math:: n \ge \frac{L}{2(L-2)} \big[ d^{-(L-2)} - 2^{(L-2)/L} \big],
 
@@ -206,8 +216,8 @@ def fewest_loss_steps(net: LinearPCN | Iterable[int], scale: float | Decimal) ->
 
     Notes
     -----
-    Beyond the rate 2/L the minimum repels, so that descent can end there only by hitting it exactly. Claim ``escape-steps``
-    (this work).
+    Beyond the rate 2/L the minimum repels, so that descent can end there only by hitting it exactly. Claim
+    ``escape-steps`` (this work).
 
     Examples
     --------

@@ -101,6 +101,7 @@ def gaussian_mean(*symbols: sp.Symbol) -> Rule:
     Examples
     --------
     >>> w, c = sp.symbols("w c")
+    >>> from pctheory.symbolic import vanishes
     >>> vanishes(gaussian_mean(w).defect((1 + c * w) ** 4, 1 + 6 * c**2 + 3 * c**4))
     True
     """
@@ -148,6 +149,7 @@ def sign(relation: str) -> Rule:
     Examples
     --------
     >>> x = sp.Symbol("x", real=True)
+    >>> from pctheory.symbolic import vanishes
     >>> vanishes(sign(">").defect(x**2 + 2 * x + 2, (x + 1) ** 2 + 1))
     True
     """
