@@ -13,6 +13,8 @@ from array_api_compat import array_namespace, device, is_jax_array, is_numpy_arr
 
 from .. import _check
 from .._check import Array
+from ._fields import multipliers_of, precisions_of, read_only, weights_of
+from ._modules import linear_layers, require_same_map
 from .parameterisation import initial_weights, skip_pattern
 from .parameterisation import multipliers as parameterised_multipliers
 from .precision import Precision
@@ -66,12 +68,12 @@ class LinearPCN:
         skips: bool | Iterable[bool] | None = None,
         precisions: Sequence[Any] | None = None,
     ) -> None:
-        matrices = _weights(weights)
+        matrices = weights_of(weights)
         widths = (matrices[0].shape[1], *(w.shape[0] for w in matrices))
         object.__setattr__(self, "weights", matrices)
-        object.__setattr__(self, "multipliers", _multipliers(multipliers, len(matrices)))
+        object.__setattr__(self, "multipliers", multipliers_of(multipliers, len(matrices)))
         object.__setattr__(self, "skips", skip_pattern(widths, False if skips is None else skips))
-        object.__setattr__(self, "precisions", _precisions(precisions, widths, matrices[0]))
+        object.__setattr__(self, "precisions", precisions_of(precisions, widths, matrices[0]))
 
     @classmethod
     def random(
@@ -176,7 +178,9 @@ class LinearPCN:
         Raises
         ------
         ValueError
-            If a layer has a bias, or if the module holds anything that is not linear.
+            If a layer has a bias, if the module holds anything that is not linear, or if its output on random
+            inputs is not that of its layers one after another: a skip, a shared layer or a non-linearity in
+            `forward`.
         TypeError
             If it is no module.
         """
@@ -188,25 +192,10 @@ class LinearPCN:
                 "`module` must be a torch.nn.Module of linear layers. "
                 f"Got {type(module).__name__}: for matrices, use LinearPCN(weights)."
             )
-        leaves = [leaf for leaf in module.modules() if not any(True for _ in leaf.children())]
-        matrices = []
-        for leaf in leaves:
-            kind = type(leaf).__name__
-            if kind in ("Identity", "Flatten"):
-                continue
-            if not hasattr(leaf, "in_features"):
-                raise ValueError(
-                    f"`module` must hold only linear layers: a linear network is what the theory describes. "
-                    f"Got {kind}."
-                )
-            if getattr(leaf, "bias", None) is not None:
-                raise ValueError(
-                    "`module` must have no biases. Got one on a layer "
-                    f"{leaf.in_features} -> {leaf.out_features}: build it with bias=False, or append a "
-                    f"constant input."
-                )
-            matrices.append(_check.to_numpy(leaf.weight, "weight"))
-        return cls(matrices)
+        matrices = linear_layers(module)
+        net = cls([_check.to_numpy(matrix, "weight") for matrix in matrices])
+        require_same_map(module, net, matrices[0])
+        return net
 
     @property
     def maps(self) -> tuple[Array, ...]:
@@ -321,7 +310,7 @@ class LinearPCN:
         """The same network in numpy float64, off the device and out of the graph of its arrays."""
         if all(isinstance(w, np.ndarray) and w.dtype == np.float64 for w in self.weights):
             return self
-        weights = tuple(_read_only(_check.to_numpy(w, "weights")) for w in self.weights)
+        weights = tuple(read_only(_check.to_numpy(w, "weights")) for w in self.weights)
         return self.with_weights(weights).with_precisions(tuple(p.to_numpy() for p in self.precisions))
 
     def with_weights(self, weights: tuple[Array, ...]) -> LinearPCN:
@@ -355,26 +344,6 @@ class LinearPCN:
         return f"LinearPCN({', '.join(parts)})"
 
 
-def _weights(weights: Sequence[Array]) -> tuple[Array, ...]:
-    if not isinstance(weights, list | tuple):
-        raise TypeError(
-            f"`weights` must be a list or tuple of matrices, one per layer. Got {type(weights).__name__}."
-        )
-    if not weights:
-        raise ValueError("`weights` must hold at least one matrix. Got an empty sequence.")
-    matrices = tuple(_check.matrix(w, f"W_{layer}") for layer, w in enumerate(weights, start=1))
-    _check.same_namespace(matrices, "weights")
-    for layer in range(1, len(matrices)):
-        out, into = matrices[layer].shape
-        width = matrices[layer - 1].shape[0]
-        if into != width:
-            raise ValueError(
-                f"`W_{layer + 1}` must have shape ({out}, {width}): its input is the output of `W_{layer}`. "
-                f"Got ({out}, {into})."
-            )
-    return tuple(_read_only(m) if is_numpy_array(m) else m for m in matrices)
-
-
 def _restored(
     weights: tuple[Array, ...],
     multipliers: tuple[float, ...],
@@ -383,7 +352,7 @@ def _restored(
 ) -> LinearPCN:
     """A network from the fields of another one."""
     net = object.__new__(LinearPCN)
-    matrices = tuple(_read_only(w) if is_numpy_array(w) else w for w in weights)
+    matrices = tuple(read_only(w) if is_numpy_array(w) else w for w in weights)
     for name, value in zip(
         ("weights", "multipliers", "skips", "precisions"),
         (matrices, multipliers, skips, precisions),
@@ -391,32 +360,3 @@ def _restored(
     ):
         object.__setattr__(net, name, value)
     return net
-
-
-def _read_only(matrix: np.ndarray) -> np.ndarray:
-    if matrix.flags.writeable or matrix.base is not None:  # a view follows the array that owns its memory
-        matrix = matrix.copy()
-        matrix.flags.writeable = False
-    return matrix
-
-
-def _multipliers(multipliers: Sequence[float] | None, depth: int) -> tuple[float, ...]:
-    if multipliers is None:
-        return (1.0,) * depth
-    values = tuple(_check.real(a, f"multipliers[{i}]") for i, a in enumerate(multipliers))
-    if len(values) != depth:
-        raise ValueError(f"`multipliers` must be one number per layer, {depth} of them. Got {len(values)}.")
-    return values
-
-
-def _precisions(
-    precisions: Sequence[Any] | None, widths: tuple[int, ...], like: Array
-) -> tuple[Precision, ...]:
-    depth = len(widths) - 1
-    values = [None] * depth if precisions is None else list(precisions)
-    if len(values) != depth:
-        raise ValueError(f"`precisions` must be one per layer, {depth} of them. Got {len(values)}.")
-    return tuple(
-        Precision.of(1.0 if value is None else value, widths[layer], like, f"precisions[{layer - 1}]")
-        for layer, value in enumerate(values, start=1)
-    )
