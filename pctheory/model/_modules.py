@@ -1,4 +1,4 @@
-"""Reading a torch module without importing torch: its linear layers, and whether it computes anything else."""
+"""Reading a torch module without importing torch: its linear layers, and whether it does anything else."""
 
 from __future__ import annotations
 
