@@ -44,6 +44,7 @@ def latex(expression: sp.Basic, order: str | None = None) -> str:
     Parameters
     ----------
     expression : sympy object
+        What to write; also a matrix.
     order : str, optional
         The order of the terms of a sum, as sympy names it.
 

@@ -26,6 +26,7 @@ def moments(chain: Chain) -> dict[sp.Expr, sp.Expr]:
     Parameters
     ----------
     chain : Chain
+        The chain that the data pass through; its x and y are the data.
 
     Returns
     -------
@@ -42,6 +43,7 @@ def batch(chain: Chain) -> tuple[sp.Expr, sp.Expr]:
     Parameters
     ----------
     chain : Chain
+        The chain with the residual r.
 
     Returns
     -------
@@ -58,6 +60,7 @@ def equilibrated(chain: Chain) -> sp.Expr:
     Parameters
     ----------
     chain : Chain
+        The chain with the residual r and the rescaling S.
 
     Returns
     -------
@@ -73,7 +76,8 @@ def balance_law(hidden_layers: int) -> Derivation:
 
     Parameters
     ----------
-    hidden_layers : int, 1 or more
+    hidden_layers : int
+        Number of hidden layers, 1 or more.
 
     Returns
     -------
@@ -141,7 +145,8 @@ def homogeneous_balance(activation: str, hidden_layers: int) -> Derivation:
     ----------
     activation : "relu"
         Stands for all piecewise linear activations with a kink at zero.
-    hidden_layers : int, 1 or more
+    hidden_layers : int
+        Number of hidden layers, 1 or more.
 
     Returns
     -------
@@ -195,7 +200,8 @@ def critical_points(hidden_layers: int) -> Derivation:
 
     Parameters
     ----------
-    hidden_layers : int, 1 or more
+    hidden_layers : int
+        Number of hidden layers, 1 or more.
 
     Returns
     -------

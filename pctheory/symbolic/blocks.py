@@ -326,6 +326,7 @@ def words(widths: Sequence[int]) -> str:
     Parameters
     ----------
     widths : sequence of int
+        $n_0, ..., n_L$.
 
     Returns
     -------

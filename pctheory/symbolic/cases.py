@@ -158,6 +158,7 @@ def built(family: Family, **parameters: Any) -> Derivation:
     Parameters
     ----------
     family : Family
+        The family with the builder to call.
     **parameters
         All of its parameters.
 

@@ -192,6 +192,7 @@ def stationary_steps(chain: Chain) -> list[Step]:
     Parameters
     ----------
     chain : Chain
+        The chain whose energy is minimised over its hidden activities.
 
     Returns
     -------
@@ -230,6 +231,7 @@ def at_equilibrium(chain: Chain) -> Rule:
     Parameters
     ----------
     chain : Chain
+        The chain whose hidden activities are replaced.
 
     Returns
     -------
@@ -272,7 +274,8 @@ def equilibrium_errors(hidden_layers: int) -> Derivation:
 
     Parameters
     ----------
-    hidden_layers : int, 1 or more
+    hidden_layers : int
+        Number of hidden layers, 1 or more.
 
     Returns
     -------
@@ -308,7 +311,8 @@ def equilibrated_energy(hidden_layers: int) -> Derivation:
 
     Parameters
     ----------
-    hidden_layers : int, 0 or more
+    hidden_layers : int
+        Number of hidden layers, 0 or more.
 
     Returns
     -------

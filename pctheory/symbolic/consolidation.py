@@ -21,7 +21,8 @@ def one_shot(hidden_layers: int) -> Derivation:
 
     Parameters
     ----------
-    hidden_layers : int, 0 or more
+    hidden_layers : int
+        Number of hidden layers, 0 or more.
 
     Returns
     -------
@@ -50,7 +51,8 @@ def compression(hidden_layers: int) -> Derivation:
 
     Parameters
     ----------
-    hidden_layers : int, 0 or more
+    hidden_layers : int
+        Number of hidden layers, 0 or more.
 
     Returns
     -------

@@ -21,6 +21,7 @@ def block_tridiagonal(chain: Chain) -> sp.Matrix:
     Parameters
     ----------
     chain : Chain
+        The chain whose maps and precisions the entries are made of.
 
     Returns
     -------
@@ -42,6 +43,7 @@ def hessian_step(chain: Chain) -> Step:
     Parameters
     ----------
     chain : Chain
+        The chain whose energy is differentiated.
 
     Returns
     -------
@@ -65,7 +67,8 @@ def activity_hessian(hidden_layers: int) -> Derivation:
 
     Parameters
     ----------
-    hidden_layers : int, 1 or more
+    hidden_layers : int
+        Number of hidden layers, 1 or more.
 
     Returns
     -------
@@ -92,7 +95,8 @@ def hessian_determinant(hidden_layers: int) -> Derivation:
 
     Parameters
     ----------
-    hidden_layers : int, 1 or more
+    hidden_layers : int
+        Number of hidden layers, 1 or more.
 
     Returns
     -------
@@ -120,7 +124,8 @@ def posterior(hidden_layers: int) -> Derivation:
 
     Parameters
     ----------
-    hidden_layers : int, 1 or more
+    hidden_layers : int
+        Number of hidden layers, 1 or more.
 
     Returns
     -------
@@ -170,7 +175,8 @@ def gaussian_marginal(hidden_layers: int) -> Derivation:
 
     Parameters
     ----------
-    hidden_layers : int, 1 or more
+    hidden_layers : int
+        Number of hidden layers, 1 or more.
 
     Returns
     -------
@@ -237,7 +243,8 @@ def error_coordinates(hidden_layers: int) -> Derivation:
 
     Parameters
     ----------
-    hidden_layers : int, 1 or more
+    hidden_layers : int
+        Number of hidden layers, 1 or more.
 
     Returns
     -------
@@ -289,6 +296,7 @@ def in_errors(chain: Chain) -> list[sp.Expr]:
     Parameters
     ----------
     chain : Chain
+        The chain with the maps $A_l$, the input x and the errors.
 
     Returns
     -------

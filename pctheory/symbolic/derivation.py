@@ -125,6 +125,7 @@ class Step:
         Parameters
         ----------
         expression : sympy expression or matrix
+            May have abbreviations from `where` of this step.
 
         Returns
         -------
@@ -142,6 +143,7 @@ class Step:
         Parameters
         ----------
         symbol : sympy symbol
+            An abbreviation, or a symbol that the rule replaces.
 
         Returns
         -------
@@ -172,6 +174,17 @@ class _Source:
 
         The step may give letters of the expression a value in its `where`; it may leave an abbreviation of
         the source as a letter, which stands for anything then.
+
+        Parameters
+        ----------
+        other : sympy expression or matrix
+            What the step starts from or inserts.
+        step : Step
+            The step that uses this source.
+
+        Returns
+        -------
+        bool
         """
         return same(step.expand(self.step.expand(self.expression)), self.step.expand(other))
 

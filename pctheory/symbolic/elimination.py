@@ -61,6 +61,7 @@ def roots(variable: sp.Symbol) -> Rule:
     Parameters
     ----------
     variable : sympy symbol
+        What the polynomial is in, $\lambda$ above.
 
     Returns
     -------

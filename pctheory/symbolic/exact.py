@@ -24,6 +24,7 @@ def entries(expression: Expression) -> tuple[sp.Expr, ...]:
     Parameters
     ----------
     expression : sympy expression or matrix
+        What to take apart; a scalar counts as one entry.
 
     Returns
     -------
@@ -43,6 +44,7 @@ def vanishes(expression: Expression) -> bool:
     Parameters
     ----------
     expression : sympy expression or matrix
+        What to compare with zero, entry by entry.
 
     Returns
     -------
@@ -102,6 +104,7 @@ def shape(expression: Expression) -> tuple[int, int]:
     Parameters
     ----------
     expression : sympy expression or matrix
+        What to measure.
 
     Returns
     -------
@@ -116,7 +119,9 @@ def gradient(expression: sp.Expr, symbols: Sequence[sp.Symbol]) -> sp.Matrix:
     Parameters
     ----------
     expression : sympy expression
+        A scalar, to be differentiated.
     symbols : sequence of sympy symbols
+        What to differentiate in, in the order of the rows.
 
     Returns
     -------
@@ -137,6 +142,7 @@ def tidy(expression: sp.Expr) -> sp.Expr:
     Parameters
     ----------
     expression : sympy expression
+        A scalar whose sums may have numerical factors in common.
 
     Returns
     -------
@@ -242,6 +248,7 @@ def solution(equations: Sequence[sp.Expr], unknowns: Sequence[sp.Symbol]) -> sp.
     equations : sequence of sympy expressions
         As many as there are unknowns, linear in them.
     unknowns : sequence of sympy symbols
+        What to solve for, in the order of the rows.
 
     Returns
     -------
@@ -267,6 +274,7 @@ def determinant(matrix: sp.MatrixBase) -> sp.Expr:
     Parameters
     ----------
     matrix : square sympy matrix
+        Numbers or expressions as entries.
 
     Returns
     -------
@@ -290,6 +298,7 @@ def inverse(matrix: sp.MatrixBase) -> sp.Matrix:
     Parameters
     ----------
     matrix : square sympy matrix
+        Numbers or expressions as entries; its determinant is not identically zero.
 
     Returns
     -------
@@ -312,6 +321,7 @@ def characteristic_polynomial(matrix: sp.MatrixBase, variable: sp.Symbol) -> sp.
     Parameters
     ----------
     matrix : square sympy matrix
+        M.
     variable : sympy symbol
         $\lambda$.
 

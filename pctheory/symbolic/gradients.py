@@ -18,6 +18,7 @@ def equilibrated_step(chain: Chain) -> Step:
     Parameters
     ----------
     chain : Chain
+        The chain whose equilibrated energy is differentiated.
 
     Returns
     -------
@@ -46,6 +47,7 @@ def backprop(chain: Chain) -> sp.Matrix:
     Parameters
     ----------
     chain : Chain
+        The chain whose loss is differentiated in the maps.
 
     Returns
     -------
@@ -64,6 +66,7 @@ def backprop_step(chain: Chain) -> Step:
     Parameters
     ----------
     chain : Chain
+        The chain whose loss is differentiated.
 
     Returns
     -------
@@ -89,7 +92,8 @@ def envelope_gradient(hidden_layers: int) -> Derivation:
 
     Parameters
     ----------
-    hidden_layers : int, 1 or more
+    hidden_layers : int
+        Number of hidden layers, 1 or more.
 
     Returns
     -------
@@ -162,7 +166,8 @@ def gradient_decomposition(hidden_layers: int) -> Derivation:
 
     Parameters
     ----------
-    hidden_layers : int, 1 or more
+    hidden_layers : int
+        Number of hidden layers, 1 or more.
 
     Returns
     -------
@@ -196,7 +201,8 @@ def scalar_gradient_split(hidden_layers: int) -> Derivation:
 
     Parameters
     ----------
-    hidden_layers : int, 0 or more
+    hidden_layers : int
+        Number of hidden layers, 0 or more.
 
     Returns
     -------
@@ -223,7 +229,8 @@ def precision_limits(hidden_layers: int) -> Derivation:
 
     Parameters
     ----------
-    hidden_layers : int, 1 or more
+    hidden_layers : int
+        Number of hidden layers, 1 or more.
 
     Returns
     -------
@@ -304,7 +311,8 @@ def no_minimiser(hidden_layers: int) -> Derivation:
 
     Parameters
     ----------
-    hidden_layers : int, 1 or more
+    hidden_layers : int
+        Number of hidden layers, 1 or more.
 
     Returns
     -------

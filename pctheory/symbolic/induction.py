@@ -43,6 +43,7 @@ def inverses(*pairs: Sequence[sp.Symbol]) -> dict[sp.Expr, sp.Expr]:
     Parameters
     ----------
     *pairs : sequences of two letters
+        In each pair, one is the inverse of the other.
 
     Returns
     -------

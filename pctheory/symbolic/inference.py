@@ -21,6 +21,7 @@ def feedforward(chain: Chain) -> sp.Matrix:
     Parameters
     ----------
     chain : Chain
+        The chain with the input x and the maps of $Q_l$.
 
     Returns
     -------
@@ -36,7 +37,9 @@ def descent_steps(chain: Chain, num_steps: int, size: sp.Expr) -> list[Step]:
     Parameters
     ----------
     chain : Chain
+        The chain whose hidden activities descend.
     num_steps : int
+        Number of iterations, 0 or more.
     size : sympy expression
         The step size g.
 
@@ -89,7 +92,8 @@ def contraction(hidden_layers: int) -> Derivation:
 
     Parameters
     ----------
-    hidden_layers : int, 1 or more
+    hidden_layers : int
+        Number of hidden layers, 1 or more.
 
     Returns
     -------
@@ -124,8 +128,10 @@ def finite_time_energy(hidden_layers: int, num_steps: int) -> Derivation:
 
     Parameters
     ----------
-    hidden_layers : int, 1 or more
-    num_steps : int, 0 or more
+    hidden_layers : int
+        Number of hidden layers, 1 or more.
+    num_steps : int
+        Number T of steps of descent, 0 or more.
 
     Returns
     -------
@@ -178,7 +184,8 @@ def long_time_energy(hidden_layers: int) -> Derivation:
 
     Parameters
     ----------
-    hidden_layers : int, 1 or more
+    hidden_layers : int
+        Number of hidden layers, 1 or more.
 
     Returns
     -------
@@ -218,7 +225,8 @@ def first_arrival(hidden_layers: int) -> Derivation:
 
     Parameters
     ----------
-    hidden_layers : int, 1 or more
+    hidden_layers : int
+        Number of hidden layers, 1 or more.
 
     Returns
     -------
@@ -262,7 +270,8 @@ def nothing_to_learn(hidden_layers: int) -> Derivation:
 
     Parameters
     ----------
-    hidden_layers : int, 0 or more
+    hidden_layers : int
+        Number of hidden layers, 0 or more.
 
     Returns
     -------

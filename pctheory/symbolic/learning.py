@@ -25,6 +25,7 @@ def adjoint_steps(chain: Chain) -> list[Step]:
     Parameters
     ----------
     chain : Chain
+        The chain at whose equilibrium the adjoint is taken.
 
     Returns
     -------
@@ -61,7 +62,8 @@ def through_inference(hidden_layers: int) -> Derivation:
 
     Parameters
     ----------
-    hidden_layers : int, 1 or more
+    hidden_layers : int
+        Number of hidden layers, 1 or more.
 
     Returns
     -------
@@ -105,7 +107,8 @@ def nudging(hidden_layers: int) -> Derivation:
 
     Parameters
     ----------
-    hidden_layers : int, 1 or more
+    hidden_layers : int
+        Number of hidden layers, 1 or more.
 
     Returns
     -------
@@ -204,8 +207,10 @@ def truncated_adjoint(hidden_layers: int, num_terms: int) -> Derivation:
 
     Parameters
     ----------
-    hidden_layers : int, 1 or more
-    num_terms : int, 1 or more
+    hidden_layers : int
+        Number of hidden layers, 1 or more.
+    num_terms : int
+        Number K of terms, 1 or more.
 
     Returns
     -------
@@ -244,7 +249,9 @@ def zero_divergence(variant: str, hidden_layers: int) -> Derivation:
     Parameters
     ----------
     variant : "updates on arrival"
-    hidden_layers : int, 1 or more
+        Name of this variant of inference learning.
+    hidden_layers : int
+        Number of hidden layers, 1 or more.
 
     Returns
     -------
@@ -295,7 +302,9 @@ def fixed_predictions(variant: str, hidden_layers: int) -> Derivation:
     Parameters
     ----------
     variant : "fixed predictions"
-    hidden_layers : int, 1 or more
+        Name of this variant of inference learning.
+    hidden_layers : int
+        Number of hidden layers, 1 or more.
 
     Returns
     -------

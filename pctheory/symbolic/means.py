@@ -16,6 +16,7 @@ def integrate(symbol: sp.Symbol) -> Rule:
     Parameters
     ----------
     symbol : sympy symbol
+        The variable of integration.
 
     Returns
     -------
@@ -34,7 +35,9 @@ def limit(symbol: sp.Symbol, point: sp.Expr) -> Rule:
     Parameters
     ----------
     symbol : sympy symbol
+        What tends to the point.
     point : sympy expression
+        A number, an expression or infinity.
 
     Returns
     -------
@@ -93,6 +96,7 @@ def gaussian_mean(*symbols: sp.Symbol) -> Rule:
     Parameters
     ----------
     *symbols : sympy symbols
+        What the mean is over: independent, with mean 0 and variance 1.
 
     Returns
     -------

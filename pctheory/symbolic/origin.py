@@ -27,6 +27,7 @@ def second_moments(network: Network) -> dict[sp.Expr, sp.Expr]:
     Parameters
     ----------
     network : Network
+        The network whose input and target are the data.
 
     Returns
     -------

@@ -55,7 +55,8 @@ def predify_map(num_layers: int) -> Derivation:
 
     Parameters
     ----------
-    num_layers : int, 2 or more
+    num_layers : int
+        Number of layers above the image, 2 or more.
 
     Returns
     -------
@@ -90,7 +91,8 @@ def predify_is_descent(num_layers: int) -> Derivation:
 
     Parameters
     ----------
-    num_layers : int, 2 or more
+    num_layers : int
+        Number of layers above the image, 2 or more.
 
     Returns
     -------

@@ -134,7 +134,8 @@ def mean_rescaling(width: int, hidden_layers: int, skips: bool = False) -> Deriv
     ----------
     width : int, 1 or more
         Units in each hidden layer.
-    hidden_layers : int, 1 or more
+    hidden_layers : int
+        Number of hidden layers, 1 or more.
     skips : bool
         Whether the layers between hidden layers have an identity skip.
 

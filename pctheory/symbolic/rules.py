@@ -97,6 +97,7 @@ def names(symbols: Sequence[sp.Symbol]) -> str:
     Parameters
     ----------
     symbols : sequence of sympy symbols
+        What to write, in this order.
 
     Returns
     -------
@@ -122,6 +123,7 @@ def differentiate(*symbols: sp.Symbol) -> Rule:
     Parameters
     ----------
     *symbols : sympy symbols
+        What to differentiate in, in the order of the rows.
 
     Returns
     -------
@@ -147,6 +149,7 @@ def second_derivatives(*symbols: sp.Symbol) -> Rule:
     Parameters
     ----------
     *symbols : sympy symbols
+        What to differentiate in, in the order of the rows and columns.
 
     Returns
     -------
@@ -184,6 +187,7 @@ def second_derivatives_at_zero(*symbols: sp.Symbol) -> Rule:
     Parameters
     ----------
     *symbols : sympy symbols
+        What to differentiate in, in the order of the rows and columns, and then set to zero.
 
     Returns
     -------
@@ -305,6 +309,7 @@ def times(vector: Sequence[sp.Expr]) -> Rule:
     Parameters
     ----------
     vector : sequence of expressions
+        The entries of the column, as many as the matrix has columns.
 
     Returns
     -------
@@ -357,6 +362,7 @@ def solve(*unknowns: sp.Symbol) -> Rule:
     Parameters
     ----------
     *unknowns : sympy symbols
+        What to solve for, in the order of the solution.
 
     Returns
     -------

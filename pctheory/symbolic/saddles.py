@@ -31,7 +31,9 @@ def two_maps(moments: str, hidden_layers: int) -> Derivation:
     Parameters
     ----------
     moments : "any"
-    hidden_layers : 1
+        Stands for second moments without any restriction.
+    hidden_layers : int
+        Number of hidden layers: this result is for one only.
 
     Returns
     -------
@@ -92,7 +94,9 @@ def generic(moments: str, hidden_layers: int) -> Derivation:
     Parameters
     ----------
     moments : "generic"
-    hidden_layers : int, 1 or more
+        Stands for second moments that are algebraically independent.
+    hidden_layers : int
+        Number of hidden layers, 1 or more.
 
     Returns
     -------
@@ -111,7 +115,8 @@ def noisy(moments: Sequence[int], hidden_layers: int) -> Derivation:
     ----------
     moments : (1, -1, 2)
         $(S_{xx}, S_{xy}, S_{yy})$.
-    hidden_layers : int, 1 or more
+    hidden_layers : int
+        Number of hidden layers, 1 or more.
 
     Returns
     -------
@@ -172,7 +177,8 @@ def strict(hidden_layers: int) -> Derivation:
 
     Parameters
     ----------
-    hidden_layers : int, 1 or more
+    hidden_layers : int
+        Number of hidden layers, 1 or more.
 
     Returns
     -------
@@ -214,7 +220,9 @@ def noise_has_no_minimum(data: str, hidden_layers: int) -> Derivation:
     Parameters
     ----------
     data : "noisy"
-    hidden_layers : int, 1 or more
+        Stands for all data with $S_{yy} S_{xx} > S_{xy}^2$.
+    hidden_layers : int
+        Number of hidden layers, 1 or more.
 
     Returns
     -------
@@ -249,6 +257,7 @@ def counterexample(point: str) -> Derivation:
     Parameters
     ----------
     point : "zero Hessian"
+        Names the critical point above, where the Hessian is zero.
 
     Returns
     -------
@@ -307,6 +316,7 @@ def local_minimum(point: str) -> Derivation:
     Parameters
     ----------
     point : "local minimum"
+        Names the critical point above, which is a local minimum.
 
     Returns
     -------
