@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import math
 import numbers
-from collections.abc import Iterable, Sequence
+import sys
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,9 @@ EXPECTED = {
 }
 """What errors call the classes of the common arguments, and how to make one."""
 
+LARGEST_COUNT = 2**53
+"""Up to here every integer is a float; a larger count is a mistake, and its loop would not end."""
+
 
 def instance(value: object, name: str, kind: type[Any]) -> Any:
     """An object of the class `kind`."""
@@ -40,7 +44,7 @@ def as_array(value: object, name: str) -> Array:
     float64.
     """
     array: Array = value
-    if not is_array_api_obj(value):
+    if isinstance(value, np.ma.MaskedArray) or not is_array_api_obj(value):
         array = to_numpy(value, name)
     xp = array_namespace(array)
     if xp.isdtype(array.dtype, ("bool", "integral")):
@@ -52,14 +56,25 @@ def as_array(value: object, name: str) -> Array:
 
 def to_numpy(value: object, name: str) -> np.ndarray:
     """Any array as a numpy array of float64, without torch's graph; not copied if it is one already."""
+    if isinstance(value, np.ma.MaskedArray):
+        raise TypeError(
+            f"`{name}` must have no mask: it would be ignored. Got a masked array: fill it first."
+        )
     if hasattr(value, "detach"):
         value = value.detach().cpu()
+    rule = f"`{name}` must be a real array (numpy, torch, JAX or nested lists)."
     try:
-        return np.asarray(value, dtype=np.float64)
+        array = np.asarray(value)
+        result = array.astype(np.float64, copy=False) if array.dtype.kind not in "cSUmM" else None
     except (TypeError, ValueError):
-        raise TypeError(
-            f"`{name}` must be a real array (numpy, torch, JAX or nested lists). Got {type(value).__name__}."
+        raise TypeError(f"{rule} Got {type(value).__name__}.") from None
+    except OverflowError:
+        raise ValueError(
+            f"`{name}` must be numbers that fit a float. Got an integer beyond 1.8e308."
         ) from None
+    if result is None:
+        raise TypeError(f"{rule} Got dtype {array.dtype}.")
+    return result
 
 
 def detached(value: Array) -> Array:
@@ -95,6 +110,12 @@ def matrix(value: object, name: str) -> Array:
             f"Got shape {tuple(array.shape)}."
         )
     return finite(array, name)
+
+
+def matrices(value: object, name: str) -> list[Array]:
+    """A sequence of matrices."""
+    entries = sequence(value, name, "a list or tuple of matrices")
+    return [matrix(entry, f"{name}[{i}]") for i, entry in enumerate(entries)]
 
 
 def same_namespace(arrays: Sequence[Array], name: str) -> Any:
@@ -138,6 +159,8 @@ def real(value: object, name: str) -> float:
     """A finite real number."""
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise TypeError(f"`{name}` must be a real number. Got {type(value).__name__}.")
+    if isinstance(value, numbers.Rational) and abs(value) > sys.float_info.max:
+        raise ValueError(f"`{name}` must be a number that fits a float. Got one beyond 1.8e308.")
     number = float(value)
     if not math.isfinite(number):
         raise ValueError(f"`{name}` must be finite. Got {number}.")
@@ -146,11 +169,41 @@ def real(value: object, name: str) -> float:
 
 def count(value: object, name: str, minimum: int = 0) -> int:
     """An integer of at least `minimum`."""
+    number = integer(value, name)
+    if number < minimum:
+        raise ValueError(f"`{name}` must be {minimum} or more. Got {number}.")
+    return number
+
+
+def integer(value: object, name: str) -> int:
+    """An integer of a size that can be counted to."""
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
         raise TypeError(f"`{name}` must be an integer. Got {type(value).__name__}.")
-    if int(value) < minimum:
-        raise ValueError(f"`{name}` must be {minimum} or more. Got {int(value)}.")
+    if abs(int(value)) > LARGEST_COUNT:
+        raise ValueError(f"`{name}` must be at most 2**53 in size. Got an integer beyond it.")
     return int(value)
+
+
+def flag(value: object, name: str) -> bool:
+    """True or False."""
+    if not isinstance(value, bool | np.bool_):
+        raise TypeError(f"`{name}` must be True or False. Got {type(value).__name__}.")
+    return bool(value)
+
+
+def sequence(value: object, name: str, kind: str = "a list or tuple") -> list[Any]:
+    """The entries of an iterable, which is no word and no mapping; `kind` is what errors ask for."""
+    iterable = isinstance(value, Iterable) and not isinstance(value, str | Mapping)
+    if not iterable or getattr(value, "ndim", 1) == 0:
+        raise TypeError(f"`{name}` must be {kind}. Got {type(value).__name__}.")
+    return list(value)  # type: ignore[call-overload]
+
+
+def mapping(value: object, name: str) -> dict[Any, Any]:
+    """A mapping, such as a dict."""
+    if not isinstance(value, Mapping):
+        raise TypeError(f"`{name}` must be a mapping, such as a dict. Got {type(value).__name__}.")
+    return dict(value)
 
 
 def widths(value: Iterable[int]) -> tuple[int, ...]:
@@ -172,6 +225,8 @@ def generator(rng: object) -> np.random.Generator:
     if isinstance(rng, np.random.Generator):
         return rng
     if isinstance(rng, int | np.integer) and not isinstance(rng, bool):
+        if rng < 0:
+            raise ValueError(f"`rng` must be a seed of 0 or more. Got {int(rng)}.")
         return np.random.default_rng(int(rng))
     raise TypeError(
         "`rng` must be a numpy.random.Generator or an integer seed, so that the draw can be repeated. "

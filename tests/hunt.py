@@ -27,7 +27,7 @@ from typing import Any
 
 import numpy as np
 
-from pctheory import Data, LinearPCN, MSELoss, feedforward
+from pctheory import Data, EquilibratedEnergy, LinearPCN, MSELoss, feedforward
 
 PACKAGES = (
     "linalg",
@@ -42,6 +42,8 @@ PACKAGES = (
 )
 MEMORY = 4 * 2**30  # bytes; asking for more is a finding, not a crash of the machine
 CALL_SECONDS = 3
+MADE_BY_METHODS = ("Precision",)
+"""Public classes that have a checked constructor of another name, here `Precision.of`."""
 
 WRONG: dict[str, Callable[[], Any]] = {
     "None": lambda: None,
@@ -85,6 +87,9 @@ class Given:
 
     def argument(self, function: str, name: str) -> Any:
         """The right value, or `inspect.Parameter.empty` where none is known."""
+        special = self._special(function)
+        if name in special:
+            return special[name]
         from pctheory.inference import ClampedProblem
         from pctheory.learning import SquaredError
 
@@ -100,7 +105,7 @@ class Given:
             "x": lambda: data.x,
             "y": lambda: data.y,
             "widths": lambda: net.widths,
-            "weights": lambda: self._weights(function),
+            "weights": lambda: net.weights,
             "parameterisation": lambda: "mupc",
             "name": lambda: "mupc",
             "optimiser": lambda: "adam",
@@ -152,14 +157,30 @@ class Given:
         }
         return known[name]() if name in known else inspect.Parameter.empty
 
-    def _weights(self, function: str) -> Any:
-        if function == "tradeoff_curve":
-            return (0.2, 0.8)
-        if function == "scheduled_inference":
-            return np.ones((3, self.net.depth - 1))
-        if function == "LayerEnergies":
-            return None
-        return self.net.weights
+    def _special(self, function: str) -> dict[str, Any]:
+        """What one function needs and the others do not."""
+        net, x = self.net, self.data.x
+        origin = LinearPCN.zeros(net.widths)
+        one_sample = Data(x[:1], self.data.y[:1])
+        chain = {"net": (1, 1, 1, 1), "objective": "energy"}
+        cases: Mapping[str, dict[str, Any]] = {
+            "LayerEnergies": {"weights": None},
+            "aligned_update": {"data": one_sample},
+            "chain_flow": chain,
+            "envelope_equilibrium": {"data": Data(x, np.eye(2)[[0, 1, 1, 0]])},
+            "escape_direction": {"net": origin},
+            "escape_time": chain,
+            "nearest_solution": {"data": Data(x, self.hidden[-1] + 0.1 * x)},
+            "one_shot": {"data": one_sample},
+            "scheduled_inference": {"weights": np.ones((3, net.depth))},
+            "second_order_form": {"net": origin},
+            "tradeoff_curve": {"weights": (0.2, 0.8)},
+            "zero_rank_hessian": {
+                "net": net.replace(weights=(*net.weights[:-1], 0 * net.weights[-1])),
+                "objective": EquilibratedEnergy(self.data),
+            },
+        }
+        return cases.get(function, {})
 
     def _directions(self, function: str, direction: tuple[np.ndarray, ...]) -> Any:
         return "random" if function == "landscape_slice" else {"bp": direction, "pc": direction}
@@ -181,6 +202,8 @@ def functions() -> Iterator[tuple[str, Callable[..., Any]]]:
         module = importlib.import_module(f"pctheory.{package}")
         for name in module.__all__:
             target = getattr(module, name)
+            if name in MADE_BY_METHODS:
+                continue
             if inspect.isfunction(target) or (inspect.isclass(target) and not inspect.isabstract(target)):
                 yield name, target
 
@@ -226,7 +249,7 @@ def numbers(value: Any, depth: int = 0) -> Iterator[np.ndarray]:
         return
     if isinstance(value, float | np.floating | np.ndarray):
         array = np.asarray(value)
-        if array.dtype.kind == "f":
+        if array.dtype.kind in "fc":
             yield array
     elif isinstance(value, Mapping):
         for item in value.values():

@@ -132,6 +132,7 @@ def gradient_flow(
     when = _times(times)
     chosen = ("LSODA" if net.num_weights <= JACOBIAN_LIMIT else "DOP853") if method is None else method
     _check.choice(chosen, "method", FLOW_METHODS)
+    relative, absolute = _check.positive(rtol, "rtol"), _check.non_negative(atol, "atol")
     start = np.asarray(net.flatten())
 
     def slope(_: float, vector: np.ndarray) -> np.ndarray:
@@ -157,8 +158,8 @@ def gradient_flow(
             method=chosen,
             t_eval=when,
             events=too_far,
-            rtol=rtol,
-            atol=atol,
+            rtol=relative,
+            atol=absolute,
             **options,
         )
     status = {0: "completed", 1: "diverged"}.get(solution.status, "stopped")
@@ -202,7 +203,8 @@ def gradient_descent(
         every = _check.count(record, "record", 1)
         kept = {*range(0, number + 1, every), number}
     else:
-        kept = {_check.count(step, "record") for step in record}
+        entries = _check.sequence(record, "record", "an integer or a list or tuple of them")
+        kept = {_check.count(step, "record") for step in entries}
     vector = np.asarray(net.flatten())
     at, rows, status = [], [], "completed"
     for step in range(number + 1):
@@ -295,9 +297,7 @@ def crossing_time(times: ArrayLike, values: ArrayLike, level: float) -> float:
     >>> crossing_time([0.0, 1.0, 2.0], [1.0, 1.0, 0.0], 0.75)
     1.25
     """
-    when, curve = _times(times), np.asarray(values, dtype=np.float64)
-    if curve.shape != when.shape:
-        raise ValueError(f"`values` must have one entry per time, {when.shape}. Got shape {curve.shape}.")
+    when, curve = _curve(times, values)
     target = _check.real(level, "level")
     below = np.flatnonzero(curve <= target)
     if not len(below):
@@ -319,8 +319,16 @@ def half_time(times: ArrayLike, values: ArrayLike, *, floor: float = 0.0) -> flo
     >>> half_time([0.0, 1.0, 2.0], [1.0, 0.75, 0.25])
     1.5
     """
-    curve = np.asarray(values, dtype=np.float64)
-    return crossing_time(times, curve, _check.real(floor, "floor") + (float(curve[0]) - floor) / 2)
+    when, curve = _curve(times, values)
+    low = _check.real(floor, "floor")
+    return crossing_time(when, curve, low + (float(curve[0]) - low) / 2)
+
+
+def _curve(times: ArrayLike, values: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    when, curve = _times(times), _check.finite(_check.to_numpy(values, "values"), "values")
+    if curve.shape != when.shape:
+        raise ValueError(f"`values` must have one entry per time, {when.shape}. Got shape {curve.shape}.")
+    return when, curve
 
 
 def _times(times: ArrayLike) -> np.ndarray:

@@ -17,6 +17,8 @@ __all__ = ["LandscapeSlice", "landscape_slice"]
 
 SLICE_DIRECTIONS = ("eigenvectors", "random", "layer-normalised")
 
+PAIR = "a number or a pair (low, high)"
+
 STACK = 2**21
 """Numbers held at once by a block of networks of a slice."""
 
@@ -93,8 +95,10 @@ def landscape_slice(
     _check.instance(objective, "objective", Objective)
     _check.instance(net, "net", LinearPCN)
     points = _check.count(num, "num", 1)
-    low, high = (-extent, extent) if isinstance(extent, int | float) else extent
-    low, high = _check.real(low, "extent"), _check.real(high, "extent")
+    ends = (-extent, extent) if isinstance(extent, int | float) else _check.sequence(extent, "extent", PAIR)
+    if len(ends) != 2:
+        raise ValueError(f"`extent` must be {PAIR}. Got {len(ends)} numbers.")
+    low, high = (_check.real(end, "extent") for end in ends)
     vectors = _slice_vectors(objective, net, directions, _check.count(dimensions, "dimensions", 1), rng)
     axis = np.linspace(low, high, points)
     mesh = np.meshgrid(*[axis] * len(vectors))
@@ -119,7 +123,7 @@ def _slice_vectors(
     if dimensions > 2:
         raise ValueError(f"`dimensions` must be 1 or 2. Got {dimensions}.")
     if not isinstance(directions, str):
-        vectors = [_as_vector(net, d) for d in directions]
+        vectors = [_as_vector(net, d) for d in _check.sequence(directions, "directions")]
         if len(vectors) not in (1, 2):
             raise ValueError(f"`directions` must be one or two. Got {len(vectors)}.")
         return vectors

@@ -221,9 +221,8 @@ def compare_gradients(
     >>> bool((compared.errors("pc")["local"] <= compared.bounds.local).all())
     True
     """
-    names = dict.fromkeys(("bp", "pc", *(LEARNING_RULES if rules is None else rules)))
-    for name in names:
-        _check.choice(name, "rules", LEARNING_RULES)
+    chosen = LEARNING_RULES if rules is None else _check.sequence(rules, "rules")
+    names = dict.fromkeys(("bp", "pc", *(_check.choice(name, "rules", LEARNING_RULES) for name in chosen)))
     rate = inference_rate(net)
     g = rate.best_step if step is None else _check.positive(step, "step")
     steps = _check.count(num_steps, "num_steps")
@@ -277,7 +276,8 @@ def gradient_bounds(problem: ClampedProblem, step: float, num_steps: int) -> Gra
     _check.instance(problem, "problem", ClampedProblem)
     net, size = problem.net, problem.batch_size
     rate = inference_rate(net)
-    rho, top, g, T = rate.contraction(step), rate.largest, step, num_steps
+    g, T = _check.positive(step, "step"), _check.count(num_steps, "num_steps")
+    rho, top = rate.contraction(g), rate.largest
     start = [_check.to_numpy(z, "z") for z in problem.start()]
     rest = [_check.to_numpy(z, "z") for z in problem.equilibrium().activities]
     d = np.sqrt(sum(np.sum((a - b) ** 2) for a, b in zip(start, rest, strict=True)))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 from array_api_compat import array_namespace
 
@@ -17,6 +17,9 @@ from .._check import Array
 from ..model import LinearPCN, layer_energies, prediction_errors
 
 __all__ = ["CrossEntropy", "LayerEnergies", "Mixture", "SquaredError", "TaskLoss"]
+
+
+PAIRS = "a list or tuple of pairs (number, task loss)"
 
 
 @runtime_checkable
@@ -50,7 +53,13 @@ class LayerEnergies:
     0.125
     """
 
-    weights: tuple[float, ...] | None = None
+    weights: Sequence[float] | None = None
+
+    def __post_init__(self) -> None:
+        if self.weights is not None:
+            weights = _check.sequence(self.weights, "weights")
+            checked = tuple(_check.real(c, f"weights[{l}]") for l, c in enumerate(weights))
+            object.__setattr__(self, "weights", checked)
 
     def value(self, net: LinearPCN, activities: Sequence[Array]) -> Array:
         """The sum."""
@@ -83,14 +92,14 @@ class LayerEnergies:
             )
         ]
 
-    def _weights(self, net: LinearPCN) -> tuple[float, ...]:
+    def _weights(self, net: LinearPCN) -> Sequence[float]:
         if self.weights is None:
             return (1.0,) * net.depth
         if len(self.weights) != net.depth:
             raise ValueError(
                 f"`weights` must be one number per layer, {net.depth} of them. Got {len(self.weights)}."
             )
-        return tuple(_check.real(c, f"weights[{l}]") for l, c in enumerate(self.weights))
+        return self.weights
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,6 +119,12 @@ class SquaredError:
     target: Array
     layer: int = -1
     readout: Array | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "target", _check.matrix(self.target, "target"))
+        object.__setattr__(self, "layer", _check.integer(self.layer, "layer"))
+        if self.readout is not None:
+            object.__setattr__(self, "readout", _check.matrix(self.readout, "readout"))
 
     def value(self, net: LinearPCN, activities: Sequence[Array]) -> Array:
         """The mean squared error over 2."""
@@ -156,6 +171,11 @@ class CrossEntropy:
     layer: int = 0
     temperature: float = 1.0
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "target", _check.matrix(self.target, "target"))
+        object.__setattr__(self, "layer", _check.integer(self.layer, "layer"))
+        object.__setattr__(self, "temperature", _check.positive(self.temperature, "temperature"))
+
     def value(self, net: LinearPCN, activities: Sequence[Array]) -> Array:
         """The mean cross-entropy, in nats."""
         logs = self._log_softmax(activities)
@@ -187,7 +207,20 @@ class Mixture:
     terms : sequence of (number, TaskLoss)
     """
 
-    terms: tuple[tuple[float, Any], ...]
+    terms: Sequence[tuple[float, TaskLoss]]
+
+    def __post_init__(self) -> None:
+        pairs = [
+            _check.sequence(term, "terms", PAIRS) for term in _check.sequence(self.terms, "terms", PAIRS)
+        ]
+        for i, pair in enumerate(pairs):
+            if len(pair) != 2:
+                raise ValueError(f"`terms[{i}]` must be a number and a task loss. Got {len(pair)} entries.")
+        checked = tuple(
+            (_check.real(c, f"terms[{i}]"), _check.instance(loss, f"terms[{i}]", TaskLoss))
+            for i, (c, loss) in enumerate(pairs)
+        )
+        object.__setattr__(self, "terms", checked)
 
     def value(self, net: LinearPCN, activities: Sequence[Array]) -> Array:
         """The sum."""

@@ -137,7 +137,7 @@ def tradeoff_curve(data: Data, k: int, weights: Iterable[float]) -> TradeoffCurv
     """
     _check.instance(data, "data", Data)
     size = _check.count(k, "k", 1)
-    levels = [_check.real(w, "weights") for w in weights]
+    levels = [_check.real(w, "weights") for w in _check.sequence(weights, "weights")]
     if not levels:
         raise ValueError("`weights` must hold at least one number in [0, 1]. Got none.")
     for level in levels:

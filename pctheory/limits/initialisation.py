@@ -116,7 +116,7 @@ def expected_rescaling(
     pattern = skip_pattern(sizes, skips)
     factors = multipliers(sizes, parameterisation, skips=pattern, gamma=gamma)
     variances = entry_variances(sizes, parameterisation, init=init)
-    given = [None] * len(factors) if precisions is None else list(precisions)
+    given = [None] * len(factors) if precisions is None else _check.sequence(precisions, "precisions")
     if len(given) != len(factors):
         raise ValueError(f"`precisions` must be one per layer, {len(factors)} of them. Got {len(given)}.")
     moment = np.zeros((sizes[0], sizes[0]))
@@ -205,7 +205,7 @@ def isometric_eigenvalues(depth: int, *, narrow_output: bool = False) -> np.ndar
     layers = _check.count(depth, "depth", 2)
     k = np.arange(1, layers)
     clamped = 4 * np.sin(k * math.pi / (2 * layers)) ** 2  # 2 - 2 cos without cancellation
-    if not narrow_output:
+    if not _check.flag(narrow_output, "narrow_output"):
         return clamped
     free = 4 * np.sin((2 * k - 1) * math.pi / (2 * (2 * layers - 1))) ** 2
     return np.sort(np.concatenate([clamped, free]))

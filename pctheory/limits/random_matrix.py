@@ -86,7 +86,7 @@ def marchenko_pastur(points: ArrayLike, ratio: float, variance: float = 1.0) -> 
     array([0.275664, 0.      ])
     """
     low, high = marchenko_pastur_edges(ratio, variance)
-    x = np.asarray(points, dtype=np.float64)
+    x = _points(points)
     inside = (x > low) & (x < high)
     safe = np.where(inside, x, 1.0)
     root = np.sqrt(np.where(inside, (high - safe) * (safe - low), 0.0))
@@ -224,7 +224,7 @@ def diagonal_density(
     array([0.276])
     """
     sizes, variances, pattern = _layers(widths, parameterisation, skips, gamma, init)
-    total = np.zeros(np.shape(points))
+    total = np.zeros(_points(points).shape)
     for l in range(1, len(sizes) - 1):
         # the column (I; -A): errors l and l+1, activity l
         n = np.array([sizes[l], sizes[l + 1], sizes[l]], dtype=np.float64)
@@ -274,9 +274,13 @@ def coupling_density(
     variance = np.zeros((len(hidden), len(hidden)))
     for l in range(len(hidden) - 1):
         variance[l, l + 1] = variance[l + 1, l] = variances[l + 1]
-    values = np.asarray(points, dtype=np.float64)
+    values = _points(points)
     diagonal, _ = _dyson(values, lambda z: z, np.zeros_like(variance), variance * hidden)
     return -np.asarray((diagonal @ hidden).imag / (math.pi * hidden.sum()))
+
+
+def _points(points: ArrayLike) -> np.ndarray:
+    return np.asarray(_check.finite(_check.to_numpy(points, "points"), "points"))
 
 
 def _layers(
@@ -290,7 +294,7 @@ def _layers(
     sizes = _check.widths(widths)
     if len(sizes) < 3:
         raise ValueError("`widths` must have a hidden layer: H acts on hidden activities. Got none.")
-    if init == "orthogonal":
+    if isinstance(init, str) and init == "orthogonal":
         raise ValueError(
             "`init` must have independent entries for the densities. Got 'orthogonal': see "
             "`limits.isometric_eigenvalues`."
@@ -305,7 +309,7 @@ def _squared_density(
     points: ArrayLike, deterministic: np.ndarray, variance: np.ndarray, columns: slice, sizes: np.ndarray
 ) -> np.ndarray:
     """Density of J^T J, from the Dyson equation of [[0, J], [J^T, 0]] at the square root of the parameter."""
-    values = np.asarray(points, dtype=np.float64)
+    values = _points(points)
     if np.any(values <= 0):
         raise ValueError(f"`points` must be positive: H is positive definite. Got {values.min():g}.")
     diagonal, z = _dyson(values, np.sqrt, deterministic, variance)

@@ -59,8 +59,8 @@ class BlockTridiagonal:
     lower: Sequence[Array]
 
     def __post_init__(self) -> None:
-        diagonal = [_check.matrix(block, f"diagonal[{l}]") for l, block in enumerate(self.diagonal)]
-        lower = [_check.matrix(block, f"lower[{l}]") for l, block in enumerate(self.lower)]
+        diagonal = _check.matrices(self.diagonal, "diagonal")
+        lower = _check.matrices(self.lower, "lower")
         if len(lower) != max(len(diagonal) - 1, 0):
             raise ValueError(
                 f"`lower` must have one block fewer than `diagonal`: {max(len(diagonal) - 1, 0)} for "

@@ -45,7 +45,9 @@ def read_only(matrix: np.ndarray) -> np.ndarray:
 def multipliers_of(multipliers: Sequence[float] | None, depth: int) -> tuple[float, ...]:
     if multipliers is None:
         return (1.0,) * depth
-    values = tuple(_check.real(a, f"multipliers[{i}]") for i, a in enumerate(multipliers))
+    values = tuple(
+        _check.real(a, f"multipliers[{i}]") for i, a in enumerate(_check.sequence(multipliers, "multipliers"))
+    )
     if len(values) != depth:
         raise ValueError(f"`multipliers` must be one number per layer, {depth} of them. Got {len(values)}.")
     return values
@@ -55,7 +57,7 @@ def precisions_of(
     precisions: Sequence[Any] | None, widths: tuple[int, ...], like: Array
 ) -> tuple[Precision, ...]:
     depth = len(widths) - 1
-    values = [None] * depth if precisions is None else list(precisions)
+    values = [None] * depth if precisions is None else _check.sequence(precisions, "precisions")
     if len(values) != depth:
         raise ValueError(f"`precisions` must be one per layer, {depth} of them. Got {len(values)}.")
     return tuple(

@@ -85,11 +85,12 @@ def skip_pattern(widths: Sequence[int], skips: bool | Iterable[bool]) -> tuple[b
 
     `True` puts a skip on every hidden layer 2..L-1; the first and the last layer never have one.
     """
-    depth = len(widths) - 1
+    depth = len(_check.widths(widths)) - 1
     if isinstance(skips, bool | np.bool_):
         pattern = tuple(bool(skips) and 1 < layer < depth for layer in range(1, depth + 1))
     else:
-        pattern = tuple(bool(skip) for skip in skips)
+        entries = _check.sequence(skips, "skips", "a boolean or a list or tuple of them")
+        pattern = tuple(_check.flag(skip, f"skips[{i}]") for i, skip in enumerate(entries))
     if len(pattern) != depth:
         raise ValueError(
             f"`skips` must be one boolean or one per layer, {depth} of them. Got {len(pattern)}."
@@ -253,7 +254,7 @@ def _fan_ins(sizes: tuple[int, ...], fan_ins: Iterable[int] | None) -> tuple[int
     """One per layer 1..L."""
     if fan_ins is None:
         return sizes[:-1]
-    fans = tuple(_check.count(fan_in, "fan_ins", 1) for fan_in in fan_ins)
+    fans = tuple(_check.count(fan_in, "fan_ins", 1) for fan_in in _check.sequence(fan_ins, "fan_ins"))
     if len(fans) != len(sizes) - 1:
         raise ValueError(f"`fan_ins` must be one per layer, {len(sizes) - 1} of them. Got {len(fans)}.")
     return fans

@@ -62,8 +62,8 @@ class Predify:
         betas: float | Sequence[float],
         lambdas: float | Sequence[float],
     ) -> None:
-        ups = LinearPCN(list(forward))  # a chain of matrices, checked
-        downs = tuple(_check.matrix(w, f"backward[{j}]") for j, w in enumerate(backward))
+        ups = LinearPCN(_check.sequence(forward, "forward"))  # a chain of matrices, checked
+        downs = _check.matrices(backward, "backward")
         size = ups.depth
         if len(downs) != size:
             raise ValueError(f"`backward` must be one matrix per layer, {size} of them. Got {len(downs)}.")
@@ -225,7 +225,7 @@ def chain_multiplier(wavenumber: Array, *, alpha: float, beta: float, lam: float
     array([ 1.        , -0.33333333])
     """
     a, b, c = _rates(alpha, beta, lam)
-    k = _check.to_numpy(wavenumber, "wavenumber")
+    k = _check.finite(_check.to_numpy(wavenumber, "wavenumber"), "wavenumber")
     up = np.exp(1j * k)
     return (1 - a - b - c + c * up + a / up) / (1 - b / up)
 
@@ -287,7 +287,8 @@ def _rates(alpha: float, beta: float, lam: float) -> tuple[float, float, float]:
 def _numbers(value: float | Sequence[float], size: int, name: str) -> tuple[float, ...]:
     if np.isscalar(value):
         return (_check.real(value, name),) * size
-    numbers = tuple(_check.real(v, f"{name}[{j}]") for j, v in enumerate(value))  # type: ignore[arg-type]
+    entries = _check.sequence(value, name, "a number or a list or tuple of them")
+    numbers = tuple(_check.real(v, f"{name}[{j}]") for j, v in enumerate(entries))
     if len(numbers) != size:
         raise ValueError(
             f"`{name}` must be one number, or one per layer, {size} of them. Got {len(numbers)}."

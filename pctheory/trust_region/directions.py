@@ -134,7 +134,7 @@ def update_directions(
 
 def norms(directions: Mapping[str, Sequence[np.ndarray]]) -> dict[str, float]:
     """Euclidean length of each direction over all weights."""
-    return {name: float(np.linalg.norm(_flat(d))) for name, d in directions.items()}
+    return {name: float(np.linalg.norm(d)) for name, d in _named(directions).items()}
 
 
 def cosines(
@@ -159,9 +159,15 @@ def cosines(
     >>> round(cosines(pair)["a"]["b"] ** 2, 12), round(cosines(pair, pair["a"])["b"] ** 2, 12)
     (0.5, 0.5)
     """
-    flat = {name: _flat(d) for name, d in directions.items()}
+    flat = _named(directions)
     if towards is not None:
-        reference = _flat(towards)
+        reference = _flat(towards, "towards")
+        for name, v in flat.items():
+            if v.shape != reference.shape:
+                raise ValueError(
+                    f"`towards` must have as many entries as a direction. Got {len(reference)}, and {len(v)} "
+                    f"in `directions[{name!r}]`."
+                )
         return {name: _cosine(v, reference) for name, v in flat.items()}
     return {name: {other: _cosine(v, w) for other, w in flat.items()} for name, v in flat.items()}
 
@@ -297,7 +303,7 @@ def _follow(net: LinearPCN, data: Data, start: np.ndarray, steps: int) -> np.nda
 
         for _ in range(steps):
             here = net.unflatten(theta)
-            gradient = _flat(loss.gradient(here)) + mu * (theta - start)
+            gradient = here.join(loss.gradient(here)) + mu * (theta - start)
             values, vectors = np.linalg.eigh(loss.hessian(here))
             curvatures = np.maximum(np.abs(values + mu), 1e-12 * top)
             change = -vectors @ ((vectors.T @ gradient) / curvatures)
@@ -397,8 +403,25 @@ def _rms(net: LinearPCN, data: Data) -> float:
     return float(np.sqrt(np.mean((data.y - data.x @ output_products(net)[0].T) ** 2)))
 
 
-def _flat(direction: Sequence[np.ndarray]) -> np.ndarray:
-    return np.concatenate([_check.to_numpy(part, "direction").ravel() for part in direction])
+def _named(directions: object) -> dict[str, np.ndarray]:
+    """The vectors of directions by name, of one length."""
+    flat = {
+        name: _flat(d, f"directions[{name!r}]")
+        for name, d in _check.mapping(directions, "directions").items()
+    }
+    if len({len(v) for v in flat.values()}) > 1:
+        raise ValueError(
+            "`directions` must be of one size. Got "
+            f"{', '.join(f'{name!r} of {len(v)} entries' for name, v in flat.items())}."
+        )
+    return flat
+
+
+def _flat(direction: object, name: str) -> np.ndarray:
+    """One vector of the arrays like the weights."""
+    parts = _check.sequence(direction, name, "a list or tuple of arrays like the weights")
+    arrays = [np.ravel(_check.to_numpy(part, f"{name}[{l}]")) for l, part in enumerate(parts)]
+    return np.asarray(_check.finite(np.concatenate([np.zeros(0), *arrays]), name))
 
 
 def _cosine(a: np.ndarray, b: np.ndarray) -> float:

@@ -296,7 +296,7 @@ def _unwhiten(net: LinearPCN, rows: np.ndarray) -> tuple[np.ndarray, ...]:
 
 
 def _radii(radius: object, batch: int) -> np.ndarray:
-    values = np.asarray(radius, dtype=np.float64)
+    values = _check.to_numpy(radius, "radius")
     if values.shape not in ((), (batch,)):
         raise ValueError(
             f"`radius` must be one number or one per sample, shape ({batch},). Got shape {values.shape}."
