@@ -68,7 +68,7 @@ def _chains(ax: Axes, result: Result, precision: str) -> None:
 
 
 def _label(ax: Axes, depth: int, x: float, y: float, colour: str) -> None:
-    _say(ax, f"L = {depth}", x, y, colour)
+    _say(ax, f"$L = {depth}$", x, y, colour)
 
 
 def _say(ax: Axes, text: str, x: float, y: float, colour: str) -> None:
@@ -95,7 +95,7 @@ def _ratios(ax: Axes, result: Result) -> None:
                 color=_BLUE,
                 mfc=face,
                 mew=0.7,
-                label=f"L = {depth}",
+                label=f"$L = {depth}$",
             )
     ax.set_xscale("log")
     ax.set_xlabel(r"$\log_{10}(1/d)$")

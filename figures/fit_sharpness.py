@@ -32,7 +32,7 @@ def draw(fig: Figure, result: Result) -> None:
     axes[1].set_title("Gaussian maps")
     axes[2].set_title("descent beside the fit")
     axes[0].set_ylabel("largest rate")
-    plotting.legend_outside(fig, axes[0], "bottom", ncols=4)
+    plotting.legend_outside(fig, axes[0], "bottom", ncols=3)
     plotting.letter(axes)
 
 
@@ -40,18 +40,17 @@ def _rates(ax: Axes, result: Result, kind: str) -> None:
     at, table = np.asarray(result["depths"]), result["maps"][kind]
     plotting.log2_axis(ax, "x")
     ax.set_yscale("log")
-    for row, gain in enumerate(result["gains"]):
-        for rule, name in _RULES.items():
+    for rule, name in _RULES.items():
+        for row, gain in enumerate(result["gains"]):
             held = _holds(table, rule)[row]
             rates = np.asarray(table[f"{rule}_rate"])[row]
             ax.plot(
                 at, np.where(held, rates, np.nan), _MARKS[row] + "-", ms=3.2, lw=0.7,
                 color=plotting.COLOURS[rule], label=f"{name}, gain {gain:g}",
             )  # fmt: skip
-        plotting.theory(
-            ax, at, table["pc_least"][row], label="bound over the layers" if row == 0 else None, linestyle=":"
-        )
-    ax.set_xlabel("depth L")
+    for row, least in enumerate(table["pc_least"]):
+        plotting.theory(ax, at, least, label="bound over the layers" if row == 0 else None, linestyle=":")
+    ax.set_xlabel("depth $L$")
 
 
 def _sides(ax: Axes, result: Result) -> None:
@@ -66,7 +65,7 @@ def _sides(ax: Axes, result: Result) -> None:
     ax.axhline(1, color=plotting.COLOURS["theory"], lw=0.7)
     ax.text(0.5, 0.72, r"1.02 $\times$ the rate", transform=ax.transAxes, fontsize=7, ha="center")
     ax.text(0.5, 0.24, r"0.98 $\times$ the rate", transform=ax.transAxes, fontsize=7, ha="center")
-    ax.set_xlabel("depth L")
+    ax.set_xlabel("depth $L$")
     ax.set_ylabel("last over first value")
 
 

@@ -42,7 +42,7 @@ def draw(fig: Figure, result: Result) -> None:
         axes[0, 1].axvline(
             sign * 2 * math.sqrt(2), color=plotting.COLOURS["quiet"], linewidth=0.7, linestyle=":"
         )
-    for ax, name in zip(axes[0], ("$D$", "$O$", "$H = D + O$"), strict=True):
+    for ax, name in zip(axes[0], ("$D$", "$O$", "$D + O$"), strict=True):
         ax.set(title=f"sp, {name}, $H = {hidden[-1]}$")
     for ax, h in zip(axes[1], hidden, strict=False):
         part = result["mupc + skips"][h]

@@ -38,9 +38,8 @@ def draw(fig: Figure, result: Result) -> None:
     for rule, (label, color, marker) in _RULES.items():
         cells = [result[rule][str(k)] for k in units]
         for ax, key in ((axes[0], "regression"), (axes[1], "test")):
-            plotting.measured(
-                ax, units, [float(cell[key]) for cell in cells], label=label, color=color, marker=marker
-            )
+            values = [float(cell[key]) for cell in cells]
+            plotting.measured(ax, units, values, label=label, color=color, marker=marker, zorder=5)
     axes[0].set(xlabel="hidden units", ylabel="overlap", title="with the regression", ylim=(0, 1.08))
     axes[1].set(xlabel="hidden units", ylabel=r"test $\mathcal{L}$", title="prediction")
     axes[0].legend(fontsize=7, loc="lower right", handlelength=1)

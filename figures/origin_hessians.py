@@ -48,6 +48,7 @@ def draw(fig: Figure, result: Result) -> None:
     chains = bottom.subplots(1, len(result["chains"]), squeeze=False)
     for ax, (hidden, found) in zip(chains[0], result["chains"].items(), strict=True):
         _spectrum(ax, found)
+        ax.locator_params(axis="x", integer=True)
         ax.set_title(f"chain, $H = {hidden}$")
         ax.set_xlabel("rank")
     chains[0, 0].set_ylabel("eigenvalue")

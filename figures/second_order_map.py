@@ -52,7 +52,7 @@ def _plane(ax: Axes, result: Result) -> None:
         fontsize=7,
         color=_KINDS["local minimum"],
     )
-    ax.set(xlabel=r"$\nu / \mu$", ylabel="gain a", title="1-1-2, unit on the signal")
+    ax.set(xlabel=r"$\nu / \mu$", ylabel="gain $a$", title="1-1-2, unit on the signal")
 
 
 def _form(ax: Axes, found: Result, result: Result) -> None:
@@ -71,7 +71,7 @@ def _form(ax: Axes, found: Result, result: Result) -> None:
             )
     for scale in (ax.set_xscale, ax.set_yscale):
         scale("symlog", linthresh=1e-3)
-    ax.set_xticks([-1, -1e-3, 1e-3, 1], ["$-1$", "", "", "1"])
+    ax.set_xticks([-1, 0, 1], ["$-1$", "0", "1"])
     ax.set_yticks([-1, 0], ["$-1$", "0"])
     ax.axvline(0, color=plotting.COLOURS["ink"], lw=0.5)
     ax.axhline(0, color=plotting.COLOURS["ink"], lw=0.5)
