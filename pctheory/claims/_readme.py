@@ -21,6 +21,7 @@ def readme_block(catalogue: Catalogue, tests: Sequence[ClaimTest]) -> str:
     Parameters
     ----------
     catalogue : Catalogue
+        The claims, by id.
     tests : sequence of ClaimTest
         From `find_tests`.
 
@@ -76,6 +77,7 @@ def source_file(claim: Claim) -> str:
     Parameters
     ----------
     claim : Claim
+        One claim of the catalogue.
 
     Returns
     -------

@@ -74,6 +74,11 @@ def find_tests(folder: Path = ROOT / "tests") -> tuple[ClaimTest, ...]:
     Markers count on functions, on classes, in `pytestmark` and in `pytest.param(..., marks=...)`, written out
     or by a name that the module gives them.
 
+    Returns
+    -------
+    tuple of ClaimTest
+        One for each pair.
+
     Raises
     ------
     ValueError

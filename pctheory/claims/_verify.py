@@ -88,6 +88,7 @@ def verify(claims: Sequence[Claim], *, jobs: int = 1, tests: Path = ROOT / "test
     Parameters
     ----------
     claims : sequence of Claim
+        Those whose tests are run.
     jobs : int
         Processes of pytest.
     tests : Path

@@ -80,6 +80,11 @@ def load_dataset(
     Data
         x of shape (B, n_0) and y of shape (B, 10), float64.
 
+    Raises
+    ------
+    ValueError
+        If `limit` exceeds the size of the split, or a name is unknown.
+
     Notes
     -----
     8 B n_0 bytes: all of CIFAR-10 takes 1.2 GB as float64, so pass `limit` where a part will do. The
@@ -127,6 +132,11 @@ def load_arrays(name: str, split: str = "train") -> tuple[np.ndarray, np.ndarray
         32): `images.transpose(0, 2, 3, 1)` is what matplotlib expects.
     labels : ndarray of int64, (B,)
         The class, 0..9.
+
+    Raises
+    ------
+    ValueError
+        If the stored arrays do not have the shapes and labels of the set.
 
     Examples
     --------

@@ -24,6 +24,11 @@ def decode_idx(content: bytes, origin: str = "content") -> np.ndarray:
     ndarray
         A writable copy in the machine's byte order.
 
+    Raises
+    ------
+    ValueError
+        If the header is not that of an idx file, or the length does not fit it.
+
     Examples
     --------
     >>> decode_idx(bytes([0, 0, 8, 1, 0, 0, 0, 3, 7, 8, 9]))
@@ -55,6 +60,16 @@ def decode_idx(content: bytes, origin: str = "content") -> np.ndarray:
 
 def encode_idx(array: np.ndarray) -> bytes:
     r"""The idx file of an array; `decode_idx` is its inverse.
+
+    Returns
+    -------
+    bytes
+        The file, not compressed; numbers are big endian.
+
+    Raises
+    ------
+    TypeError
+        If the format has no code for the type of the array.
 
     Examples
     --------

@@ -136,6 +136,8 @@ def chain_flow(
     ------
     ValueError
         If the time of escape is beyond the largest floats.
+    ArithmeticError
+        If the integrator does not reach the end.
 
     Notes
     -----

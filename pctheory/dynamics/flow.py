@@ -100,7 +100,12 @@ def gradient_flow(
 
     Parameters
     ----------
+    objective : Objective
+        f, the function that falls.
+    net : LinearPCN
+        Where the flow starts.
     times : increasing (T,), the first is the time of the start
+        When the weights are recorded; the first is the time of the start.
     method : None, "LSODA", "DOP853", "Radau" or "BDF"
         By default LSODA, which turns implicit where the flow is stiff, up to `JACOBIAN_LIMIT` weights, and
         DOP853 above. The implicit methods use the exact Hessian up to that limit.
@@ -177,9 +182,14 @@ def gradient_descent(
 
     Parameters
     ----------
+    objective : Objective
+        f, the function that falls.
+    net : LinearPCN
+        Where the descent starts.
     learning_rate : float
         :math:`\eta`, for the energy's and the loss's common factor 1/(2B).
     steps : int
+        How many steps to take.
     record : int or sequence of step numbers
         Keep every `record`-th step (and the last), or the listed ones; 0 is the start.
 
@@ -188,6 +198,11 @@ def gradient_descent(
     Trajectory
         ``times`` are steps times the learning rate. It ends early, "diverged", if the weights pass
         `DIVERGED`.
+
+    Raises
+    ------
+    ValueError
+        If `record` names no step of the run.
 
     Examples
     --------
@@ -291,6 +306,17 @@ def crossing_time(times: ArrayLike, values: ArrayLike, level: float) -> float:
     times, values : (T,)
         For example ``path.times`` and ``path.values(MSELoss(data))``.
     level : float
+        The value to fall to.
+
+    Returns
+    -------
+    float
+        In the units of `times`.
+
+    Raises
+    ------
+    ValueError
+        If `values` does not have one entry per time.
 
     Examples
     --------
@@ -313,6 +339,11 @@ def half_time(times: ArrayLike, values: ArrayLike, *, floor: float = 0.0) -> flo
     r"""First time at which a curve has fallen half of the way to `floor`; infinite if it never does.
 
     "Escapes" is not "fits": give it the energy's values and the loss's, and report both (claim ``cascade``).
+
+    Returns
+    -------
+    float
+        In the units of `times`.
 
     Examples
     --------

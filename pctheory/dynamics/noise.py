@@ -47,6 +47,11 @@ def inflation(net: LinearPCN | Iterable[int], noise: float, time: float) -> Infl
     -------
     Inflation
 
+    Raises
+    ------
+    ValueError
+        If there is only one weight.
+
     Notes
     -----
     Claim ``inflation`` (this work): formal, and confirmed by the flow.

@@ -72,10 +72,16 @@ def fit_sharpness(objective: Objective, net: LinearPCN) -> FitSharpness:
     objective : EquilibratedEnergy or MSELoss
         Its targets do not count: they are taken to be what the network puts out.
     net : LinearPCN
+        The network, taken as a perfect fit.
 
     Returns
     -------
     FitSharpness
+
+    Raises
+    ------
+    TypeError
+        If the objective is another one.
 
     Notes
     -----

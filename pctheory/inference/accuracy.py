@@ -114,6 +114,11 @@ def _near(array: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 def _orders(net: LinearPCN, rng: np.random.Generator) -> list[np.ndarray]:
     """An order of the units of every layer: the inputs stay, and a skip keeps the order of the layer
     below.
+
+    Returns
+    -------
+    orders : list of arrays of int, (n_l,), l = 0..L
+        A permutation of the units of each layer.
     """
     orders = [np.arange(net.widths[0])]
     for width, skip in zip(net.widths[1:], net.skips, strict=True):

@@ -36,7 +36,10 @@ def first_arrival(net: LinearPCN, data: Data, step: float) -> tuple[Array, ...]:
 
     Parameters
     ----------
+    net : LinearPCN
+        The network.
     data : Data
+        x (B, n_0) and y (B, n_L).
     step : float
         g of `relax`, on the energy of a sample.
 
@@ -69,7 +72,10 @@ def scheduled_inference(
 
     Parameters
     ----------
+    net : LinearPCN
+        The network.
     data : Data
+        x (B, n_0) and y (B, n_L).
     step : float
         g, on the energy of a sample.
     weights : T rows of L numbers
@@ -78,6 +84,11 @@ def scheduled_inference(
     Returns
     -------
     activities : tuple of (B, n_l), l = 0..L
+
+    Raises
+    ------
+    ValueError
+        If the rows of `weights` do not have L numbers.
 
     Examples
     --------
@@ -142,7 +153,10 @@ def spiking_update(net: LinearPCN, data: Data, step: float, alpha: float) -> tup
 
     Parameters
     ----------
+    net : LinearPCN
+        The network.
     data : Data
+        x (B, n_0) and y (B, n_L).
     step : float
         g, on the energy of a sample.
     alpha : float

@@ -121,6 +121,11 @@ class ClampedProblem:
         r"""Rows :math:`v \mapsto \mathcal H v` on the free units, zero elsewhere; each (B, n_l).
 
         The energy has no linear term, so this is also the gradient of a sample's energy at v.
+
+        Returns
+        -------
+        tuple of (B, n_l), l = 0..L
+            The products, layer by layer.
         """
         return self._product(activity_rows(self.net, layers, "layers"))
 
@@ -208,6 +213,10 @@ class ClampedProblem:
     def start(self) -> tuple[Array, ...]:
         """The forward pass that keeps clamped units: free ones are predicted from the layer before; 0 in
         layer 0.
+
+        Returns
+        -------
+        activities : tuple of (B, n_l), l = 0..L
         """
         z = [self._place(0, None, self.activities[0])]
         for l, matrix in enumerate(self.net.maps, start=1):
@@ -314,6 +323,7 @@ class ClampedEquilibrium:
         Parameters
         ----------
         layer : int
+            l, from 0 to L.
 
         Returns
         -------
@@ -354,7 +364,8 @@ def clamped_equilibrium(
 
     Parameters
     ----------
-    net, activities, mask, prior, reverse : see `ClampedProblem`
+    net, activities, mask, prior, reverse
+        As in `ClampedProblem`.
 
     Returns
     -------

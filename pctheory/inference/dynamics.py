@@ -75,6 +75,10 @@ class InferenceRate:
     def contraction(self, step: float) -> float:
         r""":math:`\rho = \max |1 - g \lambda|`, the factor of the slowest mode per step g; above 1, it
         diverges.
+
+        Returns
+        -------
+        rho : float
         """
         g = _check.positive(step, "step")
         return max(abs(1 - g * self.smallest), abs(1 - g * self.largest))
@@ -83,6 +87,11 @@ class InferenceRate:
         r"""Steps in which the slowest mode halves, :math:`-\ln 2 / \ln \rho`; infinite if it does not shrink.
 
         The default step is the best one.
+
+        Returns
+        -------
+        float
+            A number of steps, rarely whole.
         """
         rho = self.rate if step is None else self.contraction(step)
         if rho >= 1:
@@ -97,6 +106,11 @@ class InferenceRate:
         Without delay this is :math:`2 / \lambda_{\max}`, where the fastest mode flips sign at every step;
         with a delay of one it is :math:`1 / \lambda_{\max}`, where it turns by 60 degrees. Claim
         ``stability-delay``.
+
+        Returns
+        -------
+        float
+            The largest stable g.
         """
         d = _check.count(delay, "delay")
         return 2 * math.sin(math.pi / (2 * (2 * d + 1))) / self.largest
@@ -131,6 +145,8 @@ def condition_number(net: LinearPCN, coordinates: str = "activities") -> float:
 
     Parameters
     ----------
+    net : LinearPCN
+        The network.
     coordinates : "activities" or "errors"
         The coordinates in which descent runs. In errors (whitened by the precisions) it is
         :math:`\lambda_{\max}(C_L^T S C_L)`, that is :math:`\lambda_{\max}(S)` for unit precisions, as soon as
@@ -189,6 +205,11 @@ class InferenceModes:
     def flow(self, time: float) -> np.ndarray:
         r"""Hidden activities of the continuous flow :math:`\dot z = -\nabla F`, with :math:`e^{-\lambda_k
         t}`, (B, n).
+
+        Returns
+        -------
+        (B, n)
+            One row a sample, numpy.
         """
         factors = np.exp(-self.eigenvalues * _check.non_negative(time, "time"))
         return np.asarray(self.equilibrium + (self.amplitudes * factors) @ self.vectors)
@@ -203,6 +224,11 @@ class InferenceModes:
     def half_lives(self, step: float) -> np.ndarray:
         r"""Steps in which each mode halves, :math:`-\ln 2/\ln|1-g\lambda_k|`, (n,); infinite for modes that
         do not shrink.
+
+        Returns
+        -------
+        (n,)
+            In the order of the eigenvalues.
         """
         shrink = np.abs(1 - _check.positive(step, "step") * self.eigenvalues)
         with np.errstate(divide="ignore"):
@@ -216,7 +242,10 @@ def inference_modes(net: LinearPCN, data: Data, *, start: Sequence[Array] | None
 
     Parameters
     ----------
+    net : LinearPCN
+        The network.
     data : Data
+        x (B, n_0) and y (B, n_L).
     start : None or (z_0, ..., z_L)
         Where inference starts; the feedforward pass by default.
 
@@ -248,7 +277,10 @@ def inference_start(net: LinearPCN, data: Data) -> tuple[Array, ...]:
 
     Parameters
     ----------
+    net : LinearPCN
+        The network.
     data : Data
+        x (B, n_0) and y (B, n_L).
 
     Returns
     -------
@@ -281,7 +313,10 @@ def relax(
 
     Parameters
     ----------
+    net : LinearPCN
+        The network.
     data : Data
+        x (B, n_0) and y (B, n_L).
     step : float
         g, on the energy of a sample.
     num_steps : int
@@ -323,6 +358,8 @@ def finite_time_rescaling(net: LinearPCN, step: float, num_steps: int) -> Array:
 
     Parameters
     ----------
+    net : LinearPCN
+        The network.
     step : float
         g, on the energy of a sample.
     num_steps : int
@@ -348,6 +385,10 @@ def finite_time_rescaling(net: LinearPCN, step: float, num_steps: int) -> Array:
 def _errors_after(net: LinearPCN, residual: Array, step: float, num_steps: int) -> tuple[Array, ...]:
     """Errors after T steps from the forward pass, (B, n_l), by the displacements z - zhat: they depend on r
     alone.
+
+    Returns
+    -------
+    errors : tuple of (B, n_l), l = 1..L
     """
     xp = array_namespace(residual)
     zeros = [
@@ -365,7 +406,10 @@ def finite_time_energy(net: LinearPCN, data: Data, step: float, num_steps: int) 
 
     Parameters
     ----------
+    net : LinearPCN
+        The network.
     data : Data
+        x (B, n_0) and y (B, n_L).
     step : float
         g, on the energy of a sample.
     num_steps : int

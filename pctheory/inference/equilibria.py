@@ -80,6 +80,10 @@ class Equilibrium:
 
         Claim ``envelope-gradient``. It uses the errors of the equilibrium, which are not differences of
         activities.
+
+        Returns
+        -------
+        gradient : tuple of (n_l, n_{l-1}), l = 1..L
         """
         return local_rule(self.net, self.errors, self.activities)
 
@@ -95,6 +99,8 @@ def equilibrium(net: LinearPCN, data: Data, *, method: str = "auto") -> Equilibr
 
     Parameters
     ----------
+    net : LinearPCN
+        The network.
     data : Data
         x (B, n_0) and y (B, n_L), cast to the weights' dtype.
     method : "auto", "sweep", "feedback" or "elimination"
@@ -146,7 +152,10 @@ def gradient_decomposition(net: LinearPCN, data: Data) -> tuple[tuple[Array, ...
 
     Parameters
     ----------
+    net : LinearPCN
+        The network.
     data : Data
+        x (B, n_0) and y (B, n_L).
 
     Returns
     -------

@@ -39,8 +39,12 @@ def activities_from_errors(net: LinearPCN, x: Array, errors: Sequence[Array]) ->
 
     Parameters
     ----------
+    net : LinearPCN
+        The network.
     x : (B, n_0)
+        Inputs, one sample a row.
     errors : L - 1 arrays (B, n_l), l = 1..L-1
+        Errors of the hidden layers.
 
     Returns
     -------
@@ -70,8 +74,12 @@ def error_energy(net: LinearPCN, data: Data, errors: Sequence[Array]) -> Array:
 
     Parameters
     ----------
+    net : LinearPCN
+        The network.
     data : Data
+        x (B, n_0) and y (B, n_L).
     errors : L - 1 arrays (B, n_l), l = 1..L-1
+        Errors of the hidden layers.
 
     Returns
     -------
@@ -99,8 +107,12 @@ def error_gradient(net: LinearPCN, data: Data, errors: Sequence[Array]) -> tuple
 
     Parameters
     ----------
+    net : LinearPCN
+        The network.
     data : Data
+        x (B, n_0) and y (B, n_L).
     errors : L - 1 arrays (B, n_l), l = 1..L-1
+        Errors of the hidden layers.
 
     Returns
     -------

@@ -106,6 +106,15 @@ def _settled(precision: Precision, step: Step, predicted: Array, left: Array) ->
 
     The first move is that of the formula. Where it cancels most of a large prediction, rounding errors of the
     size of the prediction remain, and the same move from there removes them: 16 digits at a time.
+
+    Returns
+    -------
+    z : (B, n_l)
+
+    Raises
+    ------
+    ValueError
+        If rounding errors exceed the activities.
     """
     xp = array_namespace(predicted)
     z = predicted + precision.unwhiten(

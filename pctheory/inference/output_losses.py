@@ -77,6 +77,11 @@ def pseudo_huber(delta: float = 1.0) -> ConvexLoss:
 
     Quadratic near the target, linear far from it.
 
+    Returns
+    -------
+    ConvexLoss
+        Of parameter `delta`.
+
     Examples
     --------
     >>> import numpy as np
@@ -155,6 +160,16 @@ OUTPUT_LOSSES = {
 def output_loss(net: LinearPCN, output: str | ConvexLoss) -> ConvexLoss:
     r"""The loss of a name, or the loss itself, times the output precision :math:`\Pi_L`, which must be a
     number.
+
+    Returns
+    -------
+    ConvexLoss
+        Scaled by the output precision.
+
+    Raises
+    ------
+    ValueError
+        If the output precision is not a number.
     """
     if not isinstance(output, ConvexLoss):
         output = OUTPUT_LOSSES[_check.choice(output, "output", OUTPUT_LOSSES)]
@@ -222,6 +237,8 @@ def envelope_equilibrium(
 
     Parameters
     ----------
+    net : LinearPCN
+        The network.
     data : Data
         x (B, n_0) and targets y (B, n_L); of "cross-entropy" one-hot rows or rows of probabilities.
     output : "cross-entropy", "mse", or a ConvexLoss
@@ -306,6 +323,20 @@ def _hidden_stack(net: LinearPCN, products: list[Array]) -> Array:
 def _minimise(loss: ConvexLoss, predicted: Array, y: Array, root: Array) -> tuple[Array, int, float]:
     r"""Newton's method on :math:`\ell(\hat y + R^T c) + |c|^2/2`, all samples at once, each with its own step
     length.
+
+    Returns
+    -------
+    c : (B, n)
+        The minimum of each sample.
+    num_steps : int
+        Steps of Newton's method.
+    bound : float
+        How far the energies may be from their minimum.
+
+    Raises
+    ------
+    ValueError
+        If the energy is not known well enough at the end.
     """
     xp = array_namespace(predicted, y)
     rank = root.shape[0]
@@ -355,6 +386,11 @@ def _solve(matrices: Array, rows: Array) -> Array:
     """Solve one system a sample.
 
     By eigenvalues, so that curvature of any size is never singular: all are 1 or more.
+
+    Returns
+    -------
+    (B, n)
+        The solutions, one row a sample.
     """
     xp = array_namespace(matrices, rows)
     values, vectors = xp.linalg.eigh((matrices + xp.matrix_transpose(matrices)) / 2)

@@ -66,6 +66,8 @@ def is_trusted(net: LinearPCN, root: Array, growth: float, *, order: int = 1) ->
 
     Parameters
     ----------
+    net : LinearPCN
+        The network.
     root : (n_L, n_L)
         R with :math:`S = R^T R`. All singular values of :math:`R C_L` are at least 1, so that its norm bounds
         its condition: at most :math:`\varepsilon^{-1/4}` is accepted.
@@ -73,6 +75,11 @@ def is_trusted(net: LinearPCN, root: Array, growth: float, *, order: int = 1) ->
         `error_growth` of the forward sweep, at most `CLOSURE_BOUND`.
     order : int
         2 for second derivatives, which are swept twice.
+
+    Returns
+    -------
+    bool
+        True where the sweep is accurate.
     """
     eps = float(array_namespace(root).finfo(root.dtype).eps)
     low, high = (list(ends) for ends in zip(*(p.extremes for p in net.precisions), strict=True))
@@ -96,6 +103,11 @@ def error_growth(net: LinearPCN, swept: Sequence[Array], strength: float, target
     Random errors of the size of `strength` in the whitened errors, and of the size of every layer's rows, are
     carried along; and the mismatch of the last rows with `target`, which they must equal, is a sample of the
     true ones. Infinite if the sweep overflowed, NaN if it is traced.
+
+    Returns
+    -------
+    float
+        In units of eps.
     """
     xp = array_namespace(*swept)
     try:

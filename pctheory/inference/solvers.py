@@ -69,7 +69,10 @@ def solve_inference(
 
     Parameters
     ----------
+    net : LinearPCN
+        The network.
     data : Data
+        x (B, n_0) and y (B, n_L).
     method : str
         "gd", "momentum" (heavy ball) and "heun" with the constants that are optimal for the extreme
         eigenvalues of H; "adam" (step sizes from signs: never optimal, and it needs a learning rate); "cg"

@@ -58,6 +58,11 @@ class Objective(ABC):
         Returns
         -------
         values : (K,)
+
+        Raises
+        ------
+        ValueError
+            If `vectors` has another shape.
         """
         _check.instance(net, "net", LinearPCN)
         if vectors.ndim != 2 or vectors.shape[1] != net.num_weights:
@@ -102,6 +107,11 @@ class Objective(ABC):
     def infimum(self, net: LinearPCN) -> float | None:
         """The greatest lower bound of f over all weights of networks of these widths; None where it is not
         known.
+
+        Returns
+        -------
+        float or None
+            The bound, or None.
         """
         return None
 
@@ -110,8 +120,10 @@ class Objective(ABC):
 
         Parameters
         ----------
-        direction : tuple of arrays like ``net.weights``, or vector (num_weights,) in the order of
-        ``net.flatten()``
+        net : LinearPCN
+            Where the Hessian is taken.
+        direction : arrays like ``net.weights``, or vector (num_weights,)
+            A vector is in the order of ``net.flatten()``.
 
         Returns
         -------

@@ -67,6 +67,8 @@ def escape_direction(
     net : LinearPCN
         A critical point of :math:`F^*` with L >= 2 and a residual. Multipliers, skips and precisions are
         allowed.
+    data : Data
+        x (B, n_0) and y (B, n_L).
     case : None, "i", "ii" or "iii"
         Which certificate; by default that of most negative curvature (per unit length).
 
@@ -189,6 +191,11 @@ def rotation(point: Whitened) -> Candidate | None:
 
     Over hidden changes with :math:`A_L \, dA_1 x = V r_x` at :math:`dA_L = V^T A_L`, :math:`r_x` the part of
     r that is linear in x.
+
+    Returns
+    -------
+    Candidate or None
+        The direction and its curvature; None if there is nothing to rotate.
     """
     inside, outside, kernel = point.readout
     if kernel.size or not outside.size:

@@ -76,6 +76,10 @@ def classify_critical_point(
 
     Parameters
     ----------
+    objective : Objective
+        The function of the weights, f.
+    net : LinearPCN
+        The point.
     gradient_tolerance : float
         Largest norm of the gradient of a critical point, relative to the scale of the data: the gradient is
         taken in weights of size :math:`|y|/|x|` (first layer) and 1 (the others), and over :math:`\langle
@@ -147,6 +151,11 @@ def infimum(objective: Objective, net: LinearPCN) -> float | None:
     :math:`\frac12 \sum_{j > n_{L-1}} \lambda_j(\Pi_L^{1/2} S_{yy} \Pi_L^{1/2})`, the least that n_{L-1} units
     can leave of y (claim ``no-minimiser-with-noise``). None where it is not known. Zero multipliers are not
     allowed for.
+
+    Returns
+    -------
+    float or None
+        The bound, or None.
 
     Examples
     --------

@@ -79,6 +79,11 @@ class OriginHessian:
         matrix :math:`\begin{pmatrix} 0 & -a_1 a_L S_{xy} \Lambda \\ -a_1 a_L \Lambda S_{yx} & -a_L^2 c\,
         \Omega \end{pmatrix}`;
         the rest are 0.
+
+        Returns
+        -------
+        (num_weights,)
+            Ascending, numpy float64.
         """
         noise = np.linalg.eigvalsh(self.covariance)
         if self.cross is None:
@@ -114,6 +119,7 @@ def origin_hessian(
     Parameters
     ----------
     objective : MSELoss, EquilibratedEnergy or NegativeLogLikelihood
+        The function of the weights whose Hessian is taken.
     widths, parameterisation, skips, gamma, precisions
         As in `LinearPCN.zeros`.
 
@@ -163,12 +169,18 @@ def zero_rank_hessian(objective: Objective, net: LinearPCN) -> np.ndarray:
     Parameters
     ----------
     objective : MSELoss, EquilibratedEnergy or NegativeLogLikelihood
+        The function of the weights whose Hessian is taken.
     net : LinearPCN with L >= 2 and W_L = 0
         A critical point of all three if also :math:`S_{yx} Q_{L-1}^T = 0`.
 
     Returns
     -------
     block : (n_L n_{L-1}, n_L n_{L-1}), rows and columns in the row-major order of W_L
+
+    Raises
+    ------
+    ValueError
+        If there is only one layer, or the last one is not zero.
 
     Notes
     -----
@@ -209,10 +221,18 @@ def gauss_newton_hessian(objective: Objective, net: LinearPCN) -> np.ndarray:
     Parameters
     ----------
     objective : MSELoss or EquilibratedEnergy
+        Its output precision or rescaling is the weight of the outputs.
+    net : LinearPCN
+        The network.
 
     Returns
     -------
     matrix : (num_weights, num_weights)
+
+    Raises
+    ------
+    TypeError
+        If the objective is the negative log likelihood.
 
     Examples
     --------

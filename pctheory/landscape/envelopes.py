@@ -75,6 +75,10 @@ class _Rows(Expansion):
     def _backward(self, moved: Sequence[Array], last: Array) -> list[Array]:
         r"""Derivatives of :math:`\delta_l = A_{l+1}^T \delta_{l+1}`, l = 1..L, from that of
         :math:`\delta_L`.
+
+        Returns
+        -------
+        rows : list of (B, n_l), l = 1..L
         """
         rows = [last]
         for l in range(self.net.depth - 1, 0, -1):
@@ -95,6 +99,11 @@ class _Rows(Expansion):
     def _response(self, shift: Array) -> Array:
         r"""The derivative of :math:`\delta_L`, :math:`-(\Lambda^{-1} + K)^{-1}` times the output's at a fixed
         :math:`\delta_L`.
+
+        Returns
+        -------
+        (B, n_L)
+            One row a sample.
         """
         xp = array_namespace(shift)
         pulled = (self.curvature @ shift[:, :, None])[:, :, 0]
@@ -205,6 +214,11 @@ class EnvelopeEnergy(_ConvexObjective):
     def infimum(self, net: LinearPCN) -> float | None:
         r"""Cross-entropy, two or more hidden units before the output (or two classes): 0; None where it is
         not known.
+
+        Returns
+        -------
+        float or None
+            0, or None.
         """
         if self.output != "cross-entropy" or net.depth < 2:
             return None

@@ -216,6 +216,11 @@ class EquilibratedEnergy(RescaledObjective):
         \Pi_L^{1/2})`.
 
         With L = 1 there are no hidden units, and it is that of the loss.
+
+        Returns
+        -------
+        float
+            The bound.
         """
         if net.depth == 1:
             return self._best_map(net)

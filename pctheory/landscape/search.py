@@ -80,9 +80,14 @@ def find_critical_points(
 
     Parameters
     ----------
+    objective : Objective
+        f, whose critical points are sought.
     net : LinearPCN
         Widths, multipliers, skips and precisions; its weights are ignored. At most `DENSE_LIMIT` weights.
     num_starts : int
+        How many points to start from.
+    rng : numpy.random.Generator or int
+        Generator, or its seed.
     scale : float
         Median standard deviation of the starts' weights, on the scale of the data (see
         `classify_critical_point`).
@@ -95,6 +100,11 @@ def find_critical_points(
         Duplicates are found by the value and the spectrum of the Hessian, which rotations of a hidden layer
         do not change. Critical points form continua (of the weights with one product, say), of which every
         start may find another point.
+
+    Raises
+    ------
+    ValueError
+        If the network has more weights than `DENSE_LIMIT`.
 
     Examples
     --------

@@ -74,6 +74,8 @@ def second_order_form(net: LinearPCN, data: Data, *, gradient_tolerance: float =
     net : LinearPCN
         A critical point of :math:`F^*` with L >= 2 and a residual. Multipliers, skips and precisions are
         allowed.
+    data : Data
+        x (B, n_0) and y (B, n_L).
     gradient_tolerance : float
         Largest norm of the gradient at which the point is taken as critical, relative to the scale of the
         data.
@@ -127,6 +129,7 @@ def every_saddle_is_strict(data: Data, precision: object = 1.0) -> bool:
     Parameters
     ----------
     data : Data
+        x (B, n_0) and y (B, n_L).
     precision : float, (n_L,) or (n_L, n_L), optional
         The output precision :math:`\Pi_L`; hidden precisions, multipliers and skips do not matter.
 
@@ -161,6 +164,7 @@ def spurious_minimum(data: Data, precision: object = 1.0) -> LinearPCN | None:
     Parameters
     ----------
     data : Data
+        x (B, n_0) and y (B, n_L).
     precision : float, (n_L,) or (n_L, n_L), optional
         The output precision :math:`\Pi_L`.
 
@@ -210,6 +214,11 @@ def _isolated_reading(
 ) -> tuple[np.ndarray, np.ndarray] | None:
     r"""A_L = c U with U in E: for small c the form is at least :math:`\lambda_{min}(S|_U) -
     \lambda_{max}(\hat S|_{U^\perp}) > 0`.
+
+    Returns
+    -------
+    (W_1, A_L) or None
+        The weights of the two layers; None if no U qualifies.
     """
     free = _noise_free(y, noise)
     for kept in range(free.shape[1], 0, -1):
@@ -246,6 +255,11 @@ def _orthogonal_noise(
 def _noise_free(y: np.ndarray, noise: np.ndarray) -> np.ndarray:
     """Eigenvectors of S_yy, descending, that span the largest space which S_yy maps to itself and noise does
     not touch.
+
+    Returns
+    -------
+    (n_L, k)
+        One eigenvector a column, those of positive eigenvalue.
     """
     moments = mean(y, y)
     _, singular, rows = np.linalg.svd(noise)

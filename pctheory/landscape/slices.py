@@ -63,6 +63,10 @@ def landscape_slice(
 
     Parameters
     ----------
+    objective : Objective
+        The function of the weights, f.
+    net : LinearPCN
+        The middle of the slice, and all that is not a weight.
     directions : "eigenvectors", "random", "layer-normalised", or one or two directions
         "eigenvectors": the most negative and the most positive eigenvector of the Hessian. "random":
         orthonormal, uniform. "layer-normalised": random with each layer scaled to the norm of its weights (Li

@@ -29,6 +29,10 @@ def extreme_eigenvalues(
 
     Parameters
     ----------
+    objective : Objective
+        The function of the weights, f.
+    net : LinearPCN
+        Where the Hessian is taken.
     k : int
         How many at each end.
     tolerance : float

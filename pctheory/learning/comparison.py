@@ -187,6 +187,7 @@ def compare_gradients(
     net : LinearPCN
         With at least one hidden layer; input and output clamped to the data.
     data : Data
+        x (B, n_0) and y (B, n_L).
     rules : names in `LEARNING_RULES`
         All of them by default; "bp" and "pc" are always there.
     step : float

@@ -24,7 +24,9 @@ def output_change(net: LinearPCN, x: Array, update: tuple[Array, ...]) -> Array:
     Parameters
     ----------
     net : LinearPCN
+        The network.
     x : (B, n_0)
+        Inputs, one sample a row.
     update : L arrays (n_l, n_{l-1})
         :math:`\Delta W_l`, in the direction of learning.
 
@@ -57,7 +59,9 @@ def target_alignment(net: LinearPCN, data: Data, update: tuple[Array, ...]) -> A
     Parameters
     ----------
     net : LinearPCN
+        The network.
     data : Data
+        x (B, n_0) and y (B, n_L).
     update : L arrays (n_l, n_{l-1})
         :math:`\Delta W_l`, in the direction of learning: minus a gradient.
 
@@ -89,6 +93,7 @@ def aligned_update(net: LinearPCN, data: Data) -> tuple[Array, ...]:
     Parameters
     ----------
     net : LinearPCN
+        The network.
     data : Data
         One sample.
 
@@ -142,7 +147,9 @@ def one_shot(net: LinearPCN, data: Data) -> LinearPCN:
     Parameters
     ----------
     net : LinearPCN
+        The network.
     data : Data
+        x (B, n_0) and y (B, n_L).
 
     Returns
     -------
@@ -195,7 +202,9 @@ def posterior_averaged_gradient(net: LinearPCN, data: Data) -> tuple[Array, ...]
     Parameters
     ----------
     net : LinearPCN
+        The network.
     data : Data
+        x (B, n_0) and y (B, n_L).
 
     Returns
     -------

@@ -33,7 +33,9 @@ def backprop_gradient(net: LinearPCN, data: Data) -> tuple[Array, ...]:
     Parameters
     ----------
     net : LinearPCN
+        The network.
     data : Data
+        x (B, n_0) and y (B, n_L).
 
     Returns
     -------
@@ -60,7 +62,9 @@ def pc_gradient(net: LinearPCN, data: Data) -> tuple[Array, ...]:
     Parameters
     ----------
     net : LinearPCN
+        The network.
     data : Data
+        x (B, n_0) and y (B, n_L).
 
     Returns
     -------
@@ -83,7 +87,9 @@ def local_gradient(net: LinearPCN, data: Data, step: float, num_steps: int) -> t
     Parameters
     ----------
     net : LinearPCN
+        The network.
     data : Data
+        x (B, n_0) and y (B, n_L).
     step : float
         g of gradient descent on the activities.
     num_steps : int
@@ -115,7 +121,9 @@ def error_descent_gradient(net: LinearPCN, data: Data, step: float, num_steps: i
     Parameters
     ----------
     net : LinearPCN
+        The network.
     data : Data
+        x (B, n_0) and y (B, n_L).
     step : float
         g.
     num_steps : int
@@ -153,7 +161,9 @@ def z_il_gradient(net: LinearPCN, data: Data) -> tuple[Array, ...]:
     Parameters
     ----------
     net : LinearPCN
+        The network.
     data : Data
+        x (B, n_0) and y (B, n_L).
 
     Returns
     -------
@@ -189,7 +199,9 @@ def fixed_prediction_gradient(net: LinearPCN, data: Data, step: float, num_steps
     Parameters
     ----------
     net : LinearPCN
+        The network.
     data : Data
+        x (B, n_0) and y (B, n_L).
     step : float
         g.
     num_steps : int

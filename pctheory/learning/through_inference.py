@@ -47,7 +47,9 @@ def mixed_derivative(
     Parameters
     ----------
     net : LinearPCN
+        The network.
     activities : (z_0, ..., z_L), each (B, n_l)
+        Activities of all layers.
     adjoint : L + 1 arrays (B, n_l)
         :math:`\alpha_l`.
 
@@ -123,7 +125,9 @@ def truncated_gradient(
     Parameters
     ----------
     problem : ClampedProblem
+        The network, the activities and which of their units are clamped.
     loss : TaskLoss
+        Loss of the activities, :math:`\Lambda`.
     step : float
         g.
     num_terms : int
@@ -179,7 +183,9 @@ def unrolled_gradient(
     Parameters
     ----------
     problem : ClampedProblem
+        The network, the activities and which of their units are clamped.
     loss : TaskLoss
+        Loss of the activities, :math:`\Lambda`.
     step : float
         g.
     num_steps : int
@@ -245,6 +251,7 @@ def equilibrium_propagation_gradient(
     Parameters
     ----------
     problem : ClampedProblem
+        The network, the activities and which of their units are clamped.
     loss : TaskLoss
         :math:`\Lambda`.
     beta : float

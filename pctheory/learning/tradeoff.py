@@ -106,6 +106,7 @@ def tradeoff_curve(data: Data, k: int, weights: Iterable[float]) -> TradeoffCurv
     Parameters
     ----------
     data : Data
+        x (B, n_0) and y (B, n_L).
     k : int
         Dimension of the code, 1 or more.
     weights : numbers in [0, 1]

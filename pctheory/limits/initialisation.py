@@ -39,7 +39,9 @@ def entry_variances(
     Parameters
     ----------
     widths : (n_0, ..., n_L)
+        Units of each layer, input first.
     parameterisation : "sp", "ntp" or "mupc"
+        Which multipliers and initial variances.
     init : None, float, "normal", "torch" or "orthogonal"
         As in `LinearPCN.random`.
 
@@ -88,7 +90,9 @@ def expected_rescaling(
     Parameters
     ----------
     widths : (n_0, ..., n_L)
+        Units of each layer, input first.
     parameterisation : "sp", "ntp" or "mupc"
+        Which multipliers and initial variances.
     skips, gamma, init, precisions
         As in `LinearPCN.random`.
 
@@ -150,7 +154,9 @@ def forward_rms(
     Parameters
     ----------
     widths : (n_0, ..., n_L)
+        Units of each layer, input first.
     parameterisation : "sp", "ntp" or "mupc"
+        Which multipliers and initial variances.
     skips, gamma, init
         As in `LinearPCN.random`.
 

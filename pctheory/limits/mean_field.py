@@ -130,6 +130,7 @@ def mean_field_training(
     Parameters
     ----------
     data : Data
+        x (B, n_0) and y (B, n_L).
     hidden : int
         Hidden layers H.
     learning_rate : float

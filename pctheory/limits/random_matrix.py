@@ -260,6 +260,11 @@ def coupling_density(
     -------
     density : (k,)
 
+    Raises
+    ------
+    ValueError
+        If there are fewer than two hidden layers.
+
     Examples
     --------
     >>> coupling_density([1.0, 2.5], (1, 50, 50, 1)).round(3)  # two layers: the semicircle of radius 2
@@ -327,6 +332,18 @@ def _dyson(
 
     Far from the real axis the fixed-point iteration contracts. From there the solution is followed down to
     the resolution by Newton's method on the diagonal.
+
+    Returns
+    -------
+    m : (k, blocks)
+        The diagonal of the solution.
+    z : array
+        The parameter at the points, just off the real axis.
+
+    Raises
+    ------
+    ValueError
+        If the residual stays above 1e-11.
     """
     order = len(deterministic)
     eye = np.eye(order)

@@ -116,6 +116,11 @@ class BlockTridiagonal:
     def join(self, parts: Sequence[Array]) -> Array:
         """Rows (B, n) from their blocks, m >= 1 arrays (B, n_l): the inverse of `split`.
 
+        Returns
+        -------
+        (B, n)
+            One vector a row.
+
         Raises
         ------
         ValueError
@@ -248,6 +253,11 @@ class BlockTridiagonal:
     def checked_rows(self, rows: Array) -> Array:
         """Rows (B, n), checked, in the library and the dtype of the blocks.
 
+        Returns
+        -------
+        (B, n)
+            The same rows.
+
         Raises
         ------
         ValueError
@@ -345,6 +355,11 @@ class BlockTridiagonalCholesky:
         .. math:: \Sigma_{l+1,l} = -G_l \Sigma_{ll}, \qquad
                   \Sigma_{l+1,l+1} = (C_{l+1} C_{l+1}^T)^{-1} + G_l \Sigma_{ll} G_l^T, \qquad G_l =
                   C_{l+1}^{-T} X_l^T
+
+        Returns
+        -------
+        diagonal : tuple of (n_l, n_l)
+        lower : tuple of (n_{l+1}, n_l)
 
         Notes
         -----

@@ -121,6 +121,11 @@ def _largest_by_lanczos(matrix: Matrix, k: int) -> tuple[np.ndarray, np.ndarray]
 def _gershgorin(matrix: Matrix) -> tuple[float, float]:
     """Bounds of the spectrum: row by row, the diagonal entry minus and plus the sum of the other
     magnitudes.
+
+    Returns
+    -------
+    (low, high) : two floats
+        No eigenvalue is outside.
     """
     centres = np.concatenate([block.diagonal() for block in matrix.diagonal])
     sums = [np.abs(block).sum(axis=1) for block in matrix.diagonal]
@@ -139,6 +144,13 @@ def _largest_pairs(
 
     Lanczos, repeated on the complement of what was found. A run's lesser pairs are kept only if accurate
     relative to themselves: beside an eigenvalue 1e16 times larger they are noise until that one is deflated.
+
+    Returns
+    -------
+    values : (k,)
+        Descending.
+    vectors : (k, size)
+        One a row.
     """
     start = np.random.default_rng(0).standard_normal(size)
     values, rows = np.zeros(0), np.zeros((0, size))

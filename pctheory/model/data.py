@@ -121,6 +121,11 @@ class Data:
         The second moment of what no linear map of x can predict. Zero means *realisable*: some T has y = T x
         on every sample. Directions of x below ``max(B, n_0) * eps`` of the largest singular value count as
         absent.
+
+        Returns
+        -------
+        (n_L, n_L)
+            Symmetric, positive semidefinite.
         """
         xp = array_namespace(self.x, self.y)
         data = self.compress()
@@ -147,6 +152,7 @@ class Data:
         batch_size : int
             At most B.
         rng : numpy.random.Generator or int
+            Generator, or its seed.
 
         Yields
         ------
@@ -182,10 +188,13 @@ class Data:
         Parameters
         ----------
         teacher : LinearPCN, or matrix T of shape (n_L, n_0)
+            The map from inputs to answers.
         num_samples : int
+            B.
         noise : float
             Standard deviation of the Gaussian noise on every output; 0 makes the data realisable.
         rng : numpy.random.Generator or int
+            Generator, or its seed.
 
         Returns
         -------
@@ -217,10 +226,13 @@ class Data:
         Parameters
         ----------
         num_samples : int
+            B.
         size : int
             Width of x and of y.
         mean, std : float
+            Of the entries of x: their mean and standard deviation.
         rng : numpy.random.Generator or int
+            Generator, or its seed.
 
         Returns
         -------

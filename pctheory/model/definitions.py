@@ -41,7 +41,10 @@ def feedforward(net: LinearPCN, x: Array) -> tuple[Array, ...]:
 
     Parameters
     ----------
+    net : LinearPCN
+        The network.
     x : (B, n_0)
+        Inputs, one sample a row.
 
     Returns
     -------
@@ -60,7 +63,10 @@ def prediction_errors(net: LinearPCN, activities: Sequence[Array]) -> tuple[Arra
 
     Parameters
     ----------
+    net : LinearPCN
+        The network.
     activities : (z_0, ..., z_L), each (B, n_l)
+        Activities of all layers.
 
     Returns
     -------
@@ -80,7 +86,10 @@ def layer_energies(net: LinearPCN, activities: Sequence[Array]) -> Array:
 
     Parameters
     ----------
+    net : LinearPCN
+        The network.
     activities : (z_0, ..., z_L), each (B, n_l)
+        Activities of all layers.
 
     Returns
     -------
@@ -99,7 +108,10 @@ def energy(net: LinearPCN, activities: Sequence[Array]) -> Array:
 
     Parameters
     ----------
+    net : LinearPCN
+        The network.
     activities : (z_0, ..., z_L), each (B, n_l)
+        Activities of all layers.
 
     Returns
     -------
@@ -122,7 +134,10 @@ def activity_gradient(net: LinearPCN, activities: Sequence[Array]) -> tuple[Arra
 
     Parameters
     ----------
+    net : LinearPCN
+        The network.
     activities : (z_0, ..., z_L), each (B, n_l)
+        Activities of all layers.
 
     Returns
     -------
@@ -147,7 +162,10 @@ def weight_gradient(net: LinearPCN, activities: Sequence[Array]) -> tuple[Array,
 
     Parameters
     ----------
+    net : LinearPCN
+        The network.
     activities : (z_0, ..., z_L), each (B, n_l)
+        Activities of all layers.
 
     Returns
     -------
@@ -208,7 +226,10 @@ def activity_linear_term(net: LinearPCN, data: Data) -> Array:
 
     Parameters
     ----------
+    net : LinearPCN
+        The network.
     data : Data
+        x (B, n_0) and y (B, n_L).
 
     Returns
     -------
@@ -238,7 +259,10 @@ def loss(net: LinearPCN, data: Data) -> Array:
 
     Parameters
     ----------
+    net : LinearPCN
+        The network.
     data : Data
+        x (B, n_0) and y (B, n_L).
 
     Returns
     -------
@@ -314,6 +338,15 @@ def input_rows(net: LinearPCN, x: Array) -> Array:
 def data_rows(net: LinearPCN, data: Data) -> tuple[Array, Array]:
     """The rows x (B, n_0) and y (B, n_L), checked against the network, in the library and the dtype of its
     weights.
+
+    Returns
+    -------
+    x, y : (B, n_0) and (B, n_L)
+
+    Raises
+    ------
+    ValueError
+        If the columns are not as many as the units.
     """
     _check.instance(net, "net", LinearPCN)
     _check.instance(data, "data", Data)

@@ -92,9 +92,11 @@ class LinearPCN:
         Parameters
         ----------
         widths : (n_0, ..., n_L)
+            Units of each layer, input first.
         parameterisation : "sp", "ntp" or "mupc"
             See `pctheory.model.parameterisation` for the table of multipliers and variances.
         skips : bool, or one per layer
+            Whether the hidden layers, or each layer, have an identity skip.
         gamma : float
             Richness; divides :math:`a_L`.
         init : None, float, "normal", "torch" or "orthogonal"
@@ -103,6 +105,7 @@ class LinearPCN:
         precisions
             As in `LinearPCN`.
         rng : numpy.random.Generator or int
+            Generator, or its seed.
 
         Returns
         -------
@@ -275,6 +278,11 @@ class LinearPCN:
     def unflatten(self, vector: Array) -> LinearPCN:
         """The network with the weights of `vector`, (num_weights,): the inverse of `flatten`.
 
+        Returns
+        -------
+        LinearPCN
+            With the new weights.
+
         Raises
         ------
         ValueError
@@ -289,6 +297,10 @@ class LinearPCN:
         """Vectors (..., num_weights) as arrays of the weights' shapes, (..., n_l, n_{l-1}), l = 1..L.
 
         Unchecked.
+
+        Returns
+        -------
+        tuple of (..., n_l, n_{l-1}), l = 1..L
         """
         xp = array_namespace(vectors)
         parts, start = [], 0
@@ -302,6 +314,11 @@ class LinearPCN:
         """Arrays (..., n_l, n_{l-1}), l = 1..L, as vectors (..., num_weights): the inverse of `split`.
 
         Unchecked.
+
+        Returns
+        -------
+        (..., num_weights)
+            In the order of `flatten`.
         """
         xp = array_namespace(*parts)
         return xp.concat([xp.reshape(part, (*part.shape[:-2], -1)) for part in parts], axis=-1)
@@ -317,6 +334,11 @@ class LinearPCN:
         """The network with other weights of the same shapes, or with stacks of them, (..., n_l, n_{l-1}).
 
         Unchecked.
+
+        Returns
+        -------
+        LinearPCN
+            All but the weights is shared.
         """
         net = object.__new__(LinearPCN)
         object.__setattr__(net, "weights", weights)

@@ -84,6 +84,17 @@ def skip_pattern(widths: Sequence[int], skips: bool | Iterable[bool]) -> tuple[b
     r"""The indicator :math:`\tau_l` of an identity skip, one per layer 1..L.
 
     `True` puts a skip on every hidden layer 2..L-1; the first and the last layer never have one.
+
+    Returns
+    -------
+    tuple of bool
+        L of them.
+
+    Raises
+    ------
+    ValueError
+        If there is not one boolean per layer, or a skip lies on the first, the last or a layer that is not
+        square.
     """
     depth = len(_check.widths(widths)) - 1
     if isinstance(skips, bool | np.bool_):
@@ -125,13 +136,20 @@ def multipliers(
     Parameters
     ----------
     widths : (n_0, ..., n_L)
+        Units of each layer, input first.
     parameterisation : "sp", "ntp" or "mupc"
+        Which multipliers and initial variances.
     skips : bool, or one per layer
         Whether the hidden layers are residual: then they carry the factor :math:`L^{-1/2}` of Depth-muP.
     gamma : float
         Richness: :math:`a_L` is divided by it.
     fan_ins : one per layer, optional
         Fan-in of the layers; (n_0, ..., n_{L-1}) when None, what it is without convolutions.
+
+    Returns
+    -------
+    tuple of float
+        L of them.
 
     Examples
     --------
@@ -167,11 +185,22 @@ def initial_weights(
 
     Parameters
     ----------
+    widths : (n_0, ..., n_L)
+        Units of each layer, input first.
+    parameterisation : "sp", "ntp" or "mupc"
+        Which multipliers and initial variances.
     init : None, float, "normal", "torch" or "orthogonal"
         None: Gaussian with the parameterisation's own variance. A number: the standard deviation of every
         entry. "normal": Gaussian with variance 1 / fan-in. "torch": uniform on :math:`\pm` fan-in^-1/2, the
         default of `torch.nn.Linear`, variance 1 / (3 fan-in). "orthogonal": uniform over matrices with
         orthonormal rows or columns (Haar).
+    rng : numpy.random.Generator or int
+        Generator, or its seed.
+
+    Returns
+    -------
+    tuple of (n_l, n_{l-1}), l = 1..L
+        Numpy float64.
     """
     sizes = _check.widths(widths)
     powers = PARAMETERISATIONS[_check.choice(parameterisation, "parameterisation", PARAMETERISATIONS)]
@@ -220,8 +249,23 @@ def learning_rate_scale(
 
     Parameters
     ----------
+    widths : (n_0, ..., n_L)
+        Units of each layer, input first.
+    parameterisation : "sp", "ntp" or "mupc"
+        Which multipliers and initial variances.
     optimiser : "sgd" or "adam"
+        Gradient descent or Adam.
+    skips : bool, or one per layer
+        Whether the hidden layers are residual.
+    gamma : float
+        :math:`\gamma`, the richness.
     fan_ins : see `multipliers`
+        As in `multipliers`.
+
+    Returns
+    -------
+    float
+        The factor of :math:`\eta_0`.
 
     Notes
     -----

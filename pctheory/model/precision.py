@@ -40,14 +40,23 @@ class Precision:
         value : number, (size,) or (size, size)
             A number stays a Python float.
         size : int
+            Units of the layer.
         like : array
+            Gives the library, the dtype and the device.
         name : str
             How errors call it.
 
+        Returns
+        -------
+        Precision
+            The checked copy.
+
         Raises
         ------
-        ValueError, TypeError
+        ValueError
             Unless it is positive definite and of one of these shapes.
+        TypeError
+            If it does not hold real numbers.
         """
         host = _check.finite(_check.to_numpy(value, name), name).copy()
         if host.shape not in ((), (size,), (size, size)):

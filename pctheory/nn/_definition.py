@@ -93,6 +93,11 @@ class Definition(nn.Module):
         r"""Backpropagation's loss at the energy's scale, a differentiable scalar.
 
         :math:`\frac{1}{2B}\sum_i |y - \hat z_L|^2_{\Pi_L}`, or :math:`\Pi_L` times the mean cross-entropy.
+
+        Returns
+        -------
+        scalar tensor
+            The mean over the batch.
         """
         inputs = self.inputs(x)
         targets = self.targets(y, inputs.shape[0])

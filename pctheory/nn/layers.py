@@ -200,6 +200,11 @@ class Convolutional:
     def gradient(self, errors: Tensor, rows: Tensor) -> Tensor:
         """Gradient of the sum of errors * W v in the kernel: that of the matrix, summed over entries that
         share a weight.
+
+        Returns
+        -------
+        tensor
+            Of the shape of the kernel as a matrix.
         """
         return conv2d_weight(  # type: ignore[no-untyped-call]
             _images(rows, self.before),
@@ -251,6 +256,11 @@ def initial_weights(
 ) -> list[np.ndarray]:
     """Weights of every layer in the parameterisation of that name; a kernel as the matrix (channels, fan-in)
     that it is.
+
+    Returns
+    -------
+    list of arrays
+        One for each layer, float64.
     """
     generator = _check.generator(rng)
     return [

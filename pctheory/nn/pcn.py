@@ -119,6 +119,16 @@ class PCN(Definition):
         r"""The network with the given weights :math:`W_l` (arrays of any library) and multipliers
         :math:`a_l`.
 
+        Returns
+        -------
+        PCN
+            With copies of the weights.
+
+        Raises
+        ------
+        TypeError
+            If `weights` is not a list or tuple.
+
         Examples
         --------
         >>> PCN.from_weights([[[2.0]], [[3.0]]])(torch.ones(1, 1)).item()
@@ -206,12 +216,22 @@ class PCN(Definition):
     def matrices(self) -> tuple[Tensor, ...]:
         """The maps of layers 1..L as matrices (n_l, n_{l-1}), without multipliers: the weights, and a
         convolution written out.
+
+        Returns
+        -------
+        tuple of (n_l, n_{l-1}), l = 1..L
+            Detached.
         """
         return tuple(o.matrix(w.detach()) for o, w in zip(self.operators, self.weights, strict=True))
 
     def linear_parameters(self) -> dict[str, Any]:
         """Arguments of the same `pctheory.LinearPCN`, as float64 numpy arrays; convolutions as dense
         matrices.
+
+        Returns
+        -------
+        dict
+            weights, multipliers, skips and precisions, by name.
 
         Raises
         ------
@@ -244,6 +264,10 @@ class PCN(Definition):
 
         .. math:: \partial F/\partial z_l = \tfrac1B\left[\Pi_l\epsilon_l - \phi'(z_l) \circ a_{l+1} W_{l+1}^T
                   \Pi_{l+1}\epsilon_{l+1} - \tau_{l+1}\Pi_{l+1}\epsilon_{l+1}\right]
+
+        Returns
+        -------
+        tuple of (B, n_l), l = 0..L
         """
         with torch.no_grad():
             state = self.state(activities)
@@ -261,6 +285,10 @@ class PCN(Definition):
         r"""Gradient of `energy` in the weights at fixed activities: the local learning rule.
 
         .. math:: \partial F/\partial W_l = -\frac{a_l}{B} \sum_i \Pi_l \epsilon_l \, \phi(z_{l-1})^T
+
+        Returns
+        -------
+        tuple of tensors like the weights, l = 1..L
         """
         with torch.no_grad():
             state, net = self.state(activities), self.stacked()
@@ -272,6 +300,10 @@ class PCN(Definition):
     def loss_gradient(self, x: Any, y: Any) -> tuple[Tensor, ...]:
         r"""Gradient of `loss` in the weights by an explicit backward pass: one forward and one backward
         sweep.
+
+        Returns
+        -------
+        tuple of tensors like the weights, l = 1..L
         """
         with torch.no_grad():
             inputs = self.inputs(x)
@@ -308,6 +340,11 @@ class PCN(Definition):
         """The shared storage (k-1, N, N) of a stack's inner weights.
 
         Moving or copying a module gives its parameters storages of their own; they are gathered again here.
+
+        Returns
+        -------
+        (k-1, N, N)
+            The weights are views of it.
         """
         stack = self._stacks[index]
         parameters = [self.weights[layer - 1] for layer in range(stack.first + 1, stack.last + 1)]

@@ -43,6 +43,11 @@ class Clamps:
     def of(cls, model: PCN, mask: Sequence[Any] | None = None, *, prior: float = 0.0) -> Clamps:
         """From a mask of L + 1 of: bool, (n_l,) booleans, True where a unit is clamped; None clamps layers 0
         and L.
+
+        Returns
+        -------
+        Clamps
+            Of the layers of `model`.
         """
         free = (
             torch.tensor((~marks).astype(np.float64), dtype=model.dtype, device=model.device)
@@ -115,15 +120,29 @@ def settle(
 
     Parameters
     ----------
+    model : PCN
+        The network.
     given : (z_0, ..., z_L), each (B, n_l)
         Read on the clamped units.
-    step, num_steps : g (per sample), T
+    clamps : Clamps
+        Which units are free.
+    step, num_steps : float, int
+        g (per sample) and T.
     start : None or activities
         A constant start; the forward pass by default.
     detach_start : bool
         Treat the forward pass of the start as a constant.
     last : None or int
         Only the last K steps are in the graph.
+
+    Returns
+    -------
+    activities : tuple of (B, n_l), l = 0..L
+
+    Raises
+    ------
+    ValueError
+        If `last` exceeds `num_steps`.
     """
     g, steps = _check.positive(step, "step"), _check.count(num_steps, "num_steps")
     kept = steps if last is None else _check.count(last, "last")
@@ -157,10 +176,21 @@ def unrolled_gradient(
 
     Parameters
     ----------
+    model : PCN
+        The network.
+    given : (z_0, ..., z_L), each (B, n_l)
+        Read on the clamped units.
     loss : (model, activities) -> scalar tensor
         A batch mean, :math:`\Lambda(z_T; \theta)`.
+    clamps : Clamps
+        Which units are free.
     step, num_steps, start, detach_start, last : see `settle`
         ``last=0`` leaves the explicit derivative alone: for the energy, the local rule at :math:`z_T`.
+
+    Returns
+    -------
+    ThroughInference
+        The gradient, the loss and the activities after T steps.
 
     Examples
     --------
@@ -207,15 +237,25 @@ def implicit_gradient(
 
     Parameters
     ----------
+    model : PCN
+        The network.
     activities : (z_0, ..., z_L)
         Where inference has settled; the formula assumes that the energy is stationary there on the free
         units.
     loss : (model, activities) -> scalar tensor
+        A batch mean, :math:`\Lambda(z; \theta)`.
+    clamps : Clamps
+        Which units are free.
     tolerance : float
         Of the adjoint's relative residual.
     max_iterations : int
         Of MINRES, which does not need a positive definite Hessian: away from a minimum that of a nonlinear
         network is not.
+
+    Returns
+    -------
+    ThroughInference
+        The gradient, the loss, and the residual of the adjoint.
 
     Notes
     -----

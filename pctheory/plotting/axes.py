@@ -74,6 +74,11 @@ def legend_outside(
     """One legend for the whole figure beside its panels, each label once.
 
     `side` is "bottom", "top" or "right".
+
+    Returns
+    -------
+    Legend
+        In the figure, outside its panels.
     """
     place = {"bottom": "outside lower center", "top": "outside upper center", "right": "outside right center"}
     axes = (

@@ -31,7 +31,8 @@ def contour(
     Parameters
     ----------
     ax
-    x : (n,), y : (m,)
+        where it is drawn
+    x, y : (n,) and (m,)
         grid
     values : (m, n)
         `values[j, i]` at `(x[i], y[j])`
@@ -45,6 +46,11 @@ def contour(
     -------
     QuadContourSet
         of the filled contours, for a colour bar
+
+    Raises
+    ------
+    ValueError
+        If `values` does not have the shape (m, n).
     """
     x, y, z = (np.asarray(v, dtype=np.float64) for v in (x, y, values))
     if z.shape != (y.size, x.size):
@@ -79,7 +85,8 @@ def surface(
     Parameters
     ----------
     ax
-    x : (n,), y : (m,)
+        where it is drawn
+    x, y : (n,) and (m,)
         grid
     values : (m, n)
         `values[j, i]` at `(x[i], y[j])`
@@ -118,6 +125,11 @@ def path(ax: Axes, points: ArrayLike, color: str, label: str | None = None, **op
     """A path through a landscape, (steps, 2).
 
     Its marker is hollow where it starts and full where it ends; a white edge keeps it readable on any ground.
+
+    Returns
+    -------
+    Line2D
+        The line of the path.
     """
     way = np.asarray(points, dtype=np.float64)
     options = {"linewidth": 1.3, "zorder": 5, **options}
@@ -148,7 +160,9 @@ def heatmap(
     Parameters
     ----------
     ax
+        where it is drawn
     values : (m, n)
+        the matrix
     limit
         value of the full colours; default the largest absolute value. Give it to compare matrices.
     blocks

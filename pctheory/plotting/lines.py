@@ -26,9 +26,19 @@ def measured(ax: Axes, x: ArrayLike, samples: ArrayLike, label: str | None = Non
     Parameters
     ----------
     ax
+        where it is drawn
     x : (n,)
+        where the points are
     samples : (n,) or (seeds, n)
         one value per point, or one row per seed
+    label
+        in the legend
+    **options
+        of matplotlib, for the line or the markers
+
+    Returns
+    -------
+    Line2D or ErrorbarContainer
     """
     values = np.asarray(samples, dtype=np.float64)
     options = {
@@ -59,11 +69,25 @@ def spread(
     Parameters
     ----------
     ax
+        where it is drawn
     x : (n,)
+        where the points are
     samples : (n,) or (seeds, n)
+        one value per point, or one row per seed
     color, label
+        of the line, and its name in the legend
     options
         of the mean's line
+
+    Returns
+    -------
+    Line2D
+        The line of the mean.
+
+    Raises
+    ------
+    ValueError
+        If `samples` does not have one column per entry of `x`.
     """
     values = np.atleast_2d(np.asarray(samples, dtype=np.float64))
     at = np.asarray(x, dtype=np.float64)
@@ -107,6 +131,7 @@ def spectrum(
     Parameters
     ----------
     ax
+        where it is drawn
     eigenvalues : (n,)
         measured
     predicted
@@ -114,6 +139,7 @@ def spectrum(
     kind
         "sorted": eigenvalue against rank, smallest first; "density": histogram of unit area
     color, label, bins
+        colour and name of the measured ones, and the number of bins of a histogram
     """
     values = np.sort(np.asarray(eigenvalues, dtype=np.float64).ravel())
     expected = None if predicted is None else np.asarray(predicted, dtype=np.float64)

@@ -132,6 +132,11 @@ def style() -> Iterator[None]:
 def shades(count: int) -> list[str]:
     """`count` colours from light to dark, for an ordered family of lines.
 
+    Returns
+    -------
+    list of str
+        Hexadecimal colours.
+
     Examples
     --------
     >>> shades(2)

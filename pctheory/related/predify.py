@@ -92,6 +92,16 @@ class Predify:
         e_j|^2`, the energy of the generative network `net` read from its image (its last layer is
         :math:`e_0`), whose precisions must be numbers: :math:`\alpha_j`. Claim ``predify-is-pc``.
 
+        Returns
+        -------
+        Predify
+            With those weights and constants.
+
+        Raises
+        ------
+        ValueError
+            If a precision is not a number.
+
         Examples
         --------
         >>> Predify.predictive_coding(LinearPCN([[[2.0]]], precisions=[0.1])).map.item()  # 1 - 0.1 * 2^2
@@ -154,6 +164,10 @@ class Predify:
 
     def fixed_point(self, e0: Array) -> tuple[np.ndarray, ...]:
         r""":math:`(I - A)^{-1} c`, the layers 1..L, (B, n_j) each.
+
+        Returns
+        -------
+        layers : tuple of (B, n_j), j = 1..L
 
         Raises
         ------

@@ -69,6 +69,10 @@ def update_directions(
 
     Parameters
     ----------
+    net : LinearPCN
+        The network.
+    data : Data
+        x (B, n_0) and y (B, n_L).
     damping : float
         Of "trust-region-newton"; 2 is the published value.
     step, num_steps : float, int
@@ -144,6 +148,8 @@ def cosines(
 
     Parameters
     ----------
+    directions : dict of tuples like ``net.weights``
+        By name, as from `update_directions`.
     towards : None, or arrays like the weights
         For example the way to `nearest_solution`, or the eigenvector of the most negative curvature at a
         saddle (whose sign means nothing: take absolute values).
@@ -179,6 +185,11 @@ def gauss_newton_matrix(net: LinearPCN, data: Data) -> np.ndarray:
 
     :math:`J_i` is the Jacobian of the output in the weights. It is the Fisher information of :math:`y | x
     \sim N(P_0 x, \Sigma_L)`, and the Hessian of the loss where the residual vanishes.
+
+    Returns
+    -------
+    (num_weights, num_weights)
+        Numpy float64.
     """
     host, x, y = numpy_problem(net, data)
     jacobian = _jacobian(host, Data(x, y).compress())
@@ -223,10 +234,19 @@ def nearest_solution(
 
     Parameters
     ----------
+    net : LinearPCN
+        The network.
+    data : Data
+        x (B, n_0) and y (B, n_L).
     tolerance : float
         On `residual` relative to the targets and to its value at the start, and on `stationarity`.
     max_steps : int
         Of each stage.
+
+    Returns
+    -------
+    NearestSolution
+        With its distance and its certificate.
 
     Raises
     ------
@@ -279,6 +299,11 @@ def nearest_solution(
 def _two_weights(net: LinearPCN, data: Data, start: np.ndarray) -> np.ndarray:
     r"""The nearest point of the hyperbola :math:`w_1 w_2 = t`: a root of :math:`w^4 - w_1 w^3 + t w_2 w - t^2
     = 0`.
+
+    Returns
+    -------
+    (2,)
+        The nearest point.
     """
     t = float(data.yx[0, 0] / data.xx[0, 0]) / math.prod(net.multipliers)
     if t == 0:
@@ -328,6 +353,11 @@ def _lagrange_step(
 
     The second derivative of :math:`m^T \text{output}` comes from the Hessian of a loss whose residual is
     minus m: its part beyond Gauss-Newton is that derivative.
+
+    Returns
+    -------
+    (num_weights,)
+        The step of the weights.
     """
     size = len(net.flatten())
     root = math.sqrt(data.num_samples)

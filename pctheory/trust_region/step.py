@@ -88,6 +88,11 @@ class TrustRegionStep:
 
         Backprop of what is left of the residual, at the moved activities: the gradient of the loss at radius
         0, that of the equilibrated energy at the implied radius.
+
+        Returns
+        -------
+        tuple of (n_l, n_{l-1}), l = 1..L
+            Numpy float64.
         """
         size = len(self.radius)
         return tuple(
@@ -108,6 +113,10 @@ def trust_region_step(
 
     Parameters
     ----------
+    net : LinearPCN
+        The network.
+    data : Data
+        x (B, n_0) and y (B, n_L).
     radius : None, number or (B,)
         :math:`\Delta \ge 0` of every sample, in units of whitened activity; infinity for the Gauss-Newton
         step. None: the radius that predictive coding implies, where the step is the equilibrium.
@@ -160,6 +169,10 @@ def implied_radius(net: LinearPCN, data: Data, *, metric: str = "errors") -> np.
 
     Parameters
     ----------
+    net : LinearPCN
+        The network.
+    data : Data
+        x (B, n_0) and y (B, n_L).
     metric : "errors" or "fisher"
         "errors": :math:`\Delta^{*2} = \sum_{l<L} \epsilon_l^{*T} \Pi_l \epsilon_l^*`, the metric of
         `trust_region_step`. "fisher": :math:`\Delta^{*2} = g^T H^{-1} g = r^T (\Pi_L - S^{-1}) r`, the size
@@ -229,6 +242,11 @@ def quadratic_model(net: LinearPCN, data: Data) -> QuadraticModel:
     H is the Fisher information of the activities: :math:`-\log p(z, y \mid x)` has this Hessian whatever z
     and y are. Its minimum is a natural-gradient step of the loss in activity space. Claim ``tr-expansion``;
     Innocenti et al. 2023.
+
+    Returns
+    -------
+    QuadraticModel
+        Value, gradient, step and H.
 
     Examples
     --------

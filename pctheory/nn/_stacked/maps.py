@@ -100,6 +100,11 @@ class StackedMaps:
         `state`.
 
         The returned state's y is the prediction of layer L.
+
+        Returns
+        -------
+        State
+            x, the hidden stacks of `state`, and the prediction.
         """
         before, layer = x, 0
         for index, hidden in enumerate(state.hidden):
@@ -121,6 +126,11 @@ class StackedMaps:
     def output_error(self, prediction: Tensor, y: Tensor) -> Tensor:
         r"""Minus the per-sample gradient of the output energy in the prediction: :math:`\Pi_L \epsilon_L`, or
         y - softmax.
+
+        Returns
+        -------
+        (B, n_L)
+            One row a sample.
         """
         precision = self.precisions[-1]
         if self.output == "cross-entropy":

@@ -35,6 +35,8 @@ class StackedNetwork(StackedMaps):
 
         Parameters
         ----------
+        state : State
+            Activities of all layers.
         lowest : int
             Only layers from here up are computed.
         settled_below : bool
@@ -44,6 +46,11 @@ class StackedNetwork(StackedMaps):
             :math:`\phi'(z)` to use instead of the activation's own: the choice of a subgradient at a kink.
         ends : (input, output)
             Whether the gradients of z_0 and of a free z_L are wanted too.
+
+        Returns
+        -------
+        Gradient
+            Of the layers from `lowest` up.
 
         Notes
         -----
@@ -157,6 +164,11 @@ class StackedNetwork(StackedMaps):
     def output_curvature(self, prediction: Tensor) -> Tensor:
         r"""Hessian C of the output energy in the prediction, (B, n_L, n_L): :math:`\Pi_L`, or diag(p) - p
         p^T.
+
+        Returns
+        -------
+        (B, n_L, n_L)
+            One matrix a sample.
         """
         eye = torch.eye(self.widths[-1], dtype=prediction.dtype, device=prediction.device)
         if self.output == "cross-entropy":
@@ -175,6 +187,11 @@ class StackedNetwork(StackedMaps):
 
         `curvature` is that of the output energy; `diagonal` is :math:`-\phi''(z_l) \circ
         M_{l+1}^T\Pi_{l+1}\epsilon_{l+1}`, without which the product is Gauss-Newton's.
+
+        Returns
+        -------
+        list of tensors like `vectors`
+            The products, stack by stack.
         """
         moved = [s * v for s, v in zip(slopes, vectors, strict=True)]
         weighted = []
@@ -220,6 +237,10 @@ class StackedNetwork(StackedMaps):
         r"""The local rule :math:`-\frac{a_l}{B}\sum_i (\Pi_l\epsilon_l)\,\phi(z_{l-1})^T`, l = 1..L.
 
         Errors below layer `lowest` are zero, and so are their gradients.
+
+        Returns
+        -------
+        list of tensors like the weights, l = 1..L
         """
         batch = state.x.shape[0]
         result: list[Tensor] = []

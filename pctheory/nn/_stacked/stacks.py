@@ -30,6 +30,11 @@ class Stack:
 def stacks_of(widths: Sequence[int], operators: Sequence[Operator]) -> tuple[Stack, ...]:
     """Hidden layers 1..L-1 cut into runs of equal width with matrices between them; a convolution starts a
     run of its own.
+
+    Returns
+    -------
+    tuple of Stack
+        From layer 1 up.
     """
     stacks: list[Stack] = []
     for layer in range(1, len(widths) - 1):
@@ -79,6 +84,10 @@ def weight_by(precision: float | Tensor, rows: Tensor, start: int = 0) -> Tensor
 
     With a stack the precision is a float, (k, 1, 1), (k, 1, N) or (k, N, N), and rows below `start` are left
     undefined.
+
+    Returns
+    -------
+    tensor like `rows`
     """
     if isinstance(precision, float):
         return rows if precision == 1.0 else precision * rows

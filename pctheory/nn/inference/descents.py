@@ -58,6 +58,11 @@ class _Front:
 def descend(problem: Problem, method: Descent, trace: Trace, learn: Learn | None = None) -> tuple[int, bool]:
     """GD, momentum and Adam on the activities; returns where the front stands: its layer, and whether it is
     on its way.
+
+    Returns
+    -------
+    (lowest, open) : int and bool
+        The layer of the front, and whether it is on its way.
     """
     problem.front = problem.front and learn is None  # weights that change send errors everywhere
     stacks, scale, decay = problem.net.stacks, scale_of(problem, method.convention), method.decay

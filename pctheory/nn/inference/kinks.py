@@ -32,6 +32,11 @@ def smallest_slope(z: Tensor, own: Tensor, pull: Tensor, slope: Tensor, kink: tu
     The energy along one unit falls or rises by own - slope * pull. With pull < 0 the kink is convex: the
     slope that makes the gradient smallest is chosen. With pull >= 0 it is concave, never a resting place: the
     steeper side is chosen.
+
+    Returns
+    -------
+    tensor like z
+        The slopes.
     """
     left, right = kink
     balanced = (own / torch.where(pull < 0, pull, -1)).clamp(left, right)
@@ -136,7 +141,14 @@ def box_program(matrix: Tensor, vector: Tensor, upper: Tensor) -> Tensor:
     Parameters
     ----------
     matrix : (B, n, n), positive definite
+        Q.
     vector, upper : (B, n)
+        The linear term q, and the bounds w.
+
+    Returns
+    -------
+    (B, n)
+        The minimum of each sample.
     """
 
     def value(x: Tensor) -> Tensor:

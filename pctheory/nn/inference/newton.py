@@ -133,6 +133,11 @@ def _conjugate_gradients(local: _Local, lin: Linearised, forcing: float) -> list
 
     A sample that meets negative curvature goes as far along it as if it were positive, which leads away from
     saddles, and ends.
+
+    Returns
+    -------
+    list of tensors
+        The step of each stack of hidden layers.
     """
     solution = [torch.zeros_like(g) for g in local.gradient]
     residual = [-g for g in local.gradient]

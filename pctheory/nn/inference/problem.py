@@ -113,6 +113,13 @@ class Problem:
     ) -> tuple[list[Tensor], Gradient]:
         """Per-sample gradient in the variables (zero on clamped units), with that of the decay of hidden
         layers.
+
+        Returns
+        -------
+        values : list of tensors
+            The gradient in the variables.
+        g : Gradient
+            What it was made from: errors and weighted errors of the layers.
         """
         g = self.net.gradient(
             self.state,

@@ -62,6 +62,7 @@ def infer(
     Parameters
     ----------
     model : PCN
+        The network.
     x : (B, n_0), or None when no unit of layer 0 is clamped
         Read on the clamped units only.
     y : (B, n_L) (labels (B,) with a cross-entropy output), or None when no unit of layer L is clamped
@@ -80,7 +81,8 @@ def infer(
         Needed by ``start="random"``.
     record : int
         Record energy and gradient norm every so many steps; 0: at the end only.
-    callback : called with the number of steps done and the activities (views: copy what you keep)
+    callback : callable, optional
+        Called with the number of steps done and the activities (views: copy what you keep).
 
     Returns
     -------
@@ -88,7 +90,9 @@ def infer(
 
     Raises
     ------
-    TypeError, ValueError
+    TypeError
+        If `model` is not a PCN, or another argument has a wrong type.
+    ValueError
         If an argument breaks its rule, or the activities do not stay finite.
 
     Notes
@@ -137,6 +141,20 @@ def relax(
 
     Parameters
     ----------
+    net : StackedNetwork
+        The network.
+    x : (B, n_0)
+        Inputs.
+    y : (B, n_L)
+        Targets.
+    method : Method
+        How the activities move.
+    stop : Stop
+        When they stop.
+    start : str
+        As in `infer`.
+    rng : numpy.random.Generator
+        For a random start.
     learn : called at every step of a descent with the network, the state and the gradient to be applied;
         returns the network to go on with (incremental predictive coding)
 

@@ -27,6 +27,11 @@ def identity_of(
 ) -> dict[str, str]:
     """What a checkpoint must have in common with the run that resumes it, by name: all but the length of the
     run.
+
+    Returns
+    -------
+    dict of str
+        One text for each property; those of the data and of the weights are digests.
     """
     names = [f.name for f in fields(settings) if f.name not in ("steps", "epochs")]
     network = (model.widths, model.activation.name, model.output, model.multipliers, model.skips)

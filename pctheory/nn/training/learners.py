@@ -29,6 +29,11 @@ class _Local:
     def learn(self, x: Tensor, y: Tensor, rng: np.random.Generator, apply: Apply, *, measure: bool) -> float:
         """Hand the gradient of a batch to `apply`; returns the energy where inference ended, if it is to be
         measured.
+
+        Returns
+        -------
+        float
+            The energy, or 0 if it is not measured.
         """
         with torch.no_grad():
             net, state, gradient = self._rest(x, y, rng)

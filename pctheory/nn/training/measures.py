@@ -23,8 +23,11 @@ def accuracy(model: PCN, x: Any, labels: Any) -> float:
     Parameters
     ----------
     model : PCN
+        The network.
     x : (B, n_0)
+        Inputs, one sample a row.
     labels : (B,) class labels 0..n_L - 1, or (B, n_L) rows whose largest entry is the class
+        The right classes.
 
     Returns
     -------

@@ -45,9 +45,11 @@ def train(
     Parameters
     ----------
     model : PCN
+        The network; its weights change.
     data : Data
         y holds one row per sample: targets, one-hot rows of classes.
     settings : TrainingSettings
+        The learning rule, the optimiser and the length of the run.
     test : Data, optional
         Evaluated every `settings.evaluate_every` steps and at the end.
     checkpoint : path, optional
@@ -56,8 +58,10 @@ def train(
         it is asked for more steps.
     checkpoint_every : int
         Steps between checkpoints.
-    progress : show a tqdm bar
-    callback : called with the number of steps done and the model, after every step
+    progress : bool
+        Show a tqdm bar.
+    callback : callable, optional
+        Called with the number of steps done and the model, after every step.
 
     Returns
     -------
