@@ -81,7 +81,7 @@ def fit_sharpness(objective: Objective, net: LinearPCN) -> FitSharpness:
     Raises
     ------
     TypeError
-        If the objective is another one.
+        If `objective` is neither.
 
     Notes
     -----

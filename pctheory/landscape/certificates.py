@@ -195,7 +195,7 @@ def rotation(point: Whitened) -> Candidate | None:
     Returns
     -------
     Candidate or None
-        The direction and its curvature; None if there is nothing to rotate.
+        The changes of the maps and the value; None where no hidden change gives such a rotation.
     """
     inside, outside, kernel = point.readout
     if kernel.size or not outside.size:

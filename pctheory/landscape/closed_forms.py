@@ -221,7 +221,7 @@ def gauss_newton_hessian(objective: Objective, net: LinearPCN) -> np.ndarray:
     Parameters
     ----------
     objective : MSELoss or EquilibratedEnergy
-        Its output precision or rescaling is the weight of the outputs.
+        Gives :math:`\Lambda`: :math:`\Pi_L` for the loss, :math:`S^{-1}` for :math:`F^*`.
     net : LinearPCN
         The network.
 

@@ -96,7 +96,7 @@ class LinearPCN:
         parameterisation : "sp", "ntp" or "mupc"
             See `pctheory.model.parameterisation` for the table of multipliers and variances.
         skips : bool, or one per layer
-            Whether the hidden layers, or each layer, have an identity skip.
+            True: an identity skip on every hidden layer 2..L-1.
         gamma : float
             Richness; divides :math:`a_L`.
         init : None, float, "normal", "torch" or "orthogonal"

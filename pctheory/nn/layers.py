@@ -204,7 +204,7 @@ class Convolutional:
         Returns
         -------
         tensor
-            Of the shape of the kernel as a matrix.
+            Of the shape of the kernel.
         """
         return conv2d_weight(  # type: ignore[no-untyped-call]
             _images(rows, self.before),

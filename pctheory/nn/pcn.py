@@ -122,7 +122,7 @@ class PCN(Definition):
         Returns
         -------
         PCN
-            With copies of the weights.
+            Of those maps, a_l W_l.
 
         Raises
         ------

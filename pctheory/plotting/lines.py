@@ -38,7 +38,8 @@ def measured(ax: Axes, x: ArrayLike, samples: ArrayLike, label: str | None = Non
 
     Returns
     -------
-    Line2D or ErrorbarContainer
+    Line2D
+        the markers at the mean
     """
     values = np.asarray(samples, dtype=np.float64)
     options = {
@@ -82,7 +83,7 @@ def spread(
     Returns
     -------
     Line2D
-        The line of the mean.
+        of the mean
 
     Raises
     ------
