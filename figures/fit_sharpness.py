@@ -32,7 +32,7 @@ def draw(fig: Figure, result: Result) -> None:
     axes[1].set_title("Gaussian maps")
     axes[2].set_title("descent beside the fit")
     axes[0].set_ylabel("largest rate")
-    plotting.legend_outside(fig, axes[0], "bottom", ncols=3)
+    plotting.legend_outside(fig, axes[0], "bottom", ncols=4)
     plotting.letter(axes)
 
 
@@ -40,8 +40,8 @@ def _rates(ax: Axes, result: Result, kind: str) -> None:
     at, table = np.asarray(result["depths"]), result["maps"][kind]
     plotting.log2_axis(ax, "x")
     ax.set_yscale("log")
-    for rule, name in _RULES.items():
-        for row, gain in enumerate(result["gains"]):
+    for row, gain in enumerate(result["gains"]):
+        for rule, name in _RULES.items():
             held = _holds(table, rule)[row]
             rates = np.asarray(table[f"{rule}_rate"])[row]
             ax.plot(
