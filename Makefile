@@ -69,7 +69,7 @@ hunt: $(VENV)/.installed
 types: $(VENV)/.installed
 	$(PY) -m mypy
 
-lint: types
+lint: types docstrings
 	$(PY) -m ruff check
 	$(PY) -m ruff format --check
 

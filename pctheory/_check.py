@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import numbers
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -40,9 +39,7 @@ def instance(value: object, name: str, kind: type[Any]) -> Any:
 
 
 def as_array(value: object, name: str) -> Array:
-    """`value` as a real floating array: arrays keep their library and dtype, anything else becomes
-    float64.
-    """
+    """`value` as a real floating array: arrays keep their library and dtype, the rest becomes float64."""
     array: Array = value
     if isinstance(value, np.ma.MaskedArray) or not is_array_api_obj(value):
         array = to_numpy(value, name)
@@ -83,10 +80,7 @@ def detached(value: Array) -> Array:
 
 
 def finite(value: Array, name: str) -> Array:
-    """Refuse NaN and infinity.
-
-    A traced array (`jax.jit`, `torch.func.vmap`) has no values yet, and passes.
-    """
+    """Refuse NaN and infinity; a traced array (`jax.jit`, `torch.func.vmap`) has no values yet and passes."""
     xp = array_namespace(value)
     try:
         ok = bool(xp.all(xp.isfinite(value)))
@@ -159,9 +153,10 @@ def real(value: object, name: str) -> float:
     """A finite real number."""
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise TypeError(f"`{name}` must be a real number. Got {type(value).__name__}.")
-    if isinstance(value, numbers.Rational) and abs(value) > sys.float_info.max:
-        raise ValueError(f"`{name}` must be a number that fits a float. Got one beyond 1.8e308.")
-    number = float(value)
+    try:
+        number = float(value)
+    except OverflowError:
+        raise ValueError(f"`{name}` must be a number that fits a float. Got one beyond 1.8e308.") from None
     if not math.isfinite(number):
         raise ValueError(f"`{name}` must be finite. Got {number}.")
     return number

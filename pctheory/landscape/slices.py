@@ -85,6 +85,11 @@ def landscape_slice(
     -------
     LandscapeSlice
 
+    Raises
+    ------
+    ValueError
+        If the directions do not have the shapes of the weights, or there are not `dimensions` of them.
+
     Notes
     -----
     The networks of the grid are evaluated as stacks of matrices.

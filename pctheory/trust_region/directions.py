@@ -159,6 +159,11 @@ def cosines(
     cosines : dict by name, or (without `towards`) dict of dicts
         NaN where a direction is zero: it has no angle.
 
+    Raises
+    ------
+    ValueError
+        If `towards` has another number of entries than the directions.
+
     Examples
     --------
     >>> pair = {"a": (np.array([[3.0]]), np.array([[0.0]])), "b": (np.array([[1.0]]), np.array([[1.0]]))}
