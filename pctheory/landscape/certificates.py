@@ -118,7 +118,8 @@ def escape_direction(
     if 0 in net.multipliers:
         raise ValueError(f"`multipliers` must not be 0 where weights learn. Got {net.multipliers}.")
     objective = EquilibratedEnergy(data)
-    point = critical(objective, net, gradient_tolerance)
+    limit = _check.positive(gradient_tolerance, "gradient_tolerance")
+    point = critical(objective, net, limit)
     found = []
     for name in CASES if case is None else (case,):
         candidate = CASES[name](point)

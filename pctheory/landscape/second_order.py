@@ -104,7 +104,8 @@ def second_order_form(net: LinearPCN, data: Data, *, gradient_tolerance: float =
     """
     _check.instance(net, "net", LinearPCN)
     objective = EquilibratedEnergy(data)
-    point = critical(objective, net, gradient_tolerance)
+    limit = _check.positive(gradient_tolerance, "gradient_tolerance")
+    point = critical(objective, net, limit)
     case, candidate = "i", CASES["i"](point)
     if point.every_feature_varies:
         if not point.readout[2].size:

@@ -1,4 +1,4 @@
-"""The fields of a network, checked: weights that fit together, a multiplier and a precision a layer."""
+"""The fields of a network, checked: weights that fit together, a multiplier and a precision per layer."""
 
 from __future__ import annotations
 
