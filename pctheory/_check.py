@@ -26,8 +26,6 @@ EXPECTED = {
 }
 """What errors call the classes of the common arguments, and how to make one."""
 
-LARGEST_FLOAT = int(sys.float_info.max)
-
 LARGEST_COUNT = 2**53
 """Up to here every integer is a float; a larger count is a mistake, and its loop would not end."""
 
@@ -155,9 +153,10 @@ def real(value: object, name: str) -> float:
     """A finite real number."""
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise TypeError(f"`{name}` must be a real number. Got {type(value).__name__}.")
-    if isinstance(value, numbers.Rational) and not -LARGEST_FLOAT <= value <= LARGEST_FLOAT:
-        raise ValueError(f"`{name}` must be a number that fits a float. Got one beyond 1.8e308.")
-    number = float(value)
+    try:
+        number = float(value)
+    except OverflowError:
+        raise ValueError(f"`{name}` must be a number that fits a float. Got one beyond 1.8e308.") from None
     if not math.isfinite(number):
         raise ValueError(f"`{name}` must be finite. Got {number}.")
     return number
