@@ -62,8 +62,8 @@ def _draw(figure: Figure, store: Store, options: argparse.Namespace) -> None:
 
 
 def _write_pages(options: argparse.Namespace, known: set[str]) -> None:
-    """The pages show all figures in the folder, those of earlier calls too, but none that no longer "
-    "exists.
+    """The pages show all figures in the folder, those of earlier calls too, but none that no longer
+    exists.
     """
     drawn = [d for d in read_drawn(options.out) if d.id in known]
     inside = options.out.resolve().is_relative_to(ROOT)

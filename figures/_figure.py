@@ -43,8 +43,8 @@ class Figure:
 
 @dataclasses.dataclass(frozen=True)
 class Drawn:
-    """What is known of a drawn figure: the gallery, the captions and the numbers of the paper are made from "
-    "it.
+    """What is known of a drawn figure: the gallery, the captions and the numbers of the paper are made from
+    it.
     """
 
     id: str

@@ -42,8 +42,8 @@ footer { color: var(--quiet); font-size: .85rem; padding: 2rem 0 4rem; }
 
 
 def write_gallery(drawn: Sequence[Drawn], out: Path, sources: Path | None) -> None:
-    """Write `out/index.html`; `sources` is the path from there to the project's root, None shows no source "
-    "links.
+    """Write `out/index.html`; `sources` is the path from there to the project's root, None shows no source
+    links.
     """
     profiles = ", ".join(sorted({d.profile for d in drawn}))
     contents = "\n".join(f'<a href="#{d.id}">{to_html(d.title)}</a>' for d in drawn)

@@ -21,8 +21,8 @@ _RULES = {"bp": "BP", "pc": "PC"}
 
 
 def draw(fig: Figure, result: Result) -> None:
-    """Columns: drift between layers, single neurons, deviation against the learning rate. Rows: linear, "
-    "ReLU.
+    """Columns: drift between layers, single neurons, deviation against the learning rate. Rows: linear,
+    ReLU.
     """
     axes = fig.subplots(2, 3)
     for row, (activation, runs) in enumerate(result["runs"].items()):

@@ -24,8 +24,8 @@ SIZE = (5.5, 4.4)
 
 
 def draw(fig: Figure, result: Result) -> None:
-    """Top: one chain's layers, rescaling, loss and energy. Bottom: times against depth and size of the "
-    "weights.
+    """Top: one chain's layers, rescaling, loss and energy. Bottom: times against depth and size of the
+    weights.
     """
     axes = fig.subplots(2, 3)
     layers, values, rescaling = axes[0]

@@ -29,8 +29,8 @@ COLOURS = {
 
 
 def draw(fig: Figure, result: Result) -> None:
-    """Kappa against H at the largest width, against N at the largest depth, and in the coordinates of the "
-    "errors.
+    """Kappa against H at the largest width, against N at the largest depth, and in the coordinates of the
+    errors.
     """
     axes = fig.subplots(1, 3)
     hidden, widths = result["hidden"], result["widths"]

@@ -25,8 +25,8 @@ _FAMILIES = {"realisable": plotting.COLOURS["pc"], "bottleneck": "#832db6", "noi
 
 
 def draw(fig: Figure, result: Result) -> None:
-    """Top: value against smallest curvature for F* and L, and the certificates. Bottom: the "
-    "counterexample.
+    """Top: value against smallest curvature for F* and L, and the certificates. Bottom: the
+    counterexample.
     """
     axes = fig.subplots(2, 3)
     for ax, objective, title in ((axes[0, 0], "energy", "$F^*$"), (axes[0, 1], "loss", r"$\mathcal{L}$")):

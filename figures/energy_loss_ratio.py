@@ -28,8 +28,8 @@ def _ratio(result: Result, case: str) -> np.ndarray:
 
 
 def draw(fig: Figure, result: Result) -> None:
-    """Rows of heatmaps at up to four iterations; bottom: the excess of S at initialisation against its "
-    "mean.
+    """Rows of heatmaps at up to four iterations; bottom: the excess of S at initialisation against its
+    mean.
     """
     top, bottom = fig.subfigures(2, 1, height_ratios=(3, 1.3))
     times = list(result["times"])

@@ -31,8 +31,8 @@ MOVED = 0.1
 
 
 def draw(fig: Figure, result: Result) -> None:
-    """Top: errors by time at the smallest rate, and by rate at the longest time. Bottom: weight changes, "
-    "accuracy.
+    """Top: errors by time at the smallest rate, and by rate at the longest time. Bottom: weight changes,
+    accuracy.
     """
     axes = fig.subplots(2, 2)
     times, rates = [int(t) for t in result["times"]], [float(r) for r in result["rates"]]
@@ -104,8 +104,8 @@ def draw(fig: Figure, result: Result) -> None:
 
 
 def _moved(result: Result, rule: str) -> int:
-    """Layers whose weights changed by more than `MOVED`, in the run that trains all, on average over the "
-    "seeds.
+    """Layers whose weights changed by more than `MOVED`, in the run that trains all, on average over the
+    seeds.
     """
     return round(float(np.mean(np.sum(result[f"change {rule}"] > MOVED, axis=1))))
 

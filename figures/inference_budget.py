@@ -105,8 +105,8 @@ def caption(result: Result, meta: Meta) -> str:
 
 
 def numbers(result: Result) -> dict[str, str | float]:
-    """The deepest network after the longest inference, with the fine and the coarse step of Euler's "
-    "method.
+    """The deepest network after the longest inference, with the fine and the coarse step of Euler's
+    method.
     """
     return {
         **{f"largest-{m}": f"{result[m]['largest'][-1, -1]:.2f}" for m in ("euler", "coarse")},

@@ -24,8 +24,8 @@ SAME = 1e-5
 
 
 def draw(fig: Figure, result: Result) -> None:
-    """Rows: readings of the learning rate. Columns: cosine along training, cosine by layer, energy gap, "
-    "losses.
+    """Rows: readings of the learning rate. Columns: cosine along training, cosine by layer, energy gap,
+    losses.
     """
     runs, widths = result["runs"], [int(n) for n in result["widths"]]
     axes = fig.subplots(len(list(runs)), 4, squeeze=False, sharex="col", sharey="col")
@@ -64,8 +64,8 @@ def _ends(result: Result) -> list[tuple[str, int]]:
 
 
 def numbers(result: Result) -> dict[str, str | float]:
-    """Cosines, gaps and losses at the ends and in the middle of the widths; the worst residual of "
-    "inference.
+    """Cosines, gaps and losses at the ends and in the middle of the widths; the worst residual of
+    inference.
     """
     found: dict[str, str | float] = {}
     for scaling, part in result["runs"].items():

@@ -22,8 +22,8 @@ ROWS = ("loss and energy", r"$s - 1$", "gradient norms", "cosine")
 
 
 def draw(fig: Figure, result: Result) -> None:
-    """Columns: parameterisations. Rows: losses and energies, s - 1, norms of the two terms, cosine with "
-    "backprop.
+    """Columns: parameterisations. Rows: losses and energies, s - 1, norms of the two terms, cosine with
+    backprop.
     """
     cases = list(limits_toy.CASES)
     axes = fig.subplots(len(ROWS), len(cases), sharex=True, sharey="row")

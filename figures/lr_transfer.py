@@ -50,8 +50,8 @@ def _tick(value: float) -> str:
 
 
 def draw(fig: Figure, result: Result) -> None:
-    """Heatmaps of muPC and standard PC, a column per network; below, cuts through the best rate of the "
-    "other kind, and BP.
+    """Heatmaps of muPC and standard PC, a column per network; below, cuts through the best rate of the
+    other kind, and BP.
     """
     networks = list(result["loss"]["mupc"])
     top, bottom = fig.subfigures(2, 1, height_ratios=(1.45, 1))
@@ -126,8 +126,8 @@ def _listed(values: Iterable[float]) -> str:
 
 
 def _excess(result: Result, method: str, sweep: str) -> float:
-    """Loss of the largest network at the rates that are best for the smallest one, over its loss at its own "
-    "best rates.
+    """Loss of the largest network at the rates that are best for the smallest one, over its loss at its own
+    best rates.
     """
     names = _sweep(result, sweep)
     losses = _losses(result, method, names[-1])

@@ -33,8 +33,8 @@ RATED = (0.9, 0.6)
 
 
 def draw(fig: Figure, result: Result) -> None:
-    """Rows: error and gradient norm of the matrices, by activation; the ratings. The first draw; lines: "
-    "best fits of each rank.
+    """Rows: error and gradient norm of the matrices, by activation; the ratings. The first draw; lines:
+    best fits of each rank.
     """
     axes = fig.subplots(3, 3)
     plotting.letter(axes.ravel().tolist())
@@ -96,8 +96,8 @@ def to(run: Any, fraction: float) -> np.ndarray:
 
 
 def from_saddle(runs: Any, number: int) -> dict[str, np.ndarray]:
-    """The error at a saddle of BP and the iterations in which BP and PC halve it from there, per draw; NaN: "
-    "not reached.
+    """The error at a saddle of BP and the iterations in which BP and PC halve it from there, per draw; NaN:
+    not reached.
     """
     bp, pc = runs["bp"], runs["bp"]["saddles"][str(number)]
     steps, found = np.asarray(bp["step"], dtype=float), []
@@ -132,8 +132,8 @@ def caption(result: Result, meta: Meta) -> str:
 
 
 def numbers(result: Result) -> dict[str, str | float]:
-    """Iterations to half of the error, linear network, and out of BP's saddles, with their ratios; the "
-    "ratings.
+    """Iterations to half of the error, linear network, and out of BP's saddles, with their ratios; the
+    ratings.
     """
     runs, ratings = result["curves"]["linear"], result["ratings"]
     half = {m: to(runs[m], 0.5) for m in LABELS}

@@ -25,8 +25,8 @@ COMMAND = "make figures FIG=mupc_128 PROFILE=full"
 
 
 def draw(fig: Figure, result: Result) -> None:
-    """Top: test accuracy against iteration, a panel per data set. Bottom: relative change of each layer's "
-    "weights.
+    """Top: test accuracy against iteration, a panel per data set. Bottom: relative change of each layer's
+    weights.
     """
     cases = list(result["runs"])
     axes = fig.subplots(2, len(cases), squeeze=False, sharey="row")
@@ -60,8 +60,8 @@ def _minutes(part: Result) -> float:
 
 
 def numbers(result: Result) -> dict[str, str | float]:
-    """Final accuracies in per cent, layers that learned, those that stayed exactly, and minutes, by data "
-    "set and rule.
+    """Final accuracies in per cent, layers that learned, those that stayed exactly, and minutes, by data
+    set and rule.
     """
     found: dict[str, str | float] = {}
     for case, name in result["datasets"].items():

@@ -32,8 +32,8 @@ def _colour(method: str) -> str:
 
 
 def draw(fig: Figure, results: Mapping[str, Result]) -> None:
-    """Top: test accuracy against iteration, one panel per depth. Bottom: relative change of each layer's "
-    "weights.
+    """Top: test accuracy against iteration, one panel per depth. Bottom: relative change of each layer's
+    weights.
     """
     result, scaled = results["mupc_depth"], results["mupc_scaled_rate"]
     depths = list(result["accuracy"])

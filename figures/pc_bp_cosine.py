@@ -21,8 +21,8 @@ SIZE = (5.5, 3.7)
 
 
 def draw(fig: Figure, result: Result) -> None:
-    """Top: heatmaps of the cosine at each time, and at the last with the unscaled rate. Bottom: excess of "
-    "S, with the law.
+    """Top: heatmaps of the cosine at each time, and at the last with the unscaled rate. Bottom: excess of
+    S, with the law.
     """
     top, bottom = fig.subfigures(2, 1, height_ratios=(1, 1.15))
     times, widths, depths = result["times"], result["widths"], result["depths"]
@@ -63,8 +63,8 @@ def _text(value: float, digits: int = 4) -> str:
 
 
 def numbers(result: Result) -> dict[str, str | float]:
-    """Cosines of the deepest networks at initialisation and at the last time, at both rates, and the "
-    "smallest.
+    """Cosines of the deepest networks at initialisation and at the last time, at both rates, and the
+    smallest.
     """
     found: dict[str, str | float] = {}
     deepest = int(result["depths"][-1])

@@ -32,8 +32,8 @@ MEAN = 2 / 10
 
 
 def draw(fig: Figure, result: Result) -> None:
-    """Rows: loss and gradient norm from both starts. Columns: activations. The first data set dark, the "
-    "second light.
+    """Rows: loss and gradient norm from both starts. Columns: activations. The first data set dark, the
+    second light.
     """
     curves = result["curves"]
     first = next(iter(curves.values()))
@@ -86,8 +86,8 @@ def escape(run: Any, share: float = SHARES[0]) -> np.ndarray:
 
 
 def plateau(run: Any) -> np.ndarray:
-    """Loss where it changes least from record to record between the two shares, per seed; NaN: none "
-    "recorded there.
+    """Loss where it changes least from record to record between the two shares, per seed; NaN: none
+    recorded there.
     """
     found = []
     for row in np.asarray(run["loss"], dtype=float):

@@ -51,8 +51,8 @@ def draw(fig: Figure, result: Result) -> None:
 
 
 def lead(result: Result, name: str) -> float:
-    """Iterations of BP over those of PC to the larger of the two final losses (smoothed); below 1: BP is "
-    "ahead.
+    """Iterations of BP over those of PC to the larger of the two final losses (smoothed); below 1: BP is
+    ahead.
     """
     steps = np.asarray(result["steps"])
     smooth = {

@@ -46,8 +46,8 @@ def _worst(result: Result, key: str) -> float:
 
 
 def _block_gap(result: Result) -> float:
-    """How far the lowest eigenvalues are from the block's with three hidden layers or more, relative to the "
-    "lowest.
+    """How far the lowest eigenvalues are from the block's with three hidden layers or more, relative to the
+    lowest.
     """
     gaps = [0.0]
     for found in result["networks"].values():
