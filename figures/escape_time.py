@@ -175,15 +175,12 @@ def caption(result: Result, meta: Meta) -> str:
     found = numbers(result)
     return (
         r"PC (blue) leaves weights of size d in a time that is a power of log(1/d), BP (grey) in a power of "
-        r"1/d. "
-        r"(a, b) Chains; black: the theorem. (c) Their ratio; filled: $\pi = 1$, open: best; at the smallest "
-        r"d "
+        r"1/d. (a, b) Chains; black: the theorem. (c) Their ratio; filled: $\pi = 1$, open: best; at the "
+        r"smallest d "
         rf"{found['ratio-unit']} and {found['ratio-tuned']}. (d) Best rate, residual "
-        rf"{meta.config['tolerance']:g}: PC takes "
-        rf"{found['pc-steps']} iterations; dashed: bound for BP. (e) Random weights, N = "
-        rf"{meta.config['dense_width']}; "
-        rf"black: the chain. (f) {meta.config['hidden_layers']} hidden layers, digits; dashed: slope 2. "
-        rf"({meta.setting}.)"
+        rf"{meta.config['tolerance']:g}: PC takes {found['pc-steps']} iterations; dashed: bound for BP. (e) "
+        rf"Random weights, N = {meta.config['dense_width']}; black: the chain. (f) "
+        rf"{meta.config['hidden_layers']} hidden layers, digits; dashed: slope 2. ({meta.setting}.)"
     )
 
 

@@ -85,8 +85,7 @@ def caption(result: Result, meta: Meta) -> str:
         r"$2 / \max_l \lambda_{\max} \langle \hat z_l \hat z_l^T \rangle$, below which PC is stable whatever "
         r"the backward gains. "
         rf"(c) {meta.config['steps']} steps from beside the fit at 0.98 and 1.02 of the rate: "
-        rf"{found['confirmed']} of {found['tried']} "
-        rf"converge below and diverge above. ({meta.setting}.)"
+        rf"{found['confirmed']} of {found['tried']} converge below and diverge above. ({meta.setting}.)"
     )
 
 

@@ -68,16 +68,14 @@ def caption(result: Result, meta: Meta) -> str:
     found = numbers(result)
     return (
         rf"Lower halves of the digits predicted from the upper halves by linear networks with one narrow "
-        rf"hidden layer; L-BFGS on each objective. (a) Overlap (mean squared cosine) of the "
-        rf"network's output space with that of reduced-rank regression; black: the overlap of the principal "
-        rf"components of the targets, and 1. With {first} hidden unit(s) PC's overlap with the "
-        rf"principal components is {found['pc-components']:.4f}, BP's with the regression "
-        rf"{found['bp-regression']:.4f}. (b) Test loss; black: the best maps into both spaces. (c) PC with "
-        rf"weight decay, {first} hidden unit(s). Decay and the full "
-        rf"likelihood have a minimiser, but near the components: the likelihood's overlap with them is "
-        rf"{found['likelihood-components']:.2f}. PC's energy ends "
-        rf"{found['pc-gap']:.1g} above its infimum, with output weights of norm {found['pc-size']:.0f}. "
-        rf"({meta.setting}.)"
+        rf"hidden layer; L-BFGS on each objective. (a) Overlap (mean squared cosine) of the network's output "
+        rf"space with that of reduced-rank regression; black: the overlap of the principal components of the "
+        rf"targets, and 1. With {first} hidden unit(s) PC's overlap with the principal components is "
+        rf"{found['pc-components']:.4f}, BP's with the regression {found['bp-regression']:.4f}. (b) Test "
+        rf"loss; black: the best maps into both spaces. (c) PC with weight decay, {first} hidden unit(s). "
+        rf"Decay and the full likelihood have a minimiser, but near the components: the likelihood's overlap "
+        rf"with them is {found['likelihood-components']:.2f}. PC's energy ends {found['pc-gap']:.1g} above "
+        rf"its infimum, with output weights of norm {found['pc-size']:.0f}. ({meta.setting}.)"
     )
 
 

@@ -10,12 +10,12 @@ CLAIMS = (
     Claim(
         "balance-law",
         "Imbalance drifts towards the output",
-        r"For every $\theta$, with $G_l = \partial F^* / \partial A_l$: $A_{l+1}^\top G_{l+1} - G_l "
-        r"A_l^\top = -\Pi_l \langle \epsilon_l^* \epsilon_l^{*\top} \rangle$. So under gradient flow on "
-        r"$F^*$ $\frac{d}{dt} \big[ A_{l+1}^\top A_{l+1} / a_{l+1}^2 - A_l A_l^\top / a_l^2 \big] = \Pi_l "
-        r"\langle \epsilon_l^* \epsilon_l^{*\top} \rangle + \langle \epsilon_l^* \epsilon_l^{*\top} "
-        r"\rangle \Pi_l$, which is positive semidefinite for $\Pi_l = I$, where gradient flow on $\mathcal "
-        r"L$ conserves it. For ReLU and leaky ReLU networks $z_l = W_l \phi(z_{l-1}) + \epsilon_l$ the "
+        r"For every $\theta$, with $G_l = \partial F^* / \partial A_l$: $A_{l+1}^\top G_{l+1} - G_l A_l^\top "
+        r"= -\Pi_l \langle \epsilon_l^* \epsilon_l^{*\top} \rangle$. So under gradient flow on $F^*$ "
+        r"$\frac{d}{dt} \big[ A_{l+1}^\top A_{l+1} / a_{l+1}^2 - A_l A_l^\top / a_l^2 \big] = \Pi_l \langle "
+        r"\epsilon_l^* \epsilon_l^{*\top} \rangle + \langle \epsilon_l^* \epsilon_l^{*\top} \rangle \Pi_l$, "
+        r"which is positive semidefinite for $\Pi_l = I$, where gradient flow on $\mathcal L$ conserves it. "
+        r"For ReLU and leaky ReLU networks $z_l = W_l \phi(z_{l-1}) + \epsilon_l$ the "
         "diagonal holds at any stationary $z$.",
         _LINEAR + " The last part: a positively homogeneous activation.",
         "this work",
@@ -42,8 +42,8 @@ CLAIMS = (
         r"At a fit of one output $\nabla^2 F^* = \nabla^2 \mathcal L / s$: gradient flow on $F^*$ is "
         "slower by the factor $s$, but its largest stable step is larger by the same factor and the "
         "condition numbers are equal. On a common scale of time predictive coding leaves a small "
-        "initialisation sooner and is the slower one from weights of order one; each at its largest "
-        "stable step, the two converge equally fast.",
+        "initialisation sooner and is the slower one from weights of order one; each at its largest stable "
+        "step, the two converge equally fast.",
         "Linear network, one output. The reversal on a common scale of time is measured.",
         "this work (measured)",
         ("numerical", "empirical"),
@@ -65,18 +65,14 @@ CLAIMS = (
         "escape-time",
         "The time to leave small weights",
         r"Chain of $L \ge 3$ weights d, $y = \sigma x$, $\langle x^2 \rangle = 1$, hidden precisions $\pi$, "
-        r"$\Lambda = \log(1/d)$, T the time "
-        r"until the product is $\sigma/2$, $c_L = 2^{L-3} \int_0^1 \prod_{j=0}^{L-4} (u + j)\, du$. As $d "
-        r"\to 0$, uniformly in "
-        r"$1 \le \pi \le \Lambda^M$, gradient flow on $F^*$ has $T \sim [\pi \Lambda + c_L \Lambda^{L-2} / "
-        r"\pi] / \sigma^2$ ($L \ge 4$), "
-        r"$T \sim \pi \Lambda / \sigma^2 + (3 \Lambda)^{4/3} / (4 \pi \sigma^{2/3})$ ($L = 3$); gradient "
-        r"flow on $\mathcal L$ has "
-        r"$T \sim d^{-(L-2)} / ((L-2) \sigma)$. The best precision is $\pi^* \sim \sqrt{c_L} "
-        r"\Lambda^{(L-3)/2}$, with "
-        r"$T \sim 2 \sqrt{c_L} \Lambda^{(L-1)/2} / \sigma^2$ ($L \ge 4$). At unit precision $w_l^2 \sim 2 (l "
-        r"- 3) \Lambda$ for $l > 3$ at T. "
-        r"From aligned dense weights $F^*$ is the sum of the energies of such chains.",
+        r"$\Lambda = \log(1/d)$, T the time until the product is $\sigma/2$, $c_L = 2^{L-3} \int_0^1 "
+        r"\prod_{j=0}^{L-4} (u + j)\, du$. As $d \to 0$, uniformly in $1 \le \pi \le \Lambda^M$, gradient "
+        r"flow on $F^*$ has $T \sim [\pi \Lambda + c_L \Lambda^{L-2} / \pi] / \sigma^2$ ($L \ge 4$), $T \sim "
+        r"\pi \Lambda / \sigma^2 + (3 \Lambda)^{4/3} / (4 \pi \sigma^{2/3})$ ($L = 3$); gradient flow on "
+        r"$\mathcal L$ has $T \sim d^{-(L-2)} / ((L-2) \sigma)$. The best precision is $\pi^* \sim "
+        r"\sqrt{c_L} \Lambda^{(L-3)/2}$, with $T \sim 2 \sqrt{c_L} \Lambda^{(L-1)/2} / \sigma^2$ ($L \ge "
+        r"4$). At unit precision $w_l^2 \sim 2 (l - 3) \Lambda$ for $l > 3$ at T. From aligned dense weights "
+        r"$F^*$ is the sum of the energies of such chains.",
         "Equal weights, activities at equilibrium. For random dense weights the same times are a conjecture.",
         "this work",
         ("numerical", "empirical"),
@@ -87,12 +83,10 @@ CLAIMS = (
         "escape-steps",
         "Steps of descent from small weights",
         r"Chain as in escape-time, $\sigma = \pi = 1$. Gradient descent on $F^*$ at a rate $\eta \le 1/(2L)$ "
-        r"keeps $0 < P_0 < 1$, reaches "
-        r"$P_0 = 1/2$ in $O(\Lambda^{L-2}) / \eta$ steps ($L \ge 4$; $\Lambda^{4/3}$ for $L = 3$) and a "
-        r"residual $\epsilon$ in "
-        r"$O(\Lambda^{L-2} \log(1/\epsilon)) / \eta$ more. Gradient descent on $\mathcal L$ that converges "
-        r"to a fit needs, for all but "
-        r"countably many rates, at least $\frac{L}{2(L-2)} [d^{-(L-2)} - 2^{(L-2)/L}]$ steps.",
+        r"keeps $0 < P_0 < 1$, reaches $P_0 = 1/2$ in $O(\Lambda^{L-2}) / \eta$ steps ($L \ge 4$; "
+        r"$\Lambda^{4/3}$ for $L = 3$) and a residual $\epsilon$ in $O(\Lambda^{L-2} \log(1/\epsilon)) / "
+        r"\eta$ more. Gradient descent on $\mathcal L$ that converges to a fit needs, for all but countably "
+        r"many rates, at least $\frac{L}{2(L-2)} [d^{-(L-2)} - 2^{(L-2)/L}]$ steps.",
         "Equal weights, constant rate, activities at equilibrium.",
         "this work",
         ("numerical",),
@@ -103,13 +97,11 @@ CLAIMS = (
         "escape-trap",
         "Noise stronger than the signal traps it at a bottleneck",
         r"Widths $1, \dots, 1, 2$, $y = (\sigma x, \nu \xi)$ with uncorrelated unit x and $\xi$, $A_L = (u, "
-        r"b)^\top$, "
-        r"$\gamma = 1 + w_{L-1}^2 + \dots + (w_{L-1} \cdots w_2)^2$. The set $w_1 = u = 0$ is invariant "
-        r"under gradient flow on $F^*$, and the "
-        r"Hessian across it is positive definite if and only if "
-        r"$\gamma b^2 (\nu^2 \gamma b^2 / (1 + \gamma b^2) - \sigma^2) > \sigma^2$ and $w_{L-1} \cdots w_2 "
-        r"\ne 0$: for $\nu^2 > \sigma^2$ it is as soon as "
-        r"$\gamma b^2$ is large enough, and $\gamma b^2$ grows.",
+        r"b)^\top$, $\gamma = 1 + w_{L-1}^2 + \dots + (w_{L-1} \cdots w_2)^2$. The set $w_1 = u = 0$ is "
+        r"invariant under gradient flow on $F^*$, and the Hessian across it is positive definite if and only "
+        r"if $\gamma b^2 (\nu^2 \gamma b^2 / (1 + \gamma b^2) - \sigma^2) > \sigma^2$ and $w_{L-1} \cdots "
+        r"w_2 \ne 0$: for $\nu^2 > \sigma^2$ it is as soon as $\gamma b^2$ is large enough, and $\gamma b^2$ "
+        r"grows.",
         "Unit precisions, activities at equilibrium.",
         "this work",
         ("numerical",),
@@ -119,13 +111,11 @@ CLAIMS = (
         "fit-sharpness",
         "The sharpness at a fit is a mean over the layers",
         r"Where $r = 0$ on every sample the non-zero spectrum of $\nabla^2 F^*$ is that of $\sum_l C_l "
-        r"\otimes K_l$, "
-        r"$C_l = S^{-1/2} P_l P_l^\top S^{-1/2}$, $K_l = a_l^2 \hat X_{l-1} \hat X_{l-1}^\top / B$, and "
-        r"$\sum_l C_l = I$. Hence "
-        r"$\max_v \min_l v^\top K_l v \le \lambda_{\max}(\nabla^2 F^*) \le \max_l a_l^2 \lambda_{\max} "
-        r"\langle \hat z_{l-1} \hat z_{l-1}^\top \rangle$, whatever the backward gains, with equality where "
-        r"the $K_l$ are equal. "
-        r"Gradient descent stands rates up to $2 / \lambda_{\max}$ there.",
+        r"\otimes K_l$, $C_l = S^{-1/2} P_l P_l^\top S^{-1/2}$, $K_l = a_l^2 \hat X_{l-1} \hat X_{l-1}^\top "
+        r"/ B$, and $\sum_l C_l = I$. Hence $\max_v \min_l v^\top K_l v \le \lambda_{\max}(\nabla^2 F^*) \le "
+        r"\max_l a_l^2 \lambda_{\max} \langle \hat z_{l-1} \hat z_{l-1}^\top \rangle$, whatever the backward "
+        r"gains, with equality where the $K_l$ are equal. Gradient descent stands rates up to $2 / "
+        r"\lambda_{\max}$ there.",
         "Linear network, unit precisions; with others both bounds have the factor $\\lambda_{\\max}(\\sum_l "
         "C_l)$.",
         "this work",
@@ -137,9 +127,8 @@ CLAIMS = (
         "inflation",
         "Noise inflates the weights, to leading order (formal)",
         r"Chain of $L \ge 2$ weights under gradient flow on $F^*$, the map fitted, residual noise $\nu = "
-        r"\langle r^2 \rangle > 0$: as "
-        r"$t \to \infty$, $w_l \sim (2 \nu L t)^{1/(2L)}$ for $l \ge 2$ and $F^* \sim \frac{\nu}{2} (2 \nu L "
-        r"t)^{-(L-1)/L}$.",
+        r"\langle r^2 \rangle > 0$: as $t \to \infty$, $w_l \sim (2 \nu L t)^{1/(2L)}$ for $l \ge 2$ and "
+        r"$F^* \sim \frac{\nu}{2} (2 \nu L t)^{-(L-1)/L}$.",
         "Unit precisions, activities at equilibrium.",
         "this work",
         ("numerical",),

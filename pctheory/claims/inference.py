@@ -25,8 +25,8 @@ CLAIMS = (
     Claim(
         "equilibrium-errors",
         "Errors at equilibrium",
-        r"The energy has one minimiser in the hidden activities: $\Pi_l \epsilon_l^* = P_l^\top S^{-1} r$ "
-        r"for $l = 1, \dots, L$, and $z_l^* = A_l z_{l-1}^* + \epsilon_l^*$ from $z_0^* = x$ reproduces "
+        r"The energy has one minimiser in the hidden activities: $\Pi_l \epsilon_l^* = P_l^\top S^{-1} r$ for "
+        r"$l = 1, \dots, L$, and $z_l^* = A_l z_{l-1}^* + \epsilon_l^*$ from $z_0^* = x$ reproduces "
         "$z_L^* = y$.",
         _SETTING,
         _SAD + " (setting); Innocenti et al. 2026 and this work (closed form)",
@@ -50,12 +50,10 @@ CLAIMS = (
         "With any convex output loss the energy is its Moreau envelope",
         r"If the output pays a convex loss $\ell_i$, then $F^* = \langle \min_{u \in \mathrm{ran}\, K} "
         r"\ell(\hat y + u) + \frac12 u^\top K^+ u \rangle$ with $K = \sum_{l<L} P_l \Sigma_l P_l^\top$. At "
-        r"the "
-        r"minimum $u^* = -K g$ and $\Pi_l \epsilon_l^* = -P_l^\top g$, with $g$ the gradient of the loss "
-        r"there, "
-        r"and $\partial F^* / \partial W_l = -a_l \langle \delta_l z_{l-1}^{*\top} \rangle$ with $\delta_l = "
-        r"\Pi_l \epsilon_l^*$, $\delta_L = -g$. In coordinates $u = R^\top c$, $R^\top R = K$, half the "
-        r"squared "
+        r"the minimum $u^* = -K g$ and $\Pi_l \epsilon_l^* = -P_l^\top g$, with $g$ the gradient of the loss "
+        r"there, and $\partial F^* / \partial W_l = -a_l \langle \delta_l z_{l-1}^{*\top} \rangle$ with "
+        r"$\delta_l = \Pi_l \epsilon_l^*$, $\delta_L = -g$. In coordinates $u = R^\top c$, $R^\top R = K$, "
+        r"half the squared "
         "gradient bounds the distance of the energy to its minimum.",
         "Linear network; output loss convex and twice continuously differentiable.",
         "this work",
@@ -65,8 +63,8 @@ CLAIMS = (
     Claim(
         "gaussian-marginal",
         "The energy is a likelihood without its log determinant",
-        r"$y \mid x \sim \mathcal N(P_0 x, S)$, so that $F^* = -\langle \log p(y \mid x) \rangle - "
-        r"\tfrac12 \log\det S - \tfrac{n_L}{2} \log 2\pi$.",
+        r"$y \mid x \sim \mathcal N(P_0 x, S)$, so that $F^* = -\langle \log p(y \mid x) \rangle - \tfrac12 "
+        r"\log\det S - \tfrac{n_L}{2} \log 2\pi$.",
         _SETTING,
         _SAD + ", proof of Theorem 1",
         ("symbolic", "numerical"),
@@ -116,8 +114,8 @@ CLAIMS = (
         "error-coordinates",
         "In error coordinates the spectrum is that of the rescaling",
         r"With $\Pi_l = I$, in $(\epsilon_1, \dots, \epsilon_{L-1})$ the energy of a sample is $\tfrac12 "
-        r"\sum_l |\epsilon_l|^2 + \tfrac12 |r - \sum_{l<L} P_l \epsilon_l|^2$. Its Hessian $I + P^\top P$ "
-        r"has the eigenvalue 1 and those of $S$; the first gradient step from $\epsilon = 0$ is the "
+        r"\sum_l |\epsilon_l|^2 + \tfrac12 |r - \sum_{l<L} P_l \epsilon_l|^2$. Its Hessian $I + P^\top P$ has "
+        r"the eigenvalue 1 and those of $S$; the first gradient step from $\epsilon = 0$ is the "
         "backprop gradient.",
         "Linear network, unit precisions.",
         "Goemaere et al. 2025 (coordinates); this work (spectrum)",
@@ -127,9 +125,9 @@ CLAIMS = (
     Claim(
         "inference-rate",
         "The rate of inference",
-        r"$z_T - z^* = (I - gH)^T (z_0 - z^*)$. Stable iff $g < 2 / \lambda_{\max}(H)$; the best step is "
-        r"$2 / (\lambda_{\min} + \lambda_{\max})$, at which the slowest mode shrinks by $(\kappa - "
-        r"1)/(\kappa + 1)$ per step. The flow is $e^{-tH}$.",
+        r"$z_T - z^* = (I - gH)^T (z_0 - z^*)$. Stable iff $g < 2 / \lambda_{\max}(H)$; the best step is $2 "
+        r"/ (\lambda_{\min} + \lambda_{\max})$, at which the slowest mode shrinks by $(\kappa - 1)/(\kappa + "
+        r"1)$ per step. The flow is $e^{-tH}$.",
         _DESCENT,
         "classical",
         ("symbolic", "numerical", "empirical"),
@@ -152,9 +150,9 @@ CLAIMS = (
     Claim(
         "first-arrival",
         "Errors arrive one layer per step",
-        r"$\epsilon_l(t) = 0$ for $t < L - l$, and $\epsilon_l(L-l) = g^{L-l} A_{l+1}^\top \Pi_{l+1} "
-        r"\cdots A_L^\top \Pi_L r$, which is $g^{L-l} P_l^\top r$ for unit precisions. The exponential "
-        r"imbalance across layers is a transient: at equilibrium of orthogonal maps every $|\epsilon_l^*| "
+        r"$\epsilon_l(t) = 0$ for $t < L - l$, and $\epsilon_l(L-l) = g^{L-l} A_{l+1}^\top \Pi_{l+1} \cdots "
+        r"A_L^\top \Pi_L r$, which is $g^{L-l} P_l^\top r$ for unit precisions. The exponential imbalance "
+        r"across layers is a transient: at equilibrium of orthogonal maps every $|\epsilon_l^*| "
         "= |r|/L$.",
         _DESCENT + " Inference starts from the feedforward pass.",
         _QI + " (observation); Goemaere et al. 2025 (decay and rounding); this work (exact form)",
@@ -166,8 +164,8 @@ CLAIMS = (
         "precision-limits",
         "Precisions that give backprop",
         "As hidden over output precision tends to infinity the equilibrium gradient tends to backprop's, "
-        r"with an error $O(1/\text{ratio})$. With spiking precisions (1 on layer $L - t$ at step $t$, "
-        r"$\alpha \to 0$ elsewhere) $z_l - \hat z_l \to g^{L-l} (1-g) P_l^\top r$ for hidden $l$: "
+        r"with an error $O(1/\text{ratio})$. With spiking precisions (1 on layer $L - t$ at step $t$, $\alpha "
+        r"\to 0$ elsewhere) $z_l - \hat z_l \to g^{L-l} (1-g) P_l^\top r$ for hidden $l$: "
         "layer-rescaled backprop.",
         "Linear network; unit precisions for the second statement.",
         "Whittington and Bogacz 2017; " + _QI,
@@ -178,12 +176,12 @@ CLAIMS = (
     Claim(
         "stability-delay",
         "Delayed errors",
-        r"When errors arrive $d$ steps late a mode obeys $\mu^{d+1} - \mu^d + g\lambda = 0$ and inference "
-        r"is stable iff $g \lambda_{\max} < 2 \sin\frac{\pi}{2(2d+1)}$: 2 without delay, where the fastest "
-        r"mode flips, 1 with $d = 1$, where it turns by $60^\circ$ (Neimark-Sacker).",
+        r"When errors arrive $d$ steps late a mode obeys $\mu^{d+1} - \mu^d + g\lambda = 0$ and inference is "
+        r"stable iff $g \lambda_{\max} < 2 \sin\frac{\pi}{2(2d+1)}$: 2 without delay, where the fastest mode "
+        r"flips, 1 with $d = 1$, where it turns by $60^\circ$ (Neimark-Sacker).",
         "Linear network; every error is $d$ steps old.",
-        "Levin and May 1976 (the bound, for a scalar map); Frieder and Lukasiewicz 2022 (the bifurcation "
-        "in a small network); this work (networks, any delay)",
+        "Levin and May 1976 (the bound, for a scalar map); Frieder and Lukasiewicz 2022 (the bifurcation in "
+        "a small network); this work (networks, any delay)",
         ("symbolic", "numerical"),
         "pctheory.inference.delayed_multipliers",
     ),
@@ -193,8 +191,8 @@ CLAIMS = (
         r"After $T$ steps with $g = \eta / B$ per sample the error has moved about $gT$ layers into a "
         "residual network with maps near the identity: its size at distance $k$ is at most of the order "
         "$(gT)^k / k!$, and exactly zero for $k > T$. Errors that are small but not zero are lost to "
-        r"arithmetic: to the rounding of $z - \hat z$ and to Adam's $\epsilon$. In training at the "
-        r"published settings of muPC (MNIST, 31 layers, float32, Adam with $\epsilon = 10^{-8}$) the "
+        r"arithmetic: to the rounding of $z - \hat z$ and to Adam's $\epsilon$. In training at the published "
+        r"settings of muPC (MNIST, 31 layers, float32, Adam with $\epsilon = 10^{-8}$) the "
         "weights of a few layers at the output change by more than a tenth; with inference to equilibrium "
         "those of all layers do.",
         "Feedforward start, small $gT$; maps $I + O(L^{-1/2})$. The last two statements are measured, for "

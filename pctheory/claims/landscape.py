@@ -13,9 +13,9 @@ CLAIMS = (
     Claim(
         "critical-points",
         "Critical points are those without hidden error",
-        r"$\theta$ is a critical point of $F^*$ if and only if $A_L^\top \Pi_L R = 0$ and $\langle r "
-        r"x^\top \rangle Q_{L-1}^\top = 0$. There every hidden error vanishes on every sample, $S^{-1} r = "
-        r"\Pi_L r$, $F^* = \mathcal L$, and $\theta$ is a critical point of $\mathcal L$.",
+        r"$\theta$ is a critical point of $F^*$ if and only if $A_L^\top \Pi_L R = 0$ and $\langle r x^\top "
+        r"\rangle Q_{L-1}^\top = 0$. There every hidden error vanishes on every sample, $S^{-1} r = \Pi_L "
+        r"r$, $F^* = \mathcal L$, and $\theta$ is a critical point of $\mathcal L$.",
         _ENDS,
         "this work",
         _ALL,
@@ -27,9 +27,9 @@ CLAIMS = (
         "Saddles of the equilibrated energy are strict",
         "(a) On data with $y = Tx$ every critical point of $F^*$ is a global minimum or a strict saddle. "
         r"(b) If $S_{yy} - S_{yx} S_{xx}^+ S_{xy}$ is positive definite and $S_{yx} \ne 0$, every critical "
-        "point is a strict saddle. (c) Without a condition on the data this is false. $L = 2$, all widths "
-        "1, $S_{xy} = 0$, $w_1^2 S_{xx} = S_{yy}$, $w_2 = 0$ is a critical point with zero Hessian and a "
-        "descent direction of third order. With correlated input, but noise of partial rank, there are "
+        "point is a strict saddle. (c) Without a condition on the data this is false. $L = 2$, all widths 1, "
+        "$S_{xy} = 0$, $w_1^2 S_{xx} = S_{yy}$, $w_2 = 0$ is a critical point with zero Hessian and a descent "
+        "direction of third order. With correlated input, but noise of partial rank, there are "
         r"local minima that are not global: widths 1-1-2, $y = (x, \sqrt\nu \xi)$, $\nu > \mu = S_{xx}$, "
         r"$A_2 = (a, 0)^\top$, $A_1 = 1/a$, $a^2 < \mu / (\nu - \mu)$.",
         _ENDS,
@@ -45,22 +45,16 @@ CLAIMS = (
         "second-order-classification",
         "Which critical points are strict, and on which data all are",
         r"At a critical point of $F^*$ with a residual, let $h = Q_{L-1} x$, $\lambda_r = \lambda_{\max} "
-        r"\langle r r^\top \rangle$, "
-        r"$U = \mathrm{range}\, A_L$ and $N_y = S_{yy} - S_{yx} S_{xx}^+ S_{xy}$. (i) $\langle h h^\top "
-        r"\rangle$ singular: strict. "
-        r"Otherwise: (ii) $A_L$ with a kernel, $\langle r x^\top \rangle \ne 0$: strict; (ii') $A_L$ with a "
-        r"kernel, "
-        r"$\langle r x^\top \rangle = 0$: strict unless $\langle h h^\top \rangle \succeq \lambda_r "
-        r"(M_{L-1}^{-1} + A_L^\top "
-        r"A_L)^{-1}$; (iii) $A_L$ without a kernel: strict unless $\mathrm{tr}\, V^\top S_{yy} V - "
-        r"\mathrm{tr}\, V S_{yy} V^\top + "
-        r"\mathrm{tr}\, (S|_U)^{-1} V N_y V^\top \ge 0$ for all $V: U^\perp \to U$. Where the form is "
-        r"positive definite the point "
-        r"is a local minimum. If $S_{yx} \ne 0$ and no eigenvector of $S_{yy}$ with a positive eigenvalue "
-        r"lies in $\ker N_y$, "
-        r"every critical point, at any depth and for all widths, is a strict saddle. A condition on the "
-        r"second moments of the "
-        r"data is equivalent to this for all critical points but global minima.",
+        r"\langle r r^\top \rangle$, $U = \mathrm{range}\, A_L$ and $N_y = S_{yy} - S_{yx} S_{xx}^+ S_{xy}$. "
+        r"(i) $\langle h h^\top \rangle$ singular: strict. Otherwise: (ii) $A_L$ with a kernel, $\langle r "
+        r"x^\top \rangle \ne 0$: strict; (ii') $A_L$ with a kernel, $\langle r x^\top \rangle = 0$: strict "
+        r"unless $\langle h h^\top \rangle \succeq \lambda_r (M_{L-1}^{-1} + A_L^\top A_L)^{-1}$; (iii) "
+        r"$A_L$ without a kernel: strict unless $\mathrm{tr}\, V^\top S_{yy} V - \mathrm{tr}\, V S_{yy} "
+        r"V^\top + \mathrm{tr}\, (S|_U)^{-1} V N_y V^\top \ge 0$ for all $V: U^\perp \to U$. Where the form "
+        r"is positive definite the point is a local minimum. If $S_{yx} \ne 0$ and no eigenvector of "
+        r"$S_{yy}$ with a positive eigenvalue lies in $\ker N_y$, every critical point, at any depth and for "
+        r"all widths, is a strict saddle. A condition on the second moments of the data is equivalent to "
+        r"this for all critical points but global minima.",
         _ENDS + " The formulas for unit precisions, any in the code.",
         "this work",
         ("numerical", "empirical"),
@@ -108,10 +102,9 @@ CLAIMS = (
     Claim(
         "zero-rank-saddles",
         "Zero-rank saddles are strict, and deeper",
-        r"Where $W_L = 0$ the block of $W_L$ in the Hessian of $F^*$ is $I \otimes \langle h h^\top "
-        r"\rangle - S_{yy} \otimes M_{L-1}$ with $h = Q_{L-1} x$ and $M_{L-1} = I + A_{L-1} A_{L-1}^\top + "
-        r"\dots$. If $Q_{L-1} = 0$ too, $\lambda_{\min} \le -\lambda_{\max}(S_{yy}) "
-        r"\lambda_{\max}(M_{L-1})$.",
+        r"Where $W_L = 0$ the block of $W_L$ in the Hessian of $F^*$ is $I \otimes \langle h h^\top \rangle "
+        r"- S_{yy} \otimes M_{L-1}$ with $h = Q_{L-1} x$ and $M_{L-1} = I + A_{L-1} A_{L-1}^\top + \dots$. "
+        r"If $Q_{L-1} = 0$ too, $\lambda_{\min} \le -\lambda_{\max}(S_{yy}) \lambda_{\max}(M_{L-1})$.",
         r"Linear network; a critical point if also $S_{yx} Q_{L-1}^\top = 0$.",
         _SAD + ", Theorem 3; sharpened in this work",
         _ALL,
@@ -121,9 +114,9 @@ CLAIMS = (
     Claim(
         "flat-minima",
         "Perfect fits are flatter minima of the equilibrated energy",
-        r"Where $R = 0$, $\nabla^2 \mathcal L = \langle J^\top \Pi_L J \rangle$ and $\nabla^2 F^* = "
-        r"\langle J^\top S^{-1} J \rangle \preceq \nabla^2 \mathcal L$, $J$ the derivative of the output "
-        r"in the weights. On a chain $\nabla^2 F^* = \nabla^2 \mathcal L / s$.",
+        r"Where $R = 0$, $\nabla^2 \mathcal L = \langle J^\top \Pi_L J \rangle$ and $\nabla^2 F^* = \langle "
+        r"J^\top S^{-1} J \rangle \preceq \nabla^2 \mathcal L$, $J$ the derivative of the output in the "
+        r"weights. On a chain $\nabla^2 F^* = \nabla^2 \mathcal L / s$.",
         _LINEAR,
         "Innocenti et al. 2023, 2024 (chains); this work (general form)",
         _ALL,
@@ -133,8 +126,8 @@ CLAIMS = (
         "no-minimiser-with-noise",
         "When there is no minimiser, and what learning then tends to",
         r"$\inf F^* = \frac12 \sum_{j > n_{L-1}} \lambda_j(S_{yy})$, whatever the inputs. It is attained "
-        "only if the leading principal components of the targets are a linear function of the input that "
-        "the network can represent: never with noise on every output, and without noise not if an earlier "
+        "only if the leading principal components of the targets are a linear function of the input that the "
+        "network can represent: never with noise on every output, and without noise not if an earlier "
         r"bottleneck is too narrow. The scaling $A_L \to s A_L$, $A_1 \to A_1 / s$ keeps the map and sends "
         r"$F^*$ down. Along any sequence with $F^* \to \inf F^*$ the prediction $A_L z_{L-1}^*$ tends to "
         r"$\Pi_U y$, the projection of the targets on their top $n_{L-1}$ principal components (if "
@@ -151,13 +144,11 @@ CLAIMS = (
         "cross-entropy-landscape",
         "With cross-entropy every critical point is a constant predictor",
         r"Critical for $F^*$ iff $J A_L = 0$ and $S_{gx} Q_{L-1}^\top = 0$, $J = I - \mathbf{1} "
-        r"\mathbf{1}^\top "
-        r"/ C$, $S_{gx} = \langle (\mathbf{1}/C - e_y) x^\top \rangle$: every critical point predicts $1/C$ "
-        r"and "
-        r"has $F^* = \mathcal L = \log C$. If $S_{gx} \ne 0$ all of them are strict saddles, and there is no "
-        r"local minimum. If $S_{gx} = 0$ one is strict unless $\langle h h^\top \rangle \succeq C "
-        r"\lambda_{\max}(J \mathrm{diag}(p) J) M_{L-1}$. With two hidden units before the output, or two "
-        r"classes, $\inf F^* = 0$ on any labels, random ones too, and is not attained.",
+        r"\mathbf{1}^\top / C$, $S_{gx} = \langle (\mathbf{1}/C - e_y) x^\top \rangle$: every critical point "
+        r"predicts $1/C$ and has $F^* = \mathcal L = \log C$. If $S_{gx} \ne 0$ all of them are strict "
+        r"saddles, and there is no local minimum. If $S_{gx} = 0$ one is strict unless $\langle h h^\top "
+        r"\rangle \succeq C \lambda_{\max}(J \mathrm{diag}(p) J) M_{L-1}$. With two hidden units before the "
+        r"output, or two classes, $\inf F^* = 0$ on any labels, random ones too, and is not attained.",
         "Hard labels of $C$ classes, at most one of them absent; no biases; any depth, widths, skips.",
         "this work",
         ("numerical",),
@@ -167,8 +158,8 @@ CLAIMS = (
         "convex-loss-landscape",
         "With other convex losses narrow networks have spurious minima",
         r"$F^* \ge \psi(\mathrm{ran}\, A_L)$ with $\psi(U) = \frac1B \sum_i \min_{v \in U} \ell_i(v)$, and "
-        r"minima of $\psi$ give critical points of $F^*$ at its value. For squared errors $\psi$ is "
-        r"principal "
+        r"minima of $\psi$ give critical points of $F^*$ at its value. For squared errors $\psi$ is principal "
+        r""
         "component analysis and has one level; for other convex losses it can have several: pseudo-Huber "
         "with two samples and one hidden unit.",
         "Linear network, convex output losses.",

@@ -374,9 +374,8 @@ def _minimise(loss: ConvexLoss, predicted: Array, y: Array, root: Array) -> tupl
     if not bound <= CERTIFIED * energy:
         raise ValueError(
             f"`output` must be a convex loss at a scale that {y.dtype} can resolve. Got {loss.name}, whose "
-            f"energy "
-            f"{energy:.3g} is known to {bound:.1e} only after {num_steps} steps: scale the weights down, or "
-            f"check "
+            f"energy {energy:.3g} is known to {bound:.1e} only after {num_steps} steps: scale the weights "
+            f"down, or check "
             "the loss's gradient and Hessian."
         )
     return c, num_steps, bound

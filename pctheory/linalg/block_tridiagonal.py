@@ -64,8 +64,7 @@ class BlockTridiagonal:
         if len(lower) != max(len(diagonal) - 1, 0):
             raise ValueError(
                 f"`lower` must have one block fewer than `diagonal`: {max(len(diagonal) - 1, 0)} for "
-                f"{len(diagonal)} "
-                f"diagonal blocks. Got {len(lower)}."
+                f"{len(diagonal)} diagonal blocks. Got {len(lower)}."
             )
         for l, block in enumerate(diagonal):
             if block.shape[0] != block.shape[1]:
@@ -74,8 +73,8 @@ class BlockTridiagonal:
             expected = (diagonal[l + 1].shape[0], diagonal[l].shape[0])
             if tuple(block.shape) != expected:
                 raise ValueError(
-                    f"`lower[{l}]` must have shape {expected}: it maps block {l} to block {l + 1}. "
-                    f"Got {tuple(block.shape)}."
+                    f"`lower[{l}]` must have shape {expected}: it maps block {l} to block {l + 1}. Got "
+                    f"{tuple(block.shape)}."
                 )
         if diagonal:
             xp = _check.same_namespace([*diagonal, *lower], "diagonal and lower")

@@ -66,8 +66,6 @@ def require_same_map(module: Any, net: Network, weight: Any) -> None:
     ):
         raise ValueError(
             "`module` must apply its linear layers one after another and nothing else. Got other outputs on "
-            "random "
-            "inputs: its `forward` has a skip, a non-linearity, or a layer that is used twice; pass the "
-            "matrices to "
-            "LinearPCN(weights, skips=...) instead."
+            "random inputs: its `forward` has a skip, a non-linearity, or a layer that is used twice; pass "
+            "the matrices to LinearPCN(weights, skips=...) instead."
         )
