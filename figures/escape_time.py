@@ -180,7 +180,7 @@ def caption(result: Result, meta: Meta) -> str:
         rf"{found['ratio-unit']} and {found['ratio-tuned']}. (d) Best rate, residual "
         rf"{meta.config['tolerance']:g}: PC takes {found['pc-steps']} iterations; dashed: bound for BP. (e) "
         rf"Random weights, N = {meta.config['dense_width']}; black: the chain. (f) "
-        rf"{meta.config['hidden_layers']} hidden layers, digits; dashed: slope 2. ({meta.setting}.)"
+        rf"{meta.config['hidden_layers']} hidden layers, digits, one seed; dashed: slope 2. ({meta.setting}.)"
     )
 
 

@@ -101,6 +101,6 @@ def caption(result: Result, meta: Meta) -> str:
         rf"limits, without skips. Top: $\mu$PC, {meta.config['steps']} iterations, mean and deviation over "
         rf"{_names.seeds(meta.config)} (losses above 0.8 are cut). PC lowers its energy at once and the loss "
         "later than BP, because $S$ grows as well. Bottom: iterations to half of the loss of zero weights, "
-        r"sp, weights of standard deviation $\sigma$, median (open: not all seeds arrive). PC and BP at $H = "
-        rf"{first}$: {times}; inf: not within the run. ({meta.setting}.)"
+        r"sp, weights of standard deviation $\sigma$, median and range (open: not all seeds arrive). PC and "
+        rf"BP at $H = {first}$: {times}; inf: not within the run. ({meta.setting}.)"
     )

@@ -112,8 +112,8 @@ def caption(result: Result, meta: Meta) -> str:
     cases = np.asarray(result["found"]["case"])
     used = ", ".join(f"{int(np.sum(cases == code))} in ({name})" for code, name in enumerate(result["cases"]))
     return (
-        r"(a) Critical points found on the network 1-1-2 for $y = (x, \sqrt{\nu/\mu}\, \xi)$ with the unit on "
-        r"the signal: strict saddles (blue) and local minima that are not global (red), and the predicted "
+        r"(a) Critical points found on the network 1-1-2 for $y = (x, \sqrt{\nu/\mu}\, \xi)$ with the unit "
+        r"on the signal: strict saddles (blue) and local minima that are not global (red), and the predicted "
         r"border $a^2 = \mu / (\nu - \mu)$. "
         rf"(b) Critical points away from a global minimum on {result['sets']} data sets with noise in all "
         rf"output directions but one, four networks: the form of the theorem against the smallest eigenvalue "

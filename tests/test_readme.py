@@ -5,6 +5,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from experiments._store import Store
+from figures import escape_time, mupc_128
+from pctheory.dynamics import fewest_loss_steps
+
 ROOT = Path(__file__).parent.parent
 
 
@@ -18,3 +24,29 @@ def test_the_example_prints_what_the_readme_shows():
     for ours, shown in zip(numbers.findall(done.stdout), numbers.findall(output), strict=True):
         digits = len(shown.partition(".")[2])  # the last printed digit may differ between processors
         assert abs(float(ours) - float(shown)) <= 1.01 * 10.0**-digits
+
+
+def stored_numbers(figure):
+    """The numbers of a figure, from the committed result."""
+    store = Store()
+    name = figure.EXPERIMENT.__name__.rpartition(".")[2]
+    return figure.numbers(store.load(store.experiment(name), "cpu")[0])
+
+
+def words(text):
+    return " ".join(text.split())
+
+
+def test_the_findings_quote_the_committed_results():
+    text = words((ROOT / "README.md").read_text())
+    escape, deep = stored_numbers(escape_time), stored_numbers(mupc_128)
+    *most, last = escape["pc-steps"].split(", ")
+    assert f"takes {', '.join(most)} and {last} iterations at its best rate" in text
+    quoted = re.search(r"takes at least (\S+), (\S+) and (\S+)\. This is a theorem", text).groups()
+    depths = (3, 4, 5)
+    for number, depth in zip(quoted, depths, strict=True):
+        assert float(number) == pytest.approx(fewest_loss_steps((1,) * (depth + 1), 1e-6), rel=0.05)
+    assert (
+        f"reach {float(deep['mnist-pc']):.0f}% on MNIST, but only {deep['mnist-pc-moved']} of 129 layers"
+        in text
+    )

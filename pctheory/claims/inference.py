@@ -25,8 +25,8 @@ CLAIMS = (
     Claim(
         "equilibrium-errors",
         "Errors at equilibrium",
-        r"The energy has one minimiser in the hidden activities: $\Pi_l \epsilon_l^* = P_l^\top S^{-1} r$ for "
-        r"$l = 1, \dots, L$, and $z_l^* = A_l z_{l-1}^* + \epsilon_l^*$ from $z_0^* = x$ reproduces "
+        r"The energy has one minimiser in the hidden activities: $\Pi_l \epsilon_l^* = P_l^\top S^{-1} r$ "
+        r"for $l = 1, \dots, L$, and $z_l^* = A_l z_{l-1}^* + \epsilon_l^*$ from $z_0^* = x$ reproduces "
         "$z_L^* = y$.",
         _SETTING,
         _SAD + " (setting); Innocenti et al. 2026 and this work (closed form)",
@@ -114,8 +114,8 @@ CLAIMS = (
         "error-coordinates",
         "In error coordinates the spectrum is that of the rescaling",
         r"With $\Pi_l = I$, in $(\epsilon_1, \dots, \epsilon_{L-1})$ the energy of a sample is $\tfrac12 "
-        r"\sum_l |\epsilon_l|^2 + \tfrac12 |r - \sum_{l<L} P_l \epsilon_l|^2$. Its Hessian $I + P^\top P$ has "
-        r"the eigenvalue 1 and those of $S$; the first gradient step from $\epsilon = 0$ is the "
+        r"\sum_l |\epsilon_l|^2 + \tfrac12 |r - \sum_{l<L} P_l \epsilon_l|^2$. Its Hessian $I + P^\top P$ "
+        r"has the eigenvalue 1 and those of $S$; the first gradient step from $\epsilon = 0$ is the "
         "backprop gradient.",
         "Linear network, unit precisions.",
         "Goemaere et al. 2025 (coordinates); this work (spectrum)",
@@ -126,8 +126,8 @@ CLAIMS = (
         "inference-rate",
         "The rate of inference",
         r"$z_T - z^* = (I - gH)^T (z_0 - z^*)$. Stable iff $g < 2 / \lambda_{\max}(H)$; the best step is $2 "
-        r"/ (\lambda_{\min} + \lambda_{\max})$, at which the slowest mode shrinks by $(\kappa - 1)/(\kappa + "
-        r"1)$ per step. The flow is $e^{-tH}$.",
+        r"/ (\lambda_{\min} + \lambda_{\max})$, at which the slowest mode shrinks by $(\kappa - 1)/(\kappa "
+        r"+ 1)$ per step. The flow is $e^{-tH}$.",
         _DESCENT,
         "classical",
         ("symbolic", "numerical", "empirical"),
@@ -164,8 +164,8 @@ CLAIMS = (
         "precision-limits",
         "Precisions that give backprop",
         "As hidden over output precision tends to infinity the equilibrium gradient tends to backprop's, "
-        r"with an error $O(1/\text{ratio})$. With spiking precisions (1 on layer $L - t$ at step $t$, $\alpha "
-        r"\to 0$ elsewhere) $z_l - \hat z_l \to g^{L-l} (1-g) P_l^\top r$ for hidden $l$: "
+        r"with an error $O(1/\text{ratio})$. With spiking precisions (1 on layer $L - t$ at step $t$, "
+        r"$\alpha \to 0$ elsewhere) $z_l - \hat z_l \to g^{L-l} (1-g) P_l^\top r$ for hidden $l$: "
         "layer-rescaled backprop.",
         "Linear network; unit precisions for the second statement.",
         "Whittington and Bogacz 2017; " + _QI,
@@ -176,9 +176,9 @@ CLAIMS = (
     Claim(
         "stability-delay",
         "Delayed errors",
-        r"When errors arrive $d$ steps late a mode obeys $\mu^{d+1} - \mu^d + g\lambda = 0$ and inference is "
-        r"stable iff $g \lambda_{\max} < 2 \sin\frac{\pi}{2(2d+1)}$: 2 without delay, where the fastest mode "
-        r"flips, 1 with $d = 1$, where it turns by $60^\circ$ (Neimark-Sacker).",
+        r"When errors arrive $d$ steps late a mode obeys $\mu^{d+1} - \mu^d + g\lambda = 0$ and inference "
+        r"is stable iff $g \lambda_{\max} < 2 \sin\frac{\pi}{2(2d+1)}$: 2 without delay, where the fastest "
+        r"mode flips, 1 with $d = 1$, where it turns by $60^\circ$ (Neimark-Sacker).",
         "Linear network; every error is $d$ steps old.",
         "Levin and May 1976 (the bound, for a scalar map); Frieder and Lukasiewicz 2022 (the bifurcation in "
         "a small network); this work (networks, any delay)",

@@ -28,8 +28,8 @@ CLAIMS = (
         "(a) On data with $y = Tx$ every critical point of $F^*$ is a global minimum or a strict saddle. "
         r"(b) If $S_{yy} - S_{yx} S_{xx}^+ S_{xy}$ is positive definite and $S_{yx} \ne 0$, every critical "
         "point is a strict saddle. (c) Without a condition on the data this is false. $L = 2$, all widths 1, "
-        "$S_{xy} = 0$, $w_1^2 S_{xx} = S_{yy}$, $w_2 = 0$ is a critical point with zero Hessian and a descent "
-        "direction of third order. With correlated input, but noise of partial rank, there are "
+        "$S_{xy} = 0$, $w_1^2 S_{xx} = S_{yy}$, $w_2 = 0$ is a critical point with zero Hessian and a "
+        "descent direction of third order. With correlated input, but noise of partial rank, there are "
         r"local minima that are not global: widths 1-1-2, $y = (x, \sqrt\nu \xi)$, $\nu > \mu = S_{xx}$, "
         r"$A_2 = (a, 0)^\top$, $A_1 = 1/a$, $a^2 < \mu / (\nu - \mu)$.",
         _ENDS,
@@ -45,16 +45,16 @@ CLAIMS = (
         "second-order-classification",
         "Which critical points are strict, and on which data all are",
         r"At a critical point of $F^*$ with a residual, let $h = Q_{L-1} x$, $\lambda_r = \lambda_{\max} "
-        r"\langle r r^\top \rangle$, $U = \mathrm{range}\, A_L$ and $N_y = S_{yy} - S_{yx} S_{xx}^+ S_{xy}$. "
-        r"(i) $\langle h h^\top \rangle$ singular: strict. Otherwise: (ii) $A_L$ with a kernel, $\langle r "
-        r"x^\top \rangle \ne 0$: strict; (ii') $A_L$ with a kernel, $\langle r x^\top \rangle = 0$: strict "
-        r"unless $\langle h h^\top \rangle \succeq \lambda_r (M_{L-1}^{-1} + A_L^\top A_L)^{-1}$; (iii) "
-        r"$A_L$ without a kernel: strict unless $\mathrm{tr}\, V^\top S_{yy} V - \mathrm{tr}\, V S_{yy} "
-        r"V^\top + \mathrm{tr}\, (S|_U)^{-1} V N_y V^\top \ge 0$ for all $V: U^\perp \to U$. Where the form "
-        r"is positive definite the point is a local minimum. If $S_{yx} \ne 0$ and no eigenvector of "
-        r"$S_{yy}$ with a positive eigenvalue lies in $\ker N_y$, every critical point, at any depth and for "
-        r"all widths, is a strict saddle. A condition on the second moments of the data is equivalent to "
-        r"this for all critical points but global minima.",
+        r"\langle r r^\top \rangle$, $U = \mathrm{range}\, A_L$ and $N_y = S_{yy} - S_{yx} S_{xx}^+ "
+        r"S_{xy}$. (i) $\langle h h^\top \rangle$ singular: strict. Otherwise: (ii) $A_L$ with a kernel, "
+        r"$\langle r x^\top \rangle \ne 0$: strict; (ii') $A_L$ with a kernel, $\langle r x^\top \rangle = "
+        r"0$: strict unless $\langle h h^\top \rangle \succeq \lambda_r (M_{L-1}^{-1} + A_L^\top "
+        r"A_L)^{-1}$; (iii) $A_L$ without a kernel: strict unless $\mathrm{tr}\, V^\top S_{yy} V - "
+        r"\mathrm{tr}\, V S_{yy} V^\top + \mathrm{tr}\, (S|_U)^{-1} V N_y V^\top \ge 0$ for all $V: U^\perp "
+        r"\to U$. Where the form is positive definite the point is a local minimum. If $S_{yx} \ne 0$ and "
+        r"no eigenvector of $S_{yy}$ with a positive eigenvalue lies in $\ker N_y$, every critical point, "
+        r"at any depth and for all widths, is a strict saddle. A condition on the second moments of the "
+        r"data is equivalent to this for all critical points but global minima.",
         _ENDS + " The formulas for unit precisions, any in the code.",
         "this work",
         ("numerical", "empirical"),
@@ -144,11 +144,12 @@ CLAIMS = (
         "cross-entropy-landscape",
         "With cross-entropy every critical point is a constant predictor",
         r"Critical for $F^*$ iff $J A_L = 0$ and $S_{gx} Q_{L-1}^\top = 0$, $J = I - \mathbf{1} "
-        r"\mathbf{1}^\top / C$, $S_{gx} = \langle (\mathbf{1}/C - e_y) x^\top \rangle$: every critical point "
-        r"predicts $1/C$ and has $F^* = \mathcal L = \log C$. If $S_{gx} \ne 0$ all of them are strict "
-        r"saddles, and there is no local minimum. If $S_{gx} = 0$ one is strict unless $\langle h h^\top "
-        r"\rangle \succeq C \lambda_{\max}(J \mathrm{diag}(p) J) M_{L-1}$. With two hidden units before the "
-        r"output, or two classes, $\inf F^* = 0$ on any labels, random ones too, and is not attained.",
+        r"\mathbf{1}^\top / C$, $S_{gx} = \langle (\mathbf{1}/C - e_y) x^\top \rangle$: every critical "
+        r"point predicts $1/C$ and has $F^* = \mathcal L = \log C$. If $S_{gx} \ne 0$ all of them are "
+        r"strict saddles, and there is no local minimum. If $S_{gx} = 0$ one is strict unless $\langle h "
+        r"h^\top \rangle \succeq C \lambda_{\max}(J \mathrm{diag}(p) J) M_{L-1}$. With two hidden units "
+        r"before the output, or two classes, $\inf F^* = 0$ on any labels, random ones too, and is not "
+        r"attained.",
         "Hard labels of $C$ classes, at most one of them absent; no biases; any depth, widths, skips.",
         "this work",
         ("numerical",),
@@ -158,8 +159,8 @@ CLAIMS = (
         "convex-loss-landscape",
         "With other convex losses narrow networks have spurious minima",
         r"$F^* \ge \psi(\mathrm{ran}\, A_L)$ with $\psi(U) = \frac1B \sum_i \min_{v \in U} \ell_i(v)$, and "
-        r"minima of $\psi$ give critical points of $F^*$ at its value. For squared errors $\psi$ is principal "
-        r""
+        r"minima of $\psi$ give local minima of $F^*$ at its value. For squared errors $\psi$ is "
+        r"principal "
         "component analysis and has one level; for other convex losses it can have several: pseudo-Huber "
         "with two samples and one hidden unit.",
         "Linear network, convex output losses.",

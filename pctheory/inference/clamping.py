@@ -203,8 +203,8 @@ class ClampedProblem:
 
     def _undetermined(self) -> ValueError:
         return ValueError(
-            "`mask` must clamp enough units to determine the free ones: a signal in the free units of layer 0 "
-            "reaches no "
+            "`mask` must clamp enough units to determine the free ones: a signal in the free units of layer "
+            "0 reaches no "
             f"clamped unit. Got {[len(f) for f in self.free]} free units of {list(self.net.widths)}: clamp "
             f"more, or give "
             "`prior`."

@@ -14,10 +14,13 @@ from array_api_compat import array_namespace
 
 from .. import _check
 from .._check import Array
+from ..inference import OUTPUT_LOSSES
 from ..model import LinearPCN, layer_energies, prediction_errors
 
 __all__ = ["CrossEntropy", "LayerEnergies", "Mixture", "SquaredError", "TaskLoss"]
 
+
+_CROSS_ENTROPY = OUTPUT_LOSSES["cross-entropy"]
 
 PAIRS = "a list or tuple of pairs (number, task loss)"
 
@@ -178,24 +181,20 @@ class CrossEntropy:
 
     def value(self, net: LinearPCN, activities: Sequence[Array]) -> Array:
         """The mean cross-entropy, in nats."""
-        logs = self._log_softmax(activities)
-        return -array_namespace(logs).sum(self.target * logs) / logs.shape[0]
+        values = _CROSS_ENTROPY.value(self._logits(activities), self.target)
+        return array_namespace(values).mean(values)
 
     def activity_gradient(self, net: LinearPCN, activities: Sequence[Array]) -> tuple[Array, ...]:
         r""":math:`\frac{1}{B c} (\mathrm{softmax} - t)` in layer l, for targets that sum to 1."""
-        logs = self._log_softmax(activities)
-        slope = array_namespace(logs).exp(logs) - self.target
-        return _only(activities, self.layer, slope / (self.temperature * logs.shape[0]))
+        slope = _CROSS_ENTROPY.gradient(self._logits(activities), self.target)
+        return _only(activities, self.layer, slope / (self.temperature * slope.shape[0]))
 
     def weight_gradient(self, net: LinearPCN, activities: Sequence[Array]) -> tuple[Array, ...]:
         """Zero."""
         return _no_weights(net)
 
-    def _log_softmax(self, activities: Sequence[Array]) -> Array:
-        logits = activities[self.layer] / self.temperature
-        xp = array_namespace(logits)
-        shifted = logits - xp.max(logits, axis=1, keepdims=True)
-        return shifted - xp.log(xp.sum(xp.exp(shifted), axis=1, keepdims=True))
+    def _logits(self, activities: Sequence[Array]) -> Array:
+        return activities[self.layer] / self.temperature
 
 
 @dataclass(frozen=True)

@@ -190,11 +190,9 @@ class BlockTridiagonal:
             pivot = kernel.pivot(self.diagonal[l], couplings[-1] if couplings else None)
             if pivot is None:
                 raise ValueError(
-                    "The block-tridiagonal matrix must be positive definite. Got one whose elimination stops "
-                    "at "
-                    f"`diagonal[{l}]` of {self.num_blocks} blocks: check the blocks, or add to the diagonal "
-                    f"with "
-                    "`shifted`."
+                    "The block-tridiagonal matrix must be positive definite. Got one whose elimination "
+                    f"stops at `diagonal[{l}]` of {self.num_blocks} blocks: check the blocks, or add to the "
+                    "diagonal with `shifted`."
                 )
             pivots.append(pivot)
         return BlockTridiagonalCholesky(self, tuple(pivots[::-1]), tuple(couplings[::-1]))

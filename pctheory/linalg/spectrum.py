@@ -191,9 +191,8 @@ def _lanczos(
     except ArpackNoConvergence as error:
         if not len(error.eigenvalues):
             raise ValueError(
-                "The spectrum must be separated enough for Lanczos to resolve its end. Got no converged pair "
-                "of "
-                f"{size}: ask for more pairs, or diagonalise `to_dense()`."
+                "The spectrum must be separated enough for Lanczos to resolve its end. Got no converged "
+                f"pair of {size}: ask for more pairs, or diagonalise `to_dense()`."
             ) from error
         values, columns = error.eigenvalues, error.eigenvectors
     order = np.argsort(-values)
