@@ -7,7 +7,7 @@ import pytest
 import scipy.optimize
 import torch
 from hypothesis import given
-from oracles import dense_maps, dense_precisions
+from oracles import dense_maps, dense_precisions, exact_equilibrium
 from strategies import networks, seeds
 from tolerances import EPS, assert_close
 
@@ -21,7 +21,7 @@ from pctheory import (
     equilibrium,
     gradient_descent,
 )
-from pctheory.inference import ConvexLoss, envelope_equilibrium, pseudo_huber
+from pctheory.inference import ConvexLoss, envelope_equilibrium, output_losses, pseudo_huber
 from pctheory.landscape import EnvelopeEnergy, OutputLoss
 from pctheory.nn import PCN, Stop, infer
 
@@ -366,3 +366,41 @@ def test_with_squared_error_the_same_narrow_network_has_one_level():
         ends.append(float(EquilibratedEnergy(data).value(minimum(EquilibratedEnergy(data), net))))
     assert ends[0] == pytest.approx(ends[1], rel=1e-6)
     assert float(MSELoss(data).infimum(net)) == pytest.approx(ends[0], rel=1e-6)
+
+
+# --- the estimates of the error ------------------------------------------------------------------------------------
+
+
+@pytest.mark.claim("moreau-envelope")
+def test_a_search_stopped_early_is_within_its_bound_of_the_minimum(monkeypatch):
+    monkeypatch.setattr(output_losses, "CERTIFIED", np.inf)
+    net, data = problem()
+    best = float(envelope_equilibrium(net, data).energy)
+    bounds = []
+    for steps in range(4):
+        monkeypatch.setattr(output_losses, "MAX_STEPS", steps)
+        at = envelope_equilibrium(net, data)
+        gap = float(at.energy) - best
+        assert 0 <= gap + 8 * EPS * best <= at.energy_bound + 16 * EPS * best
+        bounds.append(at.energy_bound)
+    assert all(np.diff(bounds) < 0)
+    # attained, up to the condition, where the function is quadratic: one output, squared error
+    line = LinearPCN([[[1.0]], [[1e-3]]])
+    monkeypatch.setattr(output_losses, "MAX_STEPS", 0)
+    at = envelope_equilibrium(line, Data([[1.0]], [[7.0]]), "mse")
+    exact = 0.5 * (7.0 - 1e-3) ** 2 / (1 + 1e-6)
+    assert float(at.energy) - exact == pytest.approx(at.energy_bound, rel=1e-5)
+
+
+@pytest.mark.parametrize("gain", [1.0, 4.0, 16.0, 64.0])
+@pytest.mark.parametrize("seed", range(3))
+def test_the_closure_tells_the_error_of_the_activities(gain, seed):
+    """Against 60 digits, where the products of the weights carry rounding errors to the output."""
+    rng = np.random.default_rng(seed)
+    net = LinearPCN([gain * rng.standard_normal(shape) for shape in ((3, 2), (3, 3), (3, 3), (2, 3))])
+    data = Data(rng.standard_normal((3, 2)), rng.standard_normal((3, 2)))
+    at = envelope_equilibrium(net, data, "mse")
+    exact, _ = exact_equilibrium(net, data)
+    z = np.concatenate(at.activities[1:-1], axis=1)
+    error = np.max(np.abs(z - exact)) / np.max(np.abs(exact))
+    assert error <= 10 * max(at.closure, EPS)
