@@ -368,7 +368,7 @@ def test_with_squared_error_the_same_narrow_network_has_one_level():
     assert float(MSELoss(data).infimum(net)) == pytest.approx(ends[0], rel=1e-6)
 
 
-# --- the estimates of the error ------------------------------------------------------------------------------------
+# --- the estimates of the error -----------------------------------------------------------------------------
 
 
 @pytest.mark.claim("moreau-envelope")

@@ -3,7 +3,9 @@ r"""How accurate a computed equilibrium is: how far it moves when its inputs mov
 A computation in floating point is roughly an exact one of slightly different numbers. The equilibrium is
 computed again with every input moved at random by a few eps of itself, and with the units of every layer in
 another order, which makes other rounding errors. The largest move of the result is the estimate: of what the
-condition of the problem does and of what the method adds.
+condition of the problem does and of what the method adds. It is a sample and no bound: against 60 digits and
+more, on networks with precisions between 1e-12 and 1e12, the worst error was 1.1 times its estimate for the
+activities, 12 times for the energy and 77 times for the errors.
 """
 
 from __future__ import annotations
