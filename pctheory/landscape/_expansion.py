@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from array_api_compat import array_namespace, device
+from array_api_compat import device
 
-from .._check import Array, detached
+from .._check import Array, namespace
 from ..inference import Equilibrium, equilibrium
-from ..inference.routes import error_growth, output_norm
+from ..inference.products import largest
+from ..inference.routes import forward_sweep, output_norm
 from ..linalg import BlockTridiagonal, BlockTridiagonalCholesky
 from ..model import Data, LinearPCN
-from ..model.definitions import hessian_blocks
+from ..model.definitions import forward_pass, hessian_blocks
 
 
 class Expansion(ABC):
@@ -54,34 +54,27 @@ class Sweep(Expansion):
     """Backward and forward sweeps of n_L rows; `t[l]`, `p[l]` and `s[l]` = p_l Sigma_l for l = 0..L."""
 
     def __init__(self, net: LinearPCN, metric: Metric, data: Data, rho: Array, value: Array) -> None:
-        xp = array_namespace(rho)
+        xp = namespace(rho)
         self.net, self.metric, self.data, self.rho, self.value = net, metric, data, rho, value
         self.kappa, self.entropy = metric.residual_weight, metric.entropy_weight
         x, y = data.x, data.y
         self.p = [metric.outputs[0] @ net.maps[0], *metric.outputs]
-        self.t = self._forward(rho.T @ x / x.shape[0], self.moment if self.kappa else None)
-        # what t_L must be is known beforehand
-        self.growth = self._growth(self.t, rho.T @ y / y.shape[0], self.moment) if self.kappa else 0.0
+        start = rho.T @ x / x.shape[0]
+        if not self.kappa:
+            self.t = list(forward_pass(net, start))
+        else:  # what t_L must be is known beforehand
+            self.norm = output_norm(net, metric.root)
+            self.t, self.growth = self._forward(start, self.moment, rho.T @ y / y.shape[0])
         if self.entropy:
-            k = self._forward(xp.zeros_like(self.t[0]), self._identity())  # R^{-T} K_l^T
-            self.growth = max(self.growth, self._growth(k, metric.root, self._identity()))
+            k, growth = self._forward(xp.zeros_like(start), self._identity(), metric.root)  # R^{-T} K_l^T
+            self.growth = max(self.growth, growth)
             self.t = [t - self.entropy * each for t, each in zip(self.t, k, strict=True)]
 
-    def _forward(self, start: Array, noise: Array | None) -> list[Array]:
-        """t_l = t_{l-1} A_l^T + Omega p_l Sigma_l from t_0."""
-        swept = [start]
-        for matrix, weighted in zip(self.net.maps, self.metric.weighted, strict=True):
-            forward = swept[-1] @ matrix.T
-            swept.append(forward if noise is None else forward + noise @ weighted)
-        return swept
-
-    def _growth(self, swept: list[Array], target: Array, noise: Array) -> float:
-        xp = array_namespace(noise)
-        try:
-            size = float(xp.max(xp.abs(detached(noise))))
-        except (TypeError, RuntimeError):  # traced
-            return math.nan
-        return error_growth(self.net, swept, output_norm(self.net, self.metric.root) * size, target)
+    def _forward(self, start: Array, noise: Array, target: Array) -> tuple[list[Array], float]:
+        """t_l = t_{l-1} A_l^T + Omega p_l Sigma_l, from t_0 to the target, and the growth of errors."""
+        first, added = start @ self.net.maps[0].T, [noise @ weighted for weighted in self.metric.weighted]
+        swept, growth = forward_sweep(self.net, first, added, self.norm * largest(noise), target)
+        return [start, *swept], growth
 
     @cached_property
     def moment(self) -> Array:
@@ -94,7 +87,7 @@ class Sweep(Expansion):
         return self.moment - self.entropy * self._identity() if self.entropy else self.moment
 
     def _identity(self) -> Array:
-        return array_namespace(self.rho).eye(self.rho.shape[1], dtype=self.rho.dtype, device=device(self.rho))
+        return namespace(self.rho).eye(self.rho.shape[1], dtype=self.rho.dtype, device=device(self.rho))
 
     def gradient(self) -> tuple[Array, ...]:
         return tuple(
@@ -103,7 +96,7 @@ class Sweep(Expansion):
 
     def hvp(self, direction: Sequence[Array]) -> tuple[Array, ...]:
         maps, multipliers = self.net.maps, self.net.multipliers
-        xp = array_namespace(self.rho)
+        xp = namespace(self.rho)
         moved = [a * d for a, d in zip(multipliers, direction, strict=True)]  # dA_l
         depth = self.net.depth
         dp = [xp.zeros_like(self.p[-1])] * (depth + 1)
@@ -156,13 +149,13 @@ class Elimination(Expansion):
 
     def hvp(self, direction: Sequence[Array]) -> tuple[Array, ...]:
         if direction[0].ndim > 2:
-            xp = array_namespace(direction[0])
+            xp = namespace(direction[0])
             stacks = zip(
                 *(self.hvp([d[i] for d in direction]) for i in range(direction[0].shape[0])), strict=True
             )
             return tuple(xp.stack(list(parts)) for parts in stacks)
         z, delta, net, maps = self.at.activities, self.delta, self.net, self.net.maps
-        xp = array_namespace(z[0])
+        xp = namespace(z[0])
         moved = [a * d for a, d in zip(net.multipliers, direction, strict=True)]
         # errors and their weighted values move by -dA_l z_{l-1} at fixed activities
         fixed = [-pi.apply(before @ m.T) for pi, before, m in zip(net.precisions, z[:-1], moved, strict=True)]
@@ -184,7 +177,7 @@ class Decayed(Expansion):
 
     def __init__(self, inner: Expansion, weights: Sequence[Array], strength: float) -> None:
         self.inner, self.weights, self.strength = inner, weights, strength
-        squares = sum(array_namespace(w).sum(w**2) for w in weights)
+        squares = sum(namespace(w).sum(w**2) for w in weights)
         self.value = inner.value + strength / 2 * squares
 
     def gradient(self) -> tuple[Array, ...]:
@@ -198,12 +191,12 @@ class Decayed(Expansion):
 
 def transpose(stack: Array) -> Array:
     """Transpose of the last two axes."""
-    return array_namespace(stack).matrix_transpose(stack)
+    return namespace(stack).matrix_transpose(stack)
 
 
 def on_rows(function: Callable[[Array], Array], stack: Array) -> Array:
     """A method of `Precision`, which acts on rows, on a stack of rows."""
     if stack.ndim == 2:
         return function(stack)
-    xp = array_namespace(stack)
+    xp = namespace(stack)
     return xp.reshape(function(xp.reshape(stack, (-1, stack.shape[-1]))), stack.shape)

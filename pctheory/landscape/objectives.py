@@ -168,7 +168,7 @@ class RescaledObjective(_DataObjective):
 
     def expand(self, net: LinearPCN, order: int = 1) -> Expansion:
         sweep = self._sweep(net)
-        if is_trusted(net, sweep.metric.root, sweep.growth, order=order):
+        if is_trusted(net, sweep.norm, sweep.growth, order=order):
             return sweep
         return self._without_closure(net, sweep)
 

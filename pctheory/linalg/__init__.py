@@ -1,7 +1,14 @@
 """Block-tridiagonal matrices: products, Cholesky factor, inverse blocks, both ends of the spectrum."""
 
-from ._kernels import solve_lower
+from ._kernels import lower_factor, solve_lower
 from .block_tridiagonal import BlockTridiagonal, BlockTridiagonalCholesky
 from .spectrum import SpectrumEnds, extreme_pairs
 
-__all__ = ["BlockTridiagonal", "BlockTridiagonalCholesky", "SpectrumEnds", "extreme_pairs", "solve_lower"]
+__all__ = [
+    "BlockTridiagonal",
+    "BlockTridiagonalCholesky",
+    "SpectrumEnds",
+    "extreme_pairs",
+    "lower_factor",
+    "solve_lower",
+]

@@ -207,7 +207,7 @@ class LinearPCN:
         Formed once if the weights cannot change. Tensors of torch can, in place, and a graph serves one
         backward pass: their maps are formed anew each time.
         """
-        fixed = is_numpy_array(self.weights[0]) or is_jax_array(self.weights[0])
+        fixed = isinstance(self.weights[0], np.ndarray) or is_jax_array(self.weights[0])
         return self._fixed_maps if fixed else self._form_maps()
 
     @cached_property
