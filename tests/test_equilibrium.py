@@ -23,6 +23,7 @@ from pctheory import (
     weight_gradient,
 )
 from pctheory.inference import gradient_decomposition, input_products, noise_covariances, output_products
+from pctheory.inference.routes import forward_sweep, is_trusted
 from pctheory.model import PARAMETERISATIONS
 
 METHODS = ["auto", "sweep", "feedback", "elimination"]
@@ -561,6 +562,57 @@ def test_errors_that_hidden_layers_hide_from_the_output_are_seen():
     assert eq.method == "feedback"
     true = oracles.true_relative_errors(net, data, eq, 1000)
     assert true["activities"] <= 10 * eq.accuracy.activities
+
+
+@pytest.mark.claim("equilibrium-errors")
+@pytest.mark.parametrize("spread", [0.0, 2.0, 5.0, 12.0])
+@pytest.mark.parametrize("noise", [1.0, 1e-6])
+def test_wide_layers_of_any_condition_are_reduced_without_loss(spread, noise, rng):
+    """7 outputs of 3 units, which 6 units follow: rows are reduced by a Cholesky factor or by QR."""
+    scales = 10 ** np.linspace(0, -spread, 3)
+    weights = [rng.standard_normal((3, 2)), *(rng.standard_normal((n, 3)) * scales for n in (6, 7))]
+    weights.insert(2, rng.standard_normal((3, 6)))
+    net = LinearPCN(weights, precisions=[1.0, 2.0, rng.uniform(0.5, 2, 3), 0.5])
+    x = rng.standard_normal((4, 2))
+    y = feedforward(net, x)[-1]
+    data = Data(x, y + noise * rng.standard_normal(y.shape))
+    eq = equilibrium(net, data)
+    assert eq.method == "feedback"
+    true = oracles.true_relative_errors(net, data, eq, 100)
+    for name, error in true.items():
+        assert error <= 10 * getattr(eq.accuracy, name), name
+        assert error <= 1e3 * EPS / noise, name
+
+
+@pytest.mark.parametrize(("gain", "depth", "trusted"), [(1.0, 50, True), (3.0, 6, True), (10.0, 8, False)])
+def test_rounding_errors_grow_with_the_maps_and_the_sweep_is_trusted_up_to_ten_thousand(gain, depth, trusted):
+    """A chain whose activities stay of one size while its rounding errors grow by the gain in every layer."""
+    net = LinearPCN([[[gain]]] * depth)
+    rows = np.ones((3, 1))
+    added = [rows - gain * rows] * depth  # z_l = 1 everywhere
+    swept, growth = forward_sweep(net, gain * rows, added, 1.0, rows)
+    for z in swept:
+        assert_close(z, rows, size=10, kappa=gain**depth)
+    assert 0.03 * gain ** (depth - 1) <= growth <= 30 * depth * gain ** (depth - 1)
+    assert is_trusted(net, 1.0, growth) == trusted
+    assert np.isclose(forward_sweep(net, gain * rows, added, 1e6, rows)[1] / growth, 1e6, rtol=0.9)
+    missed = forward_sweep(net, gain * rows, added, 1.0, rows + 1e-3)[1]
+    assert np.isclose(missed, 1e-3 / EPS, rtol=0.7)  # of a combination of 3 rows, 1 or 3
+    assert not is_trusted(net, 1.0, missed)
+
+
+def test_a_sweep_is_not_trusted_beyond_its_bounds():
+    net = LinearPCN([np.eye(2), np.eye(2)], precisions=[1.0, np.array([1.0, 9e3])])
+    assert is_trusted(net, 8e3, 9e3)
+    assert not is_trusted(net, 9e3, 9e3)  # eps^(-1/4) = 8192
+    assert not is_trusted(net, 8e3, 1.1e4)
+    assert is_trusted(net, 8e3, 99.0, order=2)
+    assert not is_trusted(net, 8e3, 101.0, order=2)
+    assert not is_trusted(net, 1.0, np.nan)
+    assert not is_trusted(net, np.nan, 1.0)
+    spread = net.replace(precisions=[1.0, np.array([1.0, 1.1e4])])
+    assert not is_trusted(spread, 1.0, 1.0)
+    assert not is_trusted(net.replace(precisions=[1.1e4, 1.0]), 1.0, 1.0)
 
 
 def test_the_accuracy_of_traced_arrays_is_unknown():

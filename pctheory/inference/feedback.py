@@ -27,7 +27,7 @@ from typing import NamedTuple
 from array_api_compat import device
 
 from .._check import Array, namespace
-from ..linalg import lower_factor, solve_lower
+from ..linalg import lower_factor, solve_lower, thin_qr
 from ..model import LinearPCN, Precision
 from .products import largest, norm
 
@@ -97,7 +97,7 @@ def _step(precision: Precision, matrix: Array, reduced: Array, target: Array) ->
         carried = solve_lower(root, reduced.T).T
         gain, below = precision.colour(carried), carried @ matrix
     else:  # the large rows first: then Householder's QR is accurate row by row
-        basis, upper = xp.linalg.qr(xp.concat([feedback.T, identity], axis=0), mode="reduced")
+        basis, upper = thin_qr(xp.concat([feedback.T, identity], axis=0))
         root, gain = upper.T, basis[: feedback.shape[1], :].T
         below = solve_lower(root, (reduced @ matrix).T).T
     return Step(reduced, target, root, gain, back), below
@@ -129,7 +129,7 @@ def _with_fewer_rows(rows: Array, target: Array) -> tuple[Array, Array, Callable
                 reduced,
                 lambda left: target - solve_lower(factor, reduced - left, transposed=True) @ rows.T,
             )
-    basis, upper = xp.linalg.qr(rows, mode="reduced")
+    basis, upper = thin_qr(rows)
     reduced = target @ basis
     rest = target - reduced @ basis.T
     return upper, reduced, lambda left: left @ basis.T + rest

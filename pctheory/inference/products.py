@@ -128,9 +128,8 @@ def hidden_products(net: LinearPCN) -> list[Array]:
 def whitened_stack(net: LinearPCN, products: list[Array]) -> Array:
     """G^T, (n_1 + ... + n_L, n_L), with S = G G^T."""
     xp = namespace(*products)
-    return xp.concat(
-        [p.colour(product).T for p, product in zip(net.precisions, products, strict=True)], axis=0
-    )
+    whitened = [p.colour(product) for p, product in zip(net.precisions, products, strict=True)]
+    return xp.concat(whitened, axis=1).T
 
 
 def _forward_is_cheaper(net: LinearPCN) -> bool:
@@ -157,8 +156,9 @@ def representable(array: Array, name: str) -> Array:
 
 def largest(array: Array) -> float:
     """Largest magnitude of the entries; NaN if they are traced."""
+    xp, array = namespace(array), _check.detached(array)
     try:
-        return float(namespace(array).max(abs(_check.detached(array))))
+        return max(float(xp.max(array)), -float(xp.min(array)))  # without a copy of the magnitudes
     except (TypeError, RuntimeError):
         return math.nan
 

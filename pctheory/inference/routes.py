@@ -11,7 +11,7 @@ from array_api_compat import device
 
 from .. import _check
 from .._check import Array, namespace
-from ..linalg import BlockTridiagonal, solve_lower
+from ..linalg import BlockTridiagonal, solve_lower, thin_qr
 from ..model import LinearPCN
 from ..model.definitions import energies_of, errors_of, hessian_blocks, linear_term
 from .feedback import feedback_sweep
@@ -122,25 +122,24 @@ def forward_sweep(
     rows : L arrays (B, n_l)
         :math:`z_1, \dots, z_L`.
     growth : float
-        Largest of the random errors, and the mismatch in units of eps, over the largest row. Infinite if the
-        sweep overflowed, NaN if it is traced.
+        Largest random error, or the mismatch in units of eps if that is larger, over the largest entry of the
+        combinations. NaN if the sweep overflowed or is traced.
     """
     xp, size = namespace(first), first.shape[0]
-    units, signs = (
-        xp.asarray(row, dtype=first.dtype, device=device(first)) for row in _random_rows(net.widths, size)
-    )
-    rows, errors, combined = [first + added[0]], [], []
-    noise, start = xp.zeros_like(_check.detached(first[:1, :])), 0
+    random = xp.asarray(_random_row(net.widths, size), dtype=first.dtype, device=device(first))
+    signs, units = random[:, :size], random[:, size:]
+    maps, strong, start = net.maps, strength * units, 0
+    rows, combined, errors = [first + added[0]], [], []
     for l, precision in enumerate(net.precisions):
+        stop = start + precision.size
+        noise = precision.unwhiten(strong[:, start:stop])
         if l:
-            carried = xp.concat([rows[-1], noise], axis=0) @ net.maps[l].T
+            carried = xp.concat([rows[-1], errors[-1]], axis=0) @ maps[l].T
             rows.append(carried[:size, :] + added[l])
-            noise = _check.detached(carried[size:, :])
-        unit = units[:, start : start + precision.size]
-        start += precision.size
+            noise = noise + _check.detached(carried[size:, :])
         combined.append(signs @ _check.detached(rows[-1]))
-        noise = noise + strength * precision.unwhiten(unit) + unit * combined[-1]
-        errors.append(noise)
+        errors.append(noise + units[:, start:stop] * combined[-1])
+        start = stop
     scale, worst = largest(xp.concat(combined, axis=1)), largest(xp.concat(errors, axis=1))
     mismatch = largest(rows[-1] - target) / float(xp.finfo(first.dtype).eps)
     growth = max(worst, mismatch) / scale if scale else 0.0
@@ -153,9 +152,9 @@ def _by_sweep(net: LinearPCN, x: Array, y: Array) -> tuple[Route, bool]:
     products = hidden_products(net)
     first = x @ maps[0].T
     residual = y - first @ products[0].T
-    q, r = xp.linalg.qr(whitened_stack(net, products), mode="reduced")
+    q, r = thin_qr(whitened_stack(net, products))
     solved = solve_lower(r.T, residual)  # R^{-T} r: F* is half its squared norm
-    whitened = solved @ q.T
+    whitened = (q @ solved.T).T
     errors, start = [], 0
     for precision in net.precisions:
         errors.append(precision.unwhiten(whitened[:, start : start + precision.size]))
@@ -187,6 +186,7 @@ def _finite(route: Route) -> Route:
 
 
 @lru_cache
-def _random_rows(widths: tuple[int, ...], size: int) -> tuple[np.ndarray, np.ndarray]:
+def _random_row(widths: tuple[int, ...], size: int) -> np.ndarray:
+    """A random sign for each sample, and a random number for each unit."""
     rng = np.random.default_rng(0)
-    return rng.standard_normal((1, sum(widths[1:]))), rng.choice([-1.0, 1.0], (1, size))
+    return np.hstack([rng.choice([-1.0, 1.0], (1, size)), rng.standard_normal((1, sum(widths[1:])))])

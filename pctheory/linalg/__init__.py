@@ -1,6 +1,6 @@
 """Block-tridiagonal matrices: products, Cholesky factor, inverse blocks, both ends of the spectrum."""
 
-from ._kernels import lower_factor, solve_lower
+from ._kernels import lower_factor, solve_lower, thin_qr
 from .block_tridiagonal import BlockTridiagonal, BlockTridiagonalCholesky
 from .spectrum import SpectrumEnds, extreme_pairs
 
@@ -11,4 +11,5 @@ __all__ = [
     "extreme_pairs",
     "lower_factor",
     "solve_lower",
+    "thin_qr",
 ]
