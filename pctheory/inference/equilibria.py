@@ -18,8 +18,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
+from array_api_compat import array_namespace
+
 from .. import _check
-from .._check import Array, namespace
+from .._check import Array
 from ..model import Data, LinearPCN
 from ..model.definitions import data_rows, forward_pass, local_rule
 from .accuracy import RelativeErrors, relative_errors
@@ -60,12 +62,12 @@ class Equilibrium:
 
     @cached_property
     def rescaling(self) -> Array:
-        """S, (n_L, n_L)."""
+        """The rescaling S, (n_L, n_L)."""
         return rescaling(self.net)
 
     @cached_property
     def residual(self) -> Array:
-        """R = y - P_0 x, (B, n_L)."""
+        """The residual r = y - P_0 x, (B, n_L)."""
         return representable(self.activities[-1] - forward_pass(self.net, self.activities[0])[-1], "r")
 
     @cached_property
@@ -173,7 +175,9 @@ def gradient_decomposition(net: LinearPCN, data: Data) -> tuple[tuple[Array, ...
     """
     eq = equilibrium(net, data)
     forward = forward_pass(net, eq.activities[0])
-    drift = [namespace(forward[0]).zeros_like(forward[0])]  # z* - zhat = K S^{-1} r, without a difference
+    drift = [
+        array_namespace(forward[0]).zeros_like(forward[0])
+    ]  # z* - zhat = K S^{-1} r, without a difference
     for matrix, error in zip(net.maps, eq.errors, strict=True):
         drift.append(drift[-1] @ matrix.T + error)
     return local_rule(net, eq.errors, forward), local_rule(net, eq.errors, drift)

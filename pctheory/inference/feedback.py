@@ -162,6 +162,6 @@ def _settled(precision: Precision, step: Step, z: Array, left: Array) -> Array:
     if not largest(move) > 0.1 * largest(z):
         return z
     raise ValueError(
-        "`weights` must leave digits in the activities at equilibrium. Got maps so large that rounding "
-        "errors exceed them: scale the weights down."
+        "`weights` must be small enough for the activities at equilibrium to be computed. Got maps so large "
+        "that rounding errors exceed the activities: scale the weights down."
     )

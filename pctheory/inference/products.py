@@ -108,7 +108,7 @@ def rescaling(net: LinearPCN) -> Array:
 
 
 def require_hidden(net: LinearPCN) -> None:
-    """Refuse what is no network, and networks without a hidden layer."""
+    """Raise an error unless `net` is a network with a hidden layer."""
     if _check.instance(net, "net", LinearPCN).depth < 2:
         raise ValueError(
             "`net` must have a hidden layer: inference moves hidden activities. Got a network of one layer."
@@ -140,7 +140,7 @@ def _forward_is_cheaper(net: LinearPCN) -> bool:
 
 
 def representable(array: Array, name: str) -> Array:
-    """`array`, after refusing an overflow."""
+    """The array itself; an error if it overflowed."""
     xp = namespace(array)
     try:
         ok = bool(xp.all(xp.isfinite(array)))

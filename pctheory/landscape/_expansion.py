@@ -7,15 +7,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from array_api_compat import device
+from array_api_compat import array_namespace, device
 
-from .._check import Array, namespace
+from .._check import Array
 from ..inference import Equilibrium, equilibrium
 from ..inference.products import largest
 from ..inference.routes import forward_sweep, output_norm
 from ..linalg import BlockTridiagonal, BlockTridiagonalCholesky
 from ..model import Data, LinearPCN
-from ..model.definitions import forward_pass, hessian_blocks
+from ..model.definitions import hessian_blocks
 
 
 class Expansion(ABC):
@@ -54,14 +54,16 @@ class Sweep(Expansion):
     """Backward and forward sweeps of n_L rows; `t[l]`, `p[l]` and `s[l]` = p_l Sigma_l for l = 0..L."""
 
     def __init__(self, net: LinearPCN, metric: Metric, data: Data, rho: Array, value: Array) -> None:
-        xp = namespace(rho)
+        xp = array_namespace(rho)
         self.net, self.metric, self.data, self.rho, self.value = net, metric, data, rho, value
         self.kappa, self.entropy = metric.residual_weight, metric.entropy_weight
         x, y = data.x, data.y
         self.p = [metric.outputs[0] @ net.maps[0], *metric.outputs]
         start = rho.T @ x / x.shape[0]
         if not self.kappa:
-            self.t = list(forward_pass(net, start))
+            self.t = [start]
+            for matrix in net.maps:
+                self.t.append(self.t[-1] @ matrix.T)
         else:  # what t_L must be is known beforehand
             self.norm = output_norm(net, metric.root)
             self.t, self.growth = self._forward(start, self.moment, rho.T @ y / y.shape[0])
@@ -87,7 +89,7 @@ class Sweep(Expansion):
         return self.moment - self.entropy * self._identity() if self.entropy else self.moment
 
     def _identity(self) -> Array:
-        return namespace(self.rho).eye(self.rho.shape[1], dtype=self.rho.dtype, device=device(self.rho))
+        return array_namespace(self.rho).eye(self.rho.shape[1], dtype=self.rho.dtype, device=device(self.rho))
 
     def gradient(self) -> tuple[Array, ...]:
         return tuple(
@@ -96,7 +98,7 @@ class Sweep(Expansion):
 
     def hvp(self, direction: Sequence[Array]) -> tuple[Array, ...]:
         maps, multipliers = self.net.maps, self.net.multipliers
-        xp = namespace(self.rho)
+        xp = array_namespace(self.rho)
         moved = [a * d for a, d in zip(multipliers, direction, strict=True)]  # dA_l
         depth = self.net.depth
         dp = [xp.zeros_like(self.p[-1])] * (depth + 1)
@@ -149,13 +151,13 @@ class Elimination(Expansion):
 
     def hvp(self, direction: Sequence[Array]) -> tuple[Array, ...]:
         if direction[0].ndim > 2:
-            xp = namespace(direction[0])
+            xp = array_namespace(direction[0])
             stacks = zip(
                 *(self.hvp([d[i] for d in direction]) for i in range(direction[0].shape[0])), strict=True
             )
             return tuple(xp.stack(list(parts)) for parts in stacks)
         z, delta, net, maps = self.at.activities, self.delta, self.net, self.net.maps
-        xp = namespace(z[0])
+        xp = array_namespace(z[0])
         moved = [a * d for a, d in zip(net.multipliers, direction, strict=True)]
         # errors and their weighted values move by -dA_l z_{l-1} at fixed activities
         fixed = [-pi.apply(before @ m.T) for pi, before, m in zip(net.precisions, z[:-1], moved, strict=True)]
@@ -177,7 +179,7 @@ class Decayed(Expansion):
 
     def __init__(self, inner: Expansion, weights: Sequence[Array], strength: float) -> None:
         self.inner, self.weights, self.strength = inner, weights, strength
-        squares = sum(namespace(w).sum(w**2) for w in weights)
+        squares = sum(array_namespace(w).sum(w**2) for w in weights)
         self.value = inner.value + strength / 2 * squares
 
     def gradient(self) -> tuple[Array, ...]:
@@ -191,12 +193,12 @@ class Decayed(Expansion):
 
 def transpose(stack: Array) -> Array:
     """Transpose of the last two axes."""
-    return namespace(stack).matrix_transpose(stack)
+    return array_namespace(stack).matrix_transpose(stack)
 
 
 def on_rows(function: Callable[[Array], Array], stack: Array) -> Array:
     """A method of `Precision`, which acts on rows, on a stack of rows."""
     if stack.ndim == 2:
         return function(stack)
-    xp = namespace(stack)
+    xp = array_namespace(stack)
     return xp.reshape(function(xp.reshape(stack, (-1, stack.shape[-1]))), stack.shape)

@@ -24,8 +24,8 @@ _QR = {
 class Lapack:
     """The dense steps of the elimination on rows, in place on Fortran-ordered arrays that the caller owns.
 
-    scipy's raw BLAS throughout: numpy's matmul runs on another thread pool, and two pools fight over small
-    blocks.
+    scipy's raw BLAS throughout: numpy's matmul runs on another thread pool, and on small blocks
+    two pools slow each other down.
     """
 
     def __init__(self, dtype: np.dtype[Any]) -> None:
@@ -38,7 +38,7 @@ class Lapack:
         )
 
     def own(self, array: Array) -> Array:
-        """A copy to write on; its column slices are contiguous."""
+        """A copy that may be overwritten, in Fortran order: its column slices are contiguous."""
         return np.array(array, order="F")
 
     def pivot(self, block: Array, coupling: Array | None) -> Array | None:

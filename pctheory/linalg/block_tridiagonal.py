@@ -18,11 +18,11 @@ from functools import cached_property
 from itertools import accumulate, pairwise
 
 import numpy as np
-from array_api_compat import device, is_array_api_obj, is_numpy_namespace
+from array_api_compat import array_namespace, device, is_array_api_obj, is_numpy_namespace
 from scipy.sparse.linalg import LinearOperator
 
 from .. import _check
-from .._check import Array, namespace
+from .._check import Array
 from ._kernels import ArrayAPI, Lapack, dense, identity
 from .spectrum import SpectrumEnds, extreme_pairs
 
@@ -128,7 +128,7 @@ class BlockTridiagonal:
         parts = [_check.matrix(part, f"parts[{l}]") for l, part in enumerate(parts)]
         if not parts:
             raise ValueError(
-                "`parts` must hold at least one block to show B. Got none: the rows are empty, (B, 0)."
+                "`parts` must hold at least one block, which has B rows. Got none: nothing tells B."
             )
         shapes = [tuple(part.shape) for part in parts]
         if shapes != [(shapes[0][0], n) for n in self.sizes]:
@@ -264,7 +264,7 @@ class BlockTridiagonal:
             rows = _check.as_array(rows, "rows")
         else:
             like = self.diagonal[0]
-            xp = namespace(like)
+            xp = array_namespace(like)
             if not is_array_api_obj(rows):
                 rows = xp.asarray(_check.to_numpy(rows, "rows"), device=device(like))
             xp = _check.same_namespace([like, _check.as_array(rows, "rows")], "the blocks and `rows`")
@@ -288,7 +288,7 @@ class BlockTridiagonal:
         for l, block in enumerate(self.lower):
             result[l] = result[l] + parts[l + 1] @ block
             result[l + 1] = result[l + 1] + parts[l] @ block.T
-        return namespace(rows).concat(result, axis=1)
+        return array_namespace(rows).concat(result, axis=1)
 
     def to_numpy(self) -> BlockTridiagonal:
         """The same matrix in numpy float64."""
@@ -310,7 +310,7 @@ class BlockTridiagonal:
         """The dense operations of the elimination."""
         if not self.diagonal:
             return ArrayAPI(np)
-        xp = namespace(*self.diagonal)
+        xp = array_namespace(*self.diagonal)
         return Lapack(self.diagonal[0].dtype) if is_numpy_namespace(xp) else ArrayAPI(xp)
 
 
@@ -343,7 +343,7 @@ class BlockTridiagonalCholesky:
         r""":math:`\log\det H = 2 \sum_l \sum_i \log (C_l)_{ii}`, a scalar of the blocks' library."""
         if not self.pivots:
             return np.float64(0.0)
-        xp = namespace(*self.pivots)
+        xp = array_namespace(*self.pivots)
         return 2 * xp.sum(xp.log(xp.concat([xp.linalg.diagonal(pivot) for pivot in self.pivots])))
 
     def inverse_blocks(self) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
@@ -388,7 +388,7 @@ class BlockTridiagonalCholesky:
 
     def to_dense(self) -> Array:
         """U as one (n, n) array."""
-        below = [namespace(block).zeros_like(block.T) for block in self.couplings]
+        below = [array_namespace(block).zeros_like(block.T) for block in self.couplings]
         return dense(self.pivots, below, self.couplings)
 
     def substitute(self, rows: Array) -> Array:
@@ -406,12 +406,12 @@ class BlockTridiagonalCholesky:
             if l:
                 parts[l] = kernel.subtract(parts[l], self.couplings[l - 1], parts[l - 1], transposed=True)
             parts[l] = kernel.solve(self.pivots[l], parts[l], transposed=True)
-        return namespace(rows).concat(parts, axis=1)
+        return array_namespace(rows).concat(parts, axis=1)
 
 
 def _symmetric(block: Array, name: str) -> Array:
     """(D + D^T) / 2, after refusing a D that is not symmetric up to rounding."""
-    xp = namespace(block)
+    xp = array_namespace(block)
     tolerance = float(xp.finfo(block.dtype).eps) ** 0.5
     try:
         asymmetric = bool(xp.any(xp.abs(block - block.T) > tolerance * xp.max(xp.abs(block))))

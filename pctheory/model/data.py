@@ -18,7 +18,7 @@ __all__ = ["Data"]
 
 
 class Teacher(Protocol):
-    """A linear network, as far as a teacher needs one."""
+    """What `Data.teacher` needs of a linear network."""
 
     @property
     def maps(self) -> tuple[Array, ...]: ...

@@ -15,10 +15,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from array_api_compat import device
+from array_api_compat import array_namespace, device
 
 from .. import _check
-from .._check import Array, namespace
+from .._check import Array
 from ..linalg import BlockTridiagonal
 from .data import Data
 from .network import LinearPCN
@@ -124,7 +124,7 @@ def energy(net: LinearPCN, activities: Sequence[Array]) -> Array:
     0.25
     """
     energies = layer_energies(net, activities)
-    return namespace(energies).sum(energies)
+    return array_namespace(energies).sum(energies)
 
 
 def activity_gradient(net: LinearPCN, activities: Sequence[Array]) -> tuple[Array, ...]:
@@ -245,7 +245,7 @@ def activity_linear_term(net: LinearPCN, data: Data) -> Array:
 
 def linear_term(net: LinearPCN, x: Array, y: Array) -> Array:
     """`activity_linear_term` of checked rows."""
-    xp = namespace(x, y)
+    xp = array_namespace(x, y)
     if net.depth == 1:
         return xp.zeros_like(x[:, :0])
     blocks = [xp.zeros((x.shape[0], n), dtype=x.dtype, device=device(x)) for n in net.widths[1:-1]]
@@ -274,7 +274,7 @@ def loss(net: LinearPCN, data: Data) -> Array:
     0.5
     """
     x, y = data_rows(net, data)
-    xp = namespace(x, y)
+    xp = array_namespace(x, y)
     residual = y - forward_pass(net, x)[-1]
     return 0.5 * xp.sum(net.precisions[-1].whiten(residual) ** 2) / x.shape[0]
 
@@ -295,7 +295,7 @@ def errors_of(net: LinearPCN, activities: Sequence[Array]) -> tuple[Array, ...]:
 
 def energies_of(net: LinearPCN, errors: Sequence[Array]) -> Array:
     """`layer_energies` of given errors."""
-    xp = namespace(*errors)
+    xp = array_namespace(*errors)
     whitened = [precision.whiten(error) for precision, error in zip(net.precisions, errors, strict=True)]
     return xp.stack([0.5 * xp.sum(w**2) / w.shape[0] for w in whitened])
 
@@ -353,7 +353,7 @@ def data_rows(net: LinearPCN, data: Data) -> tuple[Array, Array]:
     for name, rows, width in (("x", data.x, net.widths[0]), ("y", data.y, net.widths[-1])):
         if rows.shape[1] != width:
             raise ValueError(
-                f"`{name}` must have {width} columns, as the network has units there. Got {rows.shape[1]}."
+                f"`{name}` must have {width} columns, one for each unit of that layer. Got {rows.shape[1]}."
             )
     return like_weights(net, data.x), like_weights(net, data.y)
 

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from array_api_compat import device
+from array_api_compat import array_namespace, device
 
 from .. import _check
-from .._check import Array, namespace
+from .._check import Array
 
 __all__ = ["Precision"]
 
@@ -67,7 +67,7 @@ class Precision:
         _require_positive_definite(host, name)
         if host.ndim == 0:
             return cls(float(host), size)
-        xp = namespace(like)
+        xp = array_namespace(like)
         return cls(xp.asarray(host, dtype=like.dtype, device=device(like)), size)
 
     @cached_property
@@ -98,7 +98,7 @@ class Precision:
     def _factor(self) -> Array:
         """Lower Cholesky factor C with Pi = C C^T (square root of the entries when diagonal)."""
         if self._is_matrix:
-            return namespace(self.value).linalg.cholesky(self.value)
+            return array_namespace(self.value).linalg.cholesky(self.value)
         return self.value**0.5
 
     def apply(self, rows: Array) -> Array:
@@ -112,7 +112,7 @@ class Precision:
         if self.is_identity:
             return rows
         if self._is_matrix:
-            xp = namespace(rows)
+            xp = array_namespace(rows)
             return xp.linalg.solve(self.value, rows.T).T
         return rows / self.value
 
@@ -127,7 +127,7 @@ class Precision:
         if self.is_identity:
             return rows
         if self._is_matrix:
-            xp = namespace(rows)
+            xp = array_namespace(rows)
             return xp.linalg.solve(self._factor, rows.T).T
         return rows / self._factor
 
@@ -136,7 +136,7 @@ class Precision:
         if self.is_identity:
             return rows
         if self._is_matrix:
-            xp = namespace(rows)
+            xp = array_namespace(rows)
             return xp.linalg.solve(self._factor.T, rows.T).T
         return rows / self._factor
 
@@ -150,7 +150,7 @@ class Precision:
 
 
 def _identity(size: int, like: Array) -> Array:
-    return namespace(like).eye(size, dtype=like.dtype, device=device(like))
+    return array_namespace(like).eye(size, dtype=like.dtype, device=device(like))
 
 
 def _require_positive_definite(host: np.ndarray, name: str) -> None:

@@ -49,7 +49,7 @@ class _Local:
             return net.energy_of(gradient, y) if measure else 0.0
 
     def energy(self, x: Tensor, y: Tensor, rng: np.random.Generator) -> float:
-        """The energy where inference ends with the weights as they are."""
+        """The energy at the end of inference, with the current weights."""
         with torch.no_grad():
             net, _, gradient = self._rest(x, y, rng)
             return net.energy_of(gradient, y)
