@@ -96,7 +96,7 @@ def output_norm(net: LinearPCN, root: Array) -> float:
 
 
 def forward_sweep(
-    net: LinearPCN, first: Array, added: Sequence[Array], strength: float, target: Array
+    net: LinearPCN, start: Array, first: Array, added: Sequence[Array], strength: float, target: Array
 ) -> tuple[list[Array], float]:
     r"""Rows :math:`z_l = A_l z_{l-1} + e_l`, and how much their rounding errors grow.
 
@@ -108,6 +108,8 @@ def forward_sweep(
     ----------
     net : LinearPCN
         The network.
+    start : (B, n_0)
+        :math:`z_0`.
     first : (B, n_1)
         :math:`A_1 z_0`.
     added : L arrays (B, n_l)
@@ -128,18 +130,18 @@ def forward_sweep(
     xp, size = namespace(first), first.shape[0]
     random = xp.asarray(_random_row(net.widths, size), dtype=first.dtype, device=device(first))
     signs, units = random[:, :size], random[:, size:]
-    maps, strong, start = net.maps, strength * units, 0
-    rows, combined, errors = [first + added[0]], [], []
+    maps, strong, begin = net.maps, strength * units, 0
+    rows, combined, errors = [first + added[0]], [signs @ _check.detached(start)], []
     for l, precision in enumerate(net.precisions):
-        stop = start + precision.size
-        noise = precision.unwhiten(strong[:, start:stop])
+        stop = begin + precision.size
+        noise = precision.unwhiten(strong[:, begin:stop])
         if l:
             carried = xp.concat([rows[-1], errors[-1]], axis=0) @ maps[l].T
             rows.append(carried[:size, :] + added[l])
             noise = noise + _check.detached(carried[size:, :])
         combined.append(signs @ _check.detached(rows[-1]))
-        errors.append(noise + units[:, start:stop] * combined[-1])
-        start = stop
+        errors.append(noise + units[:, begin:stop] * combined[-1])
+        begin = stop
     scale, worst = largest(xp.concat(combined, axis=1)), largest(xp.concat(errors, axis=1))
     mismatch = largest(rows[-1] - target) / float(xp.finfo(first.dtype).eps)
     growth = max(worst, mismatch) / scale if scale else 0.0
@@ -160,7 +162,7 @@ def _by_sweep(net: LinearPCN, x: Array, y: Array) -> tuple[Route, bool]:
         errors.append(precision.unwhiten(whitened[:, start : start + precision.size]))
         start += precision.size
     size = output_norm(net, r)
-    rows, growth = forward_sweep(net, first, errors, size * largest(whitened), y)
+    rows, growth = forward_sweep(net, x, first, errors, size * largest(whitened), y)
     energy = 0.5 * xp.sum(solved**2) / x.shape[0]
     return Route((x, *rows[:-1], y), tuple(errors), energy, "sweep"), is_trusted(net, size, growth)
 

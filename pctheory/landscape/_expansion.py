@@ -75,7 +75,7 @@ class Sweep(Expansion):
     def _forward(self, start: Array, noise: Array, target: Array) -> tuple[list[Array], float]:
         """t_l = t_{l-1} A_l^T + Omega p_l Sigma_l, from t_0 to the target, and the growth of errors."""
         first, added = start @ self.net.maps[0].T, [noise @ weighted for weighted in self.metric.weighted]
-        swept, growth = forward_sweep(self.net, first, added, self.norm * largest(noise), target)
+        swept, growth = forward_sweep(self.net, start, first, added, self.norm * largest(noise), target)
         return [start, *swept], growth
 
     @cached_property
