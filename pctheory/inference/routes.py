@@ -131,7 +131,8 @@ def forward_sweep(
     random = xp.asarray(_random_row(net.widths, size), dtype=first.dtype, device=device(first))
     signs, units = random[:, :size], random[:, size:]
     maps, strong, begin = net.maps, strength * units, 0
-    rows, combined, errors = [first + added[0]], [signs @ _check.detached(start)], []
+    rows, combined = [first + added[0]], [signs @ _check.detached(start)]
+    errors: list[Array] = []
     for l, precision in enumerate(net.precisions):
         stop = begin + precision.size
         noise = precision.unwhiten(strong[:, begin:stop])

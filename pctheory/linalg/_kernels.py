@@ -14,8 +14,8 @@ from .._check import Array, namespace
 __all__ = ["ArrayAPI", "Lapack", "dense", "identity", "lower_factor", "solve_lower", "thin_qr"]
 
 
-_TRSM = {"f": scipy.linalg.blas.strsm, "d": scipy.linalg.blas.dtrsm}
-_QR = {
+_TRSM: dict[str, Any] = {"f": scipy.linalg.blas.strsm, "d": scipy.linalg.blas.dtrsm}
+_QR: dict[str, Any] = {
     "f": (scipy.linalg.lapack.sgeqrf, scipy.linalg.lapack.sorgqr),
     "d": (scipy.linalg.lapack.dgeqrf, scipy.linalg.lapack.dorgqr),
 }
