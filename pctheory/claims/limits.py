@@ -59,6 +59,26 @@ CLAIMS = (
         ("limits-toy", "richness"),
     ),
     Claim(
+        "s-stable-limit",
+        "Precisions that follow the width have a limit of their own",
+        r"$F^*(\pi, \Pi_L I) = \Pi_L F^*(\pi / \Pi_L, I)$ for any weights, so that the precisions of a `mupc` "
+        r"network are one parameter, $\alpha = (L/N)\, \Pi_L / \pi$. As $N \to \infty$ at fixed $\alpha$ and a "
+        r"fixed step of descent on $F^*$ the mean field is causal: with $K_l = A_l K_{l-1} + (\alpha / \gamma L) "
+        r"g_l$ and $S(t) = \Sigma_L + (\alpha / \gamma^2 L) \sum_l G_l(t, t)$ the gradient is $-(\gamma N)^{-1} "
+        r"g_l \beta^\top (h_{l-1}, K_{l-1})^\top$, backprop's with one injected channel for each output. It is "
+        r"backprop's limit iff $\alpha = 0$. At initialisation, one output, $b = |S_{xy}|^2 / n_0$: $\cos = [1 + "
+        r"\frac{S_{yy}^2 \alpha^2}{S^2 \gamma^2 b} \frac{L^2 - 1}{12 L}]^{-1/2}$ without skips, with $e/3$ for "
+        r"the last fraction with skips, $L \to \infty$. So at unit precisions without skips gradients agree only "
+        r"for $N \gg L^{3/2}$.",
+        "Linear `mupc` network, equal hidden widths, weights N(0, 1), full batch; H, T and the data fixed as N "
+        "grows. In depth: only with skips, and formally.",
+        "this work; for the loss: Bordelon & Pehlevan 2022, Bordelon et al. 2023; the question of other limits: "
+        + _LIM,
+        ("numerical",),
+        "pctheory.limits.stable_precisions",
+        ("s-stable-limit",),
+    ),
+    Claim(
         "rich-drift",
         "Rich networks drift away from backprop",
         r"$s - 1$ is of order $1/N$ along training but grows, the more the larger $\gamma$: at "

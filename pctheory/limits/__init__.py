@@ -16,6 +16,7 @@ from .random_matrix import (
     marchenko_pastur,
     marchenko_pastur_edges,
 )
+from .stable import initial_cosine, stable_precisions
 
 __all__ = [
     "MeanFieldTraining",
@@ -26,9 +27,11 @@ __all__ = [
     "expected_rescaling",
     "forward_rms",
     "hessian_density",
+    "initial_cosine",
     "isometric_condition_number",
     "isometric_eigenvalues",
     "marchenko_pastur",
     "marchenko_pastur_edges",
     "mean_field_training",
+    "stable_precisions",
 ]
