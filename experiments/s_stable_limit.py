@@ -49,7 +49,7 @@ class Config:
 PROFILES = {
     "quick": Config(widths=(16, 64), alphas=(2.0,), steps=6, seeds=6, depths=(4, 8), cosine_seeds=6),
     "cpu": Config(),
-    "full": Config(widths=(64, 128, 256, 512, 1024, 2048), seeds=32, cosine_seeds=64),
+    "full": Config(),
 }
 
 
@@ -64,8 +64,9 @@ def problem(config: Config) -> Data:
 def mirrored(config: Config, width: int, layers: int, seed: int, **options: Any) -> list[LinearPCN]:
     """A random network, and the one with the other sign of the last layer."""
     widths = (config.inputs, *[width] * layers, config.outputs)
+    rng = np.random.default_rng([config.seed, seed])
     net = LinearPCN.random(
-        widths, parameterisation="mupc", gamma=config.gamma, rng=[config.seed, seed], **options
+        widths, parameterisation="mupc", gamma=config.gamma, rng=rng, **options
     )
     return [net, net.replace(weights=[*net.weights[:-1], -net.weights[-1]])]
 

@@ -123,6 +123,21 @@ CLAIMS = (
         "pctheory.inference.error_eigenvalues",
     ),
     Claim(
+        "error-step-bound",
+        "The step and the rate of descent in the errors",
+        r"With precision $\pi$ in the hidden layers and 1 at the output, $S = I + \frac1\pi \sum_{l<L} P_l "
+        r"P_l^\top$, the Hessian in the hidden errors is $\pi$ times a matrix whose eigenvalues are 1 and those of "
+        r"$S$. Descent is stable iff $g < 2 / (\pi \lambda_{\max}(S))$. From any errors the best step is $2 / (\pi "
+        r"(1 + \lambda_{\max}(S)))$, which shrinks the slowest mode by $(\lambda_{\max}(S) - 1) / (\lambda_{\max}(S) "
+        r"+ 1)$ per pass. From the forward pass only the at most $n_L$ modes of $S$ take part: the best step is $2 / "
+        r"(\pi (\lambda_{\min}(S) + \lambda_{\max}(S)))$ with the rate $(\kappa(S) - 1) / (\kappa(S) + 1)$, and with "
+        r"one output a single pass at the step $1/(\pi S)$ is exact.",
+        "Linear network, one hidden precision; hidden layers together wider than the output.",
+        "this work; the coordinates: Goemaere et al. 2025",
+        ("numerical",),
+        "pctheory.inference.error_inference_rate",
+    ),
+    Claim(
         "inference-rate",
         "The rate of inference",
         r"$z_T - z^* = (I - gH)^T (z_0 - z^*)$. Stable iff $g < 2 / \lambda_{\max}(H)$; the best step is $2 "

@@ -108,6 +108,20 @@ CLAIMS = (
         ("conditioning-init", "conditioning-training"),
     ),
     Claim(
+        "stable-is-ill-conditioned",
+        "A stable forward pass makes every linear network ill-conditioned",
+        r"If for some input $m \le |\hat z_l|^2$ for $0 < l < L$ and $|\hat z_l|^2 \le M$ for $0 < l \le L$, then "
+        r"$\lambda_{\min}(H) \le \frac{M}{m} 4 \sin^2 \frac{\pi}{2L}$ and $\kappa(H) \ge \frac{m}{M} "
+        r"\frac{L^2}{\pi^2}$. Sharper, $\kappa(H)$ is at least that of the chain $\sum_l (s_l - s_{l-1})^2 |\hat "
+        r"z_l|^2$ relative to $\sum_l s_l^2 |\hat z_l|^2$, with equality for orthogonal maps. Signals that die "
+        r"or explode escape: for maps $I/2$ or $2I$, $\kappa \le 9$ at every depth.",
+        "Linear network, unit precisions (with others $|\\hat z_l|_{\\Pi_l}$ in the numerator); the "
+        "Gauss-Newton Hessian of positively homogeneous units without biases.",
+        "this work; measurements: " + _MU,
+        ("numerical", "empirical"),
+        "pctheory.limits.condition_bound",
+    ),
+    Claim(
         "chain-spectrum",
         "Orthogonal networks are path graphs",
         r"$\mathrm{eig}(H) = 2 - 2\cos(k\pi/L)$, $k = 1..L-1$, each $N$ times; $\kappa = \cot^2 "

@@ -29,6 +29,7 @@ from .error_coordinates import (
     error_gradient,
     error_hessian,
 )
+from .error_descent import error_inference_rate, relax_errors
 from .output_losses import OUTPUT_LOSSES, ConvexLoss, EnvelopeEquilibrium, envelope_equilibrium, pseudo_huber
 from .products import input_products, noise_covariances, output_products, rescaling
 from .solvers import SOLVERS, SolverTrace, solve_inference
@@ -55,6 +56,7 @@ __all__ = [
     "error_energy",
     "error_gradient",
     "error_hessian",
+    "error_inference_rate",
     "extreme_curvatures",
     "finite_time_energy",
     "finite_time_rescaling",
@@ -68,6 +70,7 @@ __all__ = [
     "output_products",
     "pseudo_huber",
     "relax",
+    "relax_errors",
     "rescaling",
     "scheduled_inference",
     "solve_inference",

@@ -1,5 +1,6 @@
 """Networks at initialisation and in the limit of large width: exact means, random matrices, mean fields."""
 
+from .conditioning import ConditionBound, condition_bound
 from .initialisation import (
     entry_variances,
     expected_rescaling,
@@ -19,7 +20,9 @@ from .random_matrix import (
 from .stable import initial_cosine, stable_precisions
 
 __all__ = [
+    "ConditionBound",
     "MeanFieldTraining",
+    "condition_bound",
     "coupling_density",
     "coupling_edge",
     "diagonal_density",
