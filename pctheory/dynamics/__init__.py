@@ -19,13 +19,16 @@ from .flow import (
     imbalance,
     imbalance_rate,
 )
+from .homotopy import HomotopyFlow, KeepRescaling, fastest_time, homotopy_flow, homotopy_time
 from .noise import Inflation, inflation
 from .sharpness import FitSharpness, fit_sharpness
 
 __all__ = [
     "ChainFlow",
     "FitSharpness",
+    "HomotopyFlow",
     "Inflation",
+    "KeepRescaling",
     "Trajectory",
     "best_precision",
     "chain_flow",
@@ -34,11 +37,14 @@ __all__ = [
     "escape_constant",
     "escape_profile",
     "escape_time",
+    "fastest_time",
     "fewest_loss_steps",
     "fit_sharpness",
     "gradient_descent",
     "gradient_flow",
     "half_time",
+    "homotopy_flow",
+    "homotopy_time",
     "imbalance",
     "imbalance_rate",
     "inflation",
