@@ -201,6 +201,21 @@ CLAIMS = (
         "pctheory.inference.delayed_multipliers",
     ),
     Claim(
+        "early-pc-is-scale-free-bp",
+        "A few small steps give backprop's direction at a falling scale",
+        r"After $T \ge L - 1$ steps from the forward pass the error and the gradient of the layer $k$ below the "
+        r"output are backprop's times $\binom{T}{k} g^k (1 + O(gT))$, and so backprop's update under any optimiser "
+        r"that ignores the scale of each layer. The reach in a given arithmetic and with Adam's $\varepsilon$ is the "
+        r"largest $k$ for which this scale, times the size of backprop's error and gradient, stays above the rounding "
+        r"of the activities and above $\varepsilon$; where errors are computed as displacements rounding does not "
+        r"count.",
+        "Linear network, unit precisions, $gT \\lVert H \\rVert$ small. The reach: to within a layer or two "
+        "(measured).",
+        "this work; the decay with rounding: Goemaere et al. 2025",
+        ("numerical",),
+        "pctheory.inference.early_reach",
+    ),
+    Claim(
         "error-reach",
         "How far the error reaches",
         r"After $T$ steps with $g = \eta / B$ per sample the error has moved about $gT$ layers into a "

@@ -28,7 +28,7 @@ CLAIMS = (
         "$L - 1$ for `sp` with variance $1/N$, $2^{L-1} - 1$ with skips, $(4/3)^{L-1} - 1$ with torch's "
         r"variance and skips. So $F^* \to \mathcal L$ when $N \gg L$ under `mupc`, and for any number of "
         r"outputs, of which $\mathbb E S - I$ is the same multiple of $I$. The gradients agree as $N \to "
-        r"\infty$ at fixed depth; without skips this takes $N \gg L^{3/2}$ (measured).",
+        r"\infty$ at fixed depth; without skips this takes $N \gg L^{3/2}$ (`s-stable-limit`).",
         _INIT
         + " The precisions stay fixed as $N$ grows: with an output precision that grows like $N$ the limit "
         "is not backprop.",

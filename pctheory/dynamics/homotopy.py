@@ -124,9 +124,9 @@ def homotopy_flow(
 
     Examples
     --------
-    >>> flow = homotopy_flow((1, 1, 1, 1, 1), 1e-64)
-    >>> round(flow.escape_time / homotopy_time((1, 1, 1, 1, 1), 1e-64), 3)
-    1.017
+    >>> widths = (1, 1, 1, 1, 1)
+    >>> round(homotopy_flow(widths, 1e-4, rtol=1e-6).escape_time, 1), round(homotopy_time(widths, 1e-4), 1)
+    (37.5, 36.8)
     """
     depth, log_inverse = chain_depth(net), log_inverse_scale(scale)
     if log_inverse > 140 * math.log(10):

@@ -21,6 +21,7 @@ from .dynamics import (
     inference_start,
     relax,
 )
+from .early_time import early_reach, early_scales
 from .equilibria import Equilibrium, equilibrium, gradient_decomposition
 from .error_coordinates import (
     activities_from_errors,
@@ -50,6 +51,8 @@ __all__ = [
     "clamped_equilibrium",
     "condition_number",
     "delayed_multipliers",
+    "early_reach",
+    "early_scales",
     "envelope_equilibrium",
     "equilibrium",
     "error_eigenvalues",
