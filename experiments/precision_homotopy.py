@@ -1,8 +1,8 @@
 r"""How long does a chain of small weights need to learn when its precision may follow its state?
 
-Chains descend from weights d by gradient flow on the loss, and on the energy with hidden precision 1, with the
-best constant one, and with the one that keeps the rescaling at 2. Random schedules try to be faster. Claim
-``precision-homotopy``.
+Chains descend from weights d by gradient flow on the loss, and on the energy with hidden precision 1, with
+the best constant one, and with the one that keeps the rescaling at 2. Random schedules try to be faster.
+Claim ``precision-homotopy``.
 """
 
 import math
@@ -76,7 +76,9 @@ def rescaled(config: Config, depth: int, rescaling: float) -> dict[str, Any]:
 
 
 class _Schedule:
-    """A piecewise constant precision over the progress of the product, or a jumping multiple of the kept one."""
+    """A piecewise constant precision over the progress of the product, or a jumping multiple of the kept
+    one.
+    """
 
     def __init__(self, config: Config, depth: int, number: int) -> None:
         rng = np.random.default_rng([config.seed, depth, number])
@@ -126,9 +128,7 @@ def run(config: Config, progress: Progress) -> dict[str, Any]:
     }
     for d in config.depths:
         own = [f for c, f in zip(cells, found, strict=True) if c["depth"] == d]
-        result[f"L = {d}"] = {
-            key: np.array([f[key] for f in own]).T for key in ("measured", "predicted")
-        }
+        result[f"L = {d}"] = {key: np.array([f[key] for f in own]).T for key in ("measured", "predicted")}
     for key in ("measured", "predicted"):
         result[f"kept {key}"] = np.array([k[key] for k in kept]).reshape(len(config.depths), -1)
     return result

@@ -1,5 +1,5 @@
-r"""Do wide networks trained on F* with hidden precisions L / (alpha N) follow their own mean field, and when do
-the two gradients agree at initialisation?
+r"""Do wide networks trained on F* with hidden precisions L / (alpha N) follow their own mean field, and when
+do the two gradients agree at initialisation?
 
 Linear ``mupc`` networks, with and without skips, descend on F* by its exact gradient. Each seed is run with
 both signs of the last layer, whose fluctuations of first order cancel. The cosine at initialisation is that
@@ -65,9 +65,7 @@ def mirrored(config: Config, width: int, layers: int, seed: int, **options: Any)
     """A random network, and the one with the other sign of the last layer."""
     widths = (config.inputs, *[width] * layers, config.outputs)
     rng = np.random.default_rng([config.seed, seed])
-    net = LinearPCN.random(
-        widths, parameterisation="mupc", gamma=config.gamma, rng=rng, **options
-    )
+    net = LinearPCN.random(widths, parameterisation="mupc", gamma=config.gamma, rng=rng, **options)
     return [net, net.replace(weights=[*net.weights[:-1], -net.weights[-1]])]
 
 

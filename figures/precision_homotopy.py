@@ -52,9 +52,7 @@ def _times(ax: Axes, result: Result, depth: int) -> None:
     ax.set_xscale("log")
     ax.set_yscale("log")
     for row, rule in enumerate(precision_homotopy.RULES):
-        plotting.measured(
-            ax, logs, table["measured"][row], ms=3.5, color=_COLOURS[rule], label=_NAMES[rule]
-        )
+        plotting.measured(ax, logs, table["measured"][row], ms=3.5, color=_COLOURS[rule], label=_NAMES[rule])
         plotting.theory(ax, logs, table["predicted"][row], label="predicted" if row == 0 else None)
     ax.set_ylim(10, 1e9)
     ax.set_xlabel(r"$\Lambda = \log(1/d)$")
@@ -81,15 +79,19 @@ def _path(ax: Axes, result: Result) -> None:
     path = result["path"]
     squares = np.asarray(path["squares"])
     ax.set_yscale("log")
-    for layer, colour in enumerate(plotting.shades(squares.shape[1])):
-        ax.plot(path["times"], squares[:, layer], color=colour)
-        ax.text(
-            path["times"][-1] * 1.02, squares[-1, layer] * 10.0 ** (1.2 * (layer - 2)), f"$w_{layer + 1}^2$",
-            color=colour, fontsize=7, va="center",
-        )  # fmt: skip
+    times, depth = np.asarray(path["times"]), squares.shape[1]
+    middle = np.sqrt(squares[0, 0])
+    for layer, colour in enumerate(plotting.shades(depth)):
+        ax.plot(times, squares[:, layer], color=colour)
+        if layer in (0, depth - 1):  # the second weight follows the first, and the last rises at once
+            continue
+        name = "$w_1^2, w_2^2$" if layer == 1 else f"$w_{layer + 1}^2$"
+        at = times[np.argmax(squares[:, layer] > middle)]
+        ax.annotate(name, (at, middle), xytext=(-3, 0), textcoords="offset points", color=colour, ha="right")
     ax.plot(path["times"], path["precisions"], "--", color=plotting.COLOURS["highlight"])
-    ax.text(path["times"][len(path["times"]) // 2] * 0.5, 3e3, r"$\pi$", color=plotting.COLOURS["highlight"])
-    ax.set_xlim(right=1.14 * path["times"][-1])
+    ax.text(0.9 * times[-1], 1e6, r"$\pi$", color=plotting.COLOURS["highlight"])
+    ax.text(0.2 * times[-1], 1e-4, f"$w_{depth}^2$", color=plotting.shades(depth)[-1])
+    ax.set_ylim(top=1e9)
     ax.set_xlabel("time")
     ax.set_ylabel("squares of the weights")
 
@@ -97,14 +99,15 @@ def _path(ax: Axes, result: Result) -> None:
 def caption(result: Result, meta: Meta) -> str:
     """What was run and what agrees."""
     found, config = numbers(result), meta.config
+    depths = ", ".join(str(int(d)) for d in result["depths"])
     return (
         r"The precision that keeps $S = 2$ learns a chain of small weights as fast as any schedule can. "
-        rf"Chains of L weights d, $y = x$. (a) Times of gradient flow at L = {_shown(result)}; black: predicted. "
-        rf"(b) Keeping another rescaling, d = 1e-{config['exponent']}; black: $s^2 / 4 (s - 1)$. (c) Squares of "
-        r"the weights and the precision along the flow at $S = 2$: the layers grow one after the other, from the "
-        rf"output down, each in the time $4\Lambda$. At the smallest d the time is {found['ratio']} of the bound "
-        rf"$4 (L - 3) \Lambda$ at L = {', '.join(str(int(d)) for d in result['depths'])}; of "
-        rf"{found['tried']} random schedules the fastest takes {found['fastest']} of the time at $S = 2$. "
+        rf"Chains of L weights d, $y = x$. (a) Times of gradient flow at L = {_shown(result)}; black: "
+        rf"predicted. (b) Keeping another rescaling, d = 1e-{config['exponent']}; black: $s^2 / 4 (s - 1)$. "
+        r"(c) Squares of the weights and the precision along the flow at $S = 2$: the layers grow one after "
+        r"the other, from the output down, each in the time $4\Lambda$. At the smallest d the time is "
+        rf"{found['ratio']} of the bound $4 (L - 3) \Lambda$ at L = {depths}; of {found['tried']} random "
+        rf"schedules the fastest takes {found['fastest']} of the time at $S = 2$. "
         rf"({meta.setting}.)"
     )
 

@@ -97,18 +97,19 @@ def caption(result: Result, meta: Meta) -> str:
     """What was run and what agrees."""
     found, config = numbers(result), meta.config
     return (
-        r"Networks trained on $F^*$ with hidden precisions $L / (\alpha N)$ follow a mean field of their own. "
-        rf"Linear $\mu$PC networks, {config['hidden']} hidden layers, {config['seeds']} seeds with both signs of the "
-        r"last layer. (a) The widest networks and the limits. (b) Distance of the mean loss from the own mean "
-        r"field (solid) and from backprop's (dotted); circles: no skips, squares: skips. At the largest width "
-        rf"the root mean square deviation is {found['z']} standard errors from the own limit, {found['z-bp']} from "
-        r"backprop's. (c) Cosine of the gradients of $F^*$ and $\mathcal{L}$ at unit precisions, "
-        rf"N = {config['cosine_width']}, mean and deviation; black: predicted. ({meta.setting}.)"
+        r"Networks trained on $F^*$ with hidden precisions $L / (\alpha N)$ follow a mean field of their "
+        rf"own. Linear $\mu$PC networks, {config['hidden']} hidden layers, {config['seeds']} seeds with both "
+        r"signs of the last layer. (a) The widest networks and the limits. (b) Distance of the mean loss "
+        r"from the own mean field (solid) and from backprop's (dotted); circles: no skips, squares: skips. "
+        rf"At the largest width the root mean square deviation is {found['z']} standard errors from the own "
+        rf"limit, {found['z-bp']} from backprop's. (c) Cosine of the gradients of $F^*$ and $\mathcal{{L}}$ "
+        rf"at unit precisions, N = {config['cosine_width']}, mean and deviation; black: predicted. "
+        rf"({meta.setting}.)"
     )
 
 
 def numbers(result: Result) -> dict[str, str | float]:
-    """Standard errors from the limits at the largest width, the exponent in N, the largest error of a cosine."""
+    """Standard errors from the limits at the largest width, the exponent in N, the worst cosine."""
     own, other, slopes = [], [], []
     for case in _MARKS:
         part = result[case]

@@ -1,6 +1,7 @@
 """Depth: how ill-conditioned a stable network must be, and how fast descent in the errors is."""
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -42,8 +43,7 @@ def test_every_network_is_as_ill_conditioned_as_the_chain_of_its_signal(net, see
     assert found.depth_bound <= found.bound * (1 + 1e-9)
     assert found.bound <= kappa * (1 + 100 * kappa * EPS)
     norms = [
-        np.sum(p.whiten(z) ** 2, axis=1)
-        for p, z in zip(net.precisions, feedforward(net, x)[1:], strict=True)
+        np.sum(p.whiten(z) ** 2, axis=1) for p, z in zip(net.precisions, feedforward(net, x)[1:], strict=True)
     ]
     assert_close(found.norms, np.array(norms)[:, found.sample], size=8 * net.depth, kappa=10)
 
@@ -176,14 +176,14 @@ def deep(pi):
     return net.replace(precisions=[pi] * 3 + [1.0])
 
 
-DATA = Data(np.random.default_rng(0).standard_normal((4, 3)), np.random.default_rng(1).standard_normal((4, 2)))
+DATA = Data(
+    np.random.default_rng(0).standard_normal((4, 3)), np.random.default_rng(1).standard_normal((4, 2))
+)
 
 
 def distances(net, step, num_steps, data=DATA):
     target = np.hstack(equilibrium(net, data).errors[:-1])
-    return np.array(
-        [np.linalg.norm(np.hstack(e) - target) for e in relax_errors(net, data, step, num_steps)]
-    )
+    return np.array([np.linalg.norm(np.hstack(e) - target) for e in relax_errors(net, data, step, num_steps)])
 
 
 @STEP
@@ -257,7 +257,7 @@ def test_the_fixed_point_iteration_moves_the_modes_of_the_output_and_diverges_be
     after = [np.hstack(e) - target for e in relax_errors(net, DATA, 1 / pi, 3)]
     assert np.linalg.matrix_rank(np.vstack(after), tol=1e-12) <= 2
     worst = np.linalg.eigvalsh(rescaling(net))[-1] - 1
-    for before, now in zip(after[1:], after[2:], strict=False):
+    for before, now in pairwise(after[1:]):
         assert np.linalg.norm(now) <= worst * np.linalg.norm(before) * (1 + 1e-12)
     wild = net.replace(precisions=[0.2] * 3 + [1.0])
     assert np.linalg.eigvalsh(rescaling(wild))[-1] > 2

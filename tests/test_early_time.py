@@ -73,10 +73,8 @@ def test_each_layer_has_the_error_and_gradient_of_backprop_at_its_scale(steps):
         scales = early_scales(12, step, steps)
         off = [
             np.linalg.norm(found / scale - wanted) / np.linalg.norm(wanted)
-            for scale, pairs in zip(
-                scales, zip(zip(errors, sent), zip(gradients, slopes), strict=True), strict=True
-            )
-            for found, wanted in pairs
+            for pair in ((errors, sent), (gradients, slopes))
+            for found, wanted, scale in zip(*pair, scales, strict=True)
         ]
         worst.append(max(off))
         assert all(cosine(a, b) > 1 - (4 * step * steps) ** 2 for a, b in zip(gradients, slopes, strict=True))

@@ -184,16 +184,14 @@ def test_for_three_weights_predictive_coding_and_then_backprop_is_best():
 
 
 def test_the_constant_of_three_weights():
-    """Minimise the time of q' = 2 (u - u^2), m' = u sqrt q over piecewise constant u = 1/s, by its optimum."""
+    """Minimise the time of q' = 2 (u - u^2), m' = u sqrt q over u = 1/s, at its optimum."""
     u = np.linspace(0.5, 1, 20001)
     root, slope = (2 * u - 1) / u**2, 2 * (2 * u - 1) / u**6  # of h = 1: sqrt q, dt / du
     time = np.trapezoid(slope, u) + 1.0
     grown = np.trapezoid(root * u * slope, u) + 1.0
     assert time == pytest.approx(3.6, rel=1e-6)
     assert grown == pytest.approx(2.4, rel=1e-6)
-    assert fastest_time(widths(3), math.exp(-10.0)) == pytest.approx(
-        time * (10 / grown) ** (2 / 3), rel=1e-6
-    )
+    assert fastest_time(widths(3), math.exp(-10.0)) == pytest.approx(time * (10 / grown) ** (2 / 3), rel=1e-6)
 
 
 def test_bad_input_is_refused():

@@ -51,7 +51,8 @@ def one_hidden_layer(data, rate, steps, gamma, precision, alpha=0.0):
     return np.array(maps), np.array(grams)
 
 
-@pytest.mark.claim("mean-field-training", "s-stable-limit")
+@pytest.mark.claim("mean-field-training")
+@pytest.mark.claim("s-stable-limit")
 @settings(max_examples=25)
 @given(
     st.integers(0, 10**6),

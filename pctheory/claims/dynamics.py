@@ -110,15 +110,15 @@ CLAIMS = (
     Claim(
         "precision-homotopy",
         "The fastest schedule of precisions keeps the rescaling at 2",
-        r"$\partial F^* / \partial \log \pi$ is the energy of the hidden layers, so that raising $\pi$ leaves the loss "
-        r"alone. Chain as in escape-time, $L \ge 4$, the precision any function of time and state with values in "
-        r"$(0, \infty]$: $T \ge (1 - o(1))\, 4 (L-3) \Lambda / \sigma^2$. Keeping $S = s$, that is $\pi = "
-        r"\frac{1}{s-1} \sum_{1 \le l < L} P_l^2$, has $T \sim \frac{s^2}{s-1} (L-3) \Lambda / \sigma^2$, so that "
-        r"$s = 2$ attains the bound. For $L = 3$ (formal) the best $s$ falls from 2 to 1, predictive coding and "
-        r"then backprop: $T \sim \frac{18}{5} (\frac{5 \Lambda}{12 \sigma^2})^{2/3}$, against $(3 \sqrt2 \Lambda / "
-        r"\sigma^2)^{2/3}$ at $s = 2$.",
-        "Chain, equal small weights, activities at equilibrium; the first statement: linear network, one hidden "
-        "precision.",
+        r"$\partial F^* / \partial \log \pi$ is the energy of the hidden layers, so that raising $\pi$ "
+        r"leaves the loss alone. Chain as in escape-time, $L \ge 4$, the precision any function of time and "
+        r"state with values in $(0, \infty]$: $T \ge (1 - o(1))\, 4 (L-3) \Lambda / \sigma^2$. Keeping $S = "
+        r"s$, that is $\pi = \frac{1}{s-1} \sum_{1 \le l < L} P_l^2$, has $T \sim \frac{s^2}{s-1} (L-3) "
+        r"\Lambda / \sigma^2$, so that $s = 2$ attains the bound. For $L = 3$ (formal) the best $s$ falls "
+        r"from 2 to 1, predictive coding and then backprop: $T \sim \frac{18}{5} (\frac{5 \Lambda}{12 "
+        r"\sigma^2})^{2/3}$, against $(3 \sqrt2 \Lambda / \sigma^2)^{2/3}$ at $s = 2$.",
+        "Chain, equal small weights, activities at equilibrium; the first statement: linear network, one "
+        "hidden precision.",
         "this work",
         ("numerical",),
         "pctheory.dynamics.homotopy_flow",

@@ -61,19 +61,19 @@ CLAIMS = (
     Claim(
         "s-stable-limit",
         "Precisions that follow the width have a limit of their own",
-        r"$F^*(\pi, \Pi_L I) = \Pi_L F^*(\pi / \Pi_L, I)$ for any weights, so that the precisions of a `mupc` "
-        r"network are one parameter, $\alpha = (L/N)\, \Pi_L / \pi$. As $N \to \infty$ at fixed $\alpha$ and a "
-        r"fixed step of descent on $F^*$ the mean field is causal: with $K_l = A_l K_{l-1} + (\alpha / \gamma L) "
-        r"g_l$ and $S(t) = \Sigma_L + (\alpha / \gamma^2 L) \sum_l G_l(t, t)$ the gradient is $-(\gamma N)^{-1} "
-        r"g_l \beta^\top (h_{l-1}, K_{l-1})^\top$, backprop's with one injected channel for each output. It is "
-        r"backprop's limit iff $\alpha = 0$. At initialisation, one output, $b = |S_{xy}|^2 / n_0$: $\cos = [1 + "
-        r"\frac{S_{yy}^2 \alpha^2}{S^2 \gamma^2 b} \frac{L^2 - 1}{12 L}]^{-1/2}$ without skips, with $e/3$ for "
-        r"the last fraction with skips, $L \to \infty$. So at unit precisions without skips gradients agree only "
-        r"for $N \gg L^{3/2}$.",
-        "Linear `mupc` network, equal hidden widths, weights N(0, 1), full batch; H, T and the data fixed as N "
-        "grows. In depth: only with skips, and formally.",
-        "this work; for the loss: Bordelon & Pehlevan 2022, Bordelon et al. 2023; the question of other limits: "
-        + _LIM,
+        r"$F^*(\pi, \Pi_L I) = \Pi_L F^*(\pi / \Pi_L, I)$ for any weights, so that the precisions of a "
+        r"`mupc` network are one parameter, $\alpha = (L/N)\, \Pi_L / \pi$. As $N \to \infty$ at fixed "
+        r"$\alpha$ and a fixed step of descent on $F^*$ the mean field is causal: with $K_l = A_l K_{l-1} + "
+        r"(\alpha / \gamma L) g_l$ and $S(t) = \Sigma_L + (\alpha / \gamma^2 L) \sum_l G_l(t, t)$ the "
+        r"gradient is $-(\gamma N)^{-1} g_l \beta^\top (h_{l-1}, K_{l-1})^\top$, backprop's with one "
+        r"injected channel for each output. It is backprop's limit iff $\alpha = 0$. At initialisation, one "
+        r"output, $b = |S_{xy}|^2 / n_0$: $\cos = [1 + \frac{S_{yy}^2 \alpha^2}{S^2 \gamma^2 b} \frac{L^2 - "
+        r"1}{12 L}]^{-1/2}$ without skips, with $e/3$ for the last fraction with skips, $L \to \infty$. So "
+        r"at unit precisions without skips gradients agree only for $N \gg L^{3/2}$.",
+        "Linear `mupc` network, equal hidden widths, weights N(0, 1), full batch; H, T and the data fixed as "
+        "N grows. In depth: only with skips, and formally.",
+        "this work; for the loss: Bordelon & Pehlevan 2022, Bordelon et al. 2023; the question of other "
+        "limits: " + _LIM,
         ("numerical",),
         "pctheory.limits.stable_precisions",
         ("s-stable-limit",),
@@ -110,11 +110,11 @@ CLAIMS = (
     Claim(
         "stable-is-ill-conditioned",
         "A stable forward pass makes every linear network ill-conditioned",
-        r"If for some input $m \le |\hat z_l|^2$ for $0 < l < L$ and $|\hat z_l|^2 \le M$ for $0 < l \le L$, then "
-        r"$\lambda_{\min}(H) \le \frac{M}{m} 4 \sin^2 \frac{\pi}{2L}$ and $\kappa(H) \ge \frac{m}{M} "
-        r"\frac{L^2}{\pi^2}$. Sharper, $\kappa(H)$ is at least that of the chain $\sum_l (s_l - s_{l-1})^2 |\hat "
-        r"z_l|^2$ relative to $\sum_l s_l^2 |\hat z_l|^2$, with equality for orthogonal maps. Signals that die "
-        r"or explode escape: for maps $I/2$ or $2I$, $\kappa \le 9$ at every depth.",
+        r"If for some input $m \le |\hat z_l|^2$ for $0 < l < L$ and $|\hat z_l|^2 \le M$ for $0 < l \le L$, "
+        r"then $\lambda_{\min}(H) \le \frac{M}{m} 4 \sin^2 \frac{\pi}{2L}$ and $\kappa(H) \ge \frac{m}{M} "
+        r"\frac{L^2}{\pi^2}$. Sharper, $\kappa(H)$ is at least that of the chain $\sum_l (s_l - s_{l-1})^2 "
+        r"|\hat z_l|^2$ relative to $\sum_l s_l^2 |\hat z_l|^2$, with equality for orthogonal maps. Signals "
+        r"that die or explode escape: for maps $I/2$ or $2I$, $\kappa \le 9$ at every depth.",
         "Linear network, unit precisions (with others $|\\hat z_l|_{\\Pi_l}$ in the numerator); the "
         "Gauss-Newton Hessian of positively homogeneous units without biases.",
         "this work; measurements: " + _MU,

@@ -3,7 +3,8 @@ r"""Precisions that change along training: how fast a chain of small weights can
 The setting is that of `escape_time`, with the hidden precision :math:`\pi(t)` free to change with time and
 state. Raising it raises the equilibrated energy by the energy of the hidden layers,
 
-.. math:: \frac{\partial F^*}{\partial \log \pi} = \tfrac12 \langle r^T S^{-1} (S - \Sigma_L) S^{-1} r \rangle,
+.. math:: \frac{\partial F^*}{\partial \log \pi}
+          = \tfrac12 \langle r^T S^{-1} (S - \Sigma_L) S^{-1} r \rangle,
 
 and leaves the loss where it is; with :math:`\pi = \infty` the energy is the loss. No schedule beats
 :math:`4 (L-3) \Lambda / \sigma^2`, and the one that keeps the rescaling at S = 2 attains it (claim

@@ -1,9 +1,9 @@
 r"""A few small steps of inference: backpropagation's direction in every layer, at a scale that falls with the
 distance from the output.
 
-Descent with step g from the forward pass moves the activities by :math:`d(T) = \sum_{t < T} (I - gH)^t\, g\, U
-r`, where U carries the residual into layer L - 1. In the layer k below the output the first term that is not
-zero needs k - 1 couplings of neighbours, and there are :math:`\sum_{t<T} \binom{t}{k-1} = \binom{T}{k}` of
+Descent with step g from the forward pass moves the activities by :math:`d(T) = \sum_{t < T} (I - gH)^t\, g\,
+U r`, where U carries the residual into layer L - 1. In the layer k below the output the first term that is
+not zero needs k - 1 couplings of neighbours, and there are :math:`\sum_{t<T} \binom{t}{k-1} = \binom{T}{k}` of
 them:
 
 .. math:: \epsilon_{L-k}(T) = \binom{T}{k} g^k\, P_{L-k}^T r\, \big(1 + O(gT)\big) .
@@ -27,7 +27,7 @@ __all__ = ["early_reach", "early_scales"]
 
 
 def early_scales(depth: int, step: float, num_steps: int) -> np.ndarray:
-    r"""The scales :math:`\binom{T}{k} g^k` of the gradients of layers l = 1..L, k = L - l, after T small steps.
+    r"""The scales :math:`\binom{T}{k} g^k` of the gradients of layers L - k after T small steps.
 
     Parameters
     ----------
@@ -45,8 +45,8 @@ def early_scales(depth: int, step: float, num_steps: int) -> np.ndarray:
 
     Notes
     -----
-    Corrections are of the relative order :math:`gT \lVert H \rVert`. Claim ``early-pc-is-scale-free-bp`` (this
-    work).
+    Corrections are of the relative order :math:`gT \lVert H \rVert`. Claim ``early-pc-is-scale-free-bp``
+    (this work).
 
     Examples
     --------
@@ -122,7 +122,10 @@ def early_reach(
     if not all(precision.is_identity for precision in net.precisions):
         raise ValueError("`net` must have unit precisions: the scales are those. Got others.")
     scales = early_scales(net.depth, step, num_steps)
-    unit, smallest = _check.non_negative(roundoff, "roundoff"), _check.non_negative(adam_epsilon, "adam_epsilon")
+    unit, smallest = (
+        _check.non_negative(roundoff, "roundoff"),
+        _check.non_negative(adam_epsilon, "adam_epsilon"),
+    )
     passes = forward_pass(net, x)
     sent = [y - passes[-1]]  # the residual and what backpropagation makes of it
     for matrix in net.maps[:0:-1]:

@@ -55,8 +55,8 @@ def error_inference_rate(net: LinearPCN, start: str = "feedforward") -> Inferenc
     Notes
     -----
     With one output a single pass at the step :math:`1 / (\pi S)` is exact. The step :math:`1/\pi` is the
-    fixed-point iteration :math:`\epsilon_l \leftarrow P_l^T \Pi_L \epsilon_L / \pi`, which diverges as soon as
-    :math:`\lambda_{\max}(S) > 2`. Claim ``error-step-bound`` (this work).
+    fixed-point iteration :math:`\epsilon_l \leftarrow P_l^T \Pi_L \epsilon_L / \pi`, which diverges as soon
+    as :math:`\lambda_{\max}(S) > 2`. Claim ``error-step-bound`` (this work).
 
     Examples
     --------

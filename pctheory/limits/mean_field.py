@@ -9,8 +9,8 @@ self-consistent equations are solved exactly by marching once through time, with
 sampling.
 
 Predictive coding has the limit of backpropagation if its precisions are fixed. With hidden precisions
-:math:`L / (\alpha N)` it has one of its own, for every :math:`\alpha`, in which the rescaling S keeps its size
-(claim ``s-stable-limit``).
+:math:`L / (\alpha N)` it has one of its own, for every :math:`\alpha`, in which the rescaling S keeps its
+size (claim ``s-stable-limit``).
 """
 
 from __future__ import annotations
@@ -279,7 +279,9 @@ def mean_field_training(
         excess = sum(field.kernel[field.at(t), field.at(t)] for field in g[1:-1]) / richness**2
         rescalings[t] = weigh.covariance(y) + strength / (layers + 1) * excess
         # the readout is r_H, constant in time, plus what it has learned: another field driven by h_H
-        output = upward(h[layers], f"r{layers}", 1.0, t).reshape(size, t + 1, outputs).sum(1)[:rank] / richness
+        output = (
+            upward(h[layers], f"r{layers}", 1.0, t).reshape(size, t + 1, outputs).sum(1)[:rank] / richness
+        )
         residual = y - inputs @ output
         maps[t] = output.T @ basis
         losses[t] = 0.5 * float(np.sum(residual * weigh.apply(residual))) / len(y)

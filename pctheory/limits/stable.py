@@ -6,8 +6,8 @@ so that for hidden precisions :math:`\pi` and the output precision :math:`\Pi_L 
 .. math:: F^*(\pi, \Pi_L I) = \Pi_L\, F^*(\pi / \Pi_L, I),
 
 exactly, for any weights: a ratio of precisions and a learning rate are all there is to choose. In a ``mupc``
-network :math:`P_l P_l^T` is of the order 1/N, and the ratio that keeps S at one size as the width N grows, and
-at initialisation the depth L, is
+network :math:`P_l P_l^T` is of the order 1/N, and the ratio that keeps S at one size as the width N grows,
+and at initialisation the depth L, is
 
 .. math:: \alpha = \frac{L}{N} \frac{\Pi_L}{\pi} .
 
@@ -89,8 +89,8 @@ def initial_cosine(
 
     Notes
     -----
-    Here :math:`q_l I/n_0`, :math:`p_l I` and :math:`k_l I` are the kernels of activities, backward vectors and
-    of what inference adds, and :math:`s I = S`. With :math:`c_l` as in `mean_field_training` and
+    Here :math:`q_l I/n_0`, :math:`p_l I` and :math:`k_l I` are the kernels of activities, backward vectors
+    and of what inference adds, and :math:`s I = S`. With :math:`c_l` as in `mean_field_training` and
     :math:`m_0 = k_0 = 0`
 
     .. math:: w_l = c_l^2 m_{l-1} + \tfrac{\alpha}{\gamma L}, \quad m_l = \tau_l m_{l-1} + w_l, \quad
