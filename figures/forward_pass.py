@@ -92,8 +92,8 @@ def outcomes(result: Result, meta: Meta) -> list[Outcome]:
             r"under $\mu$PC the activities keep their size at every depth, also after updates",
             f"{n['mupc']} at the greatest depth, {n['mupc-trained']} after {meta.config['steps']} steps "
             "of Adam",
-            0.5 < n["mupc"] < 2,
-            0.5 < n["mupc-trained"] < 2,
+            0.5 < float(n["mupc"]) < 2,
+            0.5 < float(n["mupc-trained"]) < 2,
         ),
         outcome(
             "in the standard parameterisation with skips they explode",

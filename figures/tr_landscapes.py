@@ -79,7 +79,7 @@ def outcomes(result: Result, meta: Meta) -> list[Outcome]:
         *(
             outcome(
                 f"{rule.upper()} ends near {end}",
-                numbers(result)[f"{rule}-end"],
+                str(numbers(result)[f"{rule}-end"]),
                 bool(np.allclose(result[rule]["path"][-1], end, atol=0.05)),
             )
             for rule, end in published.items()
