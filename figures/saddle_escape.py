@@ -137,11 +137,11 @@ def caption(result: Result, meta: Meta) -> str:
     return (
         "PC leaves both kinds of saddle sooner. Near the origin and near a zero-rank saddle BP takes "
         rf"{over} times as long; at the published scales {published}. $H = {c['hidden_layers']}$, $\sigma = "
-        rf"{c['init']:g}$, $T = {c['inference_steps']}$; zero-rank: the last hidden matrix has torch's "
-        "initialisation. Loss and gradient norm, BP also at the published scale (dashed, steps "
+        rf"{c['init']:g}$, $T = {c['inference_steps']}$; zero-rank: the last hidden matrix from torch. "
+        "Loss and gradient norm, BP also at the published scale (dashed, steps "
         rf"{c['batch_size'] / MEAN:g} times shorter); light: "
         rf"{_data(result, list(result['curves'])[-1])}. Iterations of PC and BP to {SHARES[0]:g} of the loss "
-        rf"on {_data(result, name)}: {times}. Plateaus, mean squared error: {n['plateau-first']} (published: "
+        rf"on {_data(result, name)}: {times}. Plateaus: {n['plateau-first']} (published: "
         rf"0.1), then {n['plateau-pc']} (near 0.09); dotted, best map of rank one: {n['plateau-rank-1']}. "
         rf"({meta.setting}; {_names.seeds(c)}.)"
     )

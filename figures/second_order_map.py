@@ -116,13 +116,11 @@ def caption(result: Result, meta: Meta) -> str:
         r"says. (a) Critical points found on 1-1-2, $y = (x, \sqrt{\nu/\mu}\, \xi)$: strict saddles (blue), "
         r"local minima that are not global (red), the predicted border $a^2 = \mu / (\nu - \mu)$. "
         rf"(b) Other critical points on {result['sets']} data sets with noise in all output directions but "
-        rf"one: the form of the theorem against the smallest eigenvalue of the Hessian ({used}). Strict by "
-        rf"the form but not by the Hessian, or the other way: {result['disagreements']}; on the border, "
-        rf"where both are 0: {result['border']}. "
-        rf"(c) On the {result['benign_sets']} sets where the corollary says "
-        rf"that every saddle is strict: {table['strict saddle', True]} strict saddles and "
-        rf"{table['local minimum', True]} local minima; on the others {table['strict saddle', False]} and "
-        rf"{table['local minimum', False]}. ({meta.setting}.)"
+        rf"one: the form of the theorem against the smallest eigenvalue of the Hessian ({used}). The two "
+        rf"disagree {result['disagreements']} times and are both 0, on the border, {result['border']} times. "
+        rf"(c) Strict saddles and local minima on the {result['benign_sets']} sets where the corollary makes "
+        rf"every saddle strict: {table['strict saddle', True]} and {table['local minimum', True]}; on the "
+        rf"others {table['strict saddle', False]} and {table['local minimum', False]}. ({meta.setting}.)"
     )
 
 
