@@ -85,9 +85,9 @@ def _path(ax: Axes, result: Result) -> None:
         ax.plot(times, squares[:, layer], color=colour)
         if layer in (0, depth - 1):  # the second weight follows the first, and the last rises at once
             continue
-        name = "$w_1^2, w_2^2$" if layer == 1 else f"$w_{layer + 1}^2$"
-        at = times[np.argmax(squares[:, layer] > middle)]
-        ax.annotate(name, (at, middle), xytext=(-3, 0), textcoords="offset points", color=colour, ha="right")
+        name, height = ("$w_1^2, w_2^2$", middle**1.6) if layer == 1 else (f"$w_{layer + 1}^2$", middle)
+        at = times[np.argmax(squares[:, layer] > height)]
+        ax.annotate(name, (at, height), xytext=(-3, 0), textcoords="offset points", color=colour, ha="right")
     ax.plot(path["times"], path["precisions"], "--", color=plotting.COLOURS["highlight"])
     ax.text(0.9 * times[-1], 1e6, r"$\pi$", color=plotting.COLOURS["highlight"])
     ax.text(0.2 * times[-1], 1e-4, f"$w_{depth}^2$", color=plotting.shades(depth)[-1])

@@ -110,7 +110,9 @@ def caption(result: Result, meta: Meta) -> str:
 
 def numbers(result: Result) -> dict[str, str | float]:
     """Standard errors from the limits at the largest width, the exponent in N, the worst cosine."""
-    own, other, slopes = [], [], []
+    own: list[float] = []
+    other: list[float] = []
+    slopes = []
     for case in _MARKS:
         part = result[case]
         losses, field = np.asarray(part["losses"]), np.asarray(part["field"])

@@ -1,4 +1,4 @@
-"""Predify's dynamics."""
+"""Predify's dynamics, and inference over time."""
 
 from ._claim import Claim
 
@@ -39,5 +39,23 @@ CLAIMS = (
         ("symbolic", "numerical", "empirical"),
         "pctheory.related.chain_multiplier",
         ("predify-stability",),
+    ),
+    Claim(
+        "state-space",
+        "Filters and smoothers are clamped equilibria",
+        r"With layers $(s_t, o_t)$, maps $[A; CA]$ and the joint precision of $(w_t, C w_t + v_t)$ the "
+        r"equilibrium with all observations clamped is the Rauch-Tung-Striebel smoother, and that of one "
+        r"layer, with the last belief as the prior of the layer below, a step of the Kalman filter. Temporal "
+        r"predictive coding, the layer below clamped, is the filter with $Q$ in the place of $P_{t|t-1}$: "
+        r"its gain is $Q C^\top (C Q C^\top + R)^{-1}$, $[I - (I - gH)^T]$ times that after $T$ steps, and "
+        r"its errors have the covariance $P = (I - KC)(APA^\top + Q)(I - KC)^\top + K R K^\top$. A "
+        r"translation-invariant linear predictor turns the phase of each frequency of every pattern by the "
+        r"same angle: it displaces every pattern or, if it leaves one with all frequencies in place, none.",
+        "Linear Gaussian state space, $Q$, $R$ and the initial covariance positive definite; for the last "
+        "statement pixels on a ring.",
+        "classical; Millidge et al. 2024 (temporal predictive coding); this work (constructions, phases)",
+        ("numerical", "empirical"),
+        "pctheory.related.StateSpace",
+        ("kalman",),
     ),
 )

@@ -3,8 +3,8 @@ distance from the output.
 
 Descent with step g from the forward pass moves the activities by :math:`d(T) = \sum_{t < T} (I - gH)^t\, g\,
 U r`, where U carries the residual into layer L - 1. In the layer k below the output the first term that is
-not zero needs k - 1 couplings of neighbours, and there are :math:`\sum_{t<T} \binom{t}{k-1} = \binom{T}{k}` of
-them:
+not zero needs k - 1 couplings of neighbours, and there are :math:`\sum_{t<T} \binom{t}{k-1} = \binom{T}{k}`
+of them:
 
 .. math:: \epsilon_{L-k}(T) = \binom{T}{k} g^k\, P_{L-k}^T r\, \big(1 + O(gT)\big) .
 

@@ -1,5 +1,16 @@
-"""Models beside predictive coding in the narrow sense, on linear networks: Predify's dynamics."""
+"""Models beside predictive coding in the narrow sense, on linear networks: Predify's dynamics, inference over
+time.
+"""
 
 from .predify import Predify, chain_is_stable, chain_multiplier, chain_speed
+from .state_space import Beliefs, StateSpace, drift_phases
 
-__all__ = ["Predify", "chain_is_stable", "chain_multiplier", "chain_speed"]
+__all__ = [
+    "Beliefs",
+    "Predify",
+    "StateSpace",
+    "chain_is_stable",
+    "chain_multiplier",
+    "chain_speed",
+    "drift_phases",
+]
