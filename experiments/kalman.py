@@ -39,7 +39,7 @@ def space(config: Config, noise: float) -> StateSpace:
     """A damped particle: position and velocity, driven with variance `noise`, seen with variance 1."""
     a = np.array([[0.9, 1.0], [0.0, config.damping]])
     q = noise * np.array([[0.3, 0.2], [0.2, 0.4]])
-    return StateSpace(a, [[1.0, 0.0]], q, [[1.0]], np.eye(2))
+    return StateSpace(a, np.array([[1.0, 0.0]]), q, np.eye(1), np.eye(2))
 
 
 def simulate(config: Config, model: StateSpace, times: int, rng: np.random.Generator) -> Any:
