@@ -58,4 +58,20 @@ CLAIMS = (
         "pctheory.related.StateSpace",
         ("kalman",),
     ),
+    Claim(
+        "augmented-lagrangian",
+        "With multipliers inference is a wave that ends at backprop",
+        r"Descend on $\frac12 |y - A_L z_{L-1}|^2 + \sum_{l<L} (\lambda_l^\top \epsilon_l + \frac12 "
+        r"|\epsilon_l|^2)$ in the activities, $\dot\lambda_l = \nu \epsilon_l$. The flow converges from "
+        r"every start for every $\nu > 0$, to the forward pass and $\lambda_l = P_l^\top r$, the errors "
+        r"of backprop. For square orthogonal maps its rates are the $\mu$ with $\sin L\theta = "
+        r"\frac{\nu}{\mu + \nu} \sin (L-1)\theta$, $2 - 2 \cos\theta = -\mu^2 / (\mu + \nu)$; the "
+        r"slowest is $\frac{\sqrt\nu}{2L} \log |\frac{1 + \sqrt\nu}{1 - \sqrt\nu}|$ to leading "
+        r"order (formal), where predictive coding has $\pi^2 / L^2$. At $\nu = 1$ the output absorbs the "
+        r"waves.",
+        "Linear network, unit precisions; the last two statements: square orthogonal maps.",
+        "this work (spectrum); the augmented Lagrangian is classical",
+        ("numerical",),
+        "pctheory.related.primal_dual_matrix",
+    ),
 )
