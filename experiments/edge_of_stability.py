@@ -1,8 +1,8 @@
 r"""Does the sharpness of the equilibrated energy rise to the edge of stability, as that of the loss does?
 
-Claim ``fit-sharpness``, along training. Deep linear networks learn the classes of whitened digits by full-batch
-descent on F* and on the loss at several rates; the largest eigenvalue of the Hessian is recorded, to be
-compared with 2 over the rate. The inputs are white, so that the bound at a fit starts from 1.
+Claim ``fit-sharpness``, along training. Deep linear networks learn the classes of whitened digits by
+full-batch descent on F* and on the loss at several rates; the largest eigenvalue of the Hessian is recorded,
+to be compared with 2 over the rate. The inputs are white, so that the bound at a fit starts from 1.
 """
 
 from dataclasses import dataclass
@@ -80,5 +80,7 @@ def run(config: Config, progress: Progress) -> dict[str, Any]:
     rules: dict[str, Any] = {}
     for rule in OBJECTIVES:
         own = [f for c, f in zip(cells, found, strict=True) if c["rule"] == rule]
-        rules[rule] = {name: np.stack([f[name] for f in own]).reshape(shape) for name in ("sharpness", "loss")}
+        rules[rule] = {
+            name: np.stack([f[name] for f in own]).reshape(shape) for name in ("sharpness", "loss")
+        }
     return {"rates": np.array(config.rates), "steps": np.array(recorded(config)), "rules": rules}

@@ -1,8 +1,8 @@
 r"""How noisy are the gradients of predictive coding and of backprop along training, and in which layers?
 
-Claim ``gradient-noise``. Deep linear networks learn the classes of the digits from small weights, by full-batch
-descent on F* and on the loss. Along the way the per-sample gradients of all samples give the noise scale
-tr C / |G|^2 and the share of each layer in tr C.
+Claim ``gradient-noise``. Deep linear networks learn the classes of the digits from small weights, by
+full-batch descent on F* and on the loss. Along the way the per-sample gradients of all samples give the noise
+scale tr C / |G|^2 and the share of each layer in tr C.
 """
 
 from dataclasses import dataclass, field
@@ -28,14 +28,14 @@ class Config:
     pc_rate: float = 4.0
     bp_rate: float = 2.0
     steps: int = 10_000
-    points: int = 40
+    points: int = 80
     seeds: int = 5
     seed: int = 0
 
 
 PROFILES = {
     "quick": Config(width=12, gain=0.3, steps=150, points=8, seeds=2),
-    "cpu": Config(steps=3000, points=30, seeds=3),
+    "cpu": Config(steps=3000, points=60, seeds=3),
     "full": Config(),
 }
 
@@ -79,5 +79,7 @@ def run(config: Config, progress: Progress) -> dict[str, Any]:
     rules: dict[str, Any] = {}
     for rule in OBJECTIVES:
         own = [f for c, f in zip(cells, found, strict=True) if c["rule"] == rule]
-        rules[rule] = {name: np.stack([f[name] for f in own]) for name in ("scale", "shares", "loss", "least")}
+        rules[rule] = {
+            name: np.stack([f[name] for f in own]) for name in ("scale", "shares", "loss", "least")
+        }
     return {"steps": np.array(recorded(config)), "rules": rules}

@@ -1,9 +1,9 @@
 r"""How far are trained networks of growing width from what the kernel of their initial weights predicts?
 
-Claim ``lazy-prediction``. Linear networks follow gradient flow on F* and on the loss, on whitened digits, under
-the neural-tangent parameterisation and under muPC, whose features move (its time is scaled by the width). tanh
-networks are trained by real inference, in Runge-Kutta steps of the flow, and predicted by their kernel from
-autograd.
+Claim ``lazy-prediction``. Linear networks follow gradient flow on F* and on the loss, on whitened digits,
+under the neural-tangent parameterisation and under muPC, whose features move (its time is scaled by the
+width). tanh networks are trained by real inference, in Runge-Kutta steps of the flow, and predicted by their
+kernel from autograd.
 """
 
 from dataclasses import dataclass
@@ -41,8 +41,10 @@ class Config:
 
 
 PROFILES = {
-    "quick": Config(widths=(8, 32), inputs=3, samples=60, times=(0.5, 1.0), tanh_widths=(4, 16), tanh_samples=4,
-                    tanh_steps=2, seeds=1),
+    "quick": Config(
+        widths=(8, 32), inputs=3, samples=60, times=(0.5, 1.0), tanh_widths=(4, 16), tanh_samples=4,
+        tanh_steps=2, seeds=1,
+    ),
     "cpu": Config(widths=(16, 32, 64, 128), seeds=3),
     "full": Config(),
 }  # fmt: skip
@@ -94,7 +96,9 @@ def tanh(config: Config, rule: str, width: int, seed: int) -> dict[str, Any]:
         assign(model, weights)
         if rule == "bp":
             return model.loss_gradient(train.x, train.y)
-        activities = infer(model, train.x, train.y, "newton", stop=Stop(30, 1e-5), start=activities).activities
+        activities = infer(
+            model, train.x, train.y, "newton", stop=Stop(30, 1e-5), start=activities
+        ).activities
         return model.local_gradient(activities)
 
     for _ in range(config.tanh_steps):
@@ -141,7 +145,9 @@ def run(config: Config, progress: Progress) -> dict[str, Any]:
         own = [f for c, f in zip(cells, found, strict=True) if (c["scheme"], c["rule"]) == (scheme, rule)]
         names = ("error", "trained", "predicted")
         tables[scheme][rule] = {name: np.stack([f[name] for f in own]).reshape(shape) for name in names}
-    trials = [{"rule": r, "width": n, "seed": s} for r in OBJECTIVES for n in config.tanh_widths for s in seeds]
+    trials = [
+        {"rule": r, "width": n, "seed": s} for r in OBJECTIVES for n in config.tanh_widths for s in seeds
+    ]
     ends = np.array([f["error"] for f in progress.cells(tanh, trials)])
     ends = ends.reshape(len(OBJECTIVES), len(config.tanh_widths), config.seeds)
     return {

@@ -1,7 +1,7 @@
 r"""The sharpness along training against 2 over the rate, for F* and for the loss.
 
-A faithful run sees the sharpness of the loss rise to the edge of stability and stay there at larger rates, and
-that of F* stay near 1, so that PC stands larger rates.
+A faithful run sees the sharpness of the loss rise to the edge of stability and stay there at larger rates,
+and that of F* stay near 1, so that PC stands larger rates.
 """
 
 import numpy as np
@@ -89,14 +89,14 @@ def caption(result: Result, meta: Meta) -> str:
     """What was run, where the sharpness ends."""
     found = numbers(result)
     return (
-        r"The sharpness of $\mathcal{L}$ rises to the edge of stability, that of $F^*$ stays near 1. "
-        rf"Linear networks, {meta.config['hidden_layers']} hidden layers of {meta.config['width']} units, whitened "
-        rf"digits, full-batch descent, {meta.config['seeds']} seeds a rate. (a, b) The largest eigenvalue of the "
-        rf"Hessian at the largest rates that each rule stands; dashed: $2 / \eta$. At the smallest rate that of "
-        rf"$\mathcal{{L}}$ ends at {found['bp-sharpness']}, that of $F^*$ never exceeds {found['pc-most']} at "
-        rf"rates up to {found['pc-rate']}. (c) Loss above its least value after {meta.config['steps']} steps, "
-        rf"where descent did not diverge; PC's weights inflate with noise, and its loss falls slower. "
-        rf"({meta.setting}.)"
+        rf"The sharpness of $\mathcal{{L}}$ rises to the edge of stability, that of $F^*$ stays near 1. "
+        rf"Linear networks, {meta.config['hidden_layers']} hidden layers of {meta.config['width']} units, "
+        rf"whitened digits, full-batch descent, {meta.config['seeds']} seeds a rate. (a, b) The largest "
+        r"eigenvalue of the Hessian at the largest rates that each rule stands; dashed: $2 / \eta$. At the "
+        rf"smallest rate that of $\mathcal{{L}}$ ends at {found['bp-sharpness']}, that of $F^*$ never "
+        rf"exceeds {found['pc-most']} at rates up to {found['pc-rate']}. (c) Loss above its least value "
+        rf"after {meta.config['steps']} steps, where descent did not diverge; PC's weights inflate with "
+        rf"noise, and its loss falls slower. ({meta.setting}.)"
     )
 
 

@@ -70,14 +70,14 @@ def caption(result: Result, meta: Meta) -> str:
     """What was run and what it shows."""
     found = numbers(result)
     return (
-        r"At the saddle PC's gradient noise lives in the last layer alone, BP's in all layers. "
-        rf"Linear networks, {meta.config['hidden_layers']} hidden layers of {meta.config['width']} units, the "
-        rf"digits, weights of gain {meta.config['gain']:g}, full-batch descent (rates {meta.config['pc_rate']:g} "
-        rf"and {meta.config['bp_rate']:g}), {meta.config['seeds']} seeds. (a, b) Share of each layer in tr C: at "
-        rf"the start $W_L$ holds {found['pc-start']} of PC's and {found['bp-start']} of BP's. Later PC's weights "
-        rf"inflate, and its noise moves to $W_1$ ({found['pc-end']}). (c) Noise scale against the loss above its "
-        rf"least value; where half of it is left, PC's is {found['pc-half']} and BP's {found['bp-half']}. "
-        rf"({meta.setting}.)"
+        r"At the saddle PC's gradient noise lives in the last layer alone, BP's in all layers. Linear "
+        rf"networks, {meta.config['hidden_layers']} hidden layers of {meta.config['width']} units, the "
+        rf"digits, weights of gain {meta.config['gain']:g}, full-batch descent (rates "
+        rf"{meta.config['pc_rate']:g} and {meta.config['bp_rate']:g}), {meta.config['seeds']} seeds. (a, b) "
+        rf"Share of each layer in tr C: at the start $W_L$ holds {found['pc-start']} of PC's and "
+        rf"{found['bp-start']} of BP's. Later PC's weights inflate, and its noise moves to $W_1$ "
+        rf"({found['pc-end']}). (c) Noise scale against the loss above its least value; where half of it is "
+        rf"left, PC's is {found['pc-half']} and BP's {found['bp-half']}. ({meta.setting}.)"
     )
 
 

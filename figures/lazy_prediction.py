@@ -91,13 +91,13 @@ def caption(result: Result, meta: Meta) -> str:
     found = numbers(result)
     return (
         r"Wide networks learn what the kernel of their initial weights predicts, PC with the outputs "
-        r"preconditioned by $S^{-1}$. "
-        rf"{meta.config['hidden_layers']} hidden layers, {meta.config['inputs']} whitened components of the "
-        rf"digits. (a) Held-out loss; markers: gradient flow, black: predicted. (b) Distance of the trained map "
-        rf"from the predicted one over the distance travelled (root mean square of {meta.config['seeds']} seeds and "
-        rf"all times). It falls with the power {found['power-pc']} (PC) and {found['power-bp']} (BP) of N; "
-        rf"dashed: 1/N; open: muPC at N times the time, where features move. (c) tanh networks trained by real "
-        rf"inference and predicted by their kernel from autograd: power {found['power-tanh']}. ({meta.setting}.)"
+        rf"preconditioned by $S^{{-1}}$. {meta.config['hidden_layers']} hidden layers, "
+        rf"{meta.config['inputs']} whitened components of the digits. (a) Held-out loss; markers: gradient "
+        r"flow, black: predicted. (b) Distance of the trained map from the predicted one over the distance "
+        rf"travelled (root mean square of {meta.config['seeds']} seeds and all times). It falls with the "
+        rf"power {found['power-pc']} (PC) and {found['power-bp']} (BP) of N; dashed: 1/N; open: muPC at N "
+        r"times the time, where features move. (c) tanh networks trained by real inference and predicted "
+        rf"by their kernel from autograd: power {found['power-tanh']}. ({meta.setting}.)"
     )
 
 

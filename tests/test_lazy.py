@@ -11,7 +11,7 @@ from tolerances import assert_close
 from pctheory import Data, EquilibratedEnergy, LinearPCN, MSELoss, gradient_flow
 from pctheory.dynamics import lazy_map
 from pctheory.inference import gradient_decomposition, input_products, output_products, rescaling
-from pctheory.nn import PCN, Image, Convolution, Stop, empirical_kernel, infer
+from pctheory.nn import PCN, Convolution, Image, Stop, empirical_kernel, infer
 
 pytestmark = pytest.mark.claim("lazy-prediction")
 OBJECTIVES = {"energy": EquilibratedEnergy, "loss": MSELoss}
@@ -23,8 +23,7 @@ def linear_flow(net, data, times, objective):
     outputs, inputs = output_products(net), input_products(net)
     top = np.linalg.inv(rescaling(net)) if objective == "energy" else net.precisions[-1].matrix(outputs[-1])
     factors = [
-        (a**2 * p @ p.T @ top, q.T @ q)
-        for a, p, q in zip(net.multipliers, outputs[1:], inputs, strict=False)
+        (a**2 * p @ p.T @ top, q.T @ q) for a, p, q in zip(net.multipliers, outputs[1:], inputs, strict=False)
     ]
 
     def slope(_, vector):
@@ -67,7 +66,7 @@ def maps(path):
 
 
 def departure(width, objective, parameterisation="ntp", time_scale=1.0, seeds=4):
-    """Distance of the trained map from the predicted one over the distance travelled: at TIMES, over seeds."""
+    """Distance of the trained map from the predicted one over the distance travelled."""
     ratios = []
     for seed in range(seeds):
         rng = np.random.default_rng(seed)
@@ -154,8 +153,7 @@ def trained(model, x, y, rule, rate, steps):
         k3 = slope([w - rate / 2 * k for w, k in zip(base, k2, strict=True)])
         k4 = slope([w - rate * k for w, k in zip(base, k3, strict=True)])
         new = [
-            w - rate / 6 * (a + 2 * b + 2 * c + d)
-            for w, a, b, c, d in zip(base, k1, k2, k3, k4, strict=True)
+            w - rate / 6 * (a + 2 * b + 2 * c + d) for w, a, b, c, d in zip(base, k1, k2, k3, k4, strict=True)
         ]
         with torch.no_grad():
             for own, value in zip(model.weights, new, strict=True):

@@ -14,7 +14,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .. import _check
 from ..inference import input_products, output_products, rescaling
 from ..model import Data, LinearPCN
 from ..model.definitions import data_rows

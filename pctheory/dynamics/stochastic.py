@@ -107,7 +107,8 @@ def gradient_noise(net: LinearPCN, data: Data, *, objective: str = "energy") -> 
         below = found.activities[:-1]
         signals = [p.apply(error) for p, error in zip(net.precisions, found.errors, strict=True)]
     else:
-        *below, output = feedforward(net, data.x)
+        *hidden, output = feedforward(net, data.x)
+        below = tuple(hidden)
         weighted = net.precisions[-1].apply(data.y - output)
         signals = [weighted @ product for product in output_products(net)[1:]]
     traces, squares = [], []

@@ -66,17 +66,18 @@ class EmpiricalKernel:
         Claim ``lazy-prediction``. Cost: the eigenvectors of a matrix with :math:`B n_L` rows.
         """
         size = self.outputs.numel()
-        like = {"dtype": self.outputs.dtype, "device": self.outputs.device}
-        y, when = torch.as_tensor(targets, **like), torch.as_tensor(times, **like)
+        y, when = (torch.as_tensor(v).to(self.outputs) for v in (targets, times))
         if y.shape != self.outputs.shape or when.ndim != 1:
             raise ValueError(
                 f"`targets` must have shape {tuple(self.outputs.shape)} and `times` one dimension. "
                 f"Got {tuple(y.shape)} and {tuple(when.shape)}."
             )
-        scale = self.rescaling if _check.choice(rule, "rule", RULES) == "pc" else self.noise.expand_as(
+        scale = (
             self.rescaling
+            if _check.choice(rule, "rule", RULES) == "pc"
+            else self.noise.expand_as(self.rescaling)
         )
-        root = torch.block_diag(*torch.linalg.cholesky(scale))
+        root = torch.block_diag(*torch.linalg.cholesky(scale))  # type: ignore[no-untyped-call]
         half = torch.linalg.solve_triangular(root, self.kernel.reshape(size, size), upper=False)
         white = torch.linalg.solve_triangular(root, half.T, upper=False) / len(y)
         values, vectors = torch.linalg.eigh((white + white.T) / 2)
