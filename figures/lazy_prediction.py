@@ -6,6 +6,7 @@ A faithful run sees the error fall like 1/N for PC and BP, linear and tanh, and 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
 
 from experiments import lazy_prediction
 from experiments._result import Result
@@ -74,6 +75,8 @@ def _tanh(ax: Axes, result: Result) -> None:
 
 
 def _line(ax: Axes, at: np.ndarray, errors: np.ndarray) -> None:
+    """The power -1 of the width, from the first error."""
+    ax.yaxis.set_minor_formatter(NullFormatter())
     plotting.theory(ax, at, errors[0] * at[0] / at, label=None, linestyle="--", linewidth=0.8)
 
 
