@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import numbers
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -180,6 +181,30 @@ def integer(value: object, name: str) -> int:
     if abs(int(value)) > LARGEST_COUNT:
         raise ValueError(f"`{name}` must be at most 2**53 in size. Got an integer beyond it.")
     return int(value)
+
+
+def memory(entries: int, name: str, advice: str) -> None:
+    """Refuse, before they are made, float64 numbers that this machine's memory cannot hold; `advice` ends the
+    error.
+    """
+    needed, there = 8 * entries, _memory()
+    if needed > there:
+        raise ValueError(
+            f"`{name}` must leave what it asks for within memory. Got {needed:,} bytes, and there are "
+            f"{there:,}: {advice}."
+        )
+
+
+def _memory() -> int:
+    """Bytes of the machine, or of the process if it is limited; 16 GiB where the system does not say."""
+    try:
+        there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        import resource
+
+        limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    except (AttributeError, ImportError, OSError, ValueError):  # not a POSIX system
+        return 2**34
+    return there if limit == resource.RLIM_INFINITY else min(there, limit)
 
 
 def flag(value: object, name: str) -> bool:

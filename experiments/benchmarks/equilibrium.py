@@ -26,7 +26,7 @@ def rows(effort: Effort) -> Iterator[Row | str]:
     shapes = ((128, 8), (128, 32), (128, 128), (512, 16), (1024, 16)) if effort.full else ((8, 3),)
     for width, depth in shapes:
         yield from _euclidean(width, depth, effort)
-    for width, depth in shapes[:2]:
+    for width, depth in ((128, 8), (128, 16)) if effort.full else shapes:
         yield from _condition(width, depth)
     for width, depth in shapes[:2]:
         yield from _cross_entropy(width, depth, effort)

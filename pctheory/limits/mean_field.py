@@ -113,6 +113,7 @@ class _Process:
         return self.responses[noise]
 
 
+@np.errstate(over="ignore", invalid="ignore")  # a run that diverges is refused at its end
 def mean_field_training(
     data: Data,
     hidden: int,
@@ -149,6 +150,11 @@ def mean_field_training(
     -------
     MeanFieldTraining
 
+    Raises
+    ------
+    ValueError
+        If the loss does not stay finite.
+
     Notes
     -----
     Let :math:`c_l = a_l \sqrt{n_{l-1}}`, which is 1, or :math:`L^{-1/2}` in the hidden layers of a network
@@ -184,6 +190,9 @@ def mean_field_training(
     rate, richness = _check.positive(learning_rate, "learning_rate"), _check.positive(gamma, "gamma")
     x, y = _check.to_numpy(data.x, "x"), _check.to_numpy(data.y, "y")
     weigh = Precision.of(1.0 if precision is None else precision, y.shape[1], y, "precision")
+    outputs = y.shape[1]
+    kernels = (4 * layers + 3) * (times * max(min(x.shape), outputs)) ** 2
+    _check.memory(kernels, "num_steps", "take fewer steps, hidden layers or samples")
     # hidden layers of width 1 have the multipliers c_l, and obey the same rules about skips
     unit = (1,) * (layers + 2)
     tau = skip_pattern(unit, skips)
@@ -192,8 +201,6 @@ def mean_field_training(
     rank = int(np.sum(values > max(x.shape) * np.finfo(x.dtype).eps * values[0]))
     basis = right[:rank]  # the network is used on the span of the inputs alone
     inputs = left[:, :rank] * values[:rank]
-
-    outputs = y.shape[1]
 
     h = [_Process(times, rank) for _ in range(layers + 1)]
     g = [_Process(times, outputs) for _ in range(layers + 2)]  # g_0 is never asked for
@@ -242,6 +249,11 @@ def mean_field_training(
         maps[t] = output.T @ basis
         losses[t] = 0.5 * float(np.sum(residual * weighted)) / len(y)
         beta[t] = inputs.T @ weighted / len(y)
+    if not np.all(np.isfinite(losses)):
+        raise ValueError(
+            "`learning_rate` must be small enough for the loss to stay finite. "
+            f"Got {rate:g}, with which it does not after {int(np.argmin(np.isfinite(losses)))} steps."
+        )
     upward = np.stack([basis.T @ field.present @ basis for field in h[1:]], axis=1)
     downward = np.stack([field.present for field in g[1:-1]], axis=1)
     return MeanFieldTraining(maps, losses, upward, downward, downward.sum(axis=1) / richness**2)

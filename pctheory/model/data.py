@@ -228,6 +228,9 @@ class Data:
         """
         matrix = _check.matrix(_whole_map(teacher), "teacher")
         count = _check.count(num_samples, "num_samples", 1)
+        _check.memory(
+            count * sum(matrix.shape), "num_samples", "draw batches, and join them with `from_batches`"
+        )
         level = _check.non_negative(noise, "noise")
         generator = _check.generator(rng)
         x = generator.standard_normal((count, matrix.shape[1]))
@@ -269,6 +272,7 @@ class Data:
         Source: Innocenti et al. 2023 (arXiv:2305.18188) and 2024 (arXiv:2408.11979).
         """
         count, width = _check.count(num_samples, "num_samples", 1), _check.count(size, "size", 1)
+        _check.memory(2 * count * width, "num_samples", "draw batches, and join them with `from_batches`")
         spread = _check.non_negative(std, "std")
         x = _check.real(mean, "mean") + spread * _check.generator(rng).standard_normal((count, width))
         return cls(x, -x)
