@@ -145,7 +145,8 @@ def _converged(hidden: int) -> Iterator[Row]:
             optimiser.zero_grad()
             value = energy(model, [x, *z, y], torch.tanh) / len(x)
             value.backward()
-            norms.append(len(x) ** 0.5 * float(torch.sqrt(sum((rows.grad**2).sum() for rows in z))))
+            slope = torch.cat([rows.grad.ravel() for rows in z if rows.grad is not None])
+            norms.append(len(x) ** 0.5 * float(slope.norm()))
             if norms[-1] < TOLERANCE * start:
                 raise StopIteration
             return value
