@@ -210,6 +210,7 @@ def activity_hessian(net: LinearPCN) -> BlockTridiagonal:
 
 def hessian_blocks(net: LinearPCN) -> tuple[list[Array], list[Array]]:
     """The diagonal and the lower blocks of `activity_hessian`."""
+    _check.memory(3 * sum(n * n for n in net.widths[1:-1]), "net", "take narrower layers")
     diagonal, lower = [], []
     for l, above in enumerate(net.maps[1:], start=1):
         weighted = net.precisions[l].apply(above.T).T  # Pi_{l+1} A_{l+1}
