@@ -2,6 +2,16 @@
 
 from ._kernels import solve_lower
 from .block_tridiagonal import BlockTridiagonal, BlockTridiagonalCholesky
+from .observed import by_pattern, solve_observed, where_observed
 from .spectrum import SpectrumEnds, extreme_pairs
 
-__all__ = ["BlockTridiagonal", "BlockTridiagonalCholesky", "SpectrumEnds", "extreme_pairs", "solve_lower"]
+__all__ = [
+    "BlockTridiagonal",
+    "BlockTridiagonalCholesky",
+    "SpectrumEnds",
+    "by_pattern",
+    "extreme_pairs",
+    "solve_lower",
+    "solve_observed",
+    "where_observed",
+]
