@@ -182,7 +182,7 @@ def mean_field_training(
     layers = _check.count(hidden, "hidden", 1)
     times = _check.count(num_steps, "num_steps") + 1
     rate, richness = _check.positive(learning_rate, "learning_rate"), _check.positive(gamma, "gamma")
-    x, y = _check.to_numpy(data.x, "x"), _check.to_numpy(data.y, "y")
+    x, y = _check.to_numpy(data.complete().x, "x"), _check.to_numpy(data.y, "y")
     weigh = Precision.of(1.0 if precision is None else precision, y.shape[1], y, "precision")
     # hidden layers of width 1 have the multipliers c_l, and obey the same rules about skips
     unit = (1,) * (layers + 2)

@@ -308,7 +308,7 @@ def _observed_targets(value: object, mask: object) -> tuple[Array, np.ndarray | 
     """Targets with zeros where they are missing, and the mask, or None if none is."""
     array = _check.as_array(value, "y")
     xp = array_namespace(array)
-    observed = np.array(_check.detached(mask).cpu() if hasattr(mask, "detach") else mask)
+    observed = np.array(mask.detach().cpu().numpy() if hasattr(mask, "detach") else mask)
     if observed.dtype != np.bool_ or observed.shape != tuple(array.shape):
         raise ValueError(
             f"`observed` must be booleans of the shape of y, {tuple(array.shape)}. Got an array of shape "
