@@ -1,9 +1,9 @@
 r"""What does predictive coding do with a cross-entropy output, on labels that the inputs do not tell?
 
 A chain 1-1-2 on noisy labels of the sign of a number: F* and the loss over a plane of weights, and exact
-gradient flow on F*, on F* with weight decay and on the loss. The same by gradient descent on handwritten digits
-whose labels are drawn at random. Then the cosine of the gradients of F* and of the loss against width, muPC
-networks on the true labels. Claims ``cross-entropy-landscape`` and ``moreau-envelope``.
+gradient flow on F*, on F* with weight decay and on the loss. The same by gradient descent on handwritten
+digits whose labels are drawn at random. Then the cosine of the gradients of F* and of the loss against width,
+muPC networks on the true labels. Claims ``cross-entropy-landscape`` and ``moreau-envelope``.
 """
 
 from dataclasses import dataclass, field
@@ -30,21 +30,22 @@ class Config:
     longest: float = field(default=7.0, metadata={"label": "decades of time"})
     points_per_decade: int = 6
     extent: float = 4.0
-    grid: int = 41
-    images: int = 400
+    grid: int = 21
+    images: int = 200
     hidden: int = 4
-    rate: float = 0.3
-    steps: int = 400
-    every: int = 10
+    rate: float = 0.03
+    steps: int = 1500
+    every: int = 25
     widths: tuple[int, ...] = (4, 8, 16, 32, 64, 128)
     batch: int = 64
-    seeds: int = 5
+    seeds: int = 3
     seed: int = 0
 
 
 PROFILES = {
     "quick": Config(
-        longest=1.0, points_per_decade=3, grid=7, images=30, hidden=2, steps=20, widths=(8, 64), batch=16, seeds=2
+        longest=1.0, points_per_decade=3, grid=5, images=30, hidden=2, steps=20, every=5, widths=(8, 64),
+        batch=16, seeds=2
     ),
     "cpu": Config(),
     "full": Config(),
@@ -107,7 +108,9 @@ def descent(config: Config, rule: str) -> dict[str, Any]:
     rng = np.random.default_rng([config.seed, 1])
     data = Data(x, np.eye(10)[rng.integers(10, size=len(x))])
     net = LinearPCN.random((x.shape[1], config.hidden, 10), rng=rng)
-    path = gradient_descent(objective(rule, config, data), net, config.rate, config.steps, record=config.every)
+    path = gradient_descent(
+        objective(rule, config, data), net, config.rate, config.steps, record=config.every
+    )
     return {
         "at": path.times / config.rate,
         "energy": path.values(EnvelopeEnergy(data)),

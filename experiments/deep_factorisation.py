@@ -1,12 +1,13 @@
 r"""Is exact predictive coding a faster way to train a deep factorisation of all of MovieLens?
 
-The ratings of 671 users and 9066 films, less the mean and the damped means of film and user, are factorised by a
-linear network: the input is the user's unit vector, the outputs are the films, only the rated ones are observed
-(claim ``missing-outputs``). L weight layers, hidden layers of one width, small Gaussian weights, full batch,
-gradient descent on the loss (BP) and on :math:`F^*` (PC, exact: one system of the hidden width for each user),
-with weight decay. 80% of the ratings train, 10% choose rate, decay and the step to stop at, 10% are reported.
-Rate and decay are those of the lowest validation error on the first split. Beside them the factorisation of
-scikit-surprise (SVD: Funk's algorithm with biases), its settings chosen on the same validation ratings.
+The ratings of 671 users and 9066 films, less the mean and the damped means of film and user, are factorised
+by a linear network: the input is the user's unit vector, the outputs are the films, only the rated ones are
+observed (claim ``missing-outputs``). L weight layers, hidden layers of one width, small Gaussian weights,
+full batch, gradient descent on the loss (BP) and on :math:`F^*` (PC, exact: one system of the hidden width
+for each user), with weight decay. 80% of the ratings train, 10% choose rate, decay and the step to stop at,
+10% are reported. Rate and decay are those of the lowest validation error on the first split. Beside them the
+factorisation of scikit-surprise (SVD: Funk's algorithm with biases), its settings chosen on the same
+validation ratings.
 """
 
 import time
@@ -51,8 +52,8 @@ class Config:
 
 PROFILES = {
     "quick": Config(
-        depths=(2, 3), width=3, init=0.2, rates=(1.0, 4.0), decays=(0.0, 0.05), trial_steps=30, steps=30, seeds=2,
-        users=60, epochs=0,
+        depths=(2, 3), width=3, init=0.2, rates=(1.0, 4.0), decays=(0.0, 0.05), trial_steps=30, steps=30,
+        seeds=2, users=60, epochs=0,
     ),
     "cpu": Config(),
     "full": Config(),
@@ -113,11 +114,13 @@ def entries_of(train: scipy.sparse.csr_array) -> Matrix:
     return np.repeat(np.arange(train.shape[0]), np.diff(train.indptr))
 
 
-def gradient(rule: str, weights: Sequence[Matrix], train: scipy.sparse.csr_array, users: Matrix) -> list[Matrix]:
+def gradient(
+    rule: str, weights: Sequence[Matrix], train: scipy.sparse.csr_array, users: Matrix
+) -> list[Matrix]:
     r"""The gradient of the loss or of :math:`F^*` in the weights.
 
-    Inference moves z_{L-1} of a user by :math:`M q`, :math:`q = (I + A_O^T A_O M)^{-1} A_O^T r_O = A_L^T \delta`,
-    and leaves the errors :math:`\delta_O = r_O - A_O M q`; the loss has q = 0.
+    Inference moves z_{L-1} of a user by :math:`M q`, :math:`q = (I + A_O^T A_O M)^{-1} A_O^T r_O = A_L^T
+    \delta`, and leaves the errors :math:`\delta_O = r_O - A_O M q`; the loss has q = 0.
     """
     z, covariance = hidden_maps(weights)
     last, films = weights[-1], train.indices
@@ -232,7 +235,9 @@ def library(config: Config, factors: int, regularisation: float, seed: int) -> d
     model.fit(train.build_full_trainset())
     seconds = time.process_time() - start
     found = {
-        name: float(np.sqrt(np.mean([(p.est - p.r_ui) ** 2 for p in model.test(zip(*raw[name], strict=True))])))
+        name: float(
+            np.sqrt(np.mean([(p.est - p.r_ui) ** 2 for p in model.test(zip(*raw[name], strict=True))]))
+        )
         for name in ("valid", "test")
     }
     return {**found, "seconds": seconds}
@@ -277,7 +282,9 @@ def run(config: Config, progress: Progress) -> dict[str, Any]:
         "means_valid": float(np.sqrt(np.mean(splits[0].valid[2] ** 2))),
     }
     if config.epochs:
-        options = [{"factors": f, "regularisation": r} for f in config.factors for r in config.regularisations]
+        options = [
+            {"factors": f, "regularisation": r} for f in config.factors for r in config.regularisations
+        ]
         tried = progress.cells(library, [{**option, "seed": 0} for option in options])
         own = options[int(np.argmin([t["valid"] for t in tried]))]
         found = progress.cells(library, [{**own, "seed": seed} for seed in range(config.seeds)])

@@ -1,11 +1,12 @@
 r"""Do learned precisions stop the weights that noise inflates?
 
-The problems of `no_minimiser`, two chains and a network, with one precision (a number) for each layer. Gradient
-flow in the weights and in the logarithms of the precisions: on F* with the precisions held at 1; on the energy
-with the normalisation of its layers, F* - (1/2) sum_l n_l log Pi_l, whose precisions follow the mean squared
-errors alone (MAP); and on the negative log likelihood F* + (1/2) log det S. The least value of the likelihood is that
-of the Gaussian with the residual noise of the data. Beside it the two rules as iterations, with the weights held
-still, on one output: the shares of the layers in S, against their law. Claim ``precision-learning``.
+The problems of `no_minimiser`, two chains and a network, with one precision (a number) for each layer.
+Gradient flow in the weights and in the logarithms of the precisions: on F* with the precisions held at 1; on
+the energy with the normalisation of its layers, F* - (1/2) sum_l n_l log Pi_l, whose precisions follow the
+mean squared errors alone (MAP); and on the negative log likelihood F* + (1/2) log det S. The least value of
+the likelihood is that of the Gaussian with the residual noise of the data. Beside it the two rules as
+iterations, with the weights held still, on one output: the shares of the layers in S, against their law.
+Claim ``precision-learning``.
 """
 
 from dataclasses import dataclass, field
@@ -118,7 +119,10 @@ def iterations(config: Config, rule: str) -> dict[str, Any]:
     shares, sizes = [], []
     for _ in range(config.updates + 1):
         parts = np.array(
-            [p.item() ** 2 / float(q.value) for p, q in zip(output_products(net)[1:], net.precisions, strict=True)]
+            [
+                p.item() ** 2 / float(q.value)
+                for p, q in zip(output_products(net)[1:], net.precisions, strict=True)
+            ]
         )
         shares.append(parts / parts.sum())
         sizes.append(float(rescaling(net)[0, 0]))

@@ -1,4 +1,5 @@
-r"""Learned precisions: the likelihood stops the weights that noise inflates, the mean squared errors run away.
+r"""Learned precisions: the likelihood stops the weights that noise inflates, the mean squared errors run
+away.
 
 What to see: with precisions held at 1 the last weights grow like t^(1/4); with precisions learned by the
 likelihood they come to rest, and the likelihood at its least value, whatever the noise; by the mean squared
@@ -8,6 +9,7 @@ errors alone all precisions but one grow without end.
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
 
 from experiments import learned_precision
 from experiments._result import Result
@@ -39,6 +41,7 @@ def draw(fig: Figure, result: Result) -> None:
             ax.loglog(run["times"][1:], run["last"][1:], color=color, label=label)
         ax.set_title(f"chain, $N = {name[2:]}$" if name.startswith("N=") else "network")
         ax.set_xlabel("time $t$")
+        ax.yaxis.set_minor_formatter(NullFormatter())
     top[0].set_ylabel(r"$\Vert W_L \Vert$")
     for rule, (_, color) in _RULES.items():
         run = columns["network"][rule]
@@ -73,14 +76,13 @@ def caption(result: Result, meta: Meta) -> str:
     """What was run, what agrees."""
     found = numbers(result)
     return (
-        "With precisions learned from the likelihood, weights come to rest on any noise; learned from mean squared "
-        "errors alone, precisions run away. "
-        rf"Gradient flow in weights and log precisions. (a-c) Last weights, residual variance $N$. (d) Precisions; "
-        rf"(e) negative log likelihood above the least value of any Gaussian: {found['likelihood']} at the end, "
-        rf"{found['fixed']} with precisions of 1. The flow of the MAP rule is cut where a precision passes "
-        r"$e^{14}$. (f) Both rules as updates, one output: shares $P_l \Sigma_l P_l^\top / S$ of three layers; "
-        rf"black: each MAP update squares their ratios (largest error {found['law']}). "
-        rf"({meta.setting}.)"
+        "With precisions learned from the likelihood, weights come to rest on any noise; learned from mean "
+        "squared errors alone, precisions run away. Gradient flow in weights and log precisions. (a-c) Last "
+        r"weights, residual variance $N$. (d) Precisions; (e) negative log likelihood above the least value "
+        rf"of any Gaussian: {found['likelihood']} at the end, {found['fixed']} with precisions of 1. The flow "
+        r"of the MAP rule is cut where a precision passes $e^{14}$. (f) Both rules as updates, one output: "
+        r"shares $P_l \Sigma_l P_l^\top / S$ of three layers; black: each MAP update squares their ratios "
+        rf"(largest error {found['law']}). ({meta.setting}.)"
     )
 
 

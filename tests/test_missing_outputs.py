@@ -111,9 +111,7 @@ def test_a_complete_mask_changes_nothing_and_equal_patterns_give_equal_answers()
     alone = LinearPCN([net.weights[0], net.weights[1][pattern]])
     rest = EquilibratedEnergy(Data(x, y[:, pattern]))
     assert_close(EquilibratedEnergy(data).value(net), rest.value(alone), size=50)
-    for ours, theirs in zip(
-        EquilibratedEnergy(data).gradient(net), rest.gradient(alone), strict=True
-    ):
+    for ours, theirs in zip(EquilibratedEnergy(data).gradient(net), rest.gradient(alone), strict=True):
         assert_close(ours[pattern] if ours.shape[0] == 4 else ours, theirs, size=200)
     assert np.max(np.abs(EquilibratedEnergy(data).gradient(net)[1][~pattern])) == 0.0
 
@@ -156,7 +154,7 @@ def test_gradients_pass_through_torch_and_the_flow_obeys_the_balance_law():
 @claim
 @pytest.mark.parametrize("seed", range(3))
 def test_where_descent_ends_no_hidden_error_is_left_on_any_sample(seed):
-    """Critical iff A_L^T delta_i = 0 for each sample and <delta x^T> Q_{L-1}^T = 0: the balance law's corollary."""
+    """Critical iff A_L^T delta_i = 0 for each sample and <delta x^T> Q_{L-1}^T = 0."""
     rng = np.random.default_rng(seed)
     data = masked(Data(rng.standard_normal((6, 3)), rng.standard_normal((6, 3))), rng)
     energy = EquilibratedEnergy(data)
@@ -229,7 +227,7 @@ def test_what_needs_every_target_says_so(use):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: Data([[1.0]], [[np.nan]]), r"Got 1 NaN entries: if they are missing, pass observed=~np.isnan"),
+        (lambda: Data([[1.0]], [[np.nan]]), "Got 1 NaN entries: if they are missing, pass observed=~np.isna"),
         (lambda: Data([[1.0]], [[1.0]], [[1.0]]), "`observed` must be booleans of the shape of y"),
         (lambda: Data([[1.0]], [[1.0]], [True]), r"Got an array of shape \(1,\) and dtype bool"),
         (lambda: Data([[1.0]], [[np.nan]], [[True]]), "`y` must be finite"),

@@ -1,5 +1,7 @@
 """Learned precisions against dense Gaussian algebra, differences and the laws of both rules."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from figure_checks import drawn, quick
@@ -43,7 +45,7 @@ def posterior_moments(net, data):
     r = data.y - data.x @ (forward @ maps[0]).T
     means = r @ gain.T
     second = means.T @ means / len(r) + after
-    return [second[a:b, a:b] for a, b in zip(ends, ends[1:], strict=False)]
+    return [second[a:b, a:b] for a, b in pairwise(ends)]
 
 
 @given(net=networks(max_depth=4, max_width=4), seed=seeds)
@@ -89,8 +91,8 @@ def test_em_never_raises_the_likelihood_and_rests_where_its_gradient_vanishes(sh
         assert np.max(np.abs(pick(g))) <= 1e-4 / p.extremes[0]
 
 
-def test_with_free_weights_and_the_output_precision_learned_the_least_likelihood_is_that_of_the_residual_noise():
-    """Also where the noise is smaller than the precision 1 assumes, which leaves `no-minimiser-with-noise`."""
+def test_with_the_output_precision_learned_the_least_likelihood_is_that_of_the_residual_noise():
+    """Also where the noise is smaller than what a precision of 1 assumes."""
     result = quick(learned_precision)
     data = learned_precision.no_minimiser.chain_data(0.5)
     best = LinearPCN([[[1.0]], [[0.1]]], precisions=[1.0, 1 / 0.49]).replace(weights=[[[10.0]], [[0.1]]])

@@ -121,7 +121,8 @@ def _factors(objective: Objective, net: LinearPCN) -> tuple[np.ndarray, np.ndarr
         white = [np.linalg.solve(root, p) for p in products]
     else:
         white = [_check.to_numpy(net.precisions[-1].whiten(p.T), "net").T for p in products]
-    x = np.linalg.qr(_check.to_numpy(objective.data.complete().x, "objective"), mode="r")  # a rotation of the batch
+    rows = _check.to_numpy(objective.data.complete().x, "objective")
+    x = np.linalg.qr(rows, mode="r")  # a rotation of the batch
     scale = 1 / objective.data.num_samples
     inputs = [_check.to_numpy(z, "net") for z in feedforward(net, x)[:-1]]
     grams = [scale * a**2 * z @ z.T for a, z in zip(net.multipliers, inputs, strict=True)]

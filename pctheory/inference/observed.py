@@ -1,4 +1,5 @@
-r"""The equilibrium of inference when some outputs are not observed: they are free, and inference fills them in.
+r"""The equilibrium of inference when some outputs are not observed: they are free, and inference fills them
+in.
 
 Claim ``missing-outputs``. Of sample i the outputs O are observed. The least energy over the hidden activities
 and the other outputs is
@@ -6,9 +7,9 @@ and the other outputs is
 .. math:: F^* = \frac{1}{2B} \sum_i r_O^T (S_{OO})^{-1} r_O, \qquad \Pi_l \epsilon_l^* = P_l^T \delta, \qquad
           \delta_O = (S_{OO})^{-1} r_O,
 
-with :math:`\delta = 0` on the outputs that are not observed; :math:`z_L^* = A_L z_{L-1}^* + \Sigma_L \delta` is
-y on the observed ones. All that is known of the others passes through the last hidden layer: :math:`S = \Sigma_L
-+ R^T R` with R of k rows, k the narrower of the last two layers. If :math:`\Sigma_L` is diagonal,
+with :math:`\delta = 0` on the outputs that are not observed; :math:`z_L^* = A_L z_{L-1}^* + \Sigma_L \delta`
+is y on the observed ones. All that is known of the others passes through the last hidden layer: :math:`S =
+\Sigma_L + R^T R` with R of k rows, k the narrower of the last two layers. If :math:`\Sigma_L` is diagonal,
 
 .. math:: (S_{OO})^{-1} = \Pi_O - \Pi_O R_O^T (I + R_O \Pi_O R_O^T)^{-1} R_O \Pi_O ,
 

@@ -29,9 +29,9 @@ from ._expansion import Expansion
 class Rows(Expansion):
     r"""One row a sample: activities z_0..z_{L-1} and weighted errors delta_1..delta_L.
 
-    `push`: the change of :math:`\delta_L` that a change of the output (B, n_L) at a fixed :math:`\delta_L` makes.
-    `noisy`: whether hidden layers have errors, :math:`z_l = A_l z_{l-1} + \Sigma_l \delta_l`; those of the loss
-    itself have none.
+    `push`: the change of :math:`\delta_L` that a change of the output (B, n_L) at a fixed :math:`\delta_L`
+    makes. `noisy`: whether hidden layers have errors, :math:`z_l = A_l z_{l-1} + \Sigma_l \delta_l`; those of
+    the loss itself have none.
     """
 
     value: Array
@@ -91,7 +91,7 @@ class Rows(Expansion):
 
 @dataclass(frozen=True, eq=False)
 class Curvature:
-    """The loss's Hessian at the output, (B, n_L, n_L), and R with K = R^T R, of no rows for the loss itself."""
+    """The loss's Hessian at the output, (B, n_L, n_L), and R with K = R^T R; of the loss no rows."""
 
     hessian: Array
     root: Array

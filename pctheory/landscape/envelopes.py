@@ -79,7 +79,8 @@ class OutputLoss(_ConvexObjective):
         delta = [-loss.gradient(out, y)]
         for matrix in reversed(net.maps[1:]):
             delta.append(delta[-1] @ matrix)
-        curvature = Curvature(loss.hessian(out, y), xp.zeros((0, y.shape[1]), dtype=y.dtype, device=device(y)))
+        root = xp.zeros((0, y.shape[1]), dtype=y.dtype, device=device(y))
+        curvature = Curvature(loss.hessian(out, y), root)
         return Rows(xp.mean(loss.value(out, y)), net, activities, delta[::-1], curvature.push, noisy=False)
 
 

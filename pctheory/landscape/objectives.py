@@ -115,8 +115,8 @@ class MSELoss(_DataObjective):
     Parameters
     ----------
     data : Data
-        Compressed once to at most n_0 + n_L rows (claim ``data-compression``), unless targets are missing: then
-        the loss is that of the observed ones.
+        Compressed once to at most n_0 + n_L rows (claim ``data-compression``), unless targets are missing:
+        then the loss is that of the observed ones.
 
     Examples
     --------

@@ -77,12 +77,12 @@ def update_precisions(
     data : Data
         x (B, n_0) and y (B, n_L).
     rule : "em" or "map"
-        "em": :math:`\Sigma_l \leftarrow \langle \mathbb E[\epsilon_l \epsilon_l^T] \rangle`, with the posterior
-        covariance: the negative log likelihood never rises. "map": :math:`\Sigma_l \leftarrow \langle
-        \epsilon_l^* \epsilon_l^{*T} \rangle`, the mean squared errors alone, which is what minimising the
-        energy with its :math:`-\frac12 \log\det \Pi_l` does. It runs away: with one output every step squares
-        the ratios of the layers' shares :math:`P_l \Sigma_l P_l^T / S`, and all precisions but one grow without
-        end.
+        "em": :math:`\Sigma_l \leftarrow \langle \mathbb E[\epsilon_l \epsilon_l^T] \rangle`, with the
+        posterior covariance: the negative log likelihood never rises. "map": :math:`\Sigma_l \leftarrow
+        \langle \epsilon_l^* \epsilon_l^{*T} \rangle`, the mean squared errors alone, which is what
+        minimising the energy with its :math:`-\frac12 \log\det \Pi_l` does. It runs away: with one output
+        every step squares the ratios of the layers' shares :math:`P_l \Sigma_l P_l^T / S`, and all precisions
+        but one grow without end.
     shape : "matrix", "diagonal" or "number"
         What :math:`\Sigma_l` may be; the others keep the diagonal, or its mean.
     layers : numbers from 1 to L, optional
@@ -100,8 +100,8 @@ def update_precisions(
 
     Notes
     -----
-    Claim ``precision-learning`` (this work; the EM step of factor analysis, Rubin and Thayer 1982, at any depth).
-    One step is a step of EM with the weights held still; a step of the weights by
+    Claim ``precision-learning`` (this work; the EM step of factor analysis, Rubin and Thayer 1982, at any
+    depth). One step is a step of EM with the weights held still; a step of the weights by
     `pctheory.learning.posterior_averaged_gradient` goes along with it.
 
     Examples
@@ -135,15 +135,15 @@ def _layer(value: object, depth: int) -> int:
 
 
 def _moments(net: LinearPCN, data: Data) -> list[tuple[Array, Array]]:
-    r"""For each layer :math:`\langle \epsilon^* \epsilon^{*T} \rangle` and :math:`\Sigma P^T S^{-1} P \Sigma`."""
+    r"""For each layer :math:`\langle \epsilon^* \epsilon^{*T} \rangle` and :math:`\Sigma P^T S^{-1} P
+    \Sigma`.
+    """
     at = equilibrium(net, _check.instance(data, "data", Data).complete())
     xp = array_namespace(at.energy)
     pairs = []
     for precision, error, product in zip(net.precisions, at.errors, output_products(net)[1:], strict=True):
         weighted = precision.solve(product)  # P Sigma
-        pairs.append(
-            (error.T @ error / error.shape[0], weighted.T @ xp.linalg.solve(at.rescaling, weighted))
-        )
+        pairs.append((error.T @ error / error.shape[0], weighted.T @ xp.linalg.solve(at.rescaling, weighted)))
     return pairs
 
 

@@ -290,8 +290,8 @@ def _targets(value: object) -> Array:
     xp = array_namespace(array)
     if array.ndim == 1:
         raise ValueError(
-            f"`y` must be a two-dimensional array, one row a sample. Got shape {tuple(array.shape)}: for class "
-            "labels pass np.eye(num_classes)[labels], for one output y[:, None]."
+            f"`y` must be a two-dimensional array, one row a sample. Got shape {tuple(array.shape)}: for "
+            "class labels pass np.eye(num_classes)[labels], for one output y[:, None]."
         )
     try:
         missing = int(xp.sum(xp.astype(xp.isnan(array), xp.int64)))

@@ -138,7 +138,8 @@ class Precision:
         return rows / self._factor
 
     def apply_observed(self, rows: Array, observed: np.ndarray) -> Array:
-        r"""Rows :math:`v \mapsto (\Sigma_{OO})^{-1} v_O` on the observed units O of each row, and 0 elsewhere.
+        r"""Rows :math:`v \mapsto (\Sigma_{OO})^{-1} v_O` on the observed units O of each row, and 0
+        elsewhere.
 
         Returns
         -------

@@ -77,8 +77,8 @@ def infer(
         True where a unit is clamped; None clamps layers 0 and L. The same value means the same to
         `pctheory.inference.ClampedProblem` and to `Clamps`.
     observed : None or booleans (B, n_L)
-        With `clamp` None: the outputs of each sample that are clamped. The others are free, and their y is not
-        read (NaN is allowed there).
+        With `clamp` None: the outputs of each sample that are clamped. The others are free, and their y is
+        not read (NaN is allowed there).
     start : "feedforward", "zeros", "random", or activities (z_0, ..., z_L)
         Where the free units start, and the values of clamped hidden units. "random" is N(0, 1); free units of
         layer 0 start at zero but for "random".
@@ -184,7 +184,7 @@ def relax(
 def _with_observed(
     clamped: Sequence[np.ndarray], clamp: Sequence[Any] | None, y: Any, observed: Any
 ) -> tuple[tuple[np.ndarray, ...], np.ndarray]:
-    """The units to clamp with the output's own for each sample, (B, n_L), and y with zeros on the free ones."""
+    """The units to clamp, those of the output for each sample, and y with zeros on the free ones."""
     if clamp is not None:
         raise ValueError("`clamp` must be None with `observed`, which says what is clamped. Got both.")
     targets = _check.to_numpy(y, "y")
