@@ -120,8 +120,14 @@ def _softmax(o: Array) -> Array:
 
 
 def _cross_entropy_value(o: Array, y: Array) -> Array:
-    # sum_j y_j (log sum exp o - o_j), each term at least 0: nothing cancels when the prediction is right
-    return array_namespace(o).sum(y * (_log_sum_exp(o) - o), axis=-1)
+    # log sum_k exp(o_k - o_j) = log(1 + the others' part) + (top - o_j): nothing cancels, so that the loss of a
+    # prediction that is right has all its digits however small it is
+    xp = array_namespace(o)
+    top = xp.max(o, axis=-1, keepdims=True)
+    numbers = xp.arange(o.shape[-1], device=device(o))
+    first = numbers == xp.argmax(o, axis=-1, keepdims=True)
+    others = xp.sum(xp.where(first, xp.zeros_like(o), xp.exp(o - top)), axis=-1, keepdims=True)
+    return xp.sum(y * (xp.log1p(others) + (top - o)), axis=-1)
 
 
 def _others(rows: Array) -> Array:
