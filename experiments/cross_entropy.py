@@ -1,9 +1,10 @@
 r"""What does predictive coding do with a cross-entropy output, on labels that the inputs do not tell?
 
 A chain 1-1-2 on noisy labels of the sign of a number: F* and the loss over a plane of weights, and exact
-gradient flow on F*, on F* with weight decay and on the loss. The same by gradient descent on handwritten
-digits whose labels are drawn at random. Then the cosine of the gradients of F* and of the loss against width,
-muPC networks on the true labels. Claims ``cross-entropy-landscape`` and ``moreau-envelope``.
+gradient flow on F*, on F* with weight decay and on the loss. The same by gradient descent on the principal
+components of handwritten digits whose labels are drawn at random. Then the cosine of the gradients of F* and
+of the loss against width, muPC networks on the true labels. Claims ``cross-entropy-landscape`` and
+``moreau-envelope``.
 """
 
 from dataclasses import dataclass, field
@@ -32,8 +33,9 @@ class Config:
     extent: float = 4.0
     grid: int = 21
     images: int = 200
-    hidden: int = 4
-    rate: float = 0.03
+    components: int = field(default=5, metadata={"label": "principal components of the digits"})
+    hidden: int = 2
+    rate: float = 2.0
     steps: int = 1500
     every: int = 25
     widths: tuple[int, ...] = (4, 8, 16, 32, 64, 128)
@@ -105,6 +107,7 @@ def flow(config: Config, rule: str) -> dict[str, Any]:
 def descent(config: Config, rule: str) -> dict[str, Any]:
     """F* and the loss along gradient descent on digits with random labels."""
     x = load_dataset("digits", limit=config.images).x
+    x = np.linalg.svd(x, full_matrices=False)[0][:, : config.components] * np.sqrt(len(x))
     rng = np.random.default_rng([config.seed, 1])
     data = Data(x, np.eye(10)[rng.integers(10, size=len(x))])
     net = LinearPCN.random((x.shape[1], config.hidden, 10), rng=rng)

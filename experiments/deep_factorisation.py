@@ -161,8 +161,9 @@ def error(weights: Sequence[Matrix], part: tuple[Matrix, Matrix, Matrix]) -> flo
 
 def singular_values(weights: Sequence[Matrix]) -> Matrix:
     """Those of the whole map, as many as the hidden width."""
-    features = np.linalg.qr(hidden_maps(weights)[0][-1], mode="r")
-    films = np.linalg.qr(weights[-1], mode="r")
+    features, films = (
+        np.asarray(np.linalg.qr(rows).R) for rows in (hidden_maps(weights)[0][-1], weights[-1])
+    )
     return np.asarray(np.linalg.svd(features @ films.T, compute_uv=False))
 
 
@@ -223,7 +224,7 @@ def final(config: Config, rule: str, depth: int, rate: float, decay: float, seed
 def library(config: Config, factors: int, regularisation: float, seed: int) -> dict[str, Any]:
     """Validation and test error of the library's factorisation, and its CPU seconds."""
     import pandas as pd
-    import surprise
+    import surprise  # type: ignore[import-not-found]
 
     raw = ratings(config, seed).raw
     table = pd.DataFrame(dict(zip(("user", "film", "stars"), raw["train"], strict=True)))
@@ -286,10 +287,10 @@ def run(config: Config, progress: Progress) -> dict[str, Any]:
             {"factors": f, "regularisation": r} for f in config.factors for r in config.regularisations
         ]
         tried = progress.cells(library, [{**option, "seed": 0} for option in options])
-        own = options[int(np.argmin([t["valid"] for t in tried]))]
-        found = progress.cells(library, [{**own, "seed": seed} for seed in range(config.seeds)])
+        setting: dict[str, Any] = options[int(np.argmin([t["valid"] for t in tried]))]
+        fits = progress.cells(library, [{**setting, "seed": seed} for seed in range(config.seeds)])
         result["library"] = {
-            **own,
-            **{name: np.array([f[name] for f in found]) for name in ("valid", "test", "seconds")},
+            **setting,
+            **{name: np.array([fit[name] for fit in fits]) for name in ("valid", "test", "seconds")},
         }
     return result

@@ -83,13 +83,14 @@ def caption(result: Result, meta: Meta) -> str:
     n, c = numbers(result), meta.config
     return (
         "With a cross-entropy output PC can drive its energy to 0 on any labels while the loss rises. "
-        rf"(a, b) The chain 1-1-2 on {c['samples']} noisy signs ($w_2$, $-w_2$ read two classes); dot: the only "
-        rf"critical point of $F^*$ on the plane, a strict saddle. (d, e) Its gradient flow: at the end "
-        rf"$F^* = {n['chain-energy']}$ and the loss {n['chain-loss']}; BP's best (dotted) {n['chain-least']}; with "
-        rf"weight decay {c['decay']:g} the loss is {n['chain-decayed']}. (f) {c['images']} digits with random "
-        rf"labels, 64-{c['hidden']}-10, rate {c['rate']:g}: loss at the end {n['digits-pc']} (PC), "
-        rf"{n['digits-decay']} (decay), {n['digits-bp']} (BP); PC's energy {n['digits-energy']}; dotted: $\log 10$. "
-        rf"(c) {c['seeds']} muPC networks a width, true labels; dashed: $N^{{-2}}$. ({meta.setting}.)"
+        rf"(a, b) The chain 1-1-2 on {c['samples']} noisy signs ($w_2$ and $-w_2$ read two classes); dot: the "
+        r"only critical point of $F^*$ on the plane, a strict saddle. (c) "
+        rf"{c['seeds']} muPC networks a width, true labels; dashed: $N^{{-2}}$. (d, e) Gradient flow of the "
+        rf"chain: at the end $F^* = {n['chain-energy']}$ and the loss {n['chain-loss']}; BP's best (dotted) "
+        rf"{n['chain-least']}; with weight decay {c['decay']:g} the loss is {n['chain-decayed']}. (f) "
+        rf"{c['images']} digits, {c['components']} principal components, random labels, {c['hidden']} hidden "
+        rf"units: loss at the end {n['digits-pc']} (PC), {n['digits-decay']} (decay), {n['digits-bp']} (BP); "
+        rf"PC's energy {n['digits-energy']}; dotted: $\log 10$. ({meta.setting}.)"
     )
 
 
@@ -98,14 +99,14 @@ def numbers(result: Result) -> dict[str, str | float]:
     chain, digits = result["chain"], result["digits"]
 
     def last(runs: Result, rule: str, name: str) -> str | float:
-        return rounded(float(np.asarray(runs[rule][name])[-1]))
+        return rounded(float(np.asarray(runs[rule][name])[-1]), digits=3)
 
     gap = (1 - np.asarray(result["cosine"])).mean(axis=1)
     return {
         "chain-energy": last(chain, "pc", "energy"),
         "chain-loss": last(chain, "pc", "loss"),
         "chain-decayed": last(chain, "decay", "loss"),
-        "chain-least": rounded(least(chain)),
+        "chain-least": rounded(least(chain), digits=3),
         "digits-pc": last(digits, "pc", "loss"),
         "digits-energy": last(digits, "pc", "energy"),
         "digits-decay": last(digits, "decay", "loss"),

@@ -1,7 +1,7 @@
 r"""Deep factorisation of all of MovieLens: exact PC against BP, by iterations, by time and by held-out error.
 
-What to see: PC's curves of the held-out error lie below those of BP at every depth and stay there, where BP's turn
-up; PC's step costs more; ranks grow one at a time.
+What to see: PC's curves of the held-out error lie below those of BP at every depth and stay there, where BP's
+turn up; PC's step costs more; ranks grow one at a time.
 """
 
 from typing import Any
@@ -99,7 +99,7 @@ def stopped(run: Any) -> np.ndarray:
 
 
 def fastest(result: Result, depth: str, rule: str, level: float) -> tuple[float, float]:
-    """Fewest iterations of any rate and decay to a validation error, and their CPU seconds; infinite if none."""
+    """Fewest iterations of any rate and decay to a validation error, and their CPU seconds."""
     run = result["runs"][depth][rule]
     reached = np.asarray(run["trials"]) <= level
     first = [int(np.argmax(row)) * int(result["every"]) for row in reached if row.any()]
@@ -115,11 +115,8 @@ def shared_level(result: Result, depth: str) -> float:
 
 def verdict(result: Result) -> str:
     """Which rule gets to the error that both reach in less time, and which ends lower, in words."""
-    faster = [
-        fastest(result, d, "pc", shared_level(result, d))[1]
-        < fastest(result, d, "bp", shared_level(result, d))[1]
-        for d in result["runs"]
-    ]
+    levels = {depth: shared_level(result, depth) for depth in result["runs"]}
+    faster = [fastest(result, d, "pc", v)[1] < fastest(result, d, "bp", v)[1] for d, v in levels.items()]
     lower = [stopped(own["pc"]).mean() < stopped(own["bp"]).mean() for own in result["runs"].values()]
     words = {len(faster): "at every depth", 0: "at no depth"}
     count = f"of {len(faster)} depths"
@@ -136,12 +133,12 @@ def caption(result: Result, meta: Meta) -> str:
     ratios = ", ".join(str(n[f"time-ratio-{d}"]) for d in result["runs"])
     library = f"; scikit-surprise {n['library']}" if "library" in result else ""
     return (
-        f"{verdict(result)} 80% of the ratings train; hidden width {c['width']}, $\\sigma = {c['init']:g}$, full "
-        f"batch, rate and decay chosen on 10%, {c['seeds']} splits. (a-c) Error on the last 10%. (d) By time, (e) "
-        f"on the ratings of training, (f) effective rank, means; solid, dashed, dotted: $L$. Held-out error at the "
-        f"step of the lowest validation error, PC and BP: {errors}; means {n['means']}{library}. CPU time of BP "
-        f"over PC to the validation error that both reach: {ratios}; a step of PC costs {n['step-ratio']} of "
-        f"BP's. ({meta.setting}.)"
+        f"{verdict(result)} 80% of the ratings train; hidden width {c['width']}, $\\sigma = {c['init']:g}$, "
+        f"full batch, rate and decay chosen on 10%, {c['seeds']} splits. (a-c) Error on the last 10%. (d) By "
+        "time, (e) on the ratings of training, (f) effective rank, means; solid, dashed, dotted: $L$. "
+        "Held-out error at the step of the lowest validation error, PC and BP: "
+        f"{errors}; means {n['means']}{library}. CPU time of BP over PC to the validation error that both "
+        f"reach: {ratios}; a step of PC costs {n['step-ratio']} of BP's. ({meta.setting}.)"
     )
 
 

@@ -79,8 +79,9 @@ def caption(result: Result, meta: Meta) -> str:
         "With precisions learned from the likelihood, weights come to rest on any noise; learned from mean "
         "squared errors alone, precisions run away. Gradient flow in weights and log precisions. (a-c) Last "
         r"weights, residual variance $N$. (d) Precisions; (e) negative log likelihood above the least value "
-        rf"of any Gaussian: {found['likelihood']} at the end, {found['fixed']} with precisions of 1. The flow "
-        r"of the MAP rule is cut where a precision passes $e^{14}$. (f) Both rules as updates, one output: "
+        rf"of any Gaussian: {found['likelihood']} at the end, {found['fixed']} with precisions of 1. The "
+        r"flow of the MAP rule is cut where a precision passes $e^{14}$. (f) Both rules as updates, one "
+        "output: "
         r"shares $P_l \Sigma_l P_l^\top / S$ of three layers; black: each MAP update squares their ratios "
         rf"(largest error {found['law']}). ({meta.setting}.)"
     )

@@ -120,8 +120,8 @@ def _softmax(o: Array) -> Array:
 
 
 def _cross_entropy_value(o: Array, y: Array) -> Array:
-    # log sum_k exp(o_k - o_j) = log(1 + the others' part) + (top - o_j): nothing cancels, so that the loss of a
-    # prediction that is right has all its digits however small it is
+    # log sum_k exp(o_k - o_j) = log(1 + the others' part) + (top - o_j): nothing cancels, so that the loss of
+    # a prediction that is right has all its digits however small it is
     xp = array_namespace(o)
     top = xp.max(o, axis=-1, keepdims=True)
     numbers = xp.arange(o.shape[-1], device=device(o))

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 from array_api_compat import array_namespace, device
 
 from .._check import Array
@@ -120,19 +121,18 @@ def observed_rows(net: LinearPCN, data: Data, *, noisy: bool) -> Rows:
     r"""The expansion of :math:`F^*` (`noisy`) or of the loss where targets are missing: :math:`\delta_L =
     (S_{OO})^{-1} r_O`, with :math:`\Sigma_L` in the place of S for the loss.
     """
-    _, y = any_rows(net, data)
+    (x, y), observed = any_rows(net, data), np.asarray(data.observed)
+    last = net.precisions[-1]
     if noisy:
         at = equilibrium(net, data)
-        value, activities, root = at.energy, at.activities[:-1], hidden_root(net)[1]
+        metric = ObservedMetric(last, hidden_root(net)[1], observed)
         delta = [p.apply(e) for p, e in zip(net.precisions, at.errors, strict=True)]
         # on the free outputs 0 but for rounding errors
-        delta[-1] = where_observed(delta[-1], data.observed)
-        metric = ObservedMetric(net.precisions[-1], root, data.observed)
-    else:
-        value, (*activities, out) = loss(net, data), feedforward(net, data.x)
-        metric = ObservedMetric(net.precisions[-1], net.maps[-1][:0, :] @ net.maps[-1].T, data.observed)
-        delta = [metric.solve(y - out)]
-        for matrix in reversed(net.maps[1:]):
-            delta.append(delta[-1] @ matrix)
-        delta.reverse()
-    return Rows(value, net, activities, delta, lambda shift: -metric.solve(shift), noisy)
+        delta[-1] = where_observed(delta[-1], observed)
+        return Rows(at.energy, net, at.activities[:-1], delta, lambda shift: -metric.solve(shift), noisy)
+    *activities, out = feedforward(net, x)
+    metric = ObservedMetric(last, net.maps[-1][:0, :] @ net.maps[-1].T, observed)
+    delta = [metric.solve(y - out)]
+    for matrix in reversed(net.maps[1:]):
+        delta.append(delta[-1] @ matrix)
+    return Rows(loss(net, data), net, activities, delta[::-1], lambda shift: -metric.solve(shift), noisy)
