@@ -1,8 +1,8 @@
 r"""A cross-entropy output on labels that the inputs do not tell: the energy falls to 0 and the loss rises.
 
-What to see: on the plane F* has no minimum, only the saddle at the origin, where the loss has valleys; along the
-flow the energy passes below the least possible loss while the loss climbs; weight decay stops it; with width the
-gradients of PC and of BP come together.
+What to see: on the plane F* has no minimum, only the saddle at the origin, where the loss has valleys; along
+the flow the energy passes below the least possible loss while the loss climbs; weight decay stops it; with
+width the gradients of PC and of BP come together.
 """
 
 import numpy as np

@@ -119,10 +119,10 @@ def verdict(result: Result) -> str:
     faster = [fastest(result, d, "pc", v)[1] < fastest(result, d, "bp", v)[1] for d, v in levels.items()]
     lower = [stopped(own["pc"]).mean() < stopped(own["bp"]).mean() for own in result["runs"].values()]
     words = {len(faster): "at every depth", 0: "at no depth"}
-    count = f"of {len(faster)} depths"
+    where = [words.get(sum(held), f"at {sum(held)} of {len(held)} depths") for held in (lower, faster)]
     return (
-        f"Exact PC ends at a lower held-out error than BP {words.get(sum(lower), f'at {sum(lower)} {count}')}, "
-        f"and reaches BP's lowest in less time {words.get(sum(faster), f'at {sum(faster)} {count}')}."
+        f"Exact PC ends at a lower held-out error than BP {where[0]}, and takes less CPU time to the error that "
+        f"both reach {where[1]}."
     )
 
 

@@ -42,7 +42,7 @@ def test_the_sparse_gradients_are_those_of_the_theory(depth):
     observed = np.zeros(data.shape, dtype=bool)
     observed[users, data.indices] = True
     whole = Data(np.eye(data.shape[0]), data.toarray(), observed)
-    weights = [20 * w for w in deep_factorisation.initial(config, depth, data.shape, 0)]
+    weights = [3 * w for w in deep_factorisation.initial(config, depth, data.shape, 0)]
     net = LinearPCN(weights)
     for rule, objective in (("bp", MSELoss), ("pc", EquilibratedEnergy)):
         found = deep_factorisation.gradient(rule, weights, data, users)
