@@ -191,6 +191,16 @@ class Objective(ABC):
             dtype=np.float64,
         )
 
+    def one_by_one(self, net: LinearPCN) -> Array:
+        """`stacked_values` where they are not computed all at once."""
+        xp = array_namespace(*net.weights)
+        shape = net.weights[0].shape[:-2]
+        flat = [xp.reshape(w, (-1, *w.shape[-2:])) for w in net.weights]
+        values = [
+            self.value(net.with_weights(tuple(w[i, ...] for w in flat))) for i in range(flat[0].shape[0])
+        ]
+        return xp.reshape(xp.stack(values), shape)
+
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.data!r})"
 

@@ -214,7 +214,7 @@ def mean_field_training(
     times = _check.count(num_steps, "num_steps") + 1
     rate, richness = _check.positive(learning_rate, "learning_rate"), _check.positive(gamma, "gamma")
     strength = _check.non_negative(alpha, "alpha")
-    x, y = _check.to_numpy(data.x, "x"), _check.to_numpy(data.y, "y")
+    x, y = _check.to_numpy(data.complete().x, "x"), _check.to_numpy(data.y, "y")
     weigh = Precision.of(1.0 if precision is None else precision, y.shape[1], y, "precision")
     outputs = y.shape[1]
     kernels = (4 * layers + 3) * (times * (min(x.shape) + outputs)) ** 2

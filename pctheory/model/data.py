@@ -10,7 +10,7 @@ from itertools import chain
 from typing import Protocol
 
 import numpy as np
-from array_api_compat import array_namespace
+from array_api_compat import array_namespace, device
 
 from .. import _check
 from .._check import Array
@@ -38,6 +38,10 @@ class Data:
         Inputs.
     y : (B, n_L)
         Targets.
+    observed : None or booleans (B, n_L)
+        True where a target is observed; the others are free, and their y is not read (NaN is allowed there).
+        None: all of them. `equilibrium`, `loss`, `MSELoss` and `EquilibratedEnergy` take missing targets
+        (claim ``missing-outputs``); what needs all of them says so.
 
     Notes
     -----
@@ -50,13 +54,20 @@ class Data:
     >>> data = Data([[1.0], [2.0]], [[-1.0], [-2.0]])
     >>> float(data.yx[0, 0])
     -2.5
+    >>> Data([[1.0], [2.0]], [[-1.0], [float("nan")]], observed=[[True], [False]])
+    Data(2 samples, 1 -> 1, 1 of 2 targets observed)
     """
 
     x: Array
     y: Array
+    observed: Array | None = None
 
     def __post_init__(self) -> None:
-        x, y = _check.matrix(self.x, "x"), _check.matrix(self.y, "y")
+        x, observed = _check.matrix(self.x, "x"), None
+        if self.observed is not None:
+            y, observed = _observed_targets(self.y, self.observed)
+        else:
+            y = _targets(self.y)
         _check.same_namespace((x, y), "x and y")
         if x.shape[0] != y.shape[0]:
             raise ValueError(
@@ -65,6 +76,7 @@ class Data:
             )
         object.__setattr__(self, "x", x)
         object.__setattr__(self, "y", y)
+        object.__setattr__(self, "observed", observed)
 
     @property
     def num_samples(self) -> int:
@@ -79,12 +91,28 @@ class Data:
     @cached_property
     def yx(self) -> Array:
         r""":math:`S_{yx} = \frac1B \sum y x^T`, (n_L, n_0)."""
-        return self.y.T @ self.x / self.num_samples
+        return self.complete().y.T @ self.x / self.num_samples
 
     @cached_property
     def yy(self) -> Array:
         r""":math:`S_{yy} = \frac1B \sum y y^T`, (n_L, n_L)."""
-        return self.y.T @ self.y / self.num_samples
+        return self.complete().y.T @ self.y / self.num_samples
+
+    def complete(self) -> Data:
+        """The data themselves, if every target is observed.
+
+        Raises
+        ------
+        ValueError
+            If one is missing.
+        """
+        if self.observed is None:
+            return self
+        missing = int(self.observed.size - self.observed.sum())
+        raise ValueError(
+            f"`data` must have every target observed here. Got {missing} missing ones: only `equilibrium`, "
+            "`loss`, `MSELoss` and `EquilibratedEnergy` take them."
+        )
 
     def compress(self) -> Data:
         r"""At most n_0 + n_L rows with the same second moments: the triangular factor of [x y].
@@ -99,6 +127,7 @@ class Data:
         The factor is the square root of the second moments, so that no condition number is squared. Cost
         :math:`O(B (n_0 + n_L)^2)`. Claim ``data-compression``.
         """
+        self.complete()
         few = self.num_samples <= self.x.shape[1] + self.y.shape[1]
         return self if few else _compressed(_parts(self.x, self.y))
 
@@ -124,12 +153,12 @@ class Data:
 
     def take(self, rows: Array) -> Data:
         """The samples with the given row numbers (or a slice, or a boolean mask)."""
-        return Data(self.x[rows], self.y[rows])
+        return Data(self.x[rows], self.y[rows], None if self.observed is None else self.observed[rows])
 
     def to_numpy(self) -> Data:
         """The same samples in numpy float64, off the device and out of the graph of their arrays."""
         x, y = _check.to_numpy(self.x, "x"), _check.to_numpy(self.y, "y")
-        return self if x is self.x and y is self.y else Data(x, y)
+        return self if x is self.x and y is self.y else Data(x, y, self.observed)
 
     def batches(self, batch_size: int, *, rng: np.random.Generator | int) -> Iterator[Data]:
         """One pass over the samples in random order; the last, incomplete batch is left out.
@@ -278,7 +307,47 @@ class Data:
         return cls(x, -x)
 
     def __repr__(self) -> str:
-        return f"Data({self.num_samples} samples, {self.x.shape[1]} -> {self.y.shape[1]})"
+        text = f"{self.num_samples} samples, {self.x.shape[1]} -> {self.y.shape[1]}"
+        if self.observed is not None:
+            text += f", {int(self.observed.sum())} of {self.observed.size} targets observed"
+        return f"Data({text})"
+
+
+def _targets(value: object) -> Array:
+    """Targets that are all observed, (B, n_L)."""
+    array = _check.as_array(value, "y")
+    xp = array_namespace(array)
+    if array.ndim == 1:
+        raise ValueError(
+            f"`y` must be a two-dimensional array, one row a sample. Got shape {tuple(array.shape)}: for "
+            "class labels pass np.eye(num_classes)[labels], for one output y[:, None]."
+        )
+    try:
+        missing = int(xp.sum(xp.astype(xp.isnan(array), xp.int64)))
+    except (TypeError, RuntimeError):  # traced
+        missing = 0
+    if missing:
+        raise ValueError(
+            f"`y` must be finite. Got {missing} NaN entries: if they are missing, pass observed=~np.isnan(y)."
+        )
+    return _check.matrix(array, "y")
+
+
+def _observed_targets(value: object, mask: object) -> tuple[Array, np.ndarray | None]:
+    """Targets with zeros where they are missing, and the mask, or None if none is."""
+    array = _check.as_array(value, "y")
+    xp = array_namespace(array)
+    observed = np.array(mask.detach().cpu().numpy() if hasattr(mask, "detach") else mask)
+    if observed.dtype != np.bool_ or observed.shape != tuple(array.shape):
+        raise ValueError(
+            f"`observed` must be booleans of the shape of y, {tuple(array.shape)}. Got an array of shape "
+            f"{observed.shape} and dtype {observed.dtype}."
+        )
+    if observed.all():
+        return _check.matrix(array, "y"), None
+    observed.flags.writeable = False
+    there = xp.asarray(np.array(observed), device=device(array))
+    return _check.matrix(xp.where(there, array, xp.zeros_like(array)), "y"), observed
 
 
 def _parts(x: Array, y: Array) -> Iterator[tuple[Array, Array]]:

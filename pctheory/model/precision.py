@@ -14,6 +14,7 @@ from array_api_compat import array_namespace, device
 
 from .. import _check
 from .._check import Array
+from ..linalg import solve_observed, where_observed
 
 __all__ = ["Precision"]
 
@@ -107,8 +108,13 @@ class Precision:
         return isinstance(self.value, float) and self.value == 1.0
 
     @property
+    def is_diagonal(self) -> bool:
+        """Whether the precision is a number or a vector."""
+        return isinstance(self.value, float) or self.value.ndim == 1
+
+    @property
     def _is_matrix(self) -> bool:
-        return not isinstance(self.value, float) and self.value.ndim == 2
+        return not self.is_diagonal
 
     @cached_property
     def _factor(self) -> Array:
@@ -146,6 +152,18 @@ class Precision:
             xp = array_namespace(rows)
             return xp.linalg.solve(self._factor, rows.T).T
         return rows / self._factor
+
+    def apply_observed(self, rows: Array, observed: np.ndarray) -> Array:
+        r"""Rows :math:`v \mapsto (\Sigma_{OO})^{-1} v_O` on the observed units O of each row, and 0
+        elsewhere.
+
+        Returns
+        -------
+        (B, size)
+        """
+        if not self.is_diagonal:
+            return solve_observed(self.covariance(rows), rows, observed)
+        return self.apply(where_observed(rows, observed))
 
     def unwhiten(self, rows: Array) -> Array:
         r"""Rows :math:`v \mapsto C^{-T} v`, the inverse of `whiten`."""

@@ -113,11 +113,11 @@ class Run:
             _require(test, "test", Data)
         self.model, self.settings = model, settings
         self.x = model.inputs(data.x)
-        self.y = model.targets(data.y, self.x.shape[0])
+        self.y = model.targets(data.complete().y, self.x.shape[0])
         self.test = None
         if test is not None:
             inputs = model.inputs(test.x)
-            self.test = (inputs, model.targets(test.y, inputs.shape[0]))
+            self.test = (inputs, model.targets(test.complete().y, inputs.shape[0]))
         if settings.batch_size > self.x.shape[0]:
             raise ValueError(
                 f"`batch_size` must not exceed the number of samples. Got {settings.batch_size} for "
