@@ -16,7 +16,7 @@ import math
 import torch
 from torch import Tensor
 
-from .._stacked import StackedNetwork, State
+from .._stacked import Errors, StackedNetwork, State
 from .kinks import Kinks, smallest_slope
 from .linearised import Linearised
 from .methods import Newton
@@ -40,8 +40,8 @@ NEAR = 0.1
 ARMIJO = 1e-4
 
 
-def newton_krylov(problem: Problem, method: Newton, trace: Trace) -> None:
-    """Relax the hidden activities to a stationary point of the energy; input and output are clamped."""
+def newton_krylov(problem: Problem, method: Newton, trace: Trace) -> Errors:
+    """Relax the hidden activities to a stationary point of the energy; returns the errors there."""
     require_standard(problem, method)
     net, state = problem.net, problem.state
     limit = MAX_STEPS if trace.stop.num_steps is None else trace.stop.num_steps
@@ -66,7 +66,7 @@ def newton_krylov(problem: Problem, method: Newton, trace: Trace) -> None:
                 trace.message = "stalled" if stalled else "step limit reached"
             else:
                 trace.message = "converged"
-            return
+            return net.errors(state)
         try:
             forcing = min(0.5, math.sqrt(norm / trace.reference)) if trace.reference else 0.5
             changes, held, fall = _direction(local, lin, state, forcing, bend=bend)
@@ -74,6 +74,7 @@ def newton_krylov(problem: Problem, method: Newton, trace: Trace) -> None:
             raise trace.diverged(f"a singular linear system after {step} steps") from None
         _line_search(problem, lin, energy, changes, held, fall)
         trace.after(step + 1)
+    raise AssertionError("the last step returns")
 
 
 def _direction(
@@ -100,18 +101,19 @@ class _Local:
         act = net.activation
         ones = [torch.ones_like(z) for z in state.hidden]
         full = net.gradient(state, slopes=ones)
-        self.curvature = net.output_curvature(full.prediction)
+        weighted = full.errors.weighted
+        self.curvature = net.output_curvature(full.errors.prediction)
         self.gradient: list[Tensor] = []
         self.slopes: list[Tensor] = []
         self.own: list[Tensor] = []  # the gradient's part that does not pass through the activation
         self.pulls: list[Tensor] = []  # u = M_{l+1}^T Pi_{l+1} eps_{l+1}, before the activation's slope
         self.diagonal: list[Tensor] | None = [] if act.curvature else None
         for s, z in enumerate(state.hidden):
-            own = full.weighted[s].clone()
+            own = weighted[s].clone()
             if net.inners[s] is not None:
-                own[:-1].sub_(net.taus[s] * full.weighted[s][1:])
+                own[:-1].sub_(net.taus[s] * weighted[s][1:])
             if net.skip[net.stacks[s].last]:  # of the map to the next stack
-                own[-1].sub_(full.weighted[s + 1][0])
+                own[-1].sub_(weighted[s + 1][0])
             pull = own - full.hidden[s]
             slope = act.slope(z, act.value(z))
             if act.kink is not None:

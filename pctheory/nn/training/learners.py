@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .._stacked import Gradient, StackedNetwork, State
+from .._stacked import Errors, Gradient, StackedNetwork, State
 from ..inference import checked_method, relax
 from ..pcn import PCN
 from .rules import BP, IPC, PC, Rule
@@ -36,28 +36,19 @@ class _Local:
             The energy, or 0 if it is not measured.
         """
         with torch.no_grad():
-            net, state, gradient = self._rest(x, y, rng)
-            apply(
-                net.weight_gradients(
-                    state,
-                    gradient.weighted,
-                    gradient.output_weighted,
-                    self.model.multipliers,
-                    gradient.lowest,
-                )
-            )
-            return net.energy_of(gradient, y) if measure else 0.0
+            net, state, errors = self._rest(x, y, rng)
+            apply(net.weight_gradients(state, errors, self.model.multipliers))
+            return net.energy_of(errors, y) if measure else 0.0
 
     def energy(self, x: Tensor, y: Tensor, rng: np.random.Generator) -> float:
         """The energy where inference ends with the weights as they are."""
         with torch.no_grad():
-            net, _, gradient = self._rest(x, y, rng)
-            return net.energy_of(gradient, y)
+            net, _, errors = self._rest(x, y, rng)
+            return net.energy_of(errors, y)
 
-    def _rest(self, x: Tensor, y: Tensor, rng: np.random.Generator) -> tuple[StackedNetwork, State, Gradient]:
+    def _rest(self, x: Tensor, y: Tensor, rng: np.random.Generator) -> tuple[StackedNetwork, State, Errors]:
         net, rule = self.model.stacked(), self.rule
-        state, lowest, settled = relax(net, x, y, self.method, rule.stop, rule.start, rng)
-        return net, state, net.gradient(state, lowest=lowest, settled_below=settled)
+        return net, *relax(net, x, y, self.method, rule.stop, rule.start, rng)
 
 
 class _Incremental(_Local):
@@ -68,13 +59,9 @@ class _Incremental(_Local):
 
         def step(net: StackedNetwork, state: State, gradient: Gradient) -> StackedNetwork:
             nonlocal energy
-            apply(
-                net.weight_gradients(
-                    state, gradient.weighted, gradient.output_weighted, self.model.multipliers
-                )
-            )
+            apply(net.weight_gradients(state, gradient.errors, self.model.multipliers))
             if measure:
-                energy = net.energy_of(gradient, y)
+                energy = net.energy_of(gradient.errors, y)
             return self.model.stacked()
 
         with torch.no_grad():
