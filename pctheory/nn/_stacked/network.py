@@ -85,9 +85,7 @@ class StackedNetwork(StackedMaps):
         if rest is not None:
             prediction = prediction + rest.prediction
         output = self.output_error(prediction, state.y)
-        return Errors(
-            lowest, errors, weighted, output, weight_by(self.precisions[-1], output), prediction
-        )
+        return Errors(lowest, errors, weighted, output, weight_by(self.precisions[-1], output), prediction)
 
     def errors_of(self, hidden: list[Tensor], prediction: Tensor, y: Tensor) -> Errors:
         """Given errors of the hidden layers, weighted, with the output's at `prediction`."""
@@ -268,9 +266,7 @@ class StackedNetwork(StackedMaps):
             upper, above_weighted = self.stacks[s].first, g[0]
         return result
 
-    def weight_gradients(
-        self, state: State, errors: Errors, multipliers: tuple[float, ...]
-    ) -> list[Tensor]:
+    def weight_gradients(self, state: State, errors: Errors, multipliers: tuple[float, ...]) -> list[Tensor]:
         r"""The local rule :math:`-\frac{a_l}{B}\sum_i (\Pi_l\epsilon_l)\,\phi(z_{l-1})^T`, l = 1..L.
 
         Errors below their `lowest` are zero, and so are their gradients.
@@ -302,7 +298,9 @@ class StackedNetwork(StackedMaps):
                     inner.mul_(inner.new_tensor([-a / batch for a in scales])[:, None, None])
                 result.extend(inner.unbind(0))
             before = self.activation.value(z[-1])
-        result.append((-multipliers[-1] / batch) * self.operators[-1].gradient(errors.output_weighted, before))
+        result.append(
+            (-multipliers[-1] / batch) * self.operators[-1].gradient(errors.output_weighted, before)
+        )
         return result
 
     def _workspace(self, batch: int) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:

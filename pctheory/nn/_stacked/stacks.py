@@ -10,7 +10,17 @@ from torch import Tensor
 
 from ..layers import Dense, Operator
 
-__all__ = ["Displacement", "Errors", "Gradient", "Stack", "State", "gathered", "stacked_precision", "stacks_of", "weight_by"]
+__all__ = [
+    "Displacement",
+    "Errors",
+    "Gradient",
+    "Stack",
+    "State",
+    "gathered",
+    "stacked_precision",
+    "stacks_of",
+    "weight_by",
+]
 
 
 @dataclass(frozen=True)
