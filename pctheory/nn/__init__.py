@@ -5,6 +5,7 @@ Nothing here imports a closed form: this package measures what the rest of `pcth
 
 from .inference import (
     Adam,
+    Adaptive,
     ErrorDescent,
     GradientDescent,
     Heun,
@@ -25,6 +26,7 @@ __all__ = [
     "PC",
     "PCN",
     "Adam",
+    "Adaptive",
     "Clamps",
     "Convolution",
     "ErrorDescent",

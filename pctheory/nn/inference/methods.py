@@ -11,6 +11,7 @@ from ... import _check
 __all__ = [
     "METHODS",
     "Adam",
+    "Adaptive",
     "Descent",
     "ErrorDescent",
     "GradientDescent",
@@ -42,6 +43,8 @@ def _convention(value: object, name: str) -> None:
 
 _CHECKS: dict[str, Callable[[Any, str], object]] = {
     "step": _check.positive,
+    "tolerance": _check.positive,
+    "max_passes": lambda value, name: _check.count(value, name, 2),
     "first_step": _check.positive,
     "t_max": _check.positive,
     "rtol": _check.positive,
@@ -203,12 +206,32 @@ class Newton(Method):
     """
 
 
+@dataclass(frozen=True)
+class Adaptive(Method):
+    """Exact inference in as few passes as the weight gradient needs, with an estimate of what it is off.
+
+    An accelerated fixed point of the errors, in which units come to rest at kinks; Newton's method takes over
+    where it stalls. A step is a pass. Without a tolerance of the `Stop` it ends by its own.
+
+    Attributes
+    ----------
+    tolerance : float
+        Estimated relative error of the weight gradient, the largest over the layers, at which to stop.
+    max_passes : int
+        Passes before Newton's method takes over; a given number of steps leaves it out.
+    """
+
+    tolerance: float = 0.01
+    max_passes: int = 8
+
+
 METHODS: dict[str, type[Method]] = {
     "gd": GradientDescent,
     "momentum": Momentum,
     "adam": Adam,
     "error": ErrorDescent,
     "newton": Newton,
+    "adaptive": Adaptive,
 }
 """The names that stand for a method with its defaults."""
 
@@ -220,7 +243,7 @@ class Stop:
     Attributes
     ----------
     num_steps : int, optional
-        Steps to take at most. None: the number of hidden layers H (of `Heun` 100000, of `Newton` 100).
+        Steps to take at most. None: the number of hidden layers H (of `Heun` 100000, of `Newton` 100, of `Adaptive` as many as it needs).
     tolerance : float, optional
         Stop when the norm of the gradient is at most this fraction of its norm at the start.
     """

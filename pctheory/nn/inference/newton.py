@@ -12,6 +12,7 @@ that decides about convergence is the one of smallest norm there.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -22,7 +23,7 @@ from .linearised import Linearised
 from .methods import Newton
 from .problem import Problem, Trace, require_standard
 
-__all__ = ["newton_krylov"]
+__all__ = ["Local", "newton_krylov"]
 
 DENSE_OUTPUTS = 64
 """Widest output for which a smooth activation's Gauss-Newton step is exact; wider ones leave the rank-n_L
@@ -40,8 +41,18 @@ NEAR = 0.1
 ARMIJO = 1e-4
 
 
-def newton_krylov(problem: Problem, method: Newton, trace: Trace) -> Errors:
-    """Relax the hidden activities to a stationary point of the energy; returns the errors there."""
+def newton_krylov(
+    problem: Problem,
+    method: Newton,
+    trace: Trace,
+    *,
+    enough: Callable[[Local], bool] | None = None,
+    done: int = 0,
+) -> Errors:
+    """Relax the hidden activities to a stationary point of the energy; returns the errors there.
+
+    `enough` ends the run where it is true, and `done` counts the steps of the method before this one.
+    """
     require_standard(problem, method)
     net, state = problem.net, problem.state
     limit = MAX_STEPS if trace.stop.num_steps is None else trace.stop.num_steps
@@ -49,7 +60,7 @@ def newton_krylov(problem: Problem, method: Newton, trace: Trace) -> Errors:
     lin = Linearised(net, state, trace, dense=kink is not None or state.y.shape[1] <= DENSE_OUTPUTS)
     previous, idle, bend = math.inf, 0, False
     for step in range(limit + 1):
-        local = _Local(net, state)
+        local = Local(net, state)
         trace.num_passes += 1
         energy = net.energy(state)
         mean = float(energy.mean())
@@ -58,11 +69,12 @@ def newton_krylov(problem: Problem, method: Newton, trace: Trace) -> Errors:
         idle = idle + 1 if previous - mean <= IDLE * mean else 0
         previous = mean
         stalled = idle == MAX_IDLE
-        last = step == limit or norm == 0 or stalled
-        if trace.measure(step, None, lambda f=mean: f, norm, last=last) or last:  # type: ignore[misc]
+        satisfied = enough is not None and enough(local)
+        last = step == limit or norm == 0 or stalled or satisfied
+        if trace.measure(done + step, None, lambda f=mean: f, norm, last=last) or last:  # type: ignore[misc]
             if norm == 0 and trace.stop.tolerance is not None:
                 trace.converged = True
-            if not (trace.converged or norm == 0):
+            if not (trace.converged or norm == 0 or satisfied):
                 trace.message = "stalled" if stalled else "step limit reached"
             else:
                 trace.message = "converged"
@@ -73,12 +85,12 @@ def newton_krylov(problem: Problem, method: Newton, trace: Trace) -> Errors:
         except torch.linalg.LinAlgError:  # type: ignore[attr-defined]
             raise trace.diverged(f"a singular linear system after {step} steps") from None
         _line_search(problem, lin, energy, changes, held, fall)
-        trace.after(step + 1)
+        trace.after(done + step + 1)
     raise AssertionError("the last step returns")
 
 
 def _direction(
-    local: _Local, lin: Linearised, state: State, forcing: float, *, bend: bool
+    local: Local, lin: Linearised, state: State, forcing: float, *, bend: bool
 ) -> tuple[list[Tensor], list[Tensor] | None, Tensor]:
     """Changes of the errors, the units that they hold at kinks, and the slope of the energy along them."""
     kink = local.net.activation.kink
@@ -91,7 +103,7 @@ def _direction(
     return kinks.direction(bend=bend)
 
 
-class _Local:
+class Local:
     """The energy's first and second derivatives at the current activities; at a kink the subgradient of
     smallest norm.
     """
@@ -103,6 +115,7 @@ class _Local:
         full = net.gradient(state, slopes=ones)
         weighted = full.errors.weighted
         self.curvature = net.output_curvature(full.errors.prediction)
+        self.weighted = weighted
         self.gradient: list[Tensor] = []
         self.slopes: list[Tensor] = []
         self.own: list[Tensor] = []  # the gradient's part that does not pass through the activation
@@ -130,7 +143,7 @@ class _Local:
         return self.net.hessian_product(vectors, self.slopes, self.curvature, self.diagonal)
 
 
-def _conjugate_gradients(local: _Local, lin: Linearised, forcing: float) -> list[Tensor]:
+def _conjugate_gradients(local: Local, lin: Linearised, forcing: float) -> list[Tensor]:
     """Preconditioned conjugate gradients on the Newton equations, each sample with its own coefficients.
 
     A sample that meets negative curvature goes as far along it as if it were positive, which leads away from
@@ -212,7 +225,7 @@ def _line_search(
         z.copy_(new)
 
 
-def _error_changes(net: StackedNetwork, local: _Local, direction: list[Tensor]) -> list[Tensor]:
+def _error_changes(net: StackedNetwork, local: Local, direction: list[Tensor]) -> list[Tensor]:
     r"""What the linearised network makes of a step: :math:`d_l - J_l d_{l-1}`."""
     result, layer = [], 0
     before: tuple[Tensor, Tensor] | None = None

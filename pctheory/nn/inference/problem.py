@@ -43,6 +43,8 @@ class InferenceResult:
         Work in units of one gradient of all samples in all activities: one forward and one backward sweep.
     converged : bool or None
         Whether the last gradient norm is within the tolerance of the first; None when no tolerance was asked.
+    gradient_error : float or None
+        Estimate of the relative error of the weight gradient, the largest over the layers; of `Adaptive`.
     message : str
         Why inference stopped.
     """
@@ -56,6 +58,7 @@ class InferenceResult:
     num_steps: int
     num_passes: float
     converged: bool | None
+    gradient_error: float | None
     message: str
 
     @property
@@ -184,6 +187,7 @@ class Trace:
         self.times: list[float | None] = []
         self.num_steps, self.num_passes = 0, 0.0
         self.converged: bool | None = None if stop.tolerance is None else False
+        self.gradient_error: float | None = None
         self.message = "all steps taken"
 
     def wants(self, step: int) -> bool:
@@ -245,6 +249,7 @@ class Trace:
             num_steps=self.num_steps,
             num_passes=self.num_passes,
             converged=self.converged,
+            gradient_error=self.gradient_error,
             message=self.message,
         )
 

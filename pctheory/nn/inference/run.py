@@ -12,9 +12,11 @@ from torch import Tensor
 from ... import _check
 from .._stacked import Errors, StackedNetwork, State
 from ..pcn import PCN
+from .adaptive import adaptive_descent
 from .descents import Learn, descend, error_descent
 from .methods import (
     Adam,
+    Adaptive,
     Descent,
     ErrorDescent,
     GradientDescent,
@@ -41,6 +43,7 @@ _ALGORITHMS: dict[type[Method], Callable[[Problem, Any, Trace], Errors]] = {
     Heun: follow_ode,
     ErrorDescent: error_descent,
     Newton: newton_krylov,
+    Adaptive: adaptive_descent,
 }
 
 
@@ -67,8 +70,8 @@ def infer(
         Read on the clamped units only.
     y : (B, n_L) (labels (B,) with a cross-entropy output), or None when no unit of layer L is clamped
         Read on the clamped units only.
-    method : GradientDescent, Momentum, Adam, Heun, ErrorDescent or Newton
-        Or a name for one with its defaults: "gd", "momentum", "adam", "error", "newton".
+    method : GradientDescent, Momentum, Adam, Heun, ErrorDescent, Newton or Adaptive
+        Or a name for one with its defaults: "gd", "momentum", "adam", "error", "newton", "adaptive".
     stop : Stop, optional
         The most steps to take, and the tolerance on the gradient.
     clamp : None, or L + 1 of: bool, (n_l,) booleans
@@ -135,7 +138,7 @@ def relax(
     start: str,
     rng: np.random.Generator,
     learn: Learn | None = None,
-) -> tuple[State, Errors]:
+) -> tuple[State, Errors, Trace]:
     r"""Inference on checked tensors for training: nothing is measured unless `stop.tolerance` asks for it.
 
     Parameters
@@ -161,14 +164,15 @@ def relax(
     -------
     state : the activities
     errors : of these activities, exactly zero below the front
+    trace : with the passes and, of `Adaptive`, the estimated error of the weight gradient
     """
     state = _initial(net, x, start, rng)
     state.y = y
     problem = Problem(net, state, None, front=start == "feedforward")
     trace = Trace(problem, method, stop, record=None)
     if isinstance(method, Descent):
-        return state, descend(problem, method, trace, learn)
-    return state, _ALGORITHMS[type(method)](problem, method, trace)
+        return state, descend(problem, method, trace, learn), trace
+    return state, _ALGORITHMS[type(method)](problem, method, trace), trace
 
 
 def _start(

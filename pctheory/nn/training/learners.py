@@ -48,7 +48,8 @@ class _Local:
 
     def _rest(self, x: Tensor, y: Tensor, rng: np.random.Generator) -> tuple[StackedNetwork, State, Errors]:
         net, rule = self.model.stacked(), self.rule
-        return net, *relax(net, x, y, self.method, rule.stop, rule.start, rng)
+        state, errors, self.trace = relax(net, x, y, self.method, rule.stop, rule.start, rng)
+        return net, state, errors
 
 
 class _Incremental(_Local):
