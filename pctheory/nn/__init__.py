@@ -18,7 +18,7 @@ from .inference import (
 from .layers import Convolution, Image
 from .pcn import PCN
 from .through_inference import Clamps, ThroughInference, settle
-from .training import BP, IPC, PC, TrainingResult, TrainingSettings, accuracy, train
+from .training import BP, IPC, PC, KeepRatio, Switch, TrainingResult, TrainingSettings, accuracy, train
 
 __all__ = [
     "BP",
@@ -34,9 +34,11 @@ __all__ = [
     "Heun",
     "Image",
     "InferenceResult",
+    "KeepRatio",
     "Momentum",
     "Newton",
     "Stop",
+    "Switch",
     "ThroughInference",
     "TrainingResult",
     "TrainingSettings",

@@ -328,9 +328,12 @@ class PCN(Definition):
             forces = Errors(1, backward, backward, force, force, state.y)
             return tuple(net.weight_gradients(state, forces, self.multipliers))
 
-    def stacked(self) -> StackedNetwork:
-        """The effective maps in stacks, as they are now (weights are not copied where multipliers are 1)."""
+    def stacked(self, precision: float = 1.0) -> StackedNetwork:
+        """The effective maps in stacks, as they are now (weights are not copied where multipliers are 1), with
+        the precisions of the hidden layers times `precision`.
+        """
         checked_dtype(self.dtype)
+        *hidden, last = self.precisions
         with torch.no_grad():
             entries: list[Tensor] = []
             inners: list[Tensor | None] = []
@@ -346,7 +349,7 @@ class PCN(Definition):
                 weights,
                 self.multipliers,
                 self.skips,
-                self.precisions,
+                (*(p * precision for p in hidden), last),
                 self.output,
             )
 

@@ -54,7 +54,9 @@ def adaptive_descent(problem: Problem, method: Adaptive, trace: Trace) -> Errors
         last = t >= limit or enough
         if (last and not trace.silent) or trace.wants(t):
             values, _ = problem.gradient()
-            if trace.measure(t, None, lambda e=here: net.energy_of(e, state.y), problem.norm(values), last=last):  # type: ignore[misc]
+            if trace.measure(
+                t, None, lambda e=here: net.energy_of(e, state.y), problem.norm(values), last=last
+            ):  # type: ignore[misc]
                 return here
         if last:
             trace.message = "converged" if enough else trace.message
@@ -70,7 +72,7 @@ def adaptive_descent(problem: Problem, method: Adaptive, trace: Trace) -> Errors
         if trace.reference is None:
             # the gradient of the forward pass: that of the last hidden layer
             trace.reference = float(torch.linalg.vector_norm(backward[-1][-1])) / problem.batch
-        change.see(backward)
+        change.see(backward, forces.inflation)
         trace.gradient_error = change.estimate
         errors = [weight_by(v, b) for v, b in zip(variances, backward, strict=True)]
         t += 1
@@ -115,11 +117,19 @@ class _Forces:
 
     def __init__(self, like: Tensor) -> None:
         self.current = torch.zeros_like(like)
+        self.first: Tensor | None = None
         self.forces: list[Tensor] = []
         self.misses: list[Tensor] = []
 
+    @property
+    def inflation(self) -> float:
+        """|r| / |u|, the size of S along the residual."""
+        assert self.first is not None
+        return float(torch.linalg.vector_norm(self.first) / torch.linalg.vector_norm(self.current))
+
     def next(self, answer: Tensor, *, known: bool) -> Tensor:
         """The next force; `known` says that the current one made the errors that `answer` came from."""
+        self.first = answer if self.first is None else self.first
         miss = answer - self.current
         mixed = answer
         if known and self.forces:
@@ -179,12 +189,14 @@ class _Change:
     With q the relative change in a pass, the largest over the layers, the next one is about q times
     :math:`\rho`, the last ratio of changes, and half of it is left in a gradient summed over a batch. Jumps of
     single units make the ratio uneven: it is taken for a half at least, and a change for an eighth of that
-    before.
+    before. What is left along the large eigenvalues of S changes little from pass to pass: that is allowed for
+    by the square of the inflation.
     """
 
     def __init__(self, net: StackedNetwork) -> None:
         self.last: list[Tensor] = []
         self.changes: list[float] = []
+        self.inflation = 1.0
 
     @property
     def estimate(self) -> float:
@@ -192,7 +204,8 @@ class _Change:
         if len(self.changes) < 2:
             return math.inf
         before, now = self.changes[-2:]
-        return 0.5 * max(min(now / before, 1.0) * now, 0.5 * now, before / 8 if len(self.changes) > 2 else 0.0)
+        floor = before / 8 if len(self.changes) > 2 else 0.0
+        return 0.5 * max(self.inflation, 1.0) ** 2 * max(min(now / before, 1.0) * now, 0.5 * now, floor)
 
     @property
     def stalled(self) -> bool:
@@ -201,8 +214,9 @@ class _Change:
             return True
         return len(self.changes) > 4 and min(self.changes[-2:]) > 0.7 * self.changes[-3]
 
-    def see(self, backward: list[Tensor]) -> None:
+    def see(self, backward: list[Tensor], inflation: float) -> None:
         """A new backward pass."""
+        self.inflation = inflation
         if self.last:
             moved = [a - b for a, b in zip(backward, self.last, strict=True)]
             self.changes.append(_largest(moved, backward))

@@ -236,7 +236,11 @@ class Linearised:
 
 def inverse(precision: float | Tensor) -> float | Tensor:
     """The variance of a precision, one layer's or a stack's."""
-    if isinstance(precision, float) or precision.ndim == 1 or (precision.ndim == 3 and precision.shape[1] == 1):
+    if (
+        isinstance(precision, float)
+        or precision.ndim == 1
+        or (precision.ndim == 3 and precision.shape[1] == 1)
+    ):
         return 1.0 / precision
     return torch.linalg.inv(precision)
 

@@ -130,12 +130,14 @@ class Run:
         self.learner = learner_of(checked_rule(settings.rule), model)
         self.optimiser = _optimiser(model, settings, self.frozen)
         self.gradient_scales = [0.0] * model.depth  # no layer has had a gradient yet
+        self.rates = [group["lr"] for group in self.optimiser.param_groups]
         self.initial = [w.detach().clone() for w in model.weights]
         self.step, self.epoch = 0, -1
         self.seconds = 0.0
         self.metrics: dict[str, list[Any]] = {
             key: [] for key in ("step", "loss", "energy", "batch_accuracy", "weight_norms", "weight_change")
         }
+        self.inference: dict[str, list[float]] = {key: [] for key in self.learner.record}
         self.evaluations: dict[str, list[Any]] = {key: [] for key in ("step", "loss", "accuracy")}
 
     def advance(self) -> None:
@@ -152,6 +154,7 @@ class Run:
                 f"In step {self.step + 1} inference does not: {error}"
             ) from error
         self._require_finite()
+        _append(self.inference, self.learner.record)
         if measure:
             _append(self.metrics, {**row, "energy": energy})
         self.step += 1
@@ -180,6 +183,7 @@ class Run:
         return TrainingResult(
             settings=self.settings,
             metrics={key: np.array(value) for key, value in metrics.items()},
+            inference={key: np.array(value) for key, value in self.inference.items()},
             evaluations={key: np.array(value) for key, value in evaluations.items()},
             weights=tuple(_check.to_numpy(w, "weights") for w in self.model.weights),
             num_steps=self.step,
@@ -194,7 +198,9 @@ class Run:
             "weights": [w.detach().clone() for w in self.model.weights],
             "optimiser": self.optimiser.state_dict(),
             "gradient_scales": self.gradient_scales,
+            "learner": self.learner.memory(),
             "metrics": self.metrics,
+            "inference": self.inference,
             "evaluations": self.evaluations,
             "seconds": self.seconds,
         }
@@ -216,6 +222,8 @@ class Run:
         self.gradient_scales = saved["gradient_scales"]
         self.step, self.seconds = saved["step"], saved["seconds"]
         self.metrics, self.evaluations = saved["metrics"], saved["evaluations"]
+        self.inference = saved["inference"]
+        self.learner.remember(saved["learner"])
 
     def _identity(self) -> dict[str, str]:
         return identity_of(self.settings, self.model, self.x, self.y, self.initial)
@@ -232,6 +240,8 @@ class Run:
             gradients = [g * s for g, s in zip(gradients, self.gradient_scales, strict=True)]
         for layer, (weight, gradient) in enumerate(zip(self.model.weights, gradients, strict=True), start=1):
             weight.grad = None if layer in self.frozen else gradient
+        for group, rate in zip(self.optimiser.param_groups, self.rates, strict=True):
+            group["lr"] = rate * self.learner.rate
         self.optimiser.step()
 
     def _require_finite(self) -> None:

@@ -25,7 +25,7 @@ class TrainingSettings:
 
     Attributes
     ----------
-    rule : PC, IPC or BP
+    rule : PC, IPC, BP or Switch
         Or a name for one with its defaults: "pc", "ipc", "bp".
     optimiser : str
         A class of `torch.optim`, for example "Adam", "SGD", "AdamW"; not "LBFGS", which evaluates the loss by
@@ -114,6 +114,10 @@ class TrainingResult:
         "weight_change" (M, L):
         :math:`|W_l - W_l(0)| / |W_l(0)|`. Rows are measured before their step, the last one after the last
         step.
+    inference : dict of (num_steps,) numpy arrays
+        Of each batch: "passes" of inference (of `BP` 1), "gradient_error" (`Adaptive`'s estimate of the relative
+        error of the weight gradient; else NaN), "precision" (what the hidden ones were multiplied by; of `BP`
+        infinite), "loss" (where a rule follows it; else NaN).
     evaluations : dict of numpy arrays
         "step", "loss", "accuracy" on the test data.
     weights : tuple of (n_l, n_{l-1}) numpy arrays, of convolutions their kernels, at the end
@@ -122,6 +126,7 @@ class TrainingResult:
 
     settings: TrainingSettings
     metrics: dict[str, np.ndarray]
+    inference: dict[str, np.ndarray]
     evaluations: dict[str, np.ndarray]
     weights: tuple[np.ndarray, ...]
     num_steps: int
