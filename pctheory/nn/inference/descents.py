@@ -60,7 +60,8 @@ def descend(problem: Problem, method: Descent, trace: Trace, learn: Learn | None
     where they end.
     """
     problem.front = problem.front and learn is None  # weights that change send errors everywhere
-    problem.displace()
+    if method.coordinates == "displacements":
+        problem.displace()
     stacks, scale, decay = problem.net.stacks, scale_of(problem, method.convention), method.decay
     variables = problem.variables
     front = _Front(problem, decay)

@@ -41,6 +41,10 @@ def _convention(value: object, name: str) -> None:
     _check.choice(value, name, ("per-sample", "batch-mean"))
 
 
+def _coordinates(value: object, name: str) -> None:
+    _check.choice(value, name, ("displacements", "activities"))
+
+
 _CHECKS: dict[str, Callable[[Any, str], object]] = {
     "step": _check.positive,
     "tolerance": _check.positive,
@@ -54,6 +58,7 @@ _CHECKS: dict[str, Callable[[Any, str], object]] = {
     "momentum": _fraction,
     "betas": _betas,
     "convention": _convention,
+    "coordinates": _coordinates,
 }
 
 
@@ -77,6 +82,7 @@ class Descent(Method):
     step: float
     decay: float
     convention: str
+    coordinates: str
 
 
 @dataclass(frozen=True)
@@ -92,6 +98,10 @@ class GradientDescent(Descent):
         Decay of the activities.
     convention : "per-sample" or "batch-mean"
         What :math:`\nabla` is, see `Method`.
+    coordinates : "displacements" or "activities"
+        What moves from a forward pass: how far the activities are from it, so that errors keep their digits; or
+        the activities, whose difference to their prediction loses those errors that are below the rounding of
+        the activities, as in most published code.
 
     Examples
     --------
@@ -104,6 +114,7 @@ class GradientDescent(Descent):
     step: float = 0.1
     decay: float = 0.0
     convention: str = "per-sample"
+    coordinates: str = "displacements"
 
 
 @dataclass(frozen=True)
@@ -114,7 +125,7 @@ class Momentum(Descent):
     ----------
     step, momentum : float
         The step g, and :math:`\mu`.
-    decay, convention
+    decay, convention, coordinates
         As of `GradientDescent`.
     """
 
@@ -122,6 +133,7 @@ class Momentum(Descent):
     momentum: float = 0.9
     decay: float = 0.0
     convention: str = "per-sample"
+    coordinates: str = "displacements"
 
 
 @dataclass(frozen=True)
@@ -136,7 +148,7 @@ class Adam(Descent):
         Decay rates of the running means of the gradient and of its square.
     epsilon : float
         Added to the root of the mean square.
-    decay, convention
+    decay, convention, coordinates
         As of `GradientDescent`.
     """
 
@@ -145,6 +157,7 @@ class Adam(Descent):
     epsilon: float = 1e-8
     decay: float = 0.0
     convention: str = "per-sample"
+    coordinates: str = "displacements"
 
 
 @dataclass(frozen=True)
