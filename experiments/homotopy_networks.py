@@ -48,7 +48,7 @@ PROFILES = {
         dataset="digits", hidden=4, width=16, batch=32, rates=(3e-3,), iterations=30, every=10, images=500,
         seeds=1,
     ),
-    "cpu": Config(iterations=300, rates=(1e-3, 3e-3)),
+    "cpu": Config(iterations=200, rates=(1e-3, 3e-3), seeds=2),
     "full": Config(),
 }  # fmt: skip
 
@@ -65,7 +65,7 @@ def rule_of(config: Config, name: str) -> PC | BP | Switch:
 def trial(config: Config, rule: str, rate: float, seed: int) -> dict[str, Any]:
     """One run: accuracy and seconds along training, passes and precision of each iteration."""
     torch.set_num_threads(1)
-    data, test = images(config.dataset)
+    data, test = images(config.dataset, config.batch * config.iterations)
     widths = (data.x.shape[1], *[config.width] * config.hidden, data.y.shape[1])
     model = network(widths, "tanh", config.scale, np.random.default_rng([config.seed, seed]))
     settings = TrainingSettings(
