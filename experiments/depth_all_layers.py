@@ -59,20 +59,19 @@ class Config:
     unit_tolerance: float = field(default=0.05, metadata={"label": "that at unit precisions"})
     ablated: int = field(default=2000, metadata={"label": "test images of the ablation"})
     seeds: int = 3
-    deep: int = field(default=128, metadata={"label": "hidden layers from which on the following two count"})
-    deep_rates: tuple[float, ...] = field(default=(0.0075, 0.015, 0.03), metadata={"label": "rates there"})
-    deep_seeds: int = field(default=3, metadata={"label": "seeds there"})
+    timed: tuple[int, ...] = field(default=(30, 128), metadata={"label": "hidden layers of the timing"})
+    timed_steps: int = field(default=200, metadata={"label": "iterations of the timing"})
     seed: int = 0
 
 
 PROFILES = {
     "quick": Config(
         datasets=("digits",), depths=(2, 6), width=16, iterations=30, batch=32, rates=(0.1,),
-        published_rates=(0.1,), published_depth=6, unit_rates=(0.1,), unit_depth=2, ablated=200, seeds=1,
+        published_rates=(0.1,), published_depth=6, unit_rates=(0.1,), unit_depth=2, ablated=200, timed=(6,), timed_steps=4, seeds=1,
     ),
     "cpu": Config(
-        datasets=("mnist",), depths=(8, 30, 128), iterations=240, published_rates=(0.1, 0.3),
-        published_depth=30, unit_rates=(0.01,), seeds=3, deep_rates=(0.0075,), deep_seeds=1,
+        datasets=("mnist",), depths=(8, 30), iterations=150, rates=(0.01, 0.03), published_rates=(0.1, 0.3),
+        unit_rates=(0.01,), unit_depth=8, timed_steps=10,
     ),
     "full": Config(),
 }  # fmt: skip
@@ -182,7 +181,7 @@ def trial(
     }
     if whole:
         result["lost"] = ablation(model, initial, test, config.ablated)
-        if rule in ("pc", "near") and seed == 0 and hidden < config.deep:
+        if rule in ("pc", "near") and seed == 0:
             batch = data.take(np.arange(config.batch))
             checked = distance(model, batch, precision_of(config, rule, model), config.tolerance)
             result |= dict(zip(("estimated", "true", "ratio"), checked, strict=True))
@@ -195,14 +194,27 @@ def rates_of(config: Config, rule: str, hidden: int) -> tuple[float, ...]:
         return config.published_rates if hidden <= config.published_depth else ()
     if rule == "unit":
         return config.unit_rates if hidden <= config.unit_depth else ()
-    return config.rates if hidden < config.deep else config.deep_rates
+    return config.rates
 
 
-def seeds_of(config: Config, rule: str, hidden: int) -> int:
-    """How many networks are trained."""
-    if rule == "unit":
-        return 1
-    return config.seeds if hidden < config.deep else config.deep_seeds
+def timing(config: Config, hidden: int, rule: str) -> dict[str, Any]:
+    """Processor seconds, passes and estimated errors of each of the first steps, the very first left out."""
+    torch.set_num_threads(1)
+    data = load_dataset(config.datasets[0], limit=config.batch * (config.timed_steps + 1))
+    model = network(config, hidden, 0, data)
+    ends: list[float] = []
+    settings = TrainingSettings(
+        learning(config, rule, model),
+        learning_rate=config.rates[0],
+        batch_size=config.batch,
+        steps=config.timed_steps + 1,
+    )
+    found = train(model, data, settings, callback=lambda *_: ends.append(time.process_time()))
+    return {
+        "seconds": np.diff(ends),
+        "passes": found.inference["passes"][1:],
+        "estimate": found.inference["gradient_error"][1:],
+    }
 
 
 def run(config: Config, progress: Progress) -> dict[str, Any]:
@@ -216,7 +228,15 @@ def run(config: Config, progress: Progress) -> dict[str, Any]:
         if len(rates_of(config, rule, h)) > 1
     ]
     sweep = progress.cells(trial, cells)
-    result: dict[str, Any] = {"runs": {}, "sweep": {}}
+    clocks = [{"hidden": h, "rule": rule} for h in config.timed for rule in ("bp", "pc", "near")]
+    result: dict[str, Any] = {
+        "runs": {},
+        "sweep": {},
+        "timing": {
+            f"{cell['hidden']}/{cell['rule']}": found
+            for cell, found in zip(clocks, progress.cells(timing, clocks), strict=True)
+        },
+    }
     best: dict[tuple[str, int, str], float] = {}
     for d in config.datasets:
         for h in config.depths:
@@ -236,7 +256,7 @@ def run(config: Config, progress: Progress) -> dict[str, Any]:
     again = [
         {"dataset": d, "hidden": h, "rule": rule, "rate": rate, "seed": seed, "whole": True}
         for (d, h, rule), rate in best.items()
-        for seed in range(seeds_of(config, rule, h))
+        for seed in range(1 if rule == "unit" else config.seeds)
     ]
     found = progress.cells(trial, again)
     for key, rate in best.items():

@@ -48,7 +48,7 @@ PROFILES = {
         dataset="digits", hidden=4, width=16, batch=32, rates=(3e-3,), iterations=30, every=10, images=500,
         seeds=1,
     ),
-    "cpu": Config(iterations=200, rates=(1e-3, 3e-3), seeds=2),
+    "cpu": Config(iterations=200, rates=(1e-3,), seeds=2),
     "full": Config(),
 }  # fmt: skip
 
