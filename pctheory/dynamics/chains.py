@@ -164,7 +164,7 @@ def chain_flow(
 
     if not on_energy and math.isinf(escape_time(net, scale, signal=sigma, objective=objective)):
         raise ValueError(
-            "`scale` must be large enough that the chain leaves the loss before the largest float. "
+            "`scale` must be large enough for the time of the escape on the loss to fit a float. "
             f"Got {scale} at depth {depth}."
         )
 
