@@ -433,11 +433,11 @@ def test_mixed_libraries_are_refused():
         path_graph(1).matvec(torch.ones((1, 1)))
 
 
-def test_extended_precision_has_no_factor():
-    if np.finfo(np.longdouble).eps == EPS:
-        pytest.skip("long double is double on this platform")
-    with pytest.raises(TypeError, match="`diagonal` must be float32 or float64"):
-        BlockTridiagonal([np.eye(2, dtype=np.longdouble)], []).cholesky()
+def test_half_and_extended_precision_are_refused():
+    wrong = [np.float16] if np.finfo(np.longdouble).eps == EPS else [np.float16, np.longdouble]
+    for dtype in wrong:
+        with pytest.raises(TypeError, match=r"`diagonal\[0\]` must be a real array of float32, float64"):
+            BlockTridiagonal([np.eye(2, dtype=dtype)], [])
 
 
 @pytest.mark.parametrize("library", [np.asarray, torch.as_tensor, jnp.asarray])

@@ -61,6 +61,21 @@ CLAIMS = (
         "pctheory.inference.envelope_equilibrium",
     ),
     Claim(
+        "missing-outputs",
+        "Missing outputs are filled in at the price of a pass",
+        r"If of sample $i$ only the outputs $O$ are observed and the others are free, $F^* = \frac{1}{2B} "
+        r"\sum_i r_O^\top (S_{OO})^{-1} r_O$, and $\Pi_l \epsilon_l^* = P_l^\top \delta$ with $\delta_O = "
+        r"(S_{OO})^{-1} r_O$, 0 elsewhere: a system of $\min(n_{L-1}, n_L)$ unknowns for each pattern. The "
+        r"local rule is the gradient, the balance law holds, and at critical points $A_L^\top \delta_i = 0$ "
+        "for each sample: no hidden error is left. But there can be local minima that are not global: 2-1-3 "
+        r"with $y = (1, ?, 0), (0, 0, 1.2)$ has $F^* = .36$ and $.25$.",
+        "Linear network, input clamped.",
+        "this work",
+        ("numerical", "empirical"),
+        "pctheory.inference.equilibrium",
+        ("deep-factorisation",),
+    ),
+    Claim(
         "gaussian-marginal",
         "The energy is a likelihood without its log determinant",
         r"$y \mid x \sim \mathcal N(P_0 x, S)$, so that $F^* = -\langle \log p(y \mid x) \rangle - \tfrac12 "

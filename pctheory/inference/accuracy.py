@@ -63,8 +63,8 @@ def relative_errors(
     moves = [0.0, 0.0, 0.0]
     for _ in range(REPEATS):
         orders = _orders(host, rng)
-        moved = _moved(host, orders, rng)
         try:
+            moved = _moved(host, orders, rng)
             other = solve(moved, _near(z[0], rng), _near(z[-1][:, orders[-1]], rng), method)
         except (ValueError, np.linalg.LinAlgError):  # no longer positive definite
             return RelativeErrors(math.inf, math.inf, math.inf)

@@ -144,7 +144,7 @@ def critical(objective: EquilibratedEnergy, net: LinearPCN, tolerance: float) ->
             "`net` must be a critical point of the equilibrated energy. Got a gradient of norm "
             f"{size:.2e} on the scale of the data: refine it first, or raise `gradient_tolerance`."
         )
-    point = Whitened.of(net, objective.data)
+    point = Whitened.of(net, objective.data.complete())
     if point.fits:
         raise ValueError("`net` must have a residual to escape from. Got a perfect fit: a global minimum.")
     return point

@@ -222,7 +222,8 @@ def _spectrum(objective: Objective, net: LinearPCN, units: Units) -> _Spectrum:
 
 
 def _has_form(objective: Objective, net: LinearPCN) -> bool:
-    return isinstance(objective, EquilibratedEnergy) and net.depth > 1 and 0 not in net.multipliers
+    complete = isinstance(objective, EquilibratedEnergy) and objective.data.observed is None
+    return complete and net.depth > 1 and 0 not in net.multipliers
 
 
 def _is_infimum(objective: Objective, net: LinearPCN, value: float, gradient_norm: float) -> bool:

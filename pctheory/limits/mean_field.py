@@ -126,6 +126,7 @@ class _Process:
         return self.responses[noise]
 
 
+@np.errstate(over="ignore", invalid="ignore")  # a run that diverges is refused at its end
 def mean_field_training(
     data: Data,
     hidden: int,
@@ -168,6 +169,11 @@ def mean_field_training(
     -------
     MeanFieldTraining
 
+    Raises
+    ------
+    ValueError
+        If the loss does not stay finite.
+
     Notes
     -----
     Let :math:`c_l = a_l \sqrt{n_{l-1}}`, which is 1, or :math:`L^{-1/2}` in the hidden layers of a network
@@ -208,8 +214,11 @@ def mean_field_training(
     times = _check.count(num_steps, "num_steps") + 1
     rate, richness = _check.positive(learning_rate, "learning_rate"), _check.positive(gamma, "gamma")
     strength = _check.non_negative(alpha, "alpha")
-    x, y = _check.to_numpy(data.x, "x"), _check.to_numpy(data.y, "y")
+    x, y = _check.to_numpy(data.complete().x, "x"), _check.to_numpy(data.y, "y")
     weigh = Precision.of(1.0 if precision is None else precision, y.shape[1], y, "precision")
+    outputs = y.shape[1]
+    kernels = (4 * layers + 3) * (times * (min(x.shape) + outputs)) ** 2
+    _check.memory(kernels, "num_steps", "take fewer steps, hidden layers or samples")
     # hidden layers of width 1 have the multipliers c_l, and obey the same rules about skips
     unit = (1,) * (layers + 2)
     tau = skip_pattern(unit, skips)
@@ -219,7 +228,6 @@ def mean_field_training(
     basis = right[:rank]  # the network is used on the span of the inputs alone
     inputs = left[:, :rank] * values[:rank]
 
-    outputs = y.shape[1]
     size = rank + (outputs if strength else 0)
     injected = strength / (richness * (layers + 1))
 
@@ -288,6 +296,11 @@ def mean_field_training(
         pulled = np.linalg.solve(rescalings[t], residual.T).T  # r^T S^{-1}
         energies[t] = 0.5 * float(np.sum(residual * pulled)) / len(y)
         beta[t] = np.vstack([inputs.T @ pulled, (pulled.T @ pulled)[: size - rank]]) / len(y)
+    if not np.all(np.isfinite(losses)):
+        raise ValueError(
+            "`learning_rate` must be small enough for the loss to stay finite. "
+            f"Got {rate:g}, with which it does not after {int(np.argmin(np.isfinite(losses)))} steps."
+        )
     forward = np.stack([basis.T @ field.present[:, :rank, :rank] @ basis for field in h[1:]], axis=1)
     backward = np.stack([field.present for field in g[1:-1]], axis=1)
     excess = backward.sum(axis=1) / richness**2

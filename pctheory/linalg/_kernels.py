@@ -29,8 +29,6 @@ class Lapack:
     """
 
     def __init__(self, dtype: np.dtype[Any]) -> None:
-        if dtype not in (np.float32, np.float64):
-            raise TypeError(f"`diagonal` must be float32 or float64 to be factored. Got {dtype}: convert it.")
         kind = "s" if dtype == np.float32 else "d"
         self._potrf = getattr(scipy.linalg.lapack, f"{kind}potrf")
         self._trsm, self._syrk, self._gemm = (

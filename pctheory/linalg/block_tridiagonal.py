@@ -143,6 +143,7 @@ class BlockTridiagonal:
 
     def to_dense(self) -> Array:
         """H as one (n, n) array."""
+        _check.memory(self.shape[0] ** 2, "to_dense", "use `matvec` or `as_linear_operator`")
         return dense(self.diagonal, self.lower, [block.T for block in self.lower])
 
     def shifted(self, sigma: float) -> BlockTridiagonal:

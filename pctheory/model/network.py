@@ -147,6 +147,7 @@ class LinearPCN:
         (array([[0., 0.]]),)
         """
         sizes = _check.widths(widths)
+        _check.memory(sum(a * b for a, b in pairwise(sizes)), "widths", "take narrower layers")
         weights = tuple(np.zeros((out, into)) for into, out in pairwise(sizes))
         return cls._parameterised(sizes, weights, parameterisation, skips, gamma, precisions)
 
