@@ -135,10 +135,10 @@ def caption(result: Result, meta: Meta) -> str:
     return (
         f"{verdict(result)} Hidden width {c['width']}, $\\sigma = {c['init']:g}$, full batch; 80% of the "
         f"ratings train, 10% choose rate and decay, {c['seeds']} splits. (a-c) Error on the last 10%. (d) By "
-        "time, (e) in training, (f) effective rank, means; solid, dashed, dotted: $L$. Held-out error at the "
-        f"step of the lowest validation error, PC and BP: {errors}; means {n['means']}{library}. CPU time of BP "
-        f"over PC to the validation error that both reach: {ratios}; a step of PC costs {n['step-ratio']} of "
-        f"BP's. ({meta.setting}.)"
+        "time, (e) in training, (f) effective rank; solid, dashed, dotted: $L$. Held-out error where the "
+        f"validation error is lowest, PC and BP: {errors}; means {n['means']}{library}. CPU time of BP "
+        f"over PC to the validation error that both reach: {ratios}; a step of PC costs {n['step-ratio']} "
+        f"of BP's. ({meta.setting}.)"
     )
 
 
