@@ -1,7 +1,7 @@
 r"""Deep factorisation of all of MovieLens: exact PC against BP, by iterations, by time and by held-out error.
 
-What to see: with two weight layers BP with weight decay ends lowest of all and sooner; with three and four BP
-stays at the saddle of the origin until it overfits or diverges, and weight decay would keep it there, while PC
+What to see: with two weight layers BP with weight decay ends lowest of all and sooner. With three and four BP
+stays at the saddle of the origin until it overfits or diverges (weight decay would keep it there), while PC
 leaves at once and ends where it does with two. PC's step costs more.
 """
 
