@@ -217,6 +217,9 @@ def gradient_descent(
     rate, number = _check.positive(learning_rate, "learning_rate"), _check.count(steps, "steps")
     if isinstance(record, int):
         every = _check.count(record, "record", 1)
+        _check.memory(
+            (number // every + 1) * net.num_weights, "steps", "raise `record`, the steps between two kept"
+        )
         kept = {*range(0, number + 1, every), number}
     else:
         entries = _check.sequence(record, "record", "an integer or a list or tuple of them")

@@ -65,12 +65,12 @@ class Equilibrium:
 
     @cached_property
     def rescaling(self) -> Array:
-        """S, (n_L, n_L)."""
+        """The rescaling S, (n_L, n_L)."""
         return rescaling(self.net)
 
     @cached_property
     def residual(self) -> Array:
-        """R = y - P_0 x, (B, n_L)."""
+        """The residual r = y - P_0 x, (B, n_L)."""
         return representable(self.activities[-1] - forward_pass(self.net, self.activities[0])[-1], "r")
 
     @cached_property
@@ -173,11 +173,6 @@ def equilibrium(
         activities, errors, energy = observed_sweep(net, x, y, data.observed)
         return Equilibrium(activities, errors, representable(energy, "F"), "observed", net, data)
     route = solve(net, x, y, method)
-    for name, array in (
-        ("F", route.energy),
-        ("z", route.activities[-2]),
-    ):  # a z that overflows is passed on upwards
-        representable(array, name)
     return Equilibrium(route.activities, route.errors, route.energy, route.method, net, data)
 
 

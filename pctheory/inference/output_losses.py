@@ -247,7 +247,7 @@ class EnvelopeEquilibrium:
 def envelope_equilibrium(
     net: LinearPCN, data: Data, output: str | ConvexLoss = "cross-entropy"
 ) -> EnvelopeEquilibrium:
-    r"""Where inference ends under a convex output loss: the minimum of the energy over the hidden activities.
+    r"""The equilibrium of inference under a convex output loss: the minimum over the hidden activities.
 
     .. math:: F(z) = \frac1B \sum_i
               \Big[ \tfrac12 \sum_{l<L} \epsilon_l^T \Pi_l \epsilon_l + \ell_i(A_L z_{L-1}) \Big]

@@ -156,8 +156,9 @@ class Objective(ABC):
         -----
         Costs num_weights Hessian-vector products, done in blocks.
         """
-        expansion, size = self.expand(net, 2), net.num_weights
-        weight = net.weights[0]
+        size = _check.instance(net, "net", LinearPCN).num_weights
+        _check.memory(3 * size**2, "net", "use `hessian_operator`, which forms no matrix")
+        expansion, weight = self.expand(net, 2), net.weights[0]
         xp = array_namespace(weight)
         identity = xp.eye(size, dtype=weight.dtype, device=device(weight))
         step = max(1, CHUNK // size)

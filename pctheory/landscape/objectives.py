@@ -28,6 +28,7 @@ from .._check import Array
 from ..inference import output_products, rescaling
 from ..inference.products import hidden_products
 from ..inference.routes import CLOSURE_BOUND, is_trusted
+from ..linalg import thin_qr
 from ..model import Data, LinearPCN
 from ..model.definitions import data_rows
 from ._expansion import Decayed, Elimination, Expansion, Metric, Sweep, on_rows, transpose
@@ -161,7 +162,7 @@ class RescaledObjective(_DataObjective):
             transpose(on_rows(pi.colour, p))
             for pi, p in zip(net.precisions, [*products[:-1], last], strict=True)
         ]
-        q, r = xp.linalg.qr(xp.concat(stack, axis=-2), mode="reduced")
+        q, r = thin_qr(xp.concat(stack, axis=-2))
         # Q^T = R^{-T} [P_1 C_1^{-T}, ...] holds the whitened products; C_l C_l^T = Pi_l
         weighted, start = [], 0
         for pi in net.precisions:
@@ -183,7 +184,7 @@ class RescaledObjective(_DataObjective):
         if self.data.observed is not None:
             return observed_rows(net, self.data, noisy=True)
         sweep = self._sweep(net)
-        if is_trusted(net, sweep.metric.root, sweep.growth, order=order):
+        if is_trusted(net, sweep.norm, sweep.growth, order=order):
             return sweep
         return self._without_closure(net, sweep)
 

@@ -210,6 +210,7 @@ def activity_hessian(net: LinearPCN) -> BlockTridiagonal:
 
 def hessian_blocks(net: LinearPCN) -> tuple[list[Array], list[Array]]:
     """The diagonal and the lower blocks of `activity_hessian`."""
+    _check.memory(3 * sum(n * n for n in net.widths[1:-1]), "net", "take narrower layers")
     diagonal, lower = [], []
     for l, above in enumerate(net.maps[1:], start=1):
         weighted = net.precisions[l].apply(above.T).T  # Pi_{l+1} A_{l+1}
@@ -365,7 +366,7 @@ def any_rows(net: LinearPCN, data: Data) -> tuple[Array, Array]:
     for name, rows, width in (("x", data.x, net.widths[0]), ("y", data.y, net.widths[-1])):
         if rows.shape[1] != width:
             raise ValueError(
-                f"`{name}` must have {width} columns, as the network has units there. Got {rows.shape[1]}."
+                f"`{name}` must have {width} columns, one for each unit of that layer. Got {rows.shape[1]}."
             )
     return like_weights(net, data.x), like_weights(net, data.y)
 

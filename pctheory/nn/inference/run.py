@@ -11,11 +11,13 @@ from torch import Tensor
 
 from ... import _check
 from ...model import Data
-from .._stacked import StackedNetwork, State
+from .._stacked import Errors, StackedNetwork, State
 from ..pcn import PCN
+from .adaptive import adaptive_descent
 from .descents import Learn, descend, error_descent
 from .methods import (
     Adam,
+    Adaptive,
     Descent,
     ErrorDescent,
     GradientDescent,
@@ -35,13 +37,14 @@ __all__ = ["STARTS", "infer", "relax"]
 
 STARTS = ("feedforward", "zeros", "random")
 
-_ALGORITHMS: dict[type[Method], Callable[[Problem, Any, Trace], object]] = {
+_ALGORITHMS: dict[type[Method], Callable[[Problem, Any, Trace], Errors]] = {
     GradientDescent: descend,
     Momentum: descend,
     Adam: descend,
     Heun: follow_ode,
     ErrorDescent: error_descent,
     Newton: newton_krylov,
+    Adaptive: adaptive_descent,
 }
 
 
@@ -69,8 +72,8 @@ def infer(
         Read on the clamped units only.
     y : (B, n_L) (labels (B,) with a cross-entropy output), or None when no unit of layer L is clamped
         Read on the clamped units only.
-    method : GradientDescent, Momentum, Adam, Heun, ErrorDescent or Newton
-        Or a name for one with its defaults: "gd", "momentum", "adam", "error", "newton".
+    method : GradientDescent, Momentum, Adam, Heun, ErrorDescent, Newton or Adaptive
+        Or a name for one with its defaults: "gd", "momentum", "adam", "error", "newton", "adaptive".
     stop : Stop, optional
         The most steps to take, and the tolerance on the gradient.
     clamp : None, or L + 1 of: bool, (n_l,) booleans
@@ -103,9 +106,9 @@ def infer(
     Notes
     -----
     From feedforward initialisation with a clamped output the error moves one layer a step, and nothing below
-    its front changes (claim ``first-arrival``): those layers are skipped, exactly. In float32 a step that is
-    too small to change an activity stops the front, as it does in the full computation; use float64 to follow
-    tiny errors.
+    its front changes (claim ``first-arrival``): those layers are skipped, exactly. Descents then move the
+    displacements d from the forward pass, and compute errors from them: tiny errors keep all their digits,
+    in float32 down to 1e-38, where the difference of two activities would round them away.
 
     Examples
     --------
@@ -130,8 +133,7 @@ def infer(
         state = _start(model, net, x, y, clamped, start, rng)
         problem = Problem(net, state, clamped, front=isinstance(start, str) and start == "feedforward")
         trace = Trace(problem, chosen, until, record=_check.count(record, "record"), callback=callback)
-        _ALGORITHMS[type(chosen)](problem, chosen, trace)
-        return trace.result()
+        return trace.result(_ALGORITHMS[type(chosen)](problem, chosen, trace))
 
 
 def relax(
@@ -143,7 +145,7 @@ def relax(
     start: str,
     rng: np.random.Generator,
     learn: Learn | None = None,
-) -> tuple[State, int, bool]:
+) -> tuple[State, Errors, Trace]:
     r"""Inference on checked tensors for training: nothing is measured unless `stop.tolerance` asks for it.
 
     Parameters
@@ -168,17 +170,16 @@ def relax(
     Returns
     -------
     state : the activities
-    lowest, settled_below : the arguments of `StackedNetwork.gradient` for their errors, which are exactly
-        zero below the front
+    errors : of these activities, exactly zero below the front
+    trace : with the passes and, of `Adaptive`, the estimated error of the weight gradient
     """
     state = _initial(net, x, start, rng)
     state.y = y
     problem = Problem(net, state, None, front=start == "feedforward")
     trace = Trace(problem, method, stop, record=None)
     if isinstance(method, Descent):
-        return state, *descend(problem, method, trace, learn)
-    _ALGORITHMS[type(method)](problem, method, trace)
-    return state, 1, False
+        return state, descend(problem, method, trace, learn), trace
+    return state, _ALGORITHMS[type(method)](problem, method, trace), trace
 
 
 def _with_observed(
