@@ -67,7 +67,8 @@ class Config:
 PROFILES = {
     "quick": Config(
         datasets=("digits",), depths=(2, 6), width=16, iterations=30, batch=32, rates=(0.1,),
-        published_rates=(0.1,), published_depth=6, unit_rates=(0.1,), unit_depth=2, ablated=200, timed=(6,), timed_steps=4, seeds=1,
+        published_rates=(0.1,), published_depth=6, unit_rates=(0.1,), unit_depth=2, ablated=200,
+        timed=(6,), timed_steps=4, seeds=1,
     ),
     "cpu": Config(
         datasets=("mnist",), depths=(8, 30), iterations=150, rates=(0.01, 0.03), published_rates=(0.1, 0.3),
