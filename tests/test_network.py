@@ -9,7 +9,7 @@ import torch
 from hypothesis import given
 from strategies import networks
 
-from pctheory import Data, EquilibratedEnergy, LinearPCN, feedforward
+from pctheory import Data, EquilibratedEnergy, LinearPCN, feedforward, rescaling
 from pctheory.model import (
     PARAMETERISATIONS,
     hidden_precision,

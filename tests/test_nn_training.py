@@ -504,7 +504,7 @@ def test_every_damaged_checkpoint_is_refused(tmp_path):
             train(network(), classes(), settings, checkpoint=path)
 
 
-# -- precisions along training, rules in turn, rates and scales of layers --------------------------------------
+# -- precisions along training, rules in turn, rates and scales of layers ------------------------------------
 
 
 def test_a_factor_of_the_hidden_precisions_is_the_model_with_these_precisions():
