@@ -202,6 +202,9 @@ def run(config: Config, progress: Progress) -> dict[str, Any]:
     trained = progress.cells(training, runs)
     result: dict[str, Any] = {
         "times": np.array(config.times),
+        "step": config.activity_rate / config.batch,
+        "hidden": config.hidden,
+        "agreement": config.agreement,
         "backward": progress.cells(backward, [{"seed": 0}])[0],
         "reach": {f"{a}/{c}": {} for a in DTYPES for c in COORDINATES},
         "training": {},
