@@ -223,6 +223,7 @@ def initial_weights(
         Numpy float64.
     """
     sizes = _check.widths(widths)
+    _check.memory(sum(a * b for a, b in pairwise(sizes)), "widths", "take narrower layers")
     powers = PARAMETERISATIONS[_check.choice(parameterisation, "parameterisation", PARAMETERISATIONS)]
     generator = _check.generator(rng)
     if isinstance(init, str):

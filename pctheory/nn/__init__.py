@@ -17,6 +17,7 @@ from .inference import (
 )
 from .layers import Convolution, Image
 from .pcn import PCN
+from .tangent import EmpiricalKernel, empirical_kernel
 from .through_inference import Clamps, ThroughInference, settle
 from .training import BP, IPC, PC, KeepRatio, Switch, TrainingResult, TrainingSettings, accuracy, train
 
@@ -29,6 +30,7 @@ __all__ = [
     "Adaptive",
     "Clamps",
     "Convolution",
+    "EmpiricalKernel",
     "ErrorDescent",
     "GradientDescent",
     "Heun",
@@ -43,6 +45,7 @@ __all__ = [
     "TrainingResult",
     "TrainingSettings",
     "accuracy",
+    "empirical_kernel",
     "infer",
     "settle",
     "train",

@@ -77,9 +77,7 @@ def _is_elementwise(function: Callable[..., Any]) -> bool:
     probe = torch.linspace(-2.0, 2.0, 6, dtype=torch.float64).reshape(2, 3)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore"
-            )  # what torch says about functions that do not fit is not for our caller
+            warnings.simplefilter("ignore")  # torch's own message would not name the argument
             whole = function(probe)
             single = [function(entry.reshape(1, 1)) for entry in probe.flatten()]
     except (TypeError, ValueError, RuntimeError, IndexError, NotImplementedError):

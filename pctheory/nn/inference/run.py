@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ... import _check
+from ...model import Data
 from .._stacked import Errors, StackedNetwork, State
 from ..pcn import PCN
 from .adaptive import adaptive_descent
@@ -55,6 +56,7 @@ def infer(
     *,
     stop: Stop | None = None,
     clamp: Sequence[Any] | None = None,
+    observed: Any = None,
     start: str | Sequence[Any] = "feedforward",
     rng: np.random.Generator | int | None = None,
     record: int = 0,
@@ -77,6 +79,9 @@ def infer(
     clamp : None, or L + 1 of: bool, (n_l,) booleans
         True where a unit is clamped; None clamps layers 0 and L. The same value means the same to
         `pctheory.inference.ClampedProblem` and to `Clamps`.
+    observed : None or booleans (B, n_L)
+        With `clamp` None: the outputs of each sample that are clamped. The others are free, and their y is
+        not read (NaN is allowed there).
     start : "feedforward", "zeros", "random", or activities (z_0, ..., z_L)
         Where the free units start, and the values of clamped hidden units. "random" is N(0, 1); free units of
         layer 0 start at zero but for "random".
@@ -121,6 +126,8 @@ def infer(
         raise TypeError(f"`model` must be a pctheory.nn.PCN. Got {type(model).__name__}.")
     chosen, until = checked_method(method), checked_stop(stop)
     clamped = _check.clamped_units(clamp, model.widths, "clamp")
+    if observed is not None:
+        clamped, y = _with_observed(clamped, clamp, y, observed)
     with torch.no_grad():
         net = model.stacked()
         state = _start(model, net, x, y, clamped, start, rng)
@@ -173,6 +180,18 @@ def relax(
     if isinstance(method, Descent):
         return state, descend(problem, method, trace, learn), trace
     return state, _ALGORITHMS[type(method)](problem, method, trace), trace
+
+
+def _with_observed(
+    clamped: Sequence[np.ndarray], clamp: Sequence[Any] | None, y: Any, observed: Any
+) -> tuple[tuple[np.ndarray, ...], np.ndarray]:
+    """The units to clamp, those of the output for each sample, and y with zeros on the free ones."""
+    if clamp is not None:
+        raise ValueError("`clamp` must be None with `observed`, which says what is clamped. Got both.")
+    targets = _check.to_numpy(y, "y")
+    data = Data(np.zeros((len(targets), 1)), targets, observed)
+    marks = np.ones(data.y.shape, dtype=bool) if data.observed is None else data.observed.copy()
+    return (*clamped[:-1], marks), data.y
 
 
 def _start(

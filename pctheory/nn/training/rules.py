@@ -59,7 +59,7 @@ class KeepRatio:
 
 @dataclass(frozen=True)
 class PC(Rule):
-    """Predictive coding: the local rule at the activities where inference ends.
+    """Predictive coding: the local rule at the activities that inference ends with.
 
     Attributes
     ----------
