@@ -1,7 +1,7 @@
 r"""Which precision, and which handover to backpropagation, leaves a saddle of a network soonest.
 
-For chains the theory says: keep the ratio of loss and energy at 2 until the product has grown, then go on with
-backpropagation.
+For chains the theory says: keep the ratio of loss and energy at 2 until the product has grown, then go on
+with backpropagation.
 """
 
 import numpy as np
@@ -67,8 +67,8 @@ def caption(result: Result, meta: Meta) -> str:
     return (
         rf"A few iterations of predictive coding lead a deep network out of a saddle that holds "
         rf"backpropagation. {c['hidden']} tanh layers of width {c['width']} without skips, "
-        rf"{_names.dataset(c['dataset'])}, initial weights {c['scale']:g} times Xavier's, Adam. Ratio kept: the "
-        rf"hidden precision keeps loss over energy at {c['ratio']:g}; then BP: from where the loss is "
+        rf"{_names.dataset(c['dataset'])}, initial weights {c['scale']:g} times Xavier's, Adam. Ratio kept: "
+        rf"the hidden precision keeps loss over energy at {c['ratio']:g}; then BP: from where the loss is "
         rf"{c['handover']:g} of the first. (a) Test accuracy against iterations, (b) against processor time, "
         rf"(c) precision. Accuracy (%), seconds and passes an iteration after {c['iterations']}: {parts}. "
         rf"({meta.setting}; {_names.seeds(c)}.)"
