@@ -54,10 +54,8 @@ def adaptive_descent(problem: Problem, method: Adaptive, trace: Trace) -> Errors
         enough = stop.tolerance is None and t > 0 and change.estimate <= method.tolerance
         last = t >= limit or enough
         if (last and not trace.silent) or trace.wants(t):
-            values, _ = problem.gradient()
-            if trace.measure(
-                t, None, lambda e=here: net.energy_of(e, state.y), problem.norm(values), last=last
-            ):  # type: ignore[misc]
+            norm, value = problem.norm(problem.gradient()[0]), net.energy_of(here, state.y)
+            if trace.measure(t, None, lambda f=value: f, norm, last=last):  # type: ignore[misc]
                 return here
         if last:
             trace.message = "converged" if enough else trace.message
