@@ -7,6 +7,7 @@ Nothing here changes matplotlib's global settings: `with style():` around the dr
 from pctheory.plotting.axes import legend_outside, letter, log2_axis, note
 from pctheory.plotting.landscape import contour, heatmap, path, surface
 from pctheory.plotting.lines import measured, spectrum, spread, theory
+from pctheory.plotting.live import Ground, Relief, Scale, Stage, common_levels
 from pctheory.plotting.statistics import distribution, medians, violins
 from pctheory.plotting.theme import COLOURS, DIVERGING, LANDSCAPE, SEQUENCE, WIDTH, shades, style
 
@@ -14,8 +15,13 @@ __all__ = [
     "COLOURS",
     "DIVERGING",
     "LANDSCAPE",
+    "Ground",
+    "Relief",
+    "Scale",
+    "Stage",
     "SEQUENCE",
     "WIDTH",
+    "common_levels",
     "contour",
     "distribution",
     "heatmap",

@@ -33,6 +33,7 @@ __all__ = [
     "NearestSolution",
     "cosines",
     "gauss_newton_matrix",
+    "gauss_newton_step",
     "nearest_solution",
     "norms",
     "update_directions",
@@ -199,6 +200,38 @@ def gauss_newton_matrix(net: LinearPCN, data: Data) -> np.ndarray:
     host, x, y = numpy_problem(net, data)
     jacobian = _jacobian(host, Data(x, y).compress())
     return np.asarray(jacobian.T @ jacobian)
+
+
+def gauss_newton_step(net: LinearPCN, data: Data, *, damping: float = 0.0) -> Direction:
+    r"""The Gauss-Newton step of the loss, :math:`-(J^T J + \mu I)^{+} \nabla\mathcal L`.
+
+    Parameters
+    ----------
+    net : LinearPCN
+        The network.
+    data : Data
+        x (B, n_0) and y (B, n_L).
+    damping : float
+        :math:`\mu \ge 0`. With 0 it is the step of least norm that minimises the linearised loss; above, the
+        step of Levenberg and Marquardt, which is shorter: the minimum of the linearised loss in a trust
+        region.
+
+    Returns
+    -------
+    step : tuple like ``net.weights``, numpy float64
+
+    Notes
+    -----
+    From the Jacobian of at most n_0 + n_L samples: :math:`J^T J` is not formed.
+
+    Examples
+    --------
+    >>> net, data = LinearPCN([[[2.0]], [[3.0]]]), Data([[1.0]], [[7.0]])  # r = 1, J = (3, 2)
+    >>> [[round(w.item(), 12) for w in gauss_newton_step(net, data, damping=mu)] for mu in (0.0, 13.0)]
+    [[0.230769230769, 0.153846153846], [0.115384615385, 0.076923076923]]
+    """
+    host, x, y = numpy_problem(net, data)
+    return host.split(_gauss_newton(host, Data(x, y).compress(), _check.non_negative(damping, "damping")))
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -387,9 +420,12 @@ def _finite(net: LinearPCN, data: Data, step: float | None, num_steps: int | Non
     return tuple(-g for g in weight_gradient(net, activities))
 
 
-def _gauss_newton(net: LinearPCN, data: Data) -> np.ndarray:
-    """The step of least norm that minimises the linearised loss."""
+def _gauss_newton(net: LinearPCN, data: Data, damping: float = 0.0) -> np.ndarray:
+    """The step of least norm that minimises the linearised loss, plus half the damping times its square."""
     jacobian, residual = _jacobian(net, data), _whitened_residual(net, data)
+    if damping:
+        gram = jacobian @ jacobian.T + damping * np.eye(len(jacobian))
+        return np.asarray(jacobian.T @ np.linalg.solve(gram, residual))
     return np.asarray(np.linalg.lstsq(jacobian, residual, rcond=None)[0])
 
 
