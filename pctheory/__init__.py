@@ -56,6 +56,7 @@ _PACKAGES = (
     "claims",
     "datasets",
     "dynamics",
+    "explore",
     "inference",
     "landscape",
     "learning",

@@ -27,6 +27,7 @@ IMPORTS = {
     "nn": {"model"},
     "symbolic": set(),
     "plotting": set(),
+    "explore": {"dynamics", "inference", "landscape", "limits", "model", "plotting", "trust_region"},
     "claims": set(),
 }
 """What each package imports from the others: exactly this.
@@ -48,6 +49,7 @@ SAYS = {
     "nn": "real training, in torch",
     "symbolic": "derivations, in sympy",
     "plotting": "style and panels, in matplotlib",
+    "explore": "scenes to move, in Jupyter",
     "claims": "the catalogue of results",
 }
 

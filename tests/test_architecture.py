@@ -20,7 +20,14 @@ NO_CODE = {
     tokenize.DEDENT,
     tokenize.ENDMARKER,
 }
-HEAVY = {"torch": {"nn"}, "sympy": {"symbolic"}, "matplotlib": {"plotting"}, "seaborn": {"plotting"}}
+HEAVY = {
+    "torch": {"nn"},
+    "sympy": {"symbolic"},
+    "matplotlib": {"plotting"},
+    "seaborn": {"plotting"},
+    "ipywidgets": {"explore"},
+    "anywidget": {"explore"},
+}
 
 
 def modules():
@@ -137,7 +144,7 @@ def test_nothing_imports_upwards(folder, above):
 def test_importing_the_package_loads_nothing_heavy():
     code = (
         "import sys, pctheory; "
-        "print(sorted({'torch','sympy','seaborn','matplotlib','jax','sklearn','pandas'} & set(sys.modules)))"
+        "print(sorted({'torch','sympy','seaborn','matplotlib','jax','sklearn','pandas','ipywidgets'} & set(sys.modules)))"
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert out.stdout.strip() == "[]"

@@ -76,7 +76,9 @@ def direction(net: LinearPCN, data: Data, name: str) -> np.ndarray:
     vector = np.asarray(_raw(net, data, name), dtype=np.float64)
     length = float(np.linalg.norm(vector))
     if not length > TINY * (1 + float(np.sqrt(np.trace(data.yy)))):
-        raise ValueError(f"`{name}` must not vanish to span a plane. Got a vector of length {length:.1g} here.")
+        raise ValueError(
+            f"`{name}` must not vanish to span a plane. Got a vector of length {length:.1g} here."
+        )
     return np.asarray(vector / length)
 
 
@@ -120,7 +122,9 @@ def _raw(net: LinearPCN, data: Data, name: str) -> np.ndarray:
     if name == "escape":
         point = classify_critical_point(energy, net)
         if point.escape is None:
-            raise ValueError(f"`escape` must start at a strict saddle of F*. Got a point that is {point.kind}.")
+            raise ValueError(
+                f"`escape` must start at a strict saddle of F*. Got a point that is {point.kind}."
+            )
         return np.asarray(net.join(point.escape.direction))
     if net.num_weights > SOLUTION_LIMIT:
         raise ValueError(

@@ -18,7 +18,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import LineCollection, PolyCollection
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
-from numpy.typing import ArrayLike
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from PIL import Image
 
 from pctheory.plotting.theme import COLOURS, LANDSCAPE, style
@@ -43,7 +43,8 @@ class Stage:
     """
 
     def __init__(self, width: float, height: float, *, dpi: int = 100) -> None:
-        self.figure = Figure(figsize=(width, height), dpi=dpi, layout="constrained")
+        room = ConstrainedLayoutEngine(rect=(0.025, 0.05, 0.97, 0.94))  # for the numbers of a `Scale`
+        self.figure = Figure(figsize=(width, height), dpi=dpi, layout=room)
         self.canvas = FigureCanvasAgg(self.figure)
         self._moving: list[Artist] = []
         self._seldom: list[Artist] = []
@@ -166,7 +167,7 @@ class Scale:
         self, across: tuple[float, float], up: tuple[float, float], name: str = "", upward: str = ""
     ) -> None:
         """What stands at the ends, (low, high), and between them the names of the directions."""
-        numbers = [f"{number:.3g}".replace("-", "\N{MINUS SIGN}") for number in (*across, *up)]
+        numbers = [f"{number:.3g}".replace("-", "\N{MINUS SIGN}") for number in _rounded(*across, *up)]
         shown = (numbers[0], name, numbers[1], numbers[2], upward, numbers[3])
         if shown != self._shown:
             self._shown = shown
@@ -210,7 +211,7 @@ class Ground:
 
 
 class Relief:
-    """The landscape as a surface seen from above, on plain axes: a parallel projection, painted from the back.
+    """The landscape as a surface on plain axes: a parallel projection, painted from the back.
 
     Parameters
     ----------
@@ -258,7 +259,9 @@ class Relief:
         )
         self._heights = float(levels[0]), float(levels[-1])
         rows, columns = (np.linspace(0, n - 1, min(facets + 1, n)).astype(int) for n in values.shape)
-        x, y = (np.linspace(-1, 1, n)[kept] for n, kept in zip(values.shape[::-1], (columns, rows), strict=True))
+        x, y = (
+            np.linspace(-1, 1, n)[kept] for n, kept in zip(values.shape[::-1], (columns, rows), strict=True)
+        )
         z = values[np.ix_(rows, columns)]
         seen = self._seen(*np.meshgrid(x, y), z)
         flat, away = seen[..., :2], seen[..., 2]
@@ -281,6 +284,12 @@ class Relief:
         low, high = self._heights
         up = 1.1 * (np.clip(z, low, high) - low) / (high - low) - 0.55
         return np.asarray(0.68 * np.stack([x, y, up], axis=-1) @ self._view.T)
+
+
+def _rounded(*numbers: float) -> list[float]:
+    """The numbers, with 0 for what is nothing beside the largest."""
+    size = max(abs(number) for number in numbers)
+    return [0.0 if abs(number) < 1e-6 * size else number for number in numbers]
 
 
 def ranks(values: np.ndarray, levels: np.ndarray) -> np.ndarray:
