@@ -44,7 +44,7 @@ class TrustRegion(Scene):
     --------
     >>> from pctheory import LinearPCN
     >>> TrustRegion(LinearPCN([[[2.0]], [[3.0]]]), Data([[1.0]], [[7.0]])).note
-    'radius 1 of inference: loss left 0.005 of 0.5; to backprop 2.15 degrees, to PC 0, to Gauss-Newton 2.15.'
+    'radius 1 of inference: loss left 0.005 of 0.5; to backprop 3.79 degrees, to PC 0, to Gauss-Newton 3.79.'
     """
 
     CONTROLS: ClassVar[dict[str, Control]] = {
