@@ -61,9 +61,7 @@ def test_the_energy_after_a_time_is_that_of_the_flow_of_the_errors(drawn):
     flow = (expm(-time * hessian) - np.eye(len(hessian))) @ np.linalg.inv(hessian)  # w(t) = flow B slope
     whitened = data.num_samples * start @ flow.T
     cuts = np.cumsum(net.widths[1:-1])[:-1]
-    errors = [
-        p.unwhiten(w) for p, w in zip(net.precisions, np.split(whitened, cuts, axis=1), strict=False)
-    ]
+    errors = [p.unwhiten(w) for p, w in zip(net.precisions, np.split(whitened, cuts, axis=1), strict=False)]
     expected = float(pt.inference.error_energy(net, data, errors))
     assert float(deformation(net, data, net.flatten()).at(time)) == pytest.approx(expected, rel=1e-9)
 
@@ -150,9 +148,7 @@ def _stepped(net, data, method, share, steps):
         for _ in range(steps):  # whitened: w -> w - g C^-1 dF/de
             slopes = error_gradient(net, data, errors)
             step = 2 * share / values[-1] * data.num_samples
-            errors = [
-                e - step * p.solve(s) for e, p, s in zip(errors, net.precisions, slopes, strict=False)
-            ]
+            errors = [e - step * p.solve(s) for e, p, s in zip(errors, net.precisions, slopes, strict=False)]
         return activities_from_errors(net, data.x, errors)
     step = 2 * share / inference_rate(net).largest
     z = pt.inference.inference_start(net, data)

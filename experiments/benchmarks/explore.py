@@ -77,7 +77,10 @@ def main() -> None:
             scene.move(**start)
         everything = 1e3 * np.concatenate(list(found.values()))
         slowest = max(found, key=lambda setting: float(np.median(found[setting][:, 1])))
-        (clock, processor), (late, slow) = np.median(everything, axis=0), np.quantile(everything, 0.95, axis=0)
+        (clock, processor), (late, slow) = (
+            np.median(everything, axis=0),
+            np.quantile(everything, 0.95, axis=0),
+        )
         print(f"{name:34} {clock:14.1f} {late:6.1f} {processor:18.1f} {slow:6.1f}  {slowest}")
 
 

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .. import _check
 from ..inference.products import hidden_products
 from ..model import Data, LinearPCN
 
@@ -73,6 +74,8 @@ def deformation(net: LinearPCN, data: Data, vectors: np.ndarray) -> Deformation:
     >>> [round(float(found.at(t)), 3) for t in (0.0, 0.05, math.inf)]  # 0.05 + 0.45 / e
     [0.5, 0.216, 0.05]
     """
+    _check.instance(net, "net", LinearPCN)
+    _check.instance(data, "data", Data)
     stack = net.with_weights(net.split(vectors))
     products, last = hidden_products(stack), net.precisions[-1]
     outputs = net.widths[-1]

@@ -72,6 +72,8 @@ def direction(net: LinearPCN, data: Data, name: str) -> np.ndarray:
     >>> direction(net, data, "gradient of the loss").round(3)  # (3, 2) / sqrt(13), downhill
     array([0.832, 0.555])
     """
+    _check.instance(net, "net", LinearPCN)
+    _check.instance(data, "data", Data)
     _check.choice(name, "name", DIRECTIONS)
     vector = np.asarray(_raw(net, data, name), dtype=np.float64)
     length = float(np.linalg.norm(vector))
@@ -94,7 +96,7 @@ def plane_of(net: LinearPCN, data: Data, first: str, second: str) -> np.ndarray:
     ValueError
         If one does not exist here, or both are parallel.
     """
-    if net.num_weights < 2:
+    if _check.instance(net, "net", LinearPCN).num_weights < 2:
         raise ValueError("`net` must have two weights or more to have a plane. Got one.")
     one, two = direction(net, data, first), direction(net, data, second)
     across = two - (two @ one) * one

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from .. import _check
 from ..inference import activities_from_errors, equilibrium, inference_modes, output_products
 from ..model import Data, LinearPCN, layer_energies
 from ..plotting import COLOURS, Ground, Scale, Stage, common_levels
@@ -99,6 +100,7 @@ def descent(net: LinearPCN, data: Data, method: str) -> Descent:
     >>> found.gaps(0.25, 1).round(6)  # half of the mode is left, a quarter of the gap
     array([0.45  , 0.1125])
     """
+    _check.choice(method, "method", METHODS)
     modes = inference_modes(net, data)
     if method != "errors":
         return Descent(modes.eigenvalues, modes.amplitudes, modes.vectors, modes.equilibrium, method)

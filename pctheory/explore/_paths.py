@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from .. import _check
 from ..dynamics import gradient_descent
 from ..landscape import EquilibratedEnergy, MSELoss
 from ..model import Data, LinearPCN
@@ -50,7 +51,9 @@ def rule_path(net: LinearPCN, data: Data, rule: str, rate: float, steps: int) ->
     >>> rule_path(net, data, "bp", 0.1, 1).round(12).tolist()
     [[2.0, 3.0], [2.3, 3.2]]
     """
-    if rule in ("bp", "pc"):
+    _check.instance(net, "net", LinearPCN)
+    _check.instance(data, "data", Data)
+    if _check.choice(rule, "rule", RULES) in ("bp", "pc"):
         objective = MSELoss(data) if rule == "bp" else EquilibratedEnergy(data)
         return gradient_descent(objective, net, rate, steps).weights
     points = [np.asarray(net.flatten())]

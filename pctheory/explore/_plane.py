@@ -54,7 +54,7 @@ class Plane(Scene):
     --------
     >>> scene = Plane(LinearPCN.zeros((1, 1, 1)), Data([[1.0]], [[-1.0]]), right=0.1, up=0.1)
     >>> scene.note
-    'F* at the point: 0.5; the loss: 0.51; |gradient of F*| 0.16: not critical.'
+    'F* at the point: 0.505; the loss: 0.5101; |gradient of F*| 0.1: not critical.'
     """
 
     CONTROLS: ClassVar[dict[str, Control]] = {

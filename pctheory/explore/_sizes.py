@@ -37,7 +37,7 @@ class Sizes(Scene):
     Examples
     --------
     >>> Sizes(depth=8, width=16, parameterisation="mupc", skips=True).note
-    'F* / loss 0.642; largest eigenvalue of S 2.42 (mean of S 1.64); condition number 284 in the activities, ...'
+    'F* / loss 0.642; largest eigenvalue of S 2.42 (mean of S 1.64); condition number 284 ...'
     """
 
     CONTROLS: ClassVar[dict[str, Control]] = {

@@ -223,7 +223,7 @@ class EnvelopeEquilibrium:
         return (*(pi.apply(e) for pi, e in pairs), -self.gradient)
 
     def __repr__(self) -> str:
-        found = f"{self.loss.name}, energy={float(self.energy):.6g}"
+        found = f"{self.loss.name}, energy={float(_check.detached(self.energy)):.6g}"
         return f"EnvelopeEquilibrium({found}, {self.net!r}, {self.data!r})"
 
 

@@ -10,6 +10,18 @@ from pctheory.plotting.lines import measured, spectrum, spread, theory
 from pctheory.plotting.live import Ground, Relief, Scale, Stage, common_levels
 from pctheory.plotting.statistics import distribution, medians, violins
 from pctheory.plotting.theme import COLOURS, DIVERGING, LANDSCAPE, SEQUENCE, WIDTH, shades, style
+from pctheory.plotting.views import (
+    plot_blocks,
+    plot_ends,
+    plot_equilibrium,
+    plot_losses,
+    plot_slice,
+    plot_spectrum,
+    plot_surface,
+    plot_tradeoff,
+    plot_training,
+    plot_trajectory,
+)
 
 __all__ = [
     "COLOURS",
@@ -32,6 +44,16 @@ __all__ = [
     "medians",
     "note",
     "path",
+    "plot_blocks",
+    "plot_ends",
+    "plot_equilibrium",
+    "plot_losses",
+    "plot_slice",
+    "plot_spectrum",
+    "plot_surface",
+    "plot_tradeoff",
+    "plot_training",
+    "plot_trajectory",
     "shades",
     "spectrum",
     "spread",

@@ -2,6 +2,7 @@
 
 from .directions import (
     DIRECTIONS,
+    Directions,
     NearestSolution,
     cosines,
     gauss_newton_matrix,
@@ -14,6 +15,7 @@ from .step import QuadraticModel, TrustRegionStep, implied_radius, quadratic_mod
 
 __all__ = [
     "DIRECTIONS",
+    "Directions",
     "NearestSolution",
     "QuadraticModel",
     "TrustRegionStep",

@@ -11,10 +11,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from .. import _check
+from .. import _check, _html
 from ..inference import (
     equilibrium,
     gradient_decomposition,
@@ -30,6 +31,7 @@ from .step import numpy_problem
 
 __all__ = [
     "DIRECTIONS",
+    "Directions",
     "NearestSolution",
     "cosines",
     "gauss_newton_matrix",
@@ -55,6 +57,42 @@ DIRECTIONS = (
 """The names that `update_directions` returns."""
 
 
+class Directions(dict[str, Direction]):
+    """Directions in weight space by name: a dict that also knows their angles."""
+
+    def angles(self, towards: Sequence[np.ndarray] | None = None) -> dict[str, Any]:
+        """Angles in degrees: all pairs, or each to one reference; NaN where a direction is zero.
+
+        Parameters
+        ----------
+        towards : None, or arrays like the weights
+            As in `cosines`.
+
+        Returns
+        -------
+        angles : dict by name, or (without `towards`) dict of dicts
+
+        Examples
+        --------
+        >>> pair = {"a": (np.array([[3.0]]), np.array([[0.0]])), "b": (np.array([[1.0]]), np.array([[1.0]]))}
+        >>> round(Directions(pair).angles()["a"]["b"], 12)
+        45.0
+        """
+        found: dict[str, Any] = cosines(self, towards)
+        return {
+            name: _degrees(value) if towards is not None else {k: _degrees(v) for k, v in value.items()}
+            for name, value in found.items()
+        }
+
+    def _repr_html_(self) -> str:
+        lengths, angles = norms(self), self.angles()
+        rows = (
+            (name, f"{lengths[name]:.3g}", *(f"{angle:.1f}" for angle in row.values()))
+            for name, row in angles.items()
+        )
+        return _html.table(["degrees between", "length", *self], rows)
+
+
 def update_directions(
     net: LinearPCN,
     data: Data,
@@ -62,7 +100,7 @@ def update_directions(
     damping: float = 2.0,
     step: float | None = None,
     num_steps: int | None = None,
-) -> dict[str, Direction]:
+) -> Directions:
     r"""Where each learning rule would move the weights, a step of length one each.
 
     By claim ``tr-weights`` "pc" is "gd" plus "pc-residual" plus a term that vanishes as S tends to
@@ -82,7 +120,7 @@ def update_directions(
 
     Returns
     -------
-    directions : dict of tuples like ``net.weights``, numpy float64
+    directions : Directions, a dict of tuples like ``net.weights``, numpy float64
         ==========================
         ====================================================================================
         "gd"                        :math:`-\nabla\mathcal L`
@@ -124,7 +162,7 @@ def update_directions(
     preconditioned, residual = gradient_decomposition(host, sample)
     curvatures, vectors = np.linalg.eigh(MSELoss(sample).hessian(host))
     shift = 2 * max(0.0, -float(curvatures[0]))
-    return {
+    found = {
         "gd": host.split(-loss_gradient),
         "pc": tuple(-g for g in pc),
         "pc-finite": _finite(host, sample, step, num_steps),
@@ -135,6 +173,7 @@ def update_directions(
         "trust-region-newton": host.split(_newton(curvatures + mu, vectors, loss_gradient, pseudo=False)),
         "natural-gradient": _natural(host, sample, pc),
     }
+    return Directions(found)
 
 
 def norms(directions: Mapping[str, Sequence[np.ndarray]]) -> dict[str, float]:
@@ -493,6 +532,10 @@ def _flat(direction: object, name: str) -> np.ndarray:
     parts = _check.sequence(direction, name, "a list or tuple of arrays like the weights")
     arrays = [np.ravel(_check.to_numpy(part, f"{name}[{l}]")) for l, part in enumerate(parts)]
     return np.asarray(_check.finite(np.concatenate([np.zeros(0), *arrays]), name))
+
+
+def _degrees(cosine: float) -> float:
+    return math.degrees(math.acos(min(1.0, max(-1.0, cosine)))) if not math.isnan(cosine) else math.nan
 
 
 def _cosine(a: np.ndarray, b: np.ndarray) -> float:
