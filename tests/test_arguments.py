@@ -39,6 +39,10 @@ VALID = {
     "widths": NET.widths,
     "times": [0.0, 1.0],
     "method": "gd",
+    "name": "random",
+    "first": "random",
+    "second": "first weight",
+    "rule": "bp",
     "rng": 0,
 }
 NUMBERS = {"float": 0.1, "int": 1}

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from pctheory.explore import Inference, Plane, Scene, Sizes, TrustRegion, problem
+from pctheory.explore import Choice, Inference, Plane, Scene, Sizes, Toggle, TrustRegion, problem
 
 CONTROLS_OF_DIRECTIONS = ("first", "second")
 
@@ -51,9 +51,9 @@ def _drawn(scene: Scene, setting: str, rng: np.random.Generator) -> Any:
     if setting in CONTROLS_OF_DIRECTIONS:  # those that exist everywhere
         kept = {"first": ("first weight", "gradient of F*"), "second": ("random", "all weights")}[setting]
         return str(rng.choice(kept))
-    if hasattr(control, "options"):
+    if isinstance(control, Choice):
         return str(rng.choice(control.options))
-    if isinstance(control.value, bool):
+    if isinstance(control, Toggle):
         return bool(rng.integers(2))
     low, high = (-1.0, 1.0) if setting in ("right", "up") else (control.low, control.high)
     value = rng.uniform(low, high)

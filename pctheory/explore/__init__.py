@@ -23,7 +23,7 @@ from ._inference import METHODS, Descent, Inference, descent
 from ._paths import RULES, rule_path
 from ._plane import Plane
 from ._problems import PROBLEMS, problem
-from ._scene import Scene
+from ._scene import Choice, Scene, Slider, Toggle
 from ._sizes import Sizes
 from ._trust_region import TrustRegion
 
@@ -32,12 +32,15 @@ __all__ = [
     "METHODS",
     "PROBLEMS",
     "RULES",
+    "Choice",
     "Deformation",
     "Descent",
     "Inference",
     "Plane",
     "Scene",
     "Sizes",
+    "Slider",
+    "Toggle",
     "TrustRegion",
     "deformation",
     "descent",

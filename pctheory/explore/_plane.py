@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -126,20 +127,20 @@ class Plane(Scene):
             lambda: plane_of(self.net, self.data, now["first"], now["second"]),
         )
         key = (now["first"], now["second"], now["extent"])
-        axis, ground, levels = self._keep("ground", key, lambda: self._ground(plane, now["extent"]))
+        axis, shape, levels = self._keep("ground", key, lambda: self._ground(plane, now["extent"]))
         self._keep("view", (now["view"],), self._set_view)
         ends, low, high = (axis[0], axis[-1]), levels[0], levels[-1]
         for scale in self.scales:
             scale.set(ends, ends, now["first"], now["second"])
         self.cut_scale.set(ends, (low, high))
         time = TIMES["energy"] if now["inference"] >= 1 else -0.5 * math.log1p(-now["inference"])
-        landscapes = [ground.at(t) for t in (0.0, time, math.inf)]
+        landscapes = [shape.at(t) for t in (0.0, time, math.inf)]
         relief = now["view"] == "relief"
-        for each, values in zip(self.reliefs if relief else self.grounds, landscapes, strict=True):
-            if isinstance(each, Relief):
-                each.set(values, levels, azimuth=now["azimuth"], elevation=now["elevation"])
+        for ground, surface, values in zip(self.grounds, self.reliefs, landscapes, strict=True):
+            if relief:
+                surface.set(values, levels, azimuth=now["azimuth"], elevation=now["elevation"])
             else:
-                each.set(values, levels)
+                ground.set(values, levels)
         start = self.net.unflatten(self.net.flatten() + np.array([now["right"], now["up"]]) @ plane)
         self._draw_paths(start, plane, time, relief=relief)
         column = int(np.argmin(np.abs(axis - now["right"])))
@@ -160,10 +161,8 @@ class Plane(Scene):
         for ground, surface, scale, ax in zip(
             self.grounds, self.reliefs, self.scales, self.axes, strict=True
         ):
-            for artist in (ground.image, ground.lines):
-                artist.set_visible(not relief)
-            for artist in (surface.facets, surface.floor):
-                artist.set_visible(relief)
+            ground.show(visible=not relief)
+            surface.show(visible=relief)
             scale.show(visible=not relief)
             ax.axison = not relief
         self.stage.restage()
@@ -177,7 +176,7 @@ class Plane(Scene):
                 ways[rule] = self._keep(
                     rule,
                     (*place, now["rate"], now["steps"]),
-                    lambda rule=rule: rule_path(start, self.data, rule, now["rate"], now["steps"]),
+                    partial(rule_path, start, self.data, rule, now["rate"], now["steps"]),
                 )
         for panel, (lines, when) in enumerate(zip(self.paths, (0.0, time, math.inf), strict=True)):
             for name, artists in lines.items():

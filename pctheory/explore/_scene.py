@@ -63,7 +63,7 @@ class Scene(ABC):
 
     def __init__(self, stage: Stage, settings: Mapping[str, Any]) -> None:
         self.stage = stage
-        self.settings = {name: control.value for name, control in self.CONTROLS.items()}
+        self.settings: dict[str, Any] = {name: control.value for name, control in self.CONTROLS.items()}
         self.note = ""
         self._kept: dict[str, tuple[Hashable, Any]] = {}
         with style():

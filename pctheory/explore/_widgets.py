@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from html import escape
 from typing import Any
 
@@ -19,7 +20,7 @@ from ._trust_region import TrustRegion
 
 __all__ = ["Canvas", "panel", "tabs"]
 
-SCENES: dict[str, type[Scene]] = {
+SCENES: dict[str, Callable[..., Scene]] = {
     "Plane": Plane,
     "Inference": Inference,
     "Trust region": TrustRegion,
@@ -72,7 +73,7 @@ export default { render };
 """
 
 
-class Canvas(anywidget.AnyWidget):  # type: ignore[misc]
+class Canvas(anywidget.AnyWidget):
     """A picture that says where it is touched: (across, up, shift across, shift up, clock)."""
 
     _esm = SHOWS

@@ -201,6 +201,11 @@ class Ground:
         ax.add_collection(self.lines, autolim=False)
         ax.set(xlim=(-1, 1), ylim=(-1, 1))
 
+    def show(self, *, visible: bool) -> None:
+        """Show or hide it."""
+        self.image.set_visible(visible)
+        self.lines.set_visible(visible)
+
     def set(self, values: np.ndarray, levels: np.ndarray) -> None:
         """Values (m, n), bottom row first, and the levels at which the colours step."""
         x, y = (np.linspace(-1, 1, n) for n in values.shape[::-1])
@@ -226,6 +231,11 @@ class Relief:
         self.floor = stage.add(ax.plot([], [], color=COLOURS["quiet"], linewidth=0.5)[0])
         self._view = np.eye(3)
         self._heights = (0.0, 1.0)
+
+    def show(self, *, visible: bool) -> None:
+        """Show or hide it."""
+        self.facets.set_visible(visible)
+        self.floor.set_visible(visible)
 
     def set(
         self,
