@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -198,9 +199,7 @@ class Inference(Scene):
         for end, place in zip(self.ends, (path[0], path[-1]), strict=True):
             end.set_data(place[:1], place[1:])
         for method, line in self.gaps.items():
-            gaps = self._keep(
-                method, now["share"], lambda m=method: self.descents[m].gaps(now["share"], STEPS)
-            )
+            gaps = self._keep(method, now["share"], partial(self.descents[method].gaps, now["share"], STEPS))
             line.set_data(np.arange(STEPS + 1), np.clip(gaps / max(gaps[0], 1e-300), 1e-12, 1e12))
         self.now.set_xdata([k, k])
         hidden = chosen.activities(now["share"], k)

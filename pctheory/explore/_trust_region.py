@@ -79,7 +79,7 @@ class TrustRegion(Scene):
         step = trust_region_step(self.net, self.data, multiple * self.implied)
         gradient = tuple(-g for g in step.gradient())
         left = 0.5 * np.mean(np.sum(self.net.precisions[-1].whiten(step.errors[-1]) ** 2, axis=1))
-        found = cosines(self.references, gradient)
+        found: dict[str, Any] = cosines(self.references, gradient)
         if left < DONE * np.mean(np.sum(self.data.y**2, axis=1)):
             found = dict.fromkeys(found, np.nan)  # nothing is left, whose gradient is rounding
         return float(left), {

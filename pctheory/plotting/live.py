@@ -45,7 +45,7 @@ class Stage:
     def __init__(self, width: float, height: float, *, dpi: int = 100) -> None:
         room = ConstrainedLayoutEngine(rect=(0.025, 0.05, 0.97, 0.94))  # for the numbers of a `Scale`
         self.figure = Figure(figsize=(width, height), dpi=dpi, layout=room)
-        self.canvas = FigureCanvasAgg(self.figure)
+        self.canvas: Any = FigureCanvasAgg(self.figure)  # untyped in matplotlib
         self._moving: list[Artist] = []
         self._seldom: list[Artist] = []
         self._still: Any = None
@@ -212,7 +212,8 @@ class Ground:
         self.image.set_extent((-1 - 1 / len(x), 1 + 1 / len(x), -1 - 1 / len(y), 1 + 1 / len(y)))
         self.image.set_data(LANDSCAPE(ranks(values, levels), bytes=True))
         sections = contour_generator(x, y, values).multi_lines(levels)
-        self.lines.set_segments([line for level in sections for line in level])  # type: ignore[arg-type]
+        lines: list[Any] = [line for level in sections for line in level]
+        self.lines.set_segments(lines)
 
 
 class Relief:
@@ -273,7 +274,8 @@ class Relief:
             np.linspace(-1, 1, n)[kept] for n, kept in zip(values.shape[::-1], (columns, rows), strict=True)
         )
         z = values[np.ix_(rows, columns)]
-        seen = self._seen(*np.meshgrid(x, y), z)
+        across, along = np.meshgrid(x, y)
+        seen = self._seen(across, along, z)
         flat, away = seen[..., :2], seen[..., 2]
         corners = [flat[:-1, :-1], flat[:-1, 1:], flat[1:, 1:], flat[1:, :-1]]
         centre = (z[:-1, :-1] + z[:-1, 1:] + z[1:, 1:] + z[1:, :-1]).ravel() / 4

@@ -44,7 +44,7 @@ def plot_slice(piece: Any, ax: Axes | None, trajectories: tuple[Any, ...], **opt
             panel.plot(piece.axes[0], piece.values, **{"color": role, **options})
             panel.set(xlabel="along the direction", ylabel=NAMES.get(piece.objective, "value"))
             return panel
-        contour(panel, *piece.axes, piece.values, **options)
+        contour(panel, piece.axes[0], piece.axes[1], piece.values, **options)
         panel.set(xlabel="first direction", ylabel="second direction", title=NAMES.get(piece.objective, ""))
         for each in trajectories:
             role = ROLES.get(type(each.objective).__name__, "highlight")
@@ -56,7 +56,7 @@ def plot_surface(piece: Any, ax: Axes3D | None, **options: Any) -> Axes3D:
     """A `LandscapeSlice` as a surface."""
     panel: Axes3D = own_axes(ax, solid=True)
     with style():
-        surface(panel, *piece.axes, piece.values, **options)
+        surface(panel, piece.axes[0], piece.axes[1], piece.values, **options)
         panel.set(xlabel="first", ylabel="second", title=NAMES.get(piece.objective, ""))
     return panel
 
