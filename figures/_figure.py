@@ -20,7 +20,6 @@ from figures._tex import to_html
 from pctheory import _check
 from pctheory.plotting import style
 
-FORMATS = ("png", "pdf")
 _SETTINGS = ("exact setting", "scaled down", "analogue")
 # Without these matplotlib writes the time of drawing: the same result must give the same bytes.
 _METADATA: dict[str, dict[str, Any]] = {"png": {"Software": None}, "pdf": {"CreationDate": None}}

@@ -474,6 +474,8 @@ def test_a_broken_contract_is_named(project: Project, old: str, new: str, rule: 
 def test_experiments_lists_questions_and_states(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
     project.obtain()
     assert experiments_cli.main(["--list"], project.store) == 0
+    assert "waves\n    Does a sine cross zero?\n" in capsys.readouterr().out
+    assert experiments_cli.main(["waves", "--list"], project.store) == 0
     out = capsys.readouterr().out
     assert "waves\n    Does a sine cross zero?\n    quick  present, 0 s\n    cpu    missing" in out
 
@@ -485,7 +487,8 @@ def test_one_failing_experiment_does_not_stop_the_others(
     assert experiments_cli.main(["--profile", "quick", "--jobs", "1"], project.store) == 1
     assert project.state() == "present"
     assert "broken: ImportError: no such thing" in capsys.readouterr().err
-    assert experiments_cli.main(["--list"], project.store) == 1
+    assert experiments_cli.main(["broken", "--list"], project.store) == 1
+    assert experiments_cli.main(["--list"], project.store) == 0  # reads the source alone
 
 
 def test_unknown_names_list_the_valid_ones(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
@@ -500,6 +503,8 @@ def test_figures_are_listed_with_the_state_of_their_results(
     project: Project, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert project.draw("--list") == 0
+    assert "demo-waves  [SAD 1]" in capsys.readouterr().out
+    assert project.draw("demo-waves", "--list") == 0
     out = capsys.readouterr().out
     assert "demo-waves  [SAD 1]" in out
     assert "waves (quick): missing" in out

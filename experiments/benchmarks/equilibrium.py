@@ -7,6 +7,7 @@ Medians over interleaved repetitions on one thread; 784 inputs, 10 outputs, batc
 float32 for the shape where that is quoted). The dense solve is timed only where H fits in a few gigabytes.
 """
 
+import argparse
 import time
 from collections.abc import Callable
 
@@ -46,6 +47,9 @@ def dense(net: LinearPCN, data: Data) -> Callable[[], np.ndarray]:
 
 def main() -> None:
     """Print one row per shape and dtype."""
+    argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    ).parse_args()
     torch.set_num_threads(1)
     print("   N   L  dtype    equilibrium  backprop  ratio   dense solve  ratio  worst |z - z_dense|")
     for width, depth in SHAPES:
