@@ -16,10 +16,10 @@
 # %% [markdown]
 # # Ten minutes with predictive coding networks
 #
-# Move the sliders and touch the pictures. On the left is the loss, which backpropagation descends; on the right
-# the energy $F^*$ that is left when the hidden activities have settled, which predictive coding descends.
-# "inference" runs from one to the other. Drag a picture to start the paths elsewhere; choose `relief` and drag
-# to turn it.
+# Move the sliders and touch the pictures. On the left is the loss, which backpropagation descends; on the
+# right the energy $F^*$ that is left when the hidden activities have settled, which predictive coding
+# descends. "inference" runs from one to the other. Drag a picture to start the paths elsewhere; choose
+# `relief` and drag to turn it.
 
 # %%
 import numpy as np

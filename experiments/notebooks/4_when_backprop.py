@@ -16,12 +16,11 @@
 # %% [markdown]
 # # When is predictive coding backpropagation?
 #
-# Inference is a step of the loss in the hidden errors, in a trust region. A radius of zero is backpropagation;
-# the radius that inference takes is predictive coding; a large one is Gauss-Newton.
+# Inference is a step of the loss in the hidden errors, in a trust region. A radius of zero is
+# backpropagation; the radius that inference takes is predictive coding; a large one is Gauss-Newton.
 
 # %%
 import matplotlib.pyplot as plt
-import numpy as np
 
 import pctheory as pt
 

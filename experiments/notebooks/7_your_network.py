@@ -37,7 +37,8 @@ except ValueError as refused:
     print(refused)
 
 # %% [markdown]
-# Nonlinear networks are trained, and their inference run, by `pctheory.nn`; see the notebook on deep networks.
+# Nonlinear networks are trained, and their inference run, by `pctheory.nn`: see the notebook on deep
+# networks.
 #
 # ## Your tensors stay tensors
 #

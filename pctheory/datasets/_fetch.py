@@ -26,6 +26,7 @@ from pathlib import Path
 
 import numpy as np
 
+from .. import _check
 from . import _importable, _locate, _optional, _present, data_home, generate_mnist1d, load_arrays, verify
 from ._idx import encode_idx
 from ._table import DATASETS, DEFAULT, DatasetInfo
