@@ -42,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def notebook() -> dict[str, object]:
     """A notebook of one cell, as nbformat 4 has it."""
-    cell = {
+    cell: dict[str, object] = {
         "cell_type": "code",
         "execution_count": None,
         "id": "explore",
