@@ -1,5 +1,5 @@
-"""Learning dynamics: gradient flow and descent, the balance law along them, and the time of the escape from
-small weights.
+"""Learning dynamics: gradient flow and descent, the balance law along them, the time of the escape from small
+weights, gradient noise, sharpness, and the lazy regime.
 """
 
 from .chains import ChainFlow, chain_flow, chain_rates
@@ -19,12 +19,15 @@ from .flow import (
     imbalance,
     imbalance_rate,
 )
+from .lazy import lazy_map
 from .noise import Inflation, inflation
 from .sharpness import FitSharpness, fit_sharpness
+from .stochastic import GradientNoise, gradient_noise
 
 __all__ = [
     "ChainFlow",
     "FitSharpness",
+    "GradientNoise",
     "Inflation",
     "Trajectory",
     "best_precision",
@@ -38,8 +41,10 @@ __all__ = [
     "fit_sharpness",
     "gradient_descent",
     "gradient_flow",
+    "gradient_noise",
     "half_time",
     "imbalance",
     "imbalance_rate",
     "inflation",
+    "lazy_map",
 ]

@@ -154,8 +154,9 @@ def gradient_flow(
 
     Notes
     -----
-    A point near which the flow stays is not always a minimum that one wants: noise stronger than the signal
-    traps the flow of :math:`F^*` at a bottleneck (claim ``escape-trap``).
+    On data that a linear map fits, the flow of :math:`F^*` converges to a global minimum or diverges from
+    almost every start (claim ``almost-every-trajectory``). A point near which it stays is not always one that
+    one wants: noise stronger than the signal traps it at a bottleneck (claim ``escape-trap``).
 
     Examples
     --------

@@ -46,7 +46,7 @@ class Sizes(Scene):
         "parameterisation": Choice("scaling", tuple(PARAMETERISATIONS), "sp"),
         "skips": Toggle("skips", False),
         "precision": Slider("hidden precision", 1.0, 32.0, 0.5, 1.0),
-        "gain": Slider("initial weights times", 0.1, 2.0, 0.05, 1.0),
+        "gain": Slider("initial scale", 0.1, 2.0, 0.05, 1.0),
         "scale": Slider("log10 of d", -8.0, -1.0, 0.1, -3.0),
         "seed": Slider("seed", 0, 9, 1, 0),
     }

@@ -16,6 +16,7 @@ from .inference import (
 )
 from .layers import Convolution, Image
 from .pcn import PCN
+from .tangent import EmpiricalKernel, empirical_kernel
 from .through_inference import Clamps, ThroughInference, settle
 from .training import BP, IPC, PC, TrainingResult, TrainingSettings, accuracy, train
 
@@ -27,6 +28,7 @@ __all__ = [
     "Adam",
     "Clamps",
     "Convolution",
+    "EmpiricalKernel",
     "ErrorDescent",
     "GradientDescent",
     "Heun",
@@ -39,6 +41,7 @@ __all__ = [
     "TrainingResult",
     "TrainingSettings",
     "accuracy",
+    "empirical_kernel",
     "infer",
     "settle",
     "train",
