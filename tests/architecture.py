@@ -28,6 +28,7 @@ IMPORTS = {
     "nn": {"model", "plotting"},
     "symbolic": set(),
     "explore": {"dynamics", "inference", "landscape", "limits", "model", "plotting", "trust_region"},
+    "sweeps": set(),
     "claims": set(),
 }
 """What each package imports from the others: exactly this.
@@ -50,6 +51,7 @@ SAYS = {
     "symbolic": "derivations, in sympy",
     "plotting": "style and panels, in matplotlib",
     "explore": "scenes to move, in Jupyter",
+    "sweeps": "grids and seeds, kept and resumed",
     "claims": "the catalogue of results",
 }
 

@@ -60,7 +60,9 @@ def arguments(function):
     """Valid values of the arguments without defaults, and of those that are tried with wrong ones."""
     values = {}
     for name, parameter in inspect.signature(function).parameters.items():
-        if (name in WRONG and is_tried(function, name)) or (parameter.default is parameter.empty and name != "self"):
+        if (name in WRONG and is_tried(function, name)) or (
+            parameter.default is parameter.empty and name != "self"
+        ):
             if name not in VALID and parameter.annotation not in NUMBERS:
                 return None
             values[name] = VALID.get(name, NUMBERS.get(parameter.annotation))

@@ -20,7 +20,7 @@ import pytest
 
 import experiments.__main__ as experiments_cli
 import figures.__main__ as figures_cli
-from experiments import _result, _store
+from experiments import _store
 from experiments._digest import code_digest
 from experiments._progress import Progress
 from experiments._result import Result, read_result, write_atomically, write_result
@@ -29,6 +29,7 @@ from figures._figure import figure_ids, load_figure
 from figures._outcome import outcome
 from figures._sections import reading_order
 from figures._tex import format_number, to_html, to_latex
+from pctheory.sweeps import results
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -207,7 +208,7 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(
     def fail(*_: object) -> None:
         raise OSError("disk full")
 
-    monkeypatch.setattr(_result.os, "replace", fail)
+    monkeypatch.setattr(results.os, "replace", fail)
     with pytest.raises(OSError, match="disk full"):
         write_atomically(path, "new")
     assert path.read_text() == "old"
@@ -319,7 +320,7 @@ def test_any_flipped_bit_of_a_stored_array_is_noticed(tmp_path: Path) -> None:
         changed = bytearray(content)
         changed[bit // 8] ^= 1 << (bit % 8)
         path.write_bytes(changed)
-        with pytest.raises(_result.DamagedError):
+        with pytest.raises(results.DamagedError):
             read_result(path)
 
 
