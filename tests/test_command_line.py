@@ -12,7 +12,9 @@ import pctheory.__main__ as command
 from pctheory.explore.__main__ import main as explore
 
 MODULES = [
-    *(f"experiments.benchmarks.{p.stem}" for p in (ROOT / "experiments" / "benchmarks").glob("[!_]*.py")),
+    "experiments.benchmarks",
+    "experiments.benchmarks.explore",
+    "experiments.benchmarks.nn_inference",
     "paper.generate",
     "figures",
     "experiments",
