@@ -113,7 +113,6 @@ class _Process:
         return self.responses[noise]
 
 
-@np.errstate(over="ignore", invalid="ignore")  # a run that diverges is refused at its end
 def mean_field_training(
     data: Data,
     hidden: int,
@@ -221,34 +220,35 @@ def mean_field_training(
             result += scale * field.responses[noise][field.at(t), sources[noise].before(t)]
         return result
 
-    for t in range(times):
-        for l in range(1, layers + 1):
-            h[l].advance(
-                t,
-                f"u{l}",
-                sources,
-                scale=scales[l - 1],
-                drive=drive(h[l - 1], f"r{l - 1}", scales[l - 1], beta, t),
-                partner=g[l],
-                skip=h[l - 1] if tau[l - 1] else None,
-            )
-        for l in range(layers, 0, -1):
-            g[l].advance(
-                t,
-                f"r{l}",
-                sources,
-                scale=scales[l],
-                drive=drive(g[l + 1], f"u{l + 1}", scales[l], np.swapaxes(beta, 1, 2), t),
-                partner=h[l],
-                skip=g[l + 1] if tau[l] else None,
-            )
-        # the readout is r_H, constant in time, plus what it has learned: another field driven by h_H
-        output = drive(h[layers], f"r{layers}", 1.0, beta, t).reshape(rank, t, outputs).sum(1) / richness
-        residual = y - inputs @ output
-        weighted = weigh.apply(residual)
-        maps[t] = output.T @ basis
-        losses[t] = 0.5 * float(np.sum(residual * weighted)) / len(y)
-        beta[t] = inputs.T @ weighted / len(y)
+    with np.errstate(over="ignore", invalid="ignore"):  # a run that diverges is refused at its end
+        for t in range(times):
+            for l in range(1, layers + 1):
+                h[l].advance(
+                    t,
+                    f"u{l}",
+                    sources,
+                    scale=scales[l - 1],
+                    drive=drive(h[l - 1], f"r{l - 1}", scales[l - 1], beta, t),
+                    partner=g[l],
+                    skip=h[l - 1] if tau[l - 1] else None,
+                )
+            for l in range(layers, 0, -1):
+                g[l].advance(
+                    t,
+                    f"r{l}",
+                    sources,
+                    scale=scales[l],
+                    drive=drive(g[l + 1], f"u{l + 1}", scales[l], np.swapaxes(beta, 1, 2), t),
+                    partner=h[l],
+                    skip=g[l + 1] if tau[l] else None,
+                )
+            # the readout is r_H, constant in time, plus what it has learned: another field driven by h_H
+            output = drive(h[layers], f"r{layers}", 1.0, beta, t).reshape(rank, t, outputs).sum(1) / richness
+            residual = y - inputs @ output
+            weighted = weigh.apply(residual)
+            maps[t] = output.T @ basis
+            losses[t] = 0.5 * float(np.sum(residual * weighted)) / len(y)
+            beta[t] = inputs.T @ weighted / len(y)
     if not np.all(np.isfinite(losses)):
         raise ValueError(
             "`learning_rate` must be small enough for the loss to stay finite. "
