@@ -109,6 +109,23 @@ CLAIMS = (
         "pctheory.dynamics.gradient_flow",
     ),
     Claim(
+        "precision-homotopy",
+        "The fastest schedule of precisions keeps the rescaling at 2",
+        r"$\partial F^* / \partial \log \pi$ is the energy of the hidden layers, so that raising $\pi$ "
+        r"leaves the loss alone. Chain as in escape-time, $L \ge 4$, the precision any function of time and "
+        r"state with values in $(0, \infty]$: $T \ge (1 - o(1))\, 4 (L-3) \Lambda / \sigma^2$. Keeping $S = "
+        r"s$, that is $\pi = \frac{1}{s-1} \sum_{1 \le l < L} P_l^2$, has $T \sim \frac{s^2}{s-1} (L-3) "
+        r"\Lambda / \sigma^2$, so that $s = 2$ attains the bound. For $L = 3$ (formal) the best $s$ falls "
+        r"from 2 to 1, predictive coding and then backprop: $T \sim \frac{18}{5} (\frac{5 \Lambda}{12 "
+        r"\sigma^2})^{2/3}$, against $(3 \sqrt2 \Lambda / \sigma^2)^{2/3}$ at $s = 2$.",
+        "Chain, equal small weights, activities at equilibrium; the first statement: linear network, one "
+        "hidden precision.",
+        "this work",
+        ("numerical",),
+        "pctheory.dynamics.homotopy_flow",
+        ("precision-homotopy",),
+    ),
+    Claim(
         "fit-sharpness",
         "The sharpness at a fit is a mean over the layers",
         r"Where $r = 0$ on every sample the non-zero spectrum of $\nabla^2 F^*$ is that of $\sum_l C_l "

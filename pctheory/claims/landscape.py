@@ -154,6 +154,7 @@ CLAIMS = (
         "this work",
         ("numerical",),
         "pctheory.landscape.EnvelopeEnergy",
+        ("cross-entropy",),
     ),
     Claim(
         "convex-loss-landscape",

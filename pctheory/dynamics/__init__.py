@@ -19,6 +19,7 @@ from .flow import (
     imbalance,
     imbalance_rate,
 )
+from .homotopy import HomotopyFlow, KeepRescaling, fastest_time, homotopy_flow, homotopy_time
 from .lazy import lazy_map
 from .noise import Inflation, inflation
 from .sharpness import FitSharpness, fit_sharpness
@@ -28,7 +29,9 @@ __all__ = [
     "ChainFlow",
     "FitSharpness",
     "GradientNoise",
+    "HomotopyFlow",
     "Inflation",
+    "KeepRescaling",
     "Trajectory",
     "best_precision",
     "chain_flow",
@@ -37,12 +40,15 @@ __all__ = [
     "escape_constant",
     "escape_profile",
     "escape_time",
+    "fastest_time",
     "fewest_loss_steps",
     "fit_sharpness",
     "gradient_descent",
     "gradient_flow",
     "gradient_noise",
     "half_time",
+    "homotopy_flow",
+    "homotopy_time",
     "imbalance",
     "imbalance_rate",
     "inflation",

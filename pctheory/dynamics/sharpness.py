@@ -1,5 +1,5 @@
-r"""The sharpness at a perfect fit, its bounds, and with it the largest learning rate that gradient descent
-stands.
+r"""The sharpness at a perfect fit, its bounds, and with it the largest learning rate at which gradient
+descent is stable.
 
 Where the residual vanishes on every sample the Hessian of the equilibrated energy in the weights has the
 non-zero spectrum of the *kernel*

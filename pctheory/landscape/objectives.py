@@ -28,10 +28,12 @@ from .._check import Array
 from ..inference import output_products, rescaling
 from ..inference.products import hidden_products
 from ..inference.routes import CLOSURE_BOUND, is_trusted
+from ..linalg import thin_qr
 from ..model import Data, LinearPCN
 from ..model.definitions import data_rows
 from ._expansion import Decayed, Elimination, Expansion, Metric, Sweep, on_rows, transpose
 from ._objective import Objective
+from ._rows import observed_rows
 
 __all__ = [
     "EquilibratedEnergy",
@@ -47,13 +49,16 @@ class _DataObjective(Objective):
     """What the loss, the equilibrated energy and the likelihood share."""
 
     def __init__(self, data: Data) -> None:
-        self.data = _check.instance(data, "data", Data).compress()
+        data = _check.instance(data, "data", Data)
+        self.data = data.compress() if data.observed is None else data
 
     @abstractmethod
     def _metric(self, net: LinearPCN, products: list[Array]) -> Metric:
         """The whitening of the outputs, from P_1, ..., P_L."""
 
     def expand(self, net: LinearPCN, order: int = 1) -> Expansion:
+        if self.data.observed is not None:
+            return observed_rows(net, self.data, noisy=False)
         return self._sweep(net)
 
     def _sweep(self, net: LinearPCN) -> Sweep:
@@ -73,6 +78,8 @@ class _DataObjective(Objective):
         return self.data if x is self.data.x and y is self.data.y else Data(x, y)
 
     def stacked_values(self, net: LinearPCN) -> Array:
+        if self.data.observed is not None:
+            return self.one_by_one(net)
         metric, _, rho = self._whitened(net)
         return self._value(metric, rho)
 
@@ -82,7 +89,7 @@ class _DataObjective(Objective):
 
     def _host(self, net: LinearPCN) -> tuple[LinearPCN, Data]:
         """Network and data in numpy float64, of widths that fit."""
-        net, data = _check.instance(net, "net", LinearPCN).to_numpy(), self.data.to_numpy()
+        net, data = _check.instance(net, "net", LinearPCN).to_numpy(), self.data.complete().to_numpy()
         widths = data.x.shape[1], data.y.shape[1]
         if widths != (net.widths[0], net.widths[-1]):
             raise ValueError(
@@ -109,7 +116,8 @@ class MSELoss(_DataObjective):
     Parameters
     ----------
     data : Data
-        Compressed once to at most n_0 + n_L rows (claim ``data-compression``).
+        Compressed once to at most n_0 + n_L rows (claim ``data-compression``), unless targets are missing:
+        then the loss is that of the observed ones.
 
     Examples
     --------
@@ -132,9 +140,15 @@ class MSELoss(_DataObjective):
         metric = np.asarray(host.precisions[-1].matrix(host.maps[-1]))
         return metric, np.zeros_like(metric)
 
-    def infimum(self, net: LinearPCN) -> float:
-        """The loss of the best linear map of rank min n_l."""
-        return self._best_map(net)
+    def infimum(self, net: LinearPCN) -> float | None:
+        """The loss of the best linear map of rank min n_l; None where targets are missing.
+
+        Returns
+        -------
+        float or None
+            The bound, or None.
+        """
+        return self._best_map(net) if self.data.observed is None else None
 
 
 class RescaledObjective(_DataObjective):
@@ -148,7 +162,7 @@ class RescaledObjective(_DataObjective):
             transpose(on_rows(pi.colour, p))
             for pi, p in zip(net.precisions, [*products[:-1], last], strict=True)
         ]
-        q, r = xp.linalg.qr(xp.concat(stack, axis=-2), mode="reduced")
+        q, r = thin_qr(xp.concat(stack, axis=-2))
         # Q^T = R^{-T} [P_1 C_1^{-T}, ...] holds the whitened products; C_l C_l^T = Pi_l
         weighted, start = [], 0
         for pi in net.precisions:
@@ -167,8 +181,10 @@ class RescaledObjective(_DataObjective):
         )
 
     def expand(self, net: LinearPCN, order: int = 1) -> Expansion:
+        if self.data.observed is not None:
+            return observed_rows(net, self.data, noisy=True)
         sweep = self._sweep(net)
-        if is_trusted(net, sweep.metric.root, sweep.growth, order=order):
+        if is_trusted(net, sweep.norm, sweep.growth, order=order):
             return sweep
         return self._without_closure(net, sweep)
 
@@ -191,7 +207,7 @@ class EquilibratedEnergy(RescaledObjective):
     Parameters
     ----------
     data : Data
-        Compressed once to at most n_0 + n_L rows.
+        Compressed once to at most n_0 + n_L rows, unless targets are missing (claim ``missing-outputs``).
 
     Notes
     -----
@@ -211,17 +227,19 @@ class EquilibratedEnergy(RescaledObjective):
     def _without_closure(self, net: LinearPCN, sweep: Sweep) -> Expansion:
         return Elimination(net, self.data)
 
-    def infimum(self, net: LinearPCN) -> float:
+    def infimum(self, net: LinearPCN) -> float | None:
         r"""What n_{L-1} units must leave of y: :math:`\frac12 \sum_{j > n_{L-1}} \lambda_j(\Pi_L^{1/2} S_{yy}
         \Pi_L^{1/2})`.
 
-        With L = 1 there are no hidden units, and it is that of the loss.
+        With L = 1 there are no hidden units, and it is that of the loss. None where targets are missing.
 
         Returns
         -------
-        float
-            The bound.
+        float or None
+            The bound, or None.
         """
+        if self.data.observed is not None:
+            return None
         if net.depth == 1:
             return self._best_map(net)
         net, data = self._host(net)
@@ -253,6 +271,9 @@ class NegativeLogLikelihood(RescaledObjective):
     """
 
     entropy_weight = 1.0
+
+    def __init__(self, data: Data) -> None:
+        super().__init__(_check.instance(data, "data", Data).complete())
 
     def _without_closure(self, net: LinearPCN, sweep: Sweep) -> Expansion:
         if not sweep.growth > CLOSURE_BOUND:  # also where a traced growth is NaN

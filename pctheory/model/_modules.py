@@ -47,7 +47,7 @@ def linear_layers(module: Any) -> list[Any]:
 
 
 def require_same_map(module: Any, net: Network, weight: Any) -> None:
-    """Refuse a module whose output on random inputs is not that of the network."""
+    """Raise an error if the output of a module on random inputs is not that of the network."""
     inputs = np.random.default_rng(0).standard_normal((4, net.widths[0]))
     try:
         output = _check.to_numpy(module(weight.new_tensor(inputs)), "output")

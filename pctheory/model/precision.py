@@ -14,6 +14,7 @@ from array_api_compat import array_namespace, device
 
 from .. import _check
 from .._check import Array
+from ..linalg import solve_observed, where_observed
 
 __all__ = ["Precision"]
 
@@ -22,14 +23,29 @@ __all__ = ["Precision"]
 class Precision:
     r"""A precision :math:`\Pi` of `size` units, in the array library of the weights.
 
-    Attributes
+    Parameters
     ----------
     value : float, or array of shape (size,) or (size, size)
+        Positive, the diagonal, or symmetric positive definite.
     size : int
+        Units of the layer.
+
+    Raises
+    ------
+    ValueError
+        Unless it is positive definite and of one of these shapes.
+    TypeError
+        If it does not hold real numbers.
     """
 
     value: float | Array
     size: int
+
+    def __post_init__(self) -> None:
+        _check.count(self.size, "size", 1)
+        host = _checked(self.value, self.size, "value")
+        if host.ndim == 0:
+            object.__setattr__(self, "value", float(host))
 
     @classmethod
     def of(cls, value: object, size: int, like: Array, name: str) -> Precision:
@@ -58,17 +74,18 @@ class Precision:
         TypeError
             If it does not hold real numbers.
         """
-        host = _check.finite(_check.to_numpy(value, name), name).copy()
-        if host.shape not in ((), (size,), (size, size)):
-            raise ValueError(
-                f"`{name}` must be a number, a vector ({size},) or a matrix ({size}, {size}). Got shape "
-                f"{host.shape}."
-            )
-        _require_positive_definite(host, name)
+        host = _checked(value, size, name).copy()
         if host.ndim == 0:
-            return cls(float(host), size)
+            return cls._trusted(float(host), size)
         xp = array_namespace(like)
-        return cls(xp.asarray(host, dtype=like.dtype, device=device(like)), size)
+        return cls._trusted(xp.asarray(host, dtype=like.dtype, device=device(like)), size)
+
+    @classmethod
+    def _trusted(cls, value: float | Array, size: int) -> Precision:
+        made = object.__new__(cls)
+        object.__setattr__(made, "value", value)
+        object.__setattr__(made, "size", size)
+        return made
 
     @cached_property
     def extremes(self) -> tuple[float, float]:
@@ -83,7 +100,7 @@ class Precision:
         """The same precision with a float64 numpy array, or a float."""
         if isinstance(self.value, float):
             return self
-        return Precision(_check.to_numpy(self.value, "precisions"), self.size)
+        return self._trusted(_check.to_numpy(self.value, "precisions"), self.size)
 
     @property
     def is_identity(self) -> bool:
@@ -91,8 +108,13 @@ class Precision:
         return isinstance(self.value, float) and self.value == 1.0
 
     @property
+    def is_diagonal(self) -> bool:
+        """Whether the precision is a number or a vector."""
+        return isinstance(self.value, float) or self.value.ndim == 1
+
+    @property
     def _is_matrix(self) -> bool:
-        return not isinstance(self.value, float) and self.value.ndim == 2
+        return not self.is_diagonal
 
     @cached_property
     def _factor(self) -> Array:
@@ -131,6 +153,18 @@ class Precision:
             return xp.linalg.solve(self._factor, rows.T).T
         return rows / self._factor
 
+    def apply_observed(self, rows: Array, observed: np.ndarray) -> Array:
+        r"""Rows :math:`v \mapsto (\Sigma_{OO})^{-1} v_O` on the observed units O of each row, and 0
+        elsewhere.
+
+        Returns
+        -------
+        (B, size)
+        """
+        if not self.is_diagonal:
+            return solve_observed(self.covariance(rows), rows, observed)
+        return self.apply(where_observed(rows, observed))
+
     def unwhiten(self, rows: Array) -> Array:
         r"""Rows :math:`v \mapsto C^{-T} v`, the inverse of `whiten`."""
         if self.is_identity:
@@ -151,6 +185,18 @@ class Precision:
 
 def _identity(size: int, like: Array) -> Array:
     return array_namespace(like).eye(size, dtype=like.dtype, device=device(like))
+
+
+def _checked(value: object, size: int, name: str) -> np.ndarray:
+    """The value in numpy float64, a positive definite precision of this size."""
+    host = _check.finite(_check.to_numpy(value, name), name)
+    if host.shape not in ((), (size,), (size, size)):
+        raise ValueError(
+            f"`{name}` must be a number, a vector ({size},) or a matrix ({size}, {size}). Got shape "
+            f"{host.shape}."
+        )
+    _require_positive_definite(host, name)
+    return host
 
 
 def _require_positive_definite(host: np.ndarray, name: str) -> None:

@@ -5,6 +5,7 @@ Nothing here imports a closed form: this package measures what the rest of `pcth
 
 from .inference import (
     Adam,
+    Adaptive,
     ErrorDescent,
     GradientDescent,
     Heun,
@@ -18,7 +19,7 @@ from .layers import Convolution, Image
 from .pcn import PCN
 from .tangent import EmpiricalKernel, empirical_kernel
 from .through_inference import Clamps, ThroughInference, settle
-from .training import BP, IPC, PC, TrainingResult, TrainingSettings, accuracy, train
+from .training import BP, IPC, PC, KeepRatio, Switch, TrainingResult, TrainingSettings, accuracy, train
 
 __all__ = [
     "BP",
@@ -26,6 +27,7 @@ __all__ = [
     "PC",
     "PCN",
     "Adam",
+    "Adaptive",
     "Clamps",
     "Convolution",
     "EmpiricalKernel",
@@ -34,9 +36,11 @@ __all__ = [
     "Heun",
     "Image",
     "InferenceResult",
+    "KeepRatio",
     "Momentum",
     "Newton",
     "Stop",
+    "Switch",
     "ThroughInference",
     "TrainingResult",
     "TrainingSettings",
