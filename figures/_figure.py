@@ -22,7 +22,6 @@ from figures._tex import to_html
 from pctheory import _check
 from pctheory.plotting import style
 
-FORMATS = ("png", "pdf")
 THUMB_DPI = 90
 _SETTINGS = ("exact setting", "scaled down", "analogue")
 CAPTION_WORDS = 120

@@ -48,6 +48,7 @@ from .model import (
     loss,
     weight_gradient,
 )
+from .sweeps import sweep
 from .trust_region import nearest_solution, trust_region_step, update_directions
 
 __version__ = metadata.version("pctheory")
@@ -56,6 +57,7 @@ _PACKAGES = (
     "claims",
     "datasets",
     "dynamics",
+    "explore",
     "inference",
     "landscape",
     "learning",
@@ -65,6 +67,7 @@ _PACKAGES = (
     "nn",
     "plotting",
     "related",
+    "sweeps",
     "symbolic",
     "trust_region",
 )
@@ -108,6 +111,7 @@ __all__ = [
     "relax",
     "rescaling",
     "solve_inference",
+    "sweep",
     "tradeoff_curve",
     "trust_region_step",
     "update_directions",

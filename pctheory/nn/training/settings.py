@@ -132,6 +132,22 @@ class TrainingResult:
     num_steps: int
     seconds: float
 
+    def plot(self, ax: Any = None) -> Any:
+        """Loss and energy of the batches, and the loss on the test data.
+
+        Parameters
+        ----------
+        ax : matplotlib.axes.Axes, optional
+            A new figure's by default.
+
+        Returns
+        -------
+        matplotlib.axes.Axes
+        """
+        from ...plotting import plot_training
+
+        return plot_training(self, ax)
+
     def __repr__(self) -> str:
         tested = self.evaluations["accuracy"]
         end = f", test accuracy {tested[-1]:.4f}" if len(tested) else ""
