@@ -114,7 +114,8 @@ def caption(result: Result, meta: Meta) -> str:
     return (
         r"Predictive coding with few steps trains the last layers only because of rounding and Adam's "
         rf"$\epsilon$. {c['hidden']} residual ReLU layers of width {c['width']}, "
-        rf"{_names.dataset(c['dataset'])}. (a) Layers whose gradient has a cosine above {c['agreement']:g} with "
+        rf"{_names.dataset(c['dataset'])}. (a) Layers whose gradient has a cosine above "
+        rf"{c['agreement']:g} with "
         r"BP's after $T$ steps, errors as differences (open) and as displacements (filled); lines: where "
         r"$\binom{T}{k} g^k$ falls below rounding or the smallest number. "
         rf"(b) Change of the weights after {c['iterations']} iterations. "
