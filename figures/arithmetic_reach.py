@@ -67,10 +67,10 @@ def draw(fig: Figure, result: Result) -> None:
     left.legend(fontsize=7)
     right.set_yscale("log")
     changes = {arm: np.asarray(result["training"][arm]["change"]) for arm in (*ARMS, "bp")}
+    right.plot(changes["bp"].mean(axis=0), color=plotting.COLOURS["bp"], lw=3, label="BP")
     for arm, (label, style) in ARMS.items():
         rows = np.where(changes[arm] > 1e-8, changes[arm], np.nan)
         right.plot(rows.mean(axis=0), ls=style, color=plotting.COLOURS["pc"], lw=1, label=label)
-    right.plot(changes["bp"].mean(axis=0), color=plotting.COLOURS["bp"], lw=1, label="BP")
     right.set(
         xlabel="distance from the output (layers)",
         ylabel=r"$\Vert \Delta W_l \Vert / \Vert W_l \Vert$",
@@ -114,10 +114,11 @@ def caption(result: Result, meta: Meta) -> str:
     return (
         r"Predictive coding with few steps trains the last layers only because of rounding and Adam's "
         rf"$\epsilon$. {c['hidden']} residual ReLU layers of width {c['width']}, "
-        rf"{_names.dataset(c['dataset'])}, published inference. (a) Layers whose gradient has a cosine above "
-        rf"{c['agreement']:g} with BP's after $T$ steps, errors as differences of activities (open) and as "
-        rf"displacements (filled); lines: where $\binom{{T}}{{k}} g^k$ falls below rounding or the smallest "
-        rf"number. (b) Change of the weights after {c['iterations']} iterations at rate {c['rate']:g}. "
+        rf"{_names.dataset(c['dataset'])}. (a) Layers whose gradient has a cosine above "
+        rf"{c['agreement']:g} with "
+        r"BP's after $T$ steps, errors as differences (open) and as displacements (filled); lines: where "
+        r"$\binom{T}{k} g^k$ falls below rounding or the smallest number. "
+        rf"(b) Change of the weights after {c['iterations']} iterations. "
         rf"Layers that change by over {100 * MOVED:g}% and accuracy (%): {arms}. "
         rf"({meta.setting}; {_names.seeds(c)}.)"
     )

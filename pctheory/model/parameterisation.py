@@ -363,9 +363,9 @@ def hidden_precision(
 ) -> float:
     r"""The hidden precision that keeps the rescaling S near the identity, for an output precision of 1.
 
-    :math:`\pi = L / (\alpha N)` for "mupc", :math:`L / \alpha` for "ntp", and for "sp" without skips (claim
-    ``s-stable-limit``). Small :math:`\alpha` brings the gradient of predictive coding near
-    backpropagation's: they differ by :math:`O(\alpha)`.
+    It is ``L / (alpha N)`` for "mupc", N the width of the last hidden layer, and ``L / alpha`` for "ntp" and
+    for "sp" without skips (claim ``s-stable-limit``). A small ``alpha`` brings the gradient of predictive
+    coding near that of backpropagation: they differ by a share of this order.
 
     Parameters
     ----------
@@ -376,7 +376,7 @@ def hidden_precision(
     skips : bool, or one per layer
         Whether the hidden layers are residual.
     alpha : float
-        :math:`\alpha`; at initialisation, without skips, :math:`S \approx 1 + \alpha` in "mupc".
+        The distance from the identity: at initialisation and without skips S is about ``1 + alpha``.
 
     Returns
     -------
