@@ -69,7 +69,7 @@ def caption(result: Result, meta: Meta) -> str:
         rf"backpropagation. {c['hidden']} tanh layers of width {c['width']} without skips, "
         rf"{_names.dataset(c['dataset'])}, initial weights {c['scale']:g} times Xavier's, Adam. Ratio kept: "
         rf"the hidden precision keeps loss over energy at {c['ratio']:g}; then BP: from where the loss is "
-        rf"{c['handover']:g} of the first. (a, b) Test accuracy, "
-        rf"(c) precision. Accuracy (%), seconds and passes an iteration after {c['iterations']}: {parts}. "
+        rf"{c['handover']:g} of the first. "
+        rf"Accuracy (%), seconds and passes an iteration after {c['iterations']}: {parts}. "
         rf"({meta.setting}; {_names.seeds(c)}.)"
     )
