@@ -15,6 +15,7 @@ condition is the square of G's.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal, overload
@@ -190,13 +191,15 @@ def equilibrium(
     ------
     ValueError
         If `method` is given where there is one only: for another output, or missing targets. If no digit is
-        left: the result overflows, or the H of the elimination is, rounded, not positive
-        definite.
+        left: the result overflows, the H of the elimination is, rounded, not positive definite, or the
+        method's rounding errors exceed the activities, or the errors where another method has them.
 
     Notes
     -----
     Claims ``equilibrium-errors`` and ``equilibrated-energy``. Differentiable in the weights in torch and JAX.
-    `Equilibrium.accuracy` estimates the errors of the result.
+    `Equilibrium.accuracy` estimates the errors of the result. Where the network fits the data to the last
+    digit, errors and energy are 0 up to the rounding errors of the data: this is no failure, and their
+    estimates are infinite.
 
     Examples
     --------
@@ -218,7 +221,35 @@ def equilibrium(
         activities, errors, energy = observed_sweep(net, x, y, data.observed)
         return Equilibrium(activities, errors, representable(energy, "F"), "observed", net, data)
     route = solve(net, x, y, method)
-    return Equilibrium(route.activities, route.errors, route.energy, route.method, net, data)
+    eq = Equilibrium(route.activities, route.errors, route.energy, route.method, net, data)
+    if route.doubtful:
+        _require_digits(eq, method)
+    return eq
+
+
+def _require_digits(eq: Equilibrium, method: str) -> None:
+    """Raise an error if rounding errors of the method have left no digit.
+
+    Errors and energy are also lost where the network fits the data to the last digit, with every method:
+    then they are 0 up to the rounding errors of the data, and this is the answer.
+    """
+    lost = [name for name, estimate in eq.accuracy._asdict().items() if math.isinf(estimate)]
+    if not lost:
+        return
+    if method == "auto":
+        if "activities" in lost:
+            raise ValueError(
+                "`weights` must not be so large that the predictions of a layer cancel to the last digit. "
+                "Got a network without an accurate digit in its activities at equilibrium: scale the "
+                "weights down."
+            )
+        return
+    other = equilibrium(eq.net, eq.data).accuracy._asdict()
+    if any(not math.isinf(other[name]) for name in lost):
+        raise ValueError(
+            "`method` must be one whose rounding errors leave a digit of the equilibrium. Got "
+            f"{method!r}, which leaves none of the {' and '.join(lost)}: use 'auto'."
+        )
 
 
 def _require_auto(method: str, where: str) -> None:
