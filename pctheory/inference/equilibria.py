@@ -236,7 +236,7 @@ def _require_digits(eq: Equilibrium, method: str) -> None:
     lost = [name for name, estimate in eq.accuracy._asdict().items() if math.isinf(estimate)]
     if not lost:
         return
-    if method == "auto":
+    if method in ("auto", "feedback"):
         if "activities" in lost:
             raise ValueError(
                 "`weights` must not be so large that the predictions of a layer cancel to the last digit. "

@@ -39,6 +39,9 @@ MODERATE = 30.0
 WELL_CONDITIONED = 1e3
 """Condition of R up to which R^T R may be formed, to reduce its rows: errors grow by at most this."""
 
+REACHED = 0.99
+"""Part of d that a z reaches, beyond which the rest is projected twice."""
+
 MAX_MOVES = 40
 SMALL = 1e-8
 """Part of the activities that a correction may have to be the last one."""
@@ -107,8 +110,8 @@ def _with_fewer_rows(rows: Array, target: Array) -> tuple[Array, Array, Callable
     r"""R' and d' with :math:`|d - R z|^2 = |d' - R' z|^2` + const: R = Q R', d' = Q^T d.
 
     R' is the Cholesky factor of :math:`R^T R` if R is well conditioned, else that of a QR factorisation,
-    which costs five times as much. What no z reaches, :math:`d - Q Q^T d`, is projected twice: the first
-    time leaves rounding errors of the size of d, which may be far larger.
+    which costs five times as much. What no z reaches, :math:`d - Q Q^T d`, is projected a second time where
+    it is small: the first time leaves rounding errors of the size of d.
 
     Returns
     -------
@@ -121,6 +124,8 @@ def _with_fewer_rows(rows: Array, target: Array) -> tuple[Array, Array, Callable
     """
     upper, project, lift = _orthonormal(rows)
     reduced = project(target)
+    if norm(reduced) <= REACHED * norm(target):
+        return upper, reduced, lambda left: target - lift(reduced - left)
     rest = target - lift(reduced)
     rest = rest - lift(project(rest))
     return upper, reduced, lambda left: rest + lift(left)
