@@ -632,6 +632,13 @@ def test_a_figure_is_judged_by_its_outcomes_and_a_summary_is_drawn_from_the_reco
     assert text.index('id="all-waves"') < text.index('id="demo-waves"')
 
 
+def test_the_record_of_an_older_version_does_not_stop_the_gallery(project: Project) -> None:
+    project.draw("second")
+    (project.out / "demo-waves.json").write_text('{"id": "demo-waves", "title": "as it was"}')
+    assert project.draw("second") == 0
+    assert "as it was" not in (project.out / "index.html").read_text()
+
+
 def test_an_outcome_without_a_condition_is_refused() -> None:
     with pytest.raises(ValueError, match="at least one condition that can fail"):
         outcome("PC is faster", "it is")
