@@ -26,7 +26,7 @@ from .._check import Array
 from ..inference import ConvexLoss, envelope_equilibrium
 from ..inference.output_losses import output_loss
 from ..model import Data, LinearPCN, feedforward
-from ..model.definitions import data_rows
+from ..model.definitions import data_rows, weight_rule
 from ._expansion import Expansion
 from ._objective import Objective
 
@@ -49,11 +49,7 @@ class _Rows(Expansion):
     root: Array
 
     def gradient(self) -> tuple[Array, ...]:
-        size = self.activities[0].shape[0]
-        return tuple(
-            (-a / size) * delta.T @ z
-            for a, delta, z in zip(self.net.multipliers, self.delta, self.activities, strict=True)
-        )
+        return weight_rule(self.net, self.delta, self.activities)
 
     def hvp(self, direction: Sequence[Array]) -> tuple[Array, ...]:
         if direction[0].ndim > 2:
@@ -61,16 +57,20 @@ class _Rows(Expansion):
             products = [self.hvp([d[i, ...] for d in direction]) for i in range(direction[0].shape[0])]
             return tuple(xp.stack(list(parts)) for parts in zip(*products, strict=True))
         net, z, delta = self.net, self.activities, self.delta
-        moved = [a * d for a, d in zip(net.multipliers, direction, strict=True)]  # dA_l
+        moved = [a * d for a, d in zip(net.multipliers, direction, strict=False)]  # dA_l
+        shifted = direction[net.depth :]  # db_l
         # with the output's delta held still
         free = self._backward(moved, array_namespace(z[0]).zeros_like(delta[-1]))
-        shift = self._forward(moved, free)[-1]
+        shift = self._forward(moved, free, shifted)[-1]
         turned = self._backward(moved, self._response(shift))
-        dz = self._forward(moved, turned)
+        dz = self._forward(moved, turned, shifted)
         size = z[0].shape[0]
-        return tuple(
+        product = [
             (-a / size) * (turned[l].T @ z[l] + delta[l].T @ dz[l]) for l, a in enumerate(net.multipliers)
-        )
+        ]
+        if net.biases:
+            product += [-array_namespace(rows).mean(rows, axis=0) for rows in turned]
+        return tuple(product)
 
     def _backward(self, moved: Sequence[Array], last: Array) -> list[Array]:
         r"""Derivatives of :math:`\delta_l = A_{l+1}^T \delta_{l+1}`, l = 1..L, from that of
@@ -85,12 +85,16 @@ class _Rows(Expansion):
             rows.append(rows[-1] @ self.net.maps[l] + self.delta[l] @ moved[l])
         return rows[::-1]
 
-    def _forward(self, moved: Sequence[Array], turned: Sequence[Array]) -> list[Array]:
-        r"""Derivatives of :math:`z_l = A_l z_{l-1} + \Sigma_l \delta_l`, l = 0..L-1, and of the output."""
+    def _forward(
+        self, moved: Sequence[Array], turned: Sequence[Array], shifted: Sequence[Array]
+    ) -> list[Array]:
+        r"""Derivatives of :math:`z_l = A_l z_{l-1} + b_l + \Sigma_l \delta_l`, l = 0..L-1, and of the output."""
         rows = [array_namespace(self.activities[0]).zeros_like(self.activities[0])]
         noisy = self.root.shape[0] > 0
         for l, (matrix, change) in enumerate(zip(self.net.maps, moved, strict=True)):
             row = rows[-1] @ matrix.T + self.activities[l] @ change.T
+            if shifted:
+                row = row + shifted[l]
             if noisy and l + 1 < self.net.depth:
                 row = row + self.net.precisions[l].solve(turned[l])
             rows.append(row)
@@ -132,9 +136,9 @@ class _ConvexObjective(Objective):
     def stacked_values(self, net: LinearPCN) -> Array:
         xp = array_namespace(*net.weights)
         shape = net.weights[0].shape[:-2]
-        flat = [xp.reshape(w, (-1, *w.shape[-2:])) for w in net.weights]
+        flat = [xp.reshape(p, (-1, *p.shape[len(shape) :])) for p in net.parameters]
         values = [
-            self.value(net.with_weights(tuple(w[i, ...] for w in flat))) for i in range(flat[0].shape[0])
+            self.value(net.with_weights(tuple(p[i, ...] for p in flat))) for i in range(flat[0].shape[0])
         ]
         return xp.reshape(xp.stack(values), shape)
 
@@ -220,7 +224,7 @@ class EnvelopeEnergy(_ConvexObjective):
         float or None
             0, or None.
         """
-        if self.output != "cross-entropy" or net.depth < 2:
+        if self.output != "cross-entropy" or net.depth < 2 or net.fixed or net.carries:
             return None
         one_hot = bool(np.all(np.max(_check.to_numpy(self.data.y, "y"), axis=1) == 1.0))
         enough = net.widths[-2] >= 2 or net.widths[-1] == 2

@@ -23,6 +23,9 @@ class Teacher(Protocol):
     @property
     def maps(self) -> tuple[Array, ...]: ...
 
+    @property
+    def biases(self) -> tuple[Array, ...]: ...
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Data:
@@ -202,11 +205,12 @@ class Data:
             `num_samples` rows, numpy float64.
         """
         matrix = _check.matrix(_whole_map(teacher), "teacher")
+        shift = _whole_shift(teacher)
         count = _check.count(num_samples, "num_samples", 1)
         level = _check.non_negative(noise, "noise")
         generator = _check.generator(rng)
         x = generator.standard_normal((count, matrix.shape[1]))
-        y = x @ matrix.T
+        y = x @ matrix.T if shift is None else x @ matrix.T + shift
         if level:
             y = y + level * generator.standard_normal(y.shape)
         return cls(x, y)
@@ -260,3 +264,14 @@ def _whole_map(teacher: Teacher | Array) -> Array:
     for matrix in maps[1:]:
         product = matrix @ product
     return product
+
+
+def _whole_shift(teacher: Teacher | Array) -> Array | None:
+    """What the biases of all layers add to the output, (n_L,)."""
+    biases = getattr(teacher, "biases", ())
+    if not biases:
+        return None
+    shift = biases[0]
+    for matrix, bias in zip(teacher.maps[1:], biases[1:], strict=True):
+        shift = matrix @ shift + bias
+    return shift
