@@ -25,6 +25,7 @@ from .. import _check
 from ..inference import output_products, rescaling
 from ..landscape import EquilibratedEnergy, MSELoss, Objective
 from ..model import LinearPCN, feedforward
+from ..model.definitions import require_plain
 
 __all__ = ["FitSharpness", "fit_sharpness"]
 
@@ -104,7 +105,7 @@ def fit_sharpness(objective: Objective, net: LinearPCN) -> FitSharpness:
         raise TypeError(
             f"`objective` must be an EquilibratedEnergy or an MSELoss. Got {type(objective).__name__}."
         )
-    outer, grams = _factors(objective, net)
+    outer, grams = _factors(objective, require_plain(net))
     total = float(np.linalg.eigvalsh(outer.sum(axis=0))[-1])
     spectra = [np.linalg.eigh(gram) for gram in grams]
     tops = [vectors[:, -1] for _, vectors in spectra]

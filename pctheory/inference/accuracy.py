@@ -102,8 +102,15 @@ def _array(array: Array) -> np.ndarray:
 
 def _host(net: LinearPCN) -> LinearPCN:
     """The network in numpy, of the same dtype."""
-    return net.all_learned().with_weights(tuple(_array(p) for p in net.parameters)).with_precisions(
-        tuple(p if isinstance(p.value, float) else Precision(_array(p.value), p.size) for p in net.precisions)
+    return (
+        net.all_learned()
+        .with_weights(tuple(_array(p) for p in net.parameters))
+        .with_precisions(
+            tuple(
+                p if isinstance(p.value, float) else Precision(_array(p.value), p.size)
+                for p in net.precisions
+            )
+        )
     )
 
 

@@ -137,9 +137,7 @@ class ClampedProblem:
         """Gradient of a sample's energy in the free units."""
         return self._slope(z, self.net, self.reverse)
 
-    def _slope(
-        self, v: tuple[Array, ...], net: LinearPCN, reverse: LinearPCN | None
-    ) -> tuple[Array, ...]:
+    def _slope(self, v: tuple[Array, ...], net: LinearPCN, reverse: LinearPCN | None) -> tuple[Array, ...]:
         slope = list(slope_of(net, errors_of(net, v)))
         if reverse is not None:
             back = slope_of(reverse, errors_of(reverse, v[::-1]))[::-1]

@@ -154,7 +154,7 @@ class Biased(Expansion):
         return self._apart(self.inner.hvp(joined))
 
     def _apart(self, parts: Sequence[Array]) -> tuple[Array, ...]:
-        own = [part[..., : n, :] for part, n in zip(parts, self.net.widths[1:], strict=True)]
+        own = [part[..., :n, :] for part, n in zip(parts, self.net.widths[1:], strict=True)]
         weights = [a * part[..., :-1] for a, part in zip(self.net.multipliers, own, strict=True)]
         return (*weights, *(part[..., -1] for part in own))
 

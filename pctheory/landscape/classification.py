@@ -99,7 +99,8 @@ def classify_critical_point(
     decided by the theorem's case and form, see `pctheory.landscape.second_order_form`; that of other
     objectives by the eigenvalues of the Hessian. A global minimum is recognised by its value, see `infimum`;
     of objectives without a known infimum minima are
-    "local minimum" or "degenerate".
+    "local minimum" or "degenerate". With biases, fixed entries or units that carry a value it is the
+    eigenvalues that decide.
 
     Examples
     --------
@@ -115,7 +116,7 @@ def classify_critical_point(
     limit = _check.positive(gradient_tolerance, "gradient_tolerance")
     value, gradient = objective.value_and_gradient(net)
     units = Units.of(objective, net)
-    norm = float(np.linalg.norm(units.gradient(flat(gradient))))
+    norm = float(np.linalg.norm(units.gradient(flat(net, gradient))))
     zero = np.sqrt(norm) + 1e-9
     if curvature_tolerance is not None:
         zero = _check.non_negative(curvature_tolerance, "curvature_tolerance")
@@ -222,7 +223,8 @@ def _spectrum(objective: Objective, net: LinearPCN, units: Units) -> _Spectrum:
 
 
 def _has_form(objective: Objective, net: LinearPCN) -> bool:
-    return isinstance(objective, EquilibratedEnergy) and net.depth > 1 and 0 not in net.multipliers
+    usual = net.is_plain and net.depth > 1 and 0 not in net.multipliers
+    return isinstance(objective, EquilibratedEnergy) and usual
 
 
 def _is_infimum(objective: Objective, net: LinearPCN, value: float, gradient_norm: float) -> bool:

@@ -30,7 +30,7 @@ from ..inference import output_products, rescaling
 from ..inference.products import hidden_products
 from ..inference.routes import CLOSURE_BOUND, is_trusted
 from ..model import Data, LinearPCN
-from ..model.definitions import data_rows
+from ..model.definitions import data_rows, require_plain
 from ._expansion import Biased, Decayed, Elimination, Expansion, Metric, Sweep, on_rows, transpose
 from ._objective import Objective
 
@@ -155,7 +155,7 @@ class MSELoss(_DataObjective):
 
     def metric_and_noise(self, net: LinearPCN) -> tuple[np.ndarray, np.ndarray]:
         host, _ = self._host(net)
-        metric = np.asarray(host.precisions[-1].matrix(host.maps[-1]))
+        metric = np.asarray(require_plain(host).precisions[-1].matrix(host.maps[-1]))
         return metric, np.zeros_like(metric)
 
     def infimum(self, net: LinearPCN) -> float | None:
@@ -209,7 +209,7 @@ class RescaledObjective(_DataObjective):
 
     def metric_and_noise(self, net: LinearPCN) -> tuple[np.ndarray, np.ndarray]:
         host, data = self._host(net)
-        inverse = np.linalg.solve(rescaling(host), np.eye(host.widths[-1]))
+        inverse = np.linalg.solve(rescaling(require_plain(host)), np.eye(host.widths[-1]))
         inverse = (inverse + inverse.T) / 2
         solved = (data.y - data.x @ output_products(host)[0].T) @ inverse
         return inverse, solved.T @ solved / data.num_samples - self.entropy_weight * inverse

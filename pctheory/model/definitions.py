@@ -345,6 +345,36 @@ def weight_rule(net: LinearPCN, weighted: Sequence[Array], inputs: Sequence[Arra
     return net.masked(update)
 
 
+def require_plain(net: LinearPCN) -> LinearPCN:
+    """A network without biases, whose entries all learn and whose units all have noise; others are refused.
+
+    Raises
+    ------
+    TypeError
+        If it is no network.
+    ValueError
+        If it is not plain.
+    """
+    _check.instance(net, "net", LinearPCN)
+    if net.biases:
+        raise ValueError(
+            "`net` must have no biases here: this formula is for networks without them. Got biases: centre the "
+            "data and pass `net.without_biases()`, or make them weights from a constant input."
+        )
+    if net.fixed:
+        raise ValueError(
+            "`net` must learn all its entries here: this formula is for networks without fixed ones. Got "
+            f"{sum(int(mask.sum()) for mask in net.fixed)} fixed entries: pass `net.all_learned()`, or use the "
+            "derivatives of `EquilibratedEnergy`."
+        )
+    if net.carries:
+        raise ValueError(
+            "`net` must have finite precisions here: this formula is for networks whose units all have noise. "
+            "Got units of precision inf: use the derivatives of `EquilibratedEnergy`."
+        )
+    return net
+
+
 def like_weights(net: LinearPCN, rows: Array) -> Array:
     """`rows` in the library and the dtype of the weights."""
     weight = net.weights[0]

@@ -35,9 +35,7 @@ class Precision:
     size: int
 
     @classmethod
-    def of(
-        cls, value: object, size: int, like: Array, name: str, *, zero_noise: bool = False
-    ) -> Precision:
+    def of(cls, value: object, size: int, like: Array, name: str, *, zero_noise: bool = False) -> Precision:
         """The precision `value`, checked and copied into the library and dtype of the array `like`.
 
         Parameters

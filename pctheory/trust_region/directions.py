@@ -26,6 +26,7 @@ from ..inference import (
 )
 from ..landscape import EquilibratedEnergy, MSELoss
 from ..model import Data, LinearPCN, weight_gradient
+from ..model.definitions import require_plain
 from .step import numpy_problem
 
 __all__ = [
@@ -116,7 +117,7 @@ def update_directions(
     >>> [w.item() for w in found["gd"]], [round(w.item(), 12) for w in found["pc"]]  # -dF*/dw = (.3, .23)
     ([3.0, 2.0], [0.3, 0.23])
     """
-    host, x, y = numpy_problem(net, data)
+    host, x, y = numpy_problem(require_plain(net), data)
     mu, sample = _check.real(damping, "damping"), Data(x, y).compress()
     loss_gradient = host.join(MSELoss(sample).gradient(host))
     pc = EquilibratedEnergy(sample).gradient(host)
@@ -196,7 +197,7 @@ def gauss_newton_matrix(net: LinearPCN, data: Data) -> np.ndarray:
     (num_weights, num_weights)
         Numpy float64.
     """
-    host, x, y = numpy_problem(net, data)
+    host, x, y = numpy_problem(require_plain(net), data)
     jacobian = _jacobian(host, Data(x, y).compress())
     return np.asarray(jacobian.T @ jacobian)
 
@@ -270,7 +271,7 @@ def nearest_solution(
     >>> found.distance
     0.0
     """
-    host, x, y = numpy_problem(net, data)
+    host, x, y = numpy_problem(require_plain(net), data)
     sample, start = Data(x, y).compress(), host.flatten()
     limit = _check.positive(tolerance, "tolerance")
     steps = _check.count(max_steps, "max_steps", 1)
