@@ -119,7 +119,7 @@ class Units:
         noise = [1.0]
         noise += [float(np.sqrt(np.mean(np.diag(np.asarray(p.covariance(like)))))) for p in net.precisions]
         noise = [level or 1.0 for level in noise]  # a layer that carries its values has none
-        parts = []
+        parts: list[np.ndarray] = []
         for l, multiplier in enumerate(net.multipliers):
             unit = noise[l + 1] / noise[l] / (multiplier or 1.0) * (y_size / x_size if l == 0 else 1.0)
             parts.append(np.full((net.widths[l + 1], net.widths[l]), unit))

@@ -88,7 +88,7 @@ class _Rows(Expansion):
     def _forward(
         self, moved: Sequence[Array], turned: Sequence[Array], shifted: Sequence[Array]
     ) -> list[Array]:
-        r"""Derivatives of :math:`z_l = A_l z_{l-1} + b_l + \Sigma_l \delta_l`, l = 0..L-1, and of the output."""
+        r"""Derivatives of :math:`z_l = A_l z_{l-1} + b_l + \Sigma_l \delta_l`, l < L, and of the output."""
         rows = [array_namespace(self.activities[0]).zeros_like(self.activities[0])]
         noisy = self.root.shape[0] > 0
         for l, (matrix, change) in enumerate(zip(self.net.maps, moved, strict=True)):

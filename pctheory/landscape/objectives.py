@@ -246,8 +246,8 @@ class EquilibratedEnergy(RescaledObjective):
         r"""What n_{L-1} units must leave of y: :math:`\frac12 \sum_{j > n_{L-1}} \lambda_j(\Pi_L^{1/2} S_{yy}
         \Pi_L^{1/2})`.
 
-        With L = 1 there are no hidden units, and it is that of the loss. With biases the moment is that of the
-        centred y.
+        With L = 1 there are no hidden units, and it is that of the loss. With biases the moment is that of
+        the centred y.
 
         Returns
         -------

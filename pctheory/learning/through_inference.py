@@ -300,9 +300,10 @@ def equilibrium_propagation_gradient(
 
 
 def _require(problem: object, loss: object) -> None:
-    require_plain(_check.instance(problem, "problem", ClampedProblem).net)
-    if problem.reverse is not None:
-        require_plain(problem.reverse)
+    inference: ClampedProblem = _check.instance(problem, "problem", ClampedProblem)
+    for net in (inference.net, inference.reverse):
+        if net is not None:
+            require_plain(net)
     _check.instance(loss, "loss", TaskLoss)
 
 

@@ -89,8 +89,8 @@ def biases_of(biases: Sequence[Any] | None, weights: tuple[Array, ...]) -> tuple
             _check.same_namespace((weight, vector), "the weights and the biases")
         if tuple(vector.shape) != (weight.shape[0],):
             raise ValueError(
-                f"`b_{layer}` must have shape ({weight.shape[0]},): one number for each unit of layer {layer}. "
-                f"Got {tuple(vector.shape)}."
+                f"`b_{layer}` must have shape ({weight.shape[0]},): one number for each unit of layer "
+                f"{layer}. Got {tuple(vector.shape)}."
             )
         result.append(read_only(vector) if is_numpy_array(vector) else vector)
     return tuple(result)
@@ -118,8 +118,8 @@ def fixed_of(
         if mask.dtype != np.bool_ or mask.shape not in ((), tuple(parameter.shape)):
             raise ValueError(
                 f"`fixed[{index}]` must be True, False or an array of booleans of shape "
-                f"{tuple(parameter.shape)}, True where an entry does not learn. Got shape {mask.shape} and dtype "
-                f"{mask.dtype}."
+                f"{tuple(parameter.shape)}, True where an entry does not learn. Got shape {mask.shape} and "
+                f"dtype {mask.dtype}."
             )
         masks.append(np.broadcast_to(mask, parameter.shape).copy())
     for layer in absent:

@@ -7,8 +7,8 @@ over the batch with the factor 1/2:
           \qquad \epsilon_l = z_l - A_l z_{l-1} - b_l.
 
 Each formula is in a function that does not check its arguments, for loops and for callers that have better
-errors than the differences of activities: `errors_of`, `energies_of`, `slope_of`, `local_rule`, `weight_rule`,
-`forward_pass`. The public functions check, and call these.
+errors than the differences of activities: `errors_of`, `energies_of`, `slope_of`, `local_rule`,
+`weight_rule`, `forward_pass`. The public functions check, and call these.
 """
 
 from __future__ import annotations
@@ -358,19 +358,19 @@ def require_plain(net: LinearPCN) -> LinearPCN:
     _check.instance(net, "net", LinearPCN)
     if net.biases:
         raise ValueError(
-            "`net` must have no biases here: this formula is for networks without them. Got biases: centre the "
-            "data and pass `net.without_biases()`, or make them weights from a constant input."
+            "`net` must have no biases here: this formula is for networks without them. Got biases: centre "
+            "the data and pass `net.without_biases()`, or make them weights from a constant input."
         )
     if net.fixed:
         raise ValueError(
             "`net` must learn all its entries here: this formula is for networks without fixed ones. Got "
-            f"{sum(int(mask.sum()) for mask in net.fixed)} fixed entries: pass `net.all_learned()`, or use the "
-            "derivatives of `EquilibratedEnergy`."
+            f"{sum(int(mask.sum()) for mask in net.fixed)} fixed entries: pass `net.all_learned()`, or use "
+            "the derivatives of `EquilibratedEnergy`."
         )
     if net.carries:
         raise ValueError(
-            "`net` must have finite precisions here: this formula is for networks whose units all have noise. "
-            "Got units of precision inf: use the derivatives of `EquilibratedEnergy`."
+            "`net` must have finite precisions here: this formula is for networks whose units all have "
+            "noise. Got units of precision inf: use the derivatives of `EquilibratedEnergy`."
         )
     return net
 

@@ -1,4 +1,4 @@
-r"""The linear predictive coding network: weights, biases, multipliers, skips, precisions, as one frozen value."""
+r"""The linear predictive coding network, as one frozen value."""
 
 from __future__ import annotations
 
@@ -44,12 +44,12 @@ class LinearPCN:
         :math:`\tau_l`: an identity skip around layer l. True means every hidden layer 2..L-1; the first and
         the last layer, and layers that are not square, cannot have one.
     precisions : None or L of: None, number, vector (n_l,), matrix (n_l, n_l)
-        :math:`\Pi_l`, 1 by default; a matrix must be symmetric positive definite. In hidden layers inf (on the
-        diagonal) makes a unit carry its value without noise: :math:`\epsilon_l = 0` there. A function that needs
-        a finite precision says so.
+        :math:`\Pi_l`, 1 by default; a matrix must be symmetric positive definite. In hidden layers inf (on
+        the diagonal) makes a unit carry its value without noise: :math:`\epsilon_l = 0` there. A function
+        that needs a finite precision says so.
     fixed : None or L, or 2 L with biases, of: None, bool, mask like the weight (then like the bias)
-        True where an entry does not learn. Its gradient is 0, and the vectors of `flatten` and `split` leave it
-        out.
+        True where an entry does not learn. Its gradient is 0, and the vectors of `flatten` and `split` leave
+        it out.
 
     Raises
     ------

@@ -1,9 +1,9 @@
 r"""The precision :math:`\Pi_l` of a layer's prediction errors, and its inverse :math:`\Sigma_l`.
 
 A precision is a positive number, a positive vector (the diagonal) or a symmetric positive definite matrix.
-Units without noise have the precision inf: they *carry* a value, :math:`\epsilon_l = 0`. Everything that needs
-only :math:`\Sigma_l`, which is then singular, goes on as before; what needs :math:`\Pi_l` refuses. Every
-operation on precisions is here, so that no other module needs to know which kind it has.
+Units without noise have the precision inf: they *carry* a value, :math:`\epsilon_l = 0`. Everything that
+needs only :math:`\Sigma_l`, which is then singular, goes on as before; what needs :math:`\Pi_l` refuses.
+Every operation on precisions is here, so that no other module needs to know which kind it has.
 """
 
 from __future__ import annotations
@@ -95,9 +95,8 @@ class Precision:
     @cached_property
     def _noise(self) -> Array:
         """1 for units with noise, 0 for the others."""
-        return array_namespace(self.value).asarray(
-            self._noisy, dtype=self.value.dtype, device=device(self.value)
-        )
+        value: Array = self.value
+        return array_namespace(value).asarray(self._noisy, dtype=value.dtype, device=device(value))
 
     @cached_property
     def extremes(self) -> tuple[float, float]:
@@ -214,8 +213,8 @@ class Precision:
         scale = xp.max(xp.abs(_check.detached(activities)))
         if bool(found > 1e3 * xp.finfo(errors.dtype).eps * self.size * scale):
             raise ValueError(
-                f"`{name}` must have no error at the units of precision inf, which carry a value exactly. Got "
-                f"errors up to {float(found):.2g}: their energy is infinite."
+                f"`{name}` must have no error at the units of precision inf, which carry a value exactly. "
+                f"Got errors up to {float(found):.2g}: their energy is infinite."
             )
 
     def _masked(self, rows: Array) -> Array:
@@ -248,8 +247,8 @@ def _require_positive_definite(host: np.ndarray, name: str) -> None:
     off = host[carried] if carried.any() else host[:0]
     if np.any(np.isinf(host) & ~np.diag(carried)) or np.any(off[~np.isinf(off)]):
         raise ValueError(
-            f"`{name}` must have inf on the diagonal only, and zeros beside it: such a unit has no noise that "
-            "could be correlated with another's. Got other entries there."
+            f"`{name}` must have inf on the diagonal only, and zeros beside it: such a unit has no noise "
+            "that could be correlated with another's. Got other entries there."
         )
     host = np.where(np.diag(carried), 1.0, host)
     asymmetry, scale = np.max(np.abs(host - host.T)), np.max(np.abs(host))
