@@ -240,6 +240,8 @@ class EquilibratedEnergy(RescaledObjective):
     """
 
     def _without_closure(self, net: LinearPCN, sweep: Sweep) -> Expansion:
+        if net.carries and not sweep.growth > CLOSURE_BOUND:
+            return _apart(net, sweep)  # H needs finite precisions; second derivatives to about 1e-8
         return Elimination(net, self.samples if net.biases else self.data)
 
     def infimum(self, net: LinearPCN) -> float | None:

@@ -82,11 +82,11 @@ class Precision:
     @cached_property
     def carries(self) -> bool:
         """Whether some units carry a value: have no noise."""
-        return not bool(np.all(self._noisy))
+        return not bool(np.all(self.noisy))
 
     @cached_property
-    def _noisy(self) -> np.ndarray:
-        """Which units have noise."""
+    def noisy(self) -> np.ndarray:
+        """Which units have noise, booleans (size,)."""
         if isinstance(self.value, float):
             return np.ones(self.size, dtype=bool)
         host = _check.to_numpy(self.value, "precisions")
@@ -96,7 +96,7 @@ class Precision:
     def _noise(self) -> Array:
         """1 for units with noise, 0 for the others."""
         value: Array = self.value
-        return array_namespace(value).asarray(self._noisy, dtype=value.dtype, device=device(value))
+        return array_namespace(value).asarray(self.noisy, dtype=value.dtype, device=device(value))
 
     @cached_property
     def extremes(self) -> tuple[float, float]:
@@ -104,7 +104,7 @@ class Precision:
         if isinstance(self.value, float):
             return self.value, self.value
         host = _check.to_numpy(self.value, "precisions")
-        host = host[self._noisy][:, self._noisy] if host.ndim == 2 else host[self._noisy]
+        host = host[self.noisy][:, self.noisy] if host.ndim == 2 else host[self.noisy]
         values = np.linalg.eigvalsh(host) if host.ndim == 2 else host
         return float(np.min(values, initial=np.inf)), float(np.max(values, initial=0.0))
 
@@ -162,7 +162,7 @@ class Precision:
         if self.carries:
             raise ValueError(
                 "`precisions` must be finite here: this needs the inverse of the noise's covariance. Got "
-                f"{int(np.sum(~self._noisy))} units that carry a value exactly (precision inf): use "
+                f"{int(np.sum(~self.noisy))} units that carry a value exactly (precision inf): use "
                 "`equilibrium` or `EquilibratedEnergy`, which need the covariance only, or give these units "
                 "a large finite precision."
             )
@@ -225,6 +225,11 @@ class Precision:
         if self._is_matrix and not self.carries:
             return self.value
         return self.apply(_identity(self.size, like))
+
+    def finite_matrix(self, like: Array) -> Array:
+        r""":math:`\Pi` with 0 for units without noise."""
+        factor = self.whiten(_identity(self.size, like))
+        return factor @ factor.T
 
     def covariance(self, like: Array) -> Array:
         r""":math:`\Sigma = \Pi^{-1}` as a (size, size) array of the kind of `like`."""

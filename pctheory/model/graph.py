@@ -1,0 +1,555 @@
+r"""Linear predictive coding graphs: any edges between named nodes, cycles too, as a chain of layers.
+
+A hidden node predicts itself from the nodes with an edge into it,
+
+.. math:: \epsilon_v = z_v - \sum_{u \to v} B_{vu} z_u - b_v, \qquad
+          F = \frac{1}{2B} \sum_i \sum_v \epsilon_v^T \Pi_v \epsilon_v ,
+
+and so does the output. A chain computes the same with two additions. A node that is read more than one layer
+above its own is *carried* there by units without noise. Nodes on a cycle form one dense block: with the edges
+among them in the matrix :math:`B_{CC}`, what enters is multiplied by :math:`(I - B_{CC})^{-1}` and the
+precision is :math:`(I - B_{CC})^T \Pi_C (I - B_{CC})`. Claims ``graph-equilibrium``, ``graph-balance``,
+``cyclic-logdet``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+from typing import Any, Protocol
+
+import numpy as np
+from array_api_compat import array_namespace, device, is_numpy_array
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import connected_components
+
+from .. import _check
+from .._check import Array
+from ._fields import read_only
+from .network import LinearPCN
+from .precision import Precision
+
+__all__ = ["GraphValues", "LinearGraph"]
+
+Edge = tuple[str, str]
+
+
+class Settled(Protocol):
+    """An equilibrium of a graph's chain."""
+
+    @property
+    def activities(self) -> tuple[Array, ...]: ...
+
+    @property
+    def errors(self) -> tuple[Array, ...]: ...
+
+    @property
+    def weighted_errors(self) -> tuple[Array, ...]: ...
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class GraphValues:
+    r"""An equilibrium by the names of the nodes.
+
+    Attributes
+    ----------
+    activities : dict of (B, n_v), one per node
+    errors, weighted_errors : dict of (B, n_v), one per node but the input
+        :math:`\epsilon_v` and :math:`\Pi_v \epsilon_v`.
+    gradient : dict of matrices, one per edge
+        :math:`\partial F^* / \partial B_{vu} = -\langle \Pi_v \epsilon_v z_u^T \rangle`, 0 for fixed edges.
+    bias_gradient : dict of (n_v,), one per node with a bias
+    """
+
+    activities: dict[str, Array]
+    errors: dict[str, Array]
+    weighted_errors: dict[str, Array]
+    gradient: dict[Edge, Array]
+    bias_gradient: dict[str, Array]
+
+    def __repr__(self) -> str:
+        return f"GraphValues({', '.join(self.activities)})"
+
+
+@dataclass(frozen=True, eq=False, repr=False, init=False)
+class LinearGraph:
+    r"""A linear predictive coding graph: one input, one output, and hidden nodes with any edges among them.
+
+    Parameters
+    ----------
+    nodes : mapping of names to numbers of units
+        The node without an edge into it is the input, the one without an edge out of it the output.
+    edges : mapping of pairs (source, target) to matrices (n_target, n_source)
+    biases : mapping of names to vectors, optional
+    precisions : mapping of names to a number, vector or matrix, optional
+        As in `LinearPCN`; 1 by default. inf for units that carry their value exactly, in a hidden node on no
+        cycle.
+    fixed : collection of edges, optional
+        Those that do not learn.
+
+    Attributes
+    ----------
+    input, output : str
+
+    Raises
+    ------
+    ValueError, TypeError
+        One sentence with the rule that the argument breaks, and the node or edge.
+
+    Examples
+    --------
+    A skip from the input to the output:
+
+    >>> edges = {("x", "h"): [[2.0]], ("h", "y"): [[3.0]], ("x", "y"): [[1.0]]}
+    >>> graph = LinearGraph({"x": 1, "h": 1, "y": 1}, edges)
+    >>> graph
+    LinearGraph(x -> h -> y, x -> y)
+    >>> graph.network
+    LinearPCN(1 -> 2 -> 1, 3 weights, precisions, 1 entries fixed)
+    """
+
+    nodes: dict[str, int]
+    edges: dict[Edge, Array]
+    biases: dict[str, Array]
+    precisions: dict[str, Precision]
+    fixed: frozenset[Edge]
+    input: str
+    output: str
+
+    def __init__(
+        self,
+        nodes: Mapping[str, int],
+        edges: Mapping[Edge, Any],
+        *,
+        biases: Mapping[str, Any] | None = None,
+        precisions: Mapping[str, Any] | None = None,
+        fixed: Iterable[Edge] = (),
+    ) -> None:
+        sizes = {
+            name: _check.count(size, f"nodes[{name!r}]", 1)
+            for name, size in _check.mapping(nodes, "nodes").items()
+        }
+        matrices = _matrices(edges, sizes)
+        like = next(iter(matrices.values()))
+        first = _only_one(sizes, {target for _, target in matrices}, "into it", "input")
+        last = _only_one(sizes, {source for source, _ in matrices}, "out of it", "output")
+        shifts = {}
+        for name, value in _check.mapping(biases or {}, "biases").items():
+            _require_node(name, sizes, "biases", first)
+            vector = _check.finite(_check.as_array(value, f"biases[{name!r}]"), f"biases[{name!r}]")
+            if tuple(vector.shape) != (sizes[name],):
+                raise ValueError(
+                    f"`biases[{name!r}]` must have shape ({sizes[name]},), as node {name!r} has units. Got "
+                    f"{tuple(vector.shape)}."
+                )
+            shifts[name] = read_only(vector) if is_numpy_array(vector) else vector
+        given = _check.mapping(precisions or {}, "precisions")
+        for name in given:
+            _require_node(name, sizes, "precisions", first)
+        chosen = {
+            name: Precision.of(
+                given.get(name, 1.0), size, like, f"precisions[{name!r}]", zero_noise=name != last
+            )
+            for name, size in sizes.items()
+            if name != first
+        }
+        held = frozenset(fixed)
+        for edge in held - set(matrices):
+            raise ValueError(f"`fixed` must name edges of the graph. Got {edge!r}, which is none.")
+        fields = (sizes, matrices, shifts, chosen, held, first, last)
+        for name, value in zip(self.__dataclass_fields__, fields, strict=True):
+            object.__setattr__(self, name, value)
+        for members in self.cycles:
+            for name in members:
+                if chosen[name].carries:
+                    raise ValueError(
+                        f"`precisions[{name!r}]` must be finite: node {name!r} is on a cycle, where every "
+                        "unit needs noise. Got inf."
+                    )
+            self._require_invertible(members)
+
+    def replace(self, **changes: Any) -> LinearGraph:
+        """A new graph; the edges, biases and precisions that are given change, and the others stay.
+
+        Parameters
+        ----------
+        **changes
+            Any of `edges`, `biases`, `precisions` (mappings that may be partial) and `fixed`.
+
+        Returns
+        -------
+        LinearGraph
+
+        Raises
+        ------
+        TypeError
+            For any other name.
+        """
+        own: dict[str, Any] = {
+            "edges": self.edges,
+            "biases": self.biases,
+            "precisions": {name: p.value for name, p in self.precisions.items()},
+        }
+        unknown = sorted(set(changes) - set(own) - {"fixed"})
+        if unknown:
+            raise TypeError(f"`replace` takes only {', '.join(own)}, fixed. Got {', '.join(unknown)}.")
+        merged = {
+            name: {**value, **_check.mapping(changes.get(name, {}), name)} for name, value in own.items()
+        }
+        return LinearGraph(self.nodes, **merged, fixed=changes.get("fixed", self.fixed))
+
+    @cached_property
+    def cycles(self) -> tuple[tuple[str, ...], ...]:
+        """The sets of nodes that lie on cycles together, in the order of `nodes`."""
+        looped = [group for group in self._groups if len(group) > 1 or (group[0], group[0]) in self.edges]
+        return tuple(looped)
+
+    @cached_property
+    def _groups(self) -> list[tuple[str, ...]]:
+        """Strongly connected components."""
+        names = list(self.nodes)
+        place = {name: i for i, name in enumerate(names)}
+        rows, columns = zip(*((place[u], place[v]) for u, v in self.edges), strict=True)
+        adjacency = csr_array((np.ones(len(rows)), (rows, columns)), shape=(len(names), len(names)))
+        count, labels = connected_components(adjacency, connection="strong")
+        groups: list[list[str]] = [[] for _ in range(count)]
+        for name, label in zip(names, labels, strict=True):
+            groups[label].append(name)
+        return [tuple(group) for group in sorted(groups, key=lambda g: place[g[0]])]
+
+    @cached_property
+    def levels(self) -> dict[str, int]:
+        """The layer of the chain at which each node has its error: the longest way from the input."""
+        group_of = {name: group for group in self._groups for name in group}
+        before = {
+            group: {group_of[u] for u, v in self.edges if group_of[v] == group} - {group}
+            for group in self._groups
+        }
+        found: dict[tuple[str, ...], int] = {(self.input,): 0}
+        waiting = [group for group in self._groups if group != (self.input,)]
+        while waiting:
+            ready = [group for group in waiting if before[group] <= found.keys()]
+            found.update({group: 1 + max((found[b] for b in before[group]), default=0) for group in ready})
+            waiting = [group for group in waiting if group not in ready]
+        levels = {name: found[group_of[name]] for name in self.nodes}
+        levels[self.output] = 1 + max(level for name, level in levels.items() if name != self.output)
+        return levels
+
+    @cached_property
+    def _layers(self) -> list[list[str]]:
+        """The nodes of every layer of the chain: its own first, then those that it carries."""
+        levels, top = self.levels, self.levels[self.output]
+        reach = dict(levels)
+        for source, target in self.edges:
+            if levels[target] > levels[source]:
+                reach[source] = max(reach[source], levels[target] - 1)
+        return [
+            [n for n in self.nodes if levels[n] == k] + [n for n in self.nodes if levels[n] < k <= reach[n]]
+            for k in range(top + 1)
+        ]
+
+    @property
+    def network(self) -> LinearPCN:
+        r"""The chain: units that carry a value have the precision inf, and what is no edge is fixed.
+
+        Its widths are those of the layers with what they carry. Edges into or on a cycle are fixed in it, as
+        the entries of its matrices are no longer theirs: `by_name` has their gradient.
+        """
+        constant = all(is_numpy_array(matrix) for matrix in self.edges.values())
+        return self._network if constant else self._build()  # torch tensors change in place
+
+    @cached_property
+    def _network(self) -> LinearPCN:
+        return self._build()
+
+    def _build(self) -> LinearPCN:
+        like = next(iter(self.edges.values()))
+        xp = array_namespace(like)
+        looped = {name for group in self.cycles for name in group}
+        weights, masks, biases, bias_masks, precisions = [], [], [], [], []
+        for k in range(1, len(self._layers)):
+            below, here = self._layers[k - 1], self._layers[k]
+            own = [name for name in here if self.levels[name] == k]
+            rows, shifts = [], []
+            for name in here:
+                if name in own:
+                    rows.append(xp.concat([self._block(name, source) for source in below], axis=1))
+                    shifts.append(self.biases.get(name, self._zeros(self.nodes[name])))
+                else:
+                    eye = xp.eye(self.nodes[name], dtype=like.dtype, device=device(like))
+                    rows.append(
+                        xp.concat(
+                            [
+                                eye if u == name else self._zeros(self.nodes[name], self.nodes[u])
+                                for u in below
+                            ],
+                            axis=1,
+                        )
+                    )
+                    shifts.append(self._zeros(self.nodes[name]))
+            matrix, shift = xp.concat(rows, axis=0), xp.concat(shifts, axis=0)
+            for group in self.cycles:
+                if self.levels[group[0]] == k:
+                    place = self._places(here, group)
+                    spread = self._embedded(self._loop(group), place, sum(self.nodes[n] for n in here))
+                    both = xp.linalg.solve(spread, xp.concat([matrix, shift[:, None]], axis=1))
+                    matrix, shift = both[:, :-1], both[:, -1]
+            weights.append(matrix)
+            biases.append(shift)
+            masks.append(
+                np.block(
+                    [
+                        [
+                            np.full((self.nodes[v], self.nodes[u]), not self._learns(u, v, looped))
+                            for u in below
+                        ]
+                        for v in here
+                    ]
+                )
+            )
+            bias_masks.append(
+                np.concatenate(
+                    [
+                        np.full(self.nodes[v], v not in own or v in looped or v not in self.biases)
+                        for v in here
+                    ]
+                )
+            )
+            precisions.append(self._precision(here, own, like))
+        shifted = bool(self.biases)
+        net = LinearPCN(
+            weights,
+            biases=biases if shifted else None,
+            fixed=[*masks, *bias_masks] if shifted else masks,
+        )
+        return net.with_precisions(tuple(precisions))
+
+    def _learns(self, source: str, target: str, looped: set[str]) -> bool:
+        edge = (source, target)
+        return edge in self.edges and edge not in self.fixed and target not in looped
+
+    def _zeros(self, *shape: int) -> Array:
+        like = next(iter(self.edges.values()))
+        return array_namespace(like).zeros(shape, dtype=like.dtype, device=device(like))
+
+    def _block(self, target: str, source: str) -> Array:
+        found = self.edges.get((source, target))
+        return self._zeros(self.nodes[target], self.nodes[source]) if found is None else found
+
+    def _loop(self, group: tuple[str, ...]) -> Array:
+        """I - B among the nodes of a cycle."""
+        xp = array_namespace(*self.edges.values())
+        inner = xp.concat([xp.concat([self._block(v, u) for u in group], axis=1) for v in group], axis=0)
+        return xp.eye(inner.shape[0], dtype=inner.dtype, device=device(inner)) - inner
+
+    def _places(self, layer: list[str], names: Iterable[str]) -> np.ndarray:
+        """The units of some nodes in a layer."""
+        starts = np.cumsum([0, *(self.nodes[n] for n in layer)])
+        where = {n: np.arange(starts[i], starts[i + 1]) for i, n in enumerate(layer)}
+        return np.concatenate([where[n] for n in names])
+
+    def _embedded(self, block: Array, places: np.ndarray, size: int) -> Array:
+        """The identity of a layer with a block in the place of some units."""
+        xp = array_namespace(block)
+        pick = xp.asarray(np.eye(size)[places], dtype=block.dtype, device=device(block))
+        rest = xp.eye(size, dtype=block.dtype, device=device(block)) - pick.T @ pick
+        return rest + pick.T @ block @ pick
+
+    def _precision(self, here: list[str], own: list[str], like: Array) -> Precision:
+        """Of a layer: the nodes' precisions, and inf for what is carried."""
+        xp, size = array_namespace(like), sum(self.nodes[n] for n in here)
+        groups = [g for g in self.cycles if g[0] in own]
+        values = [self.precisions[n].value if n in own else np.inf for n in here]
+        if not groups and all(isinstance(v, float) or v.ndim == 1 for v in values):
+            if len(here) == 1 and isinstance(values[0], float) and np.isfinite(values[0]):
+                return Precision(values[0], size)
+            ones = [xp.ones((self.nodes[n],), dtype=like.dtype, device=device(like)) for n in here]
+            return Precision(xp.concat([one * v for one, v in zip(ones, values, strict=True)]), size)
+        finite = self._zeros(size, size)
+        infinite = np.zeros(size)
+        for name in here:
+            places = self._places(here, [name])
+            pick = xp.asarray(np.eye(size)[places], dtype=like.dtype, device=device(like))
+            if name not in own:
+                infinite[places] = np.inf
+                continue
+            node = self.precisions[name]
+            infinite[places[~node.noisy]] = np.inf
+            finite = finite + pick.T @ node.finite_matrix(like) @ pick
+        for group in groups:
+            loop = self._embedded(self._loop(group), self._places(here, group), size)
+            finite = loop.T @ finite @ loop
+        finite = (finite + finite.T) / 2
+        mask = xp.asarray(np.diag(np.isinf(infinite)), device=device(like))
+        return Precision(
+            xp.where(mask, xp.asarray(np.inf, dtype=like.dtype, device=device(like)), finite), size
+        )
+
+    def by_name(self, settled: Settled) -> GraphValues:
+        r"""An equilibrium of `network` by the names of the nodes and edges.
+
+        Parameters
+        ----------
+        settled : pctheory.inference.Equilibrium
+            ``equilibrium(graph.network, data)``.
+
+        Returns
+        -------
+        GraphValues
+
+        Notes
+        -----
+        On a cycle the errors of the nodes are :math:`(I - B_{CC})` times those of the chain's block.
+
+        Examples
+        --------
+        >>> from pctheory import Data, equilibrium
+        >>> edges = {("x", "h"): [[2.0]], ("h", "y"): [[3.0]], ("x", "y"): [[1.0]]}
+        >>> graph = LinearGraph({"x": 1, "h": 1, "y": 1}, edges)
+        >>> values = graph.by_name(equilibrium(graph.network, Data([[1.0]], [[8.0]])))  # r = 1, S = 10
+        >>> round(values.errors["h"].item(), 12), round(values.gradient["x", "y"].item(), 12)
+        (0.3, -0.1)
+        """
+        z: dict[str, Array] = {}
+        errors: dict[str, Array] = {}
+        weighted: dict[str, Array] = {}
+        for k, layer in enumerate(self._layers):
+            for name in (n for n in layer if self.levels[n] == k):
+                cut = self._cut(layer, name)
+                z[name] = settled.activities[k][:, cut]
+                if k:
+                    errors[name] = settled.errors[k - 1][:, cut]
+                    weighted[name] = settled.weighted_errors[k - 1][:, cut]
+        xp = array_namespace(*z.values())
+        for group in self.cycles:
+            loop = self._loop(group)
+            block = xp.concat([errors[n] for n in group], axis=1) @ loop.T
+            pushed = xp.linalg.solve(loop.T, xp.concat([weighted[n] for n in group], axis=1).T).T
+            for name in group:
+                cut = self._cut(list(group), name)
+                errors[name], weighted[name] = block[:, cut], pushed[:, cut]
+        size = z[self.input].shape[0]
+        gradient = {
+            (u, v): xp.zeros_like(matrix) if (u, v) in self.fixed else -weighted[v].T @ z[u] / size
+            for (u, v), matrix in self.edges.items()
+        }
+        shifts = {name: -xp.mean(weighted[name], axis=0) for name in self.biases}
+        return GraphValues(z, errors, weighted, gradient, shifts)
+
+    def _cut(self, layer: list[str], name: str) -> slice:
+        start = sum(self.nodes[n] for n in layer[: layer.index(name)])
+        return slice(start, start + self.nodes[name])
+
+    def edges_of(self, parts: Iterable[Array]) -> dict[Edge, Array]:
+        """Arrays like ``network.parameters``, a gradient say, as one matrix per edge.
+
+        Parameters
+        ----------
+        parts : tuple like ``network.parameters``
+            Of a graph without cycles.
+
+        Returns
+        -------
+        dict of matrices, one per edge
+
+        Raises
+        ------
+        ValueError
+            If the graph has a cycle.
+        """
+        if self.cycles:
+            raise ValueError(
+                f"`edges` must have no cycle for the entries of the chain to be those of the edges. Got one "
+                f"through {', '.join(map(repr, self.cycles[0]))}: `by_name` has their gradient."
+            )
+        layers, arrays = self._layers, tuple(parts)
+        return {
+            (u, v): arrays[k - 1][self._cut(layers[k], v), self._cut(layers[k - 1], u)]
+            for (u, v), k in ((edge, self.levels[edge[1]]) for edge in self.edges)
+        }
+
+    def imbalance(self) -> dict[str, Array]:
+        r"""What the edges out of a hidden node j weigh beyond those into it,
+
+        .. math:: \sum_{j \to k} B_{kj}^T B_{kj} - \sum_{i \to j} B_{ji} B_{ji}^T - b_j b_j^T .
+
+        If all these edges learn, gradient flow on the equilibrated energy lets it grow at
+        :math:`\langle \Pi_j \epsilon_j \epsilon_j^T + \epsilon_j \epsilon_j^T \Pi_j \rangle`. Claim
+        ``graph-balance``.
+
+        Returns
+        -------
+        dict of (n_j, n_j), one per hidden node
+        """
+        result = {}
+        for name in self.nodes:
+            if name in (self.input, self.output):
+                continue
+            shift = self.biases.get(name, self._zeros(self.nodes[name]))[:, None]
+            total = -shift @ shift.T
+            for (u, v), matrix in self.edges.items():
+                total = total + matrix.T @ matrix if u == name else total
+                total = total - matrix @ matrix.T if v == name else total
+            result[name] = total
+        return result
+
+    def _require_invertible(self, group: tuple[str, ...]) -> None:
+        loop = _check.to_numpy(self._loop(group), "edges")
+        singular = np.linalg.svd(loop, compute_uv=False)
+        if not singular[-1] > len(loop) * np.finfo(np.float64).eps * max(1.0, float(singular[0])):
+            raise ValueError(
+                f"`edges` must leave I - B invertible on every cycle. Got a smallest singular value of "
+                f"{singular[-1]:.1e} on that through {', '.join(map(repr, group))}: change its matrices."
+            )
+
+    def __repr__(self) -> str:
+        way = list(self.nodes)
+        main = [edge for edge in pairwise(way) if edge in self.edges]
+        first = " -> ".join(way) if len(main) == len(way) - 1 else ""
+        others = [f"{u} -> {v}" for u, v in self.edges if not first or (u, v) not in main]
+        return f"LinearGraph({', '.join(part for part in (first, *others) if part)})"
+
+
+def _matrices(edges: Mapping[Edge, Any], sizes: Mapping[str, int]) -> dict[Edge, Array]:
+    """The edges, checked against the nodes."""
+    matrices: dict[Edge, Array] = {}
+    for edge, value in _check.mapping(edges, "edges").items():
+        if not isinstance(edge, tuple) or len(edge) != 2:
+            raise TypeError(f"`edges` must have pairs (source, target) as keys. Got {edge!r}.")
+        for name in edge:
+            if name not in sizes:
+                raise ValueError(
+                    f"`edges` must join nodes of the graph, {', '.join(map(repr, sizes))}. Got {edge!r}: "
+                    f"{name!r} is none."
+                )
+        source, target = edge
+        matrix = _check.matrix(value, f"edges[{edge!r}]")
+        if tuple(matrix.shape) != (sizes[target], sizes[source]):
+            raise ValueError(
+                f"`edges[{edge!r}]` must have shape ({sizes[target]}, {sizes[source]}): it maps node "
+                f"{source!r} to node {target!r}. Got {tuple(matrix.shape)}."
+            )
+        matrices[source, target] = read_only(matrix) if is_numpy_array(matrix) else matrix
+    if not matrices:
+        raise ValueError("`edges` must hold at least one edge. Got none.")
+    _check.same_namespace(tuple(matrices.values()), "edges")
+    return matrices
+
+
+def _only_one(sizes: Mapping[str, int], others: set[str], where: str, role: str) -> str:
+    found = [name for name in sizes if name not in others]
+    if len(found) != 1:
+        listed = ", ".join(map(repr, found)) or "none"
+        raise ValueError(
+            f"`edges` must leave one node without an edge {where}, the {role}. Got {listed}: "
+            + ("join them in one node." if found else "the cycles leave no room for it.")
+        )
+    return found[0]
+
+
+def _require_node(name: Any, sizes: Mapping[str, int], argument: str, first: str) -> None:
+    if name not in sizes or name == first:
+        allowed = ", ".join(repr(n) for n in sizes if n != first)
+        raise ValueError(f"`{argument}` must name nodes other than the input, {allowed}. Got {name!r}.")
