@@ -298,25 +298,17 @@ class LinearGraph:
                     matrix, shift = both[:, :-1], both[:, -1]
             weights.append(matrix)
             biases.append(shift)
-            masks.append(
-                np.block(
-                    [
-                        [
-                            np.full((self.nodes[v], self.nodes[u]), not self._learns(u, v, looped))
-                            for u in below
-                        ]
-                        for v in here
-                    ]
-                )
-            )
-            bias_masks.append(
-                np.concatenate(
-                    [
-                        np.full(self.nodes[v], v not in own or v in looped or v not in self.biases)
-                        for v in here
-                    ]
-                )
-            )
+            learning = [name for name in own if name not in looped]
+            blocks = [
+                [
+                    np.full((self.nodes[v], self.nodes[u]), not (v in learning and self._learns(u, v)))
+                    for u in below
+                ]
+                for v in here
+            ]
+            masks.append(np.block(blocks))
+            still = [np.full(self.nodes[v], not (v in learning and v in self.biases)) for v in here]
+            bias_masks.append(np.concatenate(still))
             precisions.append(self._precision(here, own, like))
         shifted = bool(self.biases)
         net = LinearPCN(
@@ -326,9 +318,8 @@ class LinearGraph:
         )
         return net.with_precisions(tuple(precisions))
 
-    def _learns(self, source: str, target: str, looped: set[str]) -> bool:
-        edge = (source, target)
-        return edge in self.edges and edge not in self.fixed and target not in looped
+    def _learns(self, source: str, target: str) -> bool:
+        return (source, target) in self.edges and (source, target) not in self.fixed
 
     def _zeros(self, *shape: int) -> Array:
         like = next(iter(self.edges.values()))
