@@ -21,12 +21,13 @@ from itertools import pairwise
 from typing import Any, Protocol
 
 import numpy as np
-from array_api_compat import array_namespace, device, is_numpy_array
+from array_api_compat import array_namespace, is_numpy_array
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 
 from .. import _check
 from .._check import Array
+from ._chain import chain_of, layers_of, loop_of, place_of
 from ._fields import read_only
 from .network import LinearPCN
 from .precision import Precision
@@ -97,6 +98,12 @@ class LinearGraph:
     ------
     ValueError, TypeError
         One sentence with the rule that the argument breaks, and the node or edge.
+
+    Notes
+    -----
+    Claims ``graph-equilibrium``, ``graph-balance`` and ``cyclic-logdet``. All functions of a network take
+    `network`; those that need the noise's inverse refuse graphs that carry values. Its cost is that of passes
+    through the chain.
 
     Examples
     --------
@@ -237,19 +244,6 @@ class LinearGraph:
         levels[self.output] = 1 + max(level for name, level in levels.items() if name != self.output)
         return levels
 
-    @cached_property
-    def _layers(self) -> list[list[str]]:
-        """The nodes of every layer of the chain: its own first, then those that it carries."""
-        levels, top = self.levels, self.levels[self.output]
-        reach = dict(levels)
-        for source, target in self.edges:
-            if levels[target] > levels[source]:
-                reach[source] = max(reach[source], levels[target] - 1)
-        return [
-            [n for n in self.nodes if levels[n] == k] + [n for n in self.nodes if levels[n] < k <= reach[n]]
-            for k in range(top + 1)
-        ]
-
     @property
     def network(self) -> LinearPCN:
         r"""The chain: units that carry a value have the precision inf, and what is no edge is fixed.
@@ -258,125 +252,11 @@ class LinearGraph:
         the entries of its matrices are no longer theirs: `by_name` has their gradient.
         """
         constant = all(is_numpy_array(matrix) for matrix in self.edges.values())
-        return self._network if constant else self._build()  # torch tensors change in place
+        return self._network if constant else chain_of(self)  # torch tensors change in place
 
     @cached_property
     def _network(self) -> LinearPCN:
-        return self._build()
-
-    def _build(self) -> LinearPCN:
-        like = next(iter(self.edges.values()))
-        xp = array_namespace(like)
-        looped = {name for group in self.cycles for name in group}
-        weights, masks, biases, bias_masks, precisions = [], [], [], [], []
-        for k in range(1, len(self._layers)):
-            below, here = self._layers[k - 1], self._layers[k]
-            own = [name for name in here if self.levels[name] == k]
-            rows, shifts = [], []
-            for name in here:
-                if name in own:
-                    rows.append(xp.concat([self._block(name, source) for source in below], axis=1))
-                    shifts.append(self.biases.get(name, self._zeros(self.nodes[name])))
-                else:
-                    eye = xp.eye(self.nodes[name], dtype=like.dtype, device=device(like))
-                    rows.append(
-                        xp.concat(
-                            [
-                                eye if u == name else self._zeros(self.nodes[name], self.nodes[u])
-                                for u in below
-                            ],
-                            axis=1,
-                        )
-                    )
-                    shifts.append(self._zeros(self.nodes[name]))
-            matrix, shift = xp.concat(rows, axis=0), xp.concat(shifts, axis=0)
-            for group in self.cycles:
-                if self.levels[group[0]] == k:
-                    place = self._places(here, group)
-                    spread = self._embedded(self._loop(group), place, sum(self.nodes[n] for n in here))
-                    both = xp.linalg.solve(spread, xp.concat([matrix, shift[:, None]], axis=1))
-                    matrix, shift = both[:, :-1], both[:, -1]
-            weights.append(matrix)
-            biases.append(shift)
-            learning = [name for name in own if name not in looped]
-            blocks = [
-                [
-                    np.full((self.nodes[v], self.nodes[u]), not (v in learning and self._learns(u, v)))
-                    for u in below
-                ]
-                for v in here
-            ]
-            masks.append(np.block(blocks))
-            still = [np.full(self.nodes[v], not (v in learning and v in self.biases)) for v in here]
-            bias_masks.append(np.concatenate(still))
-            precisions.append(self._precision(here, own, like))
-        shifted = bool(self.biases)
-        net = LinearPCN(
-            weights,
-            biases=biases if shifted else None,
-            fixed=[*masks, *bias_masks] if shifted else masks,
-        )
-        return net.with_precisions(tuple(precisions))
-
-    def _learns(self, source: str, target: str) -> bool:
-        return (source, target) in self.edges and (source, target) not in self.fixed
-
-    def _zeros(self, *shape: int) -> Array:
-        like = next(iter(self.edges.values()))
-        return array_namespace(like).zeros(shape, dtype=like.dtype, device=device(like))
-
-    def _block(self, target: str, source: str) -> Array:
-        found = self.edges.get((source, target))
-        return self._zeros(self.nodes[target], self.nodes[source]) if found is None else found
-
-    def _loop(self, group: tuple[str, ...]) -> Array:
-        """I - B among the nodes of a cycle."""
-        xp = array_namespace(*self.edges.values())
-        inner = xp.concat([xp.concat([self._block(v, u) for u in group], axis=1) for v in group], axis=0)
-        return xp.eye(inner.shape[0], dtype=inner.dtype, device=device(inner)) - inner
-
-    def _places(self, layer: list[str], names: Iterable[str]) -> np.ndarray:
-        """The units of some nodes in a layer."""
-        starts = np.cumsum([0, *(self.nodes[n] for n in layer)])
-        where = {n: np.arange(starts[i], starts[i + 1]) for i, n in enumerate(layer)}
-        return np.concatenate([where[n] for n in names])
-
-    def _embedded(self, block: Array, places: np.ndarray, size: int) -> Array:
-        """The identity of a layer with a block in the place of some units."""
-        xp = array_namespace(block)
-        pick = xp.asarray(np.eye(size)[places], dtype=block.dtype, device=device(block))
-        rest = xp.eye(size, dtype=block.dtype, device=device(block)) - pick.T @ pick
-        return rest + pick.T @ block @ pick
-
-    def _precision(self, here: list[str], own: list[str], like: Array) -> Precision:
-        """Of a layer: the nodes' precisions, and inf for what is carried."""
-        xp, size = array_namespace(like), sum(self.nodes[n] for n in here)
-        groups = [g for g in self.cycles if g[0] in own]
-        values = [self.precisions[n].value if n in own else np.inf for n in here]
-        if not groups and all(isinstance(v, float) or v.ndim == 1 for v in values):
-            if len(here) == 1 and isinstance(values[0], float) and np.isfinite(values[0]):
-                return Precision(values[0], size)
-            ones = [xp.ones((self.nodes[n],), dtype=like.dtype, device=device(like)) for n in here]
-            return Precision(xp.concat([one * v for one, v in zip(ones, values, strict=True)]), size)
-        finite = self._zeros(size, size)
-        infinite = np.zeros(size)
-        for name in here:
-            places = self._places(here, [name])
-            pick = xp.asarray(np.eye(size)[places], dtype=like.dtype, device=device(like))
-            if name not in own:
-                infinite[places] = np.inf
-                continue
-            node = self.precisions[name]
-            infinite[places[~node.noisy]] = np.inf
-            finite = finite + pick.T @ node.finite_matrix(like) @ pick
-        for group in groups:
-            loop = self._embedded(self._loop(group), self._places(here, group), size)
-            finite = loop.T @ finite @ loop
-        finite = (finite + finite.T) / 2
-        mask = xp.asarray(np.diag(np.isinf(infinite)), device=device(like))
-        return Precision(
-            xp.where(mask, xp.asarray(np.inf, dtype=like.dtype, device=device(like)), finite), size
-        )
+        return chain_of(self)
 
     def by_name(self, settled: Settled) -> GraphValues:
         r"""An equilibrium of `network` by the names of the nodes and edges.
@@ -406,20 +286,20 @@ class LinearGraph:
         z: dict[str, Array] = {}
         errors: dict[str, Array] = {}
         weighted: dict[str, Array] = {}
-        for k, layer in enumerate(self._layers):
+        for k, layer in enumerate(layers_of(self)):
             for name in (n for n in layer if self.levels[n] == k):
-                cut = self._cut(layer, name)
+                cut = place_of(self, layer, name)
                 z[name] = settled.activities[k][:, cut]
                 if k:
                     errors[name] = settled.errors[k - 1][:, cut]
                     weighted[name] = settled.weighted_errors[k - 1][:, cut]
         xp = array_namespace(*z.values())
         for group in self.cycles:
-            loop = self._loop(group)
+            loop = loop_of(self, group)
             block = xp.concat([errors[n] for n in group], axis=1) @ loop.T
             pushed = xp.linalg.solve(loop.T, xp.concat([weighted[n] for n in group], axis=1).T).T
             for name in group:
-                cut = self._cut(list(group), name)
+                cut = place_of(self, group, name)
                 errors[name], weighted[name] = block[:, cut], pushed[:, cut]
         size = z[self.input].shape[0]
         gradient = {
@@ -428,10 +308,6 @@ class LinearGraph:
         }
         shifts = {name: -xp.mean(weighted[name], axis=0) for name in self.biases}
         return GraphValues(z, errors, weighted, gradient, shifts)
-
-    def _cut(self, layer: list[str], name: str) -> slice:
-        start = sum(self.nodes[n] for n in layer[: layer.index(name)])
-        return slice(start, start + self.nodes[name])
 
     def edges_of(self, parts: Iterable[Array]) -> dict[Edge, Array]:
         """Arrays like ``network.parameters``, a gradient say, as one matrix per edge.
@@ -455,9 +331,9 @@ class LinearGraph:
                 f"`edges` must have no cycle for the entries of the chain to be those of the edges. Got one "
                 f"through {', '.join(map(repr, self.cycles[0]))}: `by_name` has their gradient."
             )
-        layers, arrays = self._layers, tuple(parts)
+        layers, arrays = layers_of(self), tuple(parts)
         return {
-            (u, v): arrays[k - 1][self._cut(layers[k], v), self._cut(layers[k - 1], u)]
+            (u, v): arrays[k - 1][place_of(self, layers[k], v), place_of(self, layers[k - 1], u)]
             for (u, v), k in ((edge, self.levels[edge[1]]) for edge in self.edges)
         }
 
@@ -478,8 +354,9 @@ class LinearGraph:
         for name in self.nodes:
             if name in (self.input, self.output):
                 continue
-            shift = self.biases.get(name, self._zeros(self.nodes[name]))[:, None]
-            total = -shift @ shift.T
+            total: Array = 0.0
+            if name in self.biases:
+                total = -self.biases[name][:, None] @ self.biases[name][None, :]
             for (u, v), matrix in self.edges.items():
                 total = total + matrix.T @ matrix if u == name else total
                 total = total - matrix @ matrix.T if v == name else total
@@ -487,9 +364,10 @@ class LinearGraph:
         return result
 
     def _require_invertible(self, group: tuple[str, ...]) -> None:
-        loop = _check.to_numpy(self._loop(group), "edges")
+        loop = _check.to_numpy(loop_of(self, group), "edges")
         singular = np.linalg.svd(loop, compute_uv=False)
-        if not singular[-1] > len(loop) * np.finfo(np.float64).eps * max(1.0, float(singular[0])):
+        # the precision of the block holds its square
+        if not singular[-1] > (len(loop) * np.finfo(np.float64).eps) ** 0.5 * max(1.0, float(singular[0])):
             raise ValueError(
                 f"`edges` must leave I - B invertible on every cycle. Got a smallest singular value of "
                 f"{singular[-1]:.1e} on that through {', '.join(map(repr, group))}: change its matrices."

@@ -56,6 +56,11 @@ class LinearPCN:
     ValueError, TypeError
         One sentence with the rule that the argument breaks.
 
+    Notes
+    -----
+    With biases everything is as without them for the targets less what the biases add to the output (claim
+    ``biases``). A network with edges over several layers, or cycles, is a `LinearGraph`.
+
     Examples
     --------
     >>> net = LinearPCN([[[2.0]], [[3.0]]])
