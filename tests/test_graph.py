@@ -188,6 +188,18 @@ def test_trace_law_for_any_set_of_hidden_nodes(problem, seed):
     np.testing.assert_allclose(left, right, atol=tolerance * (left + size), rtol=0)
 
 
+def test_a_bias_may_be_fixed():
+    graph = LinearGraph(SIZES, EDGES, biases={"h": [1.0], "y": [2.0]}, fixed=["h", ("x", "y")])
+    assert graph.network.num_weights == 3
+    eq = equilibrium(graph.network, BOUNDARY)
+    values = graph.by_name(eq)
+    assert values.bias_gradient["h"].item() == 0
+    assert values.bias_gradient["y"].item() != 0
+    learned = graph.network.join(eq.weight_gradient())
+    expected = [values.gradient["x", "h"], values.gradient["h", "y"], values.bias_gradient["y"]]
+    np.testing.assert_allclose(learned, np.concatenate([np.ravel(e) for e in expected]), rtol=1e-12)
+
+
 @pytest.mark.claim("graph-balance")
 @pytest.mark.parametrize("seed", range(3))
 def test_fixed_edges_among_hidden_nodes_leave_no_hidden_error_at_a_critical_point(seed):
@@ -509,7 +521,11 @@ BAD = [
         ValueError,
         "'h' is on a cycle",
     ),
-    (lambda: LinearGraph(SIZES, EDGES, fixed=[("h", "x")]), ValueError, "`fixed` must name edges"),
+    (
+        lambda: LinearGraph(SIZES, EDGES, fixed=[("h", "x")]),
+        ValueError,
+        "`fixed` must name edges.*Got .'h', 'x'.",
+    ),
     (lambda: LinearGraph(SIZES, {}), ValueError, "at least one edge"),
     (lambda: LinearGraph(SIZES, {"xh": [[1.0]]}), TypeError, "pairs"),
     (lambda: LinearGraph(SIZES, EDGES).replace(nodes=3), TypeError, "takes only"),

@@ -34,7 +34,7 @@ class Graph(Protocol):
     def precisions(self) -> Mapping[str, Precision]: ...
 
     @property
-    def fixed(self) -> frozenset[Edge]: ...
+    def fixed(self) -> frozenset[Edge | str]: ...
 
     @property
     def cycles(self) -> tuple[tuple[str, ...], ...]: ...
@@ -99,7 +99,8 @@ def _held(graph: Graph, below: list[str], here: list[str], level: int) -> tuple[
     mask = np.block(
         [[np.full((graph.nodes[v], graph.nodes[u]), (u, v) not in learned) for u in below] for v in here]
     )
-    bias = [np.full(graph.nodes[v], v not in learning or v not in graph.biases) for v in here]
+    shifted = learning & (graph.biases.keys() - graph.fixed)
+    bias = [np.full(graph.nodes[v], v not in shifted) for v in here]
     return mask, np.concatenate(bias)
 
 

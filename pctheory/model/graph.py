@@ -14,7 +14,7 @@ precision is :math:`(I - B_{CC})^T \Pi_C (I - B_{CC})`. Claims ``graph-equilibri
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -29,6 +29,7 @@ from .. import _check
 from .._check import Array
 from ._chain import chain_of, layers_of, loop_of, place_of
 from ._fields import read_only
+from ._modules import read_module, require_same_map
 from .network import LinearPCN
 from .precision import Precision
 
@@ -62,6 +63,7 @@ class GraphValues:
     gradient : dict of matrices, one per edge
         :math:`\partial F^* / \partial B_{vu} = -\langle \Pi_v \epsilon_v z_u^T \rangle`, 0 for fixed edges.
     bias_gradient : dict of (n_v,), one per node with a bias
+        :math:`-\langle \Pi_v \epsilon_v \rangle`, 0 for fixed ones.
     """
 
     activities: dict[str, Array]
@@ -87,8 +89,8 @@ class LinearGraph:
     precisions : mapping of names to a number, vector or matrix, optional
         As in `LinearPCN`; 1 by default. inf for units that carry their value exactly, in a hidden node on no
         cycle.
-    fixed : collection of edges, optional
-        Those that do not learn.
+    fixed : collection of edges, and of nodes, optional
+        Edges that do not learn, and nodes whose bias does not.
 
     Attributes
     ----------
@@ -121,7 +123,7 @@ class LinearGraph:
     edges: dict[Edge, Array]
     biases: dict[str, Array]
     precisions: dict[str, Precision]
-    fixed: frozenset[Edge]
+    fixed: frozenset[Edge | str]
     input: str
     output: str
 
@@ -132,7 +134,7 @@ class LinearGraph:
         *,
         biases: Mapping[str, Any] | None = None,
         precisions: Mapping[str, Any] | None = None,
-        fixed: Iterable[Edge] = (),
+        fixed: Iterable[Edge | str] = (),
     ) -> None:
         sizes = {
             name: _check.count(size, f"nodes[{name!r}]", 1)
@@ -163,8 +165,10 @@ class LinearGraph:
             if name != first
         }
         held = frozenset(fixed)
-        for edge in held - set(matrices):
-            raise ValueError(f"`fixed` must name edges of the graph. Got {edge!r}, which is none.")
+        for entry in held - set(matrices) - set(shifts):
+            raise ValueError(
+                f"`fixed` must name edges of the graph, or nodes with a bias. Got {entry!r}: it is neither."
+            )
         fields = (sizes, matrices, shifts, chosen, held, first, last)
         for name, value in zip(self.__dataclass_fields__, fields, strict=True):
             object.__setattr__(self, name, value)
@@ -176,6 +180,44 @@ class LinearGraph:
                         "unit needs noise. Got inf."
                     )
             self._require_invertible(members)
+
+    @classmethod
+    def from_torch(
+        cls, module: Any, *, input_shape: Sequence[int] | None = None, tensors: bool = False
+    ) -> LinearGraph:
+        """The graph of a torch module that is linear in its input, with the names of its trace.
+
+        Parameters
+        ----------
+        module, input_shape, tensors
+            As in `LinearPCN.from_torch`.
+
+        Returns
+        -------
+        LinearGraph
+            The input has the name of the argument of `forward`, the output is "output", and a hidden node has
+            the name of the traced operation whose result it is.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As `LinearPCN.from_torch`.
+        """
+        if not callable(getattr(module, "modules", None)):
+            raise TypeError(
+                "`module` must be a torch.nn.Module that is linear in its input. "
+                f"Got {type(module).__name__}: for matrices, use LinearPCN(weights)."
+            )
+        read = read_module(module, input_shape, tensors=_check.flag(tensors, "tensors"))
+        graph = cls(read.nodes, read.edges, biases=read.biases, fixed=read.fixed)
+
+        def predict(rows: np.ndarray) -> np.ndarray:
+            for layer in graph.network.to_numpy().predictors:
+                rows = layer(rows)
+            return rows
+
+        require_same_map(module, graph.nodes[graph.input], predict, input_shape)
+        return graph
 
     def replace(self, **changes: Any) -> LinearGraph:
         """A new graph; the edges, biases and precisions that are given change, and the others stay.
@@ -306,7 +348,10 @@ class LinearGraph:
             (u, v): xp.zeros_like(matrix) if (u, v) in self.fixed else -weighted[v].T @ z[u] / size
             for (u, v), matrix in self.edges.items()
         }
-        shifts = {name: -xp.mean(weighted[name], axis=0) for name in self.biases}
+        shifts = {
+            name: xp.zeros_like(bias) if name in self.fixed else -xp.mean(weighted[name], axis=0)
+            for name, bias in self.biases.items()
+        }
         return GraphValues(z, errors, weighted, gradient, shifts)
 
     def edges_of(self, parts: Iterable[Array]) -> dict[Edge, Array]:

@@ -15,7 +15,6 @@ from .. import _check
 from .._check import Array
 from ._fields import biases_of, fixed_of, multipliers_of, precisions_of, read_only, weights_of
 from ._layout import Layout
-from ._modules import linear_layers, require_same_map
 from .parameterisation import initial_weights, skip_pattern
 from .parameterisation import multipliers as parameterised_multipliers
 from .precision import Precision
@@ -209,40 +208,46 @@ class LinearPCN:
         return cls(weights, multipliers=scales, skips=pattern, precisions=precisions)
 
     @classmethod
-    def from_torch(cls, module: Any) -> LinearPCN:
-        """The linear network of a torch module, as float64 numpy arrays.
+    def from_torch(
+        cls, module: Any, *, input_shape: Sequence[int] | None = None, tensors: bool = False
+    ) -> LinearPCN:
+        """The linear network of a torch module.
 
         Parameters
         ----------
         module : torch.nn.Module
-            A `pctheory.nn.PCN` with linear activation, or any container of bias-free `torch.nn.Linear` layers
-            in the order of their use.
+            A `pctheory.nn.PCN` with linear activation, or any module that is linear in its input: linear
+            layers with or without biases, residual blocks and long skips, convolutions, average pools, batch
+            norm in eval mode, flatten and the like. Its forward pass is traced, and the result compared with
+            it.
+        input_shape : sequence of int, optional
+            Shape of an input without the batch; needed if the first layer is not a linear one. The network
+            takes inputs that are flattened.
+        tensors : bool
+            Whether to keep the module's tensors, with dtype and graph, instead of float64 numpy copies.
 
         Returns
         -------
         LinearPCN
+            Every input of a layer is a hidden layer with precision 1. A skip over several layers is carried
+            by units of precision inf. What is no weight of a linear layer, or is used twice, is fixed:
+            kernels of convolutions, pools, skips, shared layers. A batch norm, or an identity around one
+            layer, is part of its matrix. `LinearGraph.from_torch` has the same by names.
 
         Raises
         ------
         ValueError
-            If a layer has a bias, if the module holds anything that is not linear, or if its output on random
-            inputs is not that of its layers one after another: a skip, a shared layer or a non-linearity in
-            `forward`.
+            At the first operation that is not linear, which it names; or if the forward pass cannot be
+            traced.
         TypeError
             If it is no module.
         """
         own = getattr(module, "linear_parameters", None)
         if own is not None:
             return cls(**own())
-        if not callable(getattr(module, "modules", None)):
-            raise TypeError(
-                "`module` must be a torch.nn.Module of linear layers. "
-                f"Got {type(module).__name__}: for matrices, use LinearPCN(weights)."
-            )
-        matrices = linear_layers(module)
-        net = cls([_check.to_numpy(matrix, "weight") for matrix in matrices])
-        require_same_map(module, net, matrices[0])
-        return net
+        from .graph import LinearGraph  # a graph is made of networks
+
+        return LinearGraph.from_torch(module, input_shape=input_shape, tensors=tensors).network
 
     @property
     def maps(self) -> tuple[Array, ...]:
