@@ -10,8 +10,9 @@ from pathlib import Path
 
 from experiments.__main__ import add_compute_options
 from experiments._store import Store
-from figures._figure import FORMATS, Figure, draw_figure, figure_ids, load_figure, read_drawn
+from figures._figure import FORMATS, Figure, draw_figure, draw_summary, figure_ids, load_figure, read_drawn
 from figures._gallery import write_gallery
+from figures._sections import reading_order
 from figures._tex import write_tex
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -29,21 +30,34 @@ def main(argv: Sequence[str] | None = None, store: Store | None = None, package:
         print(f"A figure id must be one of {', '.join(known)}. Got {', '.join(unknown)}.", file=sys.stderr)
         return 2
     failures: list[str] = []
+    figures = []
     for figure_id in ids:
         try:
-            figure = load_figure(package, figure_id)
+            figures.append(load_figure(package, figure_id))
+        except Exception as error:  # noqa: BLE001  # one broken figure must not hide the others
+            _fail(failures, figure_id, error)
+    for figure in sorted(figures, key=lambda f: f.summary):
+        try:
             if options.list:
                 _show(figure, store, options.profile)
+            elif figure.summary:
+                others = [d for d in read_drawn(options.out) if d.id in known and d.setting != "summary"]
+                draw_summary(figure, others, options.out, options.formats)
+                print(f"{figure.id}: drawn", file=sys.stderr)
             else:
                 _draw(figure, store, options)
-        except Exception as error:  # noqa: BLE001  # one broken figure must not hide the others
-            failures.append(f"{figure_id}: {type(error).__name__}: {error}")
-            print(failures[-1], file=sys.stderr)
+        except Exception as error:  # noqa: BLE001
+            _fail(failures, figure.id, error)
     if not options.list:
         _write_pages(options, set(known))
     if failures:
         print(f"{len(failures)} of {len(ids)} figures failed:", *failures, sep="\n  ", file=sys.stderr)
     return 1 if failures else 0
+
+
+def _fail(failures: list[str], figure_id: str, error: Exception) -> None:
+    failures.append(f"{figure_id}: {type(error).__name__}: {error}")
+    print(failures[-1], file=sys.stderr)
 
 
 def _draw(figure: Figure, store: Store, options: argparse.Namespace) -> None:
@@ -67,7 +81,8 @@ def _write_pages(options: argparse.Namespace, known: set[str]) -> None:
     """
     drawn = [d for d in read_drawn(options.out) if d.id in known]
     inside = options.out.resolve().is_relative_to(ROOT)
-    write_gallery(drawn, options.out, Path(os.path.relpath(ROOT, options.out.resolve())) if inside else None)
+    sources = Path(os.path.relpath(ROOT, options.out.resolve())) if inside else None
+    write_gallery(drawn, options.out, sources, reading_order())
     # Only the standard folder feeds the paper: a quick look elsewhere must not change its captions.
     standard = options.out.resolve() == OUT
     write_tex(drawn, ROOT / "paper" / "generated" if standard else options.out / "paper")

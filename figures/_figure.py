@@ -7,6 +7,7 @@ import importlib
 import io
 import json
 import pkgutil
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
@@ -16,12 +17,17 @@ from matplotlib.figure import Figure as Canvas
 
 from experiments._result import Result, write_atomically
 from experiments._store import Meta
+from figures._outcome import Outcome, verdict
 from figures._tex import to_html
 from pctheory import _check
 from pctheory.plotting import style
 
 FORMATS = ("png", "pdf")
+THUMB_DPI = 90
 _SETTINGS = ("exact setting", "scaled down", "analogue")
+CAPTION_WORDS = 120
+_FORMULA = re.compile(r"\$[^$]*\$")
+_SENTENCE = re.compile(r"(\.)\s+")
 # Without these matplotlib writes the time of drawing: the same result must give the same bytes.
 _METADATA: dict[str, dict[str, Any]] = {"png": {"Software": None}, "pdf": {"CreationDate": None}}
 
@@ -36,9 +42,11 @@ class Figure:
     size: tuple[float, float]
     experiments: tuple[str, ...]
     single: bool
+    summary: bool
     draw: Callable[..., None]
     caption: Callable[..., str]
     numbers: Callable[..., Mapping[str, Any]] | None
+    outcomes: Callable[..., list[Outcome]] | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,6 +58,7 @@ class Drawn:
     id: str
     title: str
     source: str
+    size: tuple[float, float]
     setting: str
     caption: str
     experiments: list[str]
@@ -57,6 +66,24 @@ class Drawn:
     stale: bool
     seconds: float
     numbers: dict[str, str | int | float]
+    outcomes: list[Outcome]
+
+    @property
+    def parts(self) -> tuple[str, str, str]:
+        """The caption's first sentence, which is the figure's message; the rest; how the settings compare."""
+        return _split(self.caption)
+
+    @property
+    def verdict(self) -> str:
+        """Against the published outcomes: one of `VERDICTS`, or `new`."""
+        return verdict(self.outcomes)
+
+
+def _split(caption: str) -> tuple[str, str, str]:
+    start = max(caption.rfind(f"({setting}") for setting in _SETTINGS)
+    text, setting = (caption, "") if start < 0 else (caption[:start], caption[start:])
+    first, _, rest = _SENTENCE.sub(r"\1\n", text.strip(), count=1).partition("\n")
+    return first, rest, f"{setting.strip('(). ')}." if setting else ""
 
 
 def figure_ids(package: str) -> list[str]:
@@ -72,11 +99,11 @@ def load_figure(package: str, name: str) -> Figure:
 
 
 def _figure(module: ModuleType, figure_id: str) -> Figure:
-    single = hasattr(module, "EXPERIMENT")
+    summary, single = bool(getattr(module, "SUMMARY", False)), hasattr(module, "EXPERIMENT")
     used = (module.EXPERIMENT,) if single else getattr(module, "EXPERIMENTS", ())
     size = getattr(module, "SIZE", None)
     rule = None
-    if not used or not all(isinstance(e, ModuleType) for e in used):
+    if not summary and (not used or not all(isinstance(e, ModuleType) for e in used)):
         rule = "must name its experiment module as `EXPERIMENT`, or several as the tuple `EXPERIMENTS`"
     elif not isinstance(size, tuple) or len(size) != 2:
         rule = "must give its printed size in inches as `SIZE = (width, height)`"
@@ -94,16 +121,18 @@ def _figure(module: ModuleType, figure_id: str) -> Figure:
         size=(float(size[0]), float(size[1])),
         experiments=tuple(e.__name__.rpartition(".")[2] for e in used),
         single=single,
+        summary=summary,
         draw=module.draw,
         caption=module.caption,
         numbers=getattr(module, "numbers", None),
+        outcomes=getattr(module, "outcomes", None),
     )
 
 
 def draw_figure(
     figure: Figure, stored: Sequence[tuple[Result, Meta]], out: Path, formats: Sequence[str]
 ) -> Drawn:
-    """Write `out/<id>.<format>`, `out/<id>.txt` (the caption) and `out/<id>.json` (the record of it all).
+    """Draw from results: write `out/<id>.<format>`, `<id>.thumb.png`, `<id>.txt` (the caption), `<id>.json`.
 
     Everything is made before anything is written, so a figure that fails leaves its last good version in
     place.
@@ -114,31 +143,61 @@ def draw_figure(
         arguments: tuple[Any, Any] = (result, meta)
     else:
         arguments = ({m.experiment: r for r, m in stored}, {m.experiment: m for m in metas})
+    outcomes = figure.outcomes(*arguments) if figure.outcomes else []
+    about = {
+        "profile": metas[0].profile,
+        "stale": any(meta.stale for meta in metas),
+        "seconds": sum(meta.seconds for meta in metas),
+        "outcomes": outcomes,
+    }
+    return _write(figure, arguments, about, out, formats)
+
+
+def draw_summary(figure: Figure, drawn: Sequence[Drawn], out: Path, formats: Sequence[str]) -> Drawn:
+    """Draw a figure that sums up others from their records, and write the same files."""
+    about = {
+        "profile": " and ".join(sorted({d.profile for d in drawn})),
+        "stale": any(d.stale for d in drawn),
+        "seconds": 0.0,
+        "outcomes": [],
+    }
+    return _write(figure, (drawn,), about, out, formats)
+
+
+def _write(
+    figure: Figure, arguments: tuple[Any, ...], about: dict[str, Any], out: Path, formats: Sequence[str]
+) -> Drawn:
     caption = " ".join(figure.caption(*arguments).split())
-    if not any(setting in caption for setting in _SETTINGS):
+    if not figure.summary and not any(setting in caption for setting in _SETTINGS):
         raise ValueError(
             f"The caption of `{figure.id}` must say 'exact setting', 'scaled down: ...' or 'analogue: ...': "
             "put `meta.setting` into it."
         )
-    for text in (figure.title, caption):
-        to_html(
-            text
-        )  # a formula that cannot be shown must fail here, with its figure, and not with the whole page
+    words = len(_FORMULA.sub("x", " ".join(_split(caption)[:2])).split())
+    if words > CAPTION_WORDS:
+        raise ValueError(
+            f"The caption of `{figure.id}` may have {CAPTION_WORDS} words besides `meta.setting`, a formula "
+            f"counting as one. Got {words}."
+        )
+    # A formula that cannot be shown must fail here, with its figure, and not with the whole page.
+    texts = (t for o in about["outcomes"] for t in (o.published, o.measured))
+    for text in (figure.title, caption, *texts):
+        to_html(text)
+    setting = "summary" if figure.summary else min((s for s in _SETTINGS if s in caption), key=caption.index)
     numbers = dict(figure.numbers(arguments[0])) if figure.numbers else {}
     images = _render(figure, arguments[0], formats)
     drawn = Drawn(
         id=figure.id,
         title=figure.title,
         source=figure.source,
-        setting=min((s for s in _SETTINGS if s in caption), key=caption.index),
+        size=figure.size,
+        setting=setting,
         caption=caption,
         experiments=list(figure.experiments),
-        profile=metas[0].profile,
-        stale=any(meta.stale for meta in metas),
-        seconds=sum(meta.seconds for meta in metas),
         numbers={
             key: value if isinstance(value, str | int) else float(value) for key, value in numbers.items()
         },
+        **about,
     )
     for suffix, image in images.items():
         write_atomically(out / f"{figure.id}.{suffix}", image)
@@ -149,7 +208,8 @@ def draw_figure(
 
 def read_drawn(out: Path) -> list[Drawn]:
     """The records of all figures that lie in `out`, by id."""
-    return [Drawn(**json.loads(path.read_text())) for path in sorted(out.glob("*.json"))]
+    records = (json.loads(path.read_text()) for path in sorted(out.glob("*.json")))
+    return [Drawn(**{**record, "outcomes": [Outcome(**o) for o in record["outcomes"]]}) for record in records]
 
 
 def _render(figure: Figure, result: Any, formats: Sequence[str]) -> dict[str, bytes]:
@@ -161,4 +221,7 @@ def _render(figure: Figure, result: Any, formats: Sequence[str]) -> dict[str, by
             buffer = io.BytesIO()
             canvas.savefig(buffer, format=suffix, metadata=_METADATA[suffix])
             images[suffix] = buffer.getvalue()
+        buffer = io.BytesIO()
+        canvas.savefig(buffer, format="png", dpi=THUMB_DPI, metadata=_METADATA["png"])
+        images["thumb.png"] = buffer.getvalue()
     return images

@@ -1,53 +1,36 @@
-"""The gallery: one page of plain HTML with every figure that was drawn."""
+"""The gallery: one page of plain HTML with every figure that was drawn, in the order of the paper."""
 
 from __future__ import annotations
 
 import html
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import groupby
 from pathlib import Path
 
 from experiments._result import write_atomically
-from figures._figure import Drawn
+from figures._figure import THUMB_DPI, Drawn
+from figures._outcome import VERDICTS
+from figures._sections import OTHERS
 from figures._tex import plain, to_html
+from pctheory.claims import claims
 
-_STYLE = """
-:root { --ink: #1c1e21; --quiet: #676d75; --line: #e3e5e8; --paper: #fff; --accent: #2f6fb0; }
-* { box-sizing: border-box; }
-body { margin: 0; background: var(--paper); color: var(--ink);
-       font: 17px/1.55 "STIX Two Text", "Iowan Old Style", Charter, Georgia, serif; }
-main, header { max-width: 60rem; margin: 0 auto; padding: 0 1.5rem; }
-header { padding-top: 3.5rem; }
-h1 { font-size: 2.1rem; font-weight: 600; margin: 0 0 .3rem; letter-spacing: -.01em; }
-header p { color: var(--quiet); margin: 0 0 2rem; max-width: 42rem; }
-nav { columns: 16rem; column-gap: 2rem; padding: 1rem 0; border: solid var(--line); border-width: 1px 0;
-      font-size: .88rem; }
-nav a { display: block; }
-a { color: var(--accent); text-decoration: none; }
-a:hover { text-decoration: underline; }
-article { padding: 3rem 0 2.5rem; border-bottom: 1px solid var(--line); }
-h2 { font-size: 1.3rem; font-weight: 600; margin: 0 0 .35rem; }
-.tags { margin: 0 0 1.3rem; font: 12px/1.4 system-ui, sans-serif; color: var(--quiet); }
-.tags span { display: inline-block; padding: .1rem .55rem; margin-right: .35rem;
-             border: 1px solid var(--line); border-radius: 1rem; background: #fff; }
-.tags .stale { color: #a33; border-color: #a33; }
-img { display: block; max-width: 100%; height: auto; margin: 0 auto; }
-figure { margin: 0; }
-figcaption { max-width: 44rem; margin: 1.3rem auto 0; font-size: .95rem; }
-.links { max-width: 44rem; margin: .6rem auto 0; font: 13px/1.4 system-ui, sans-serif; }
-.links a { margin-right: 1rem; }
-svg.math { fill: currentColor; overflow: visible; }
-footer { color: var(--quiet); font-size: .85rem; padding: 2rem 0 4rem; }
-@media print { nav { display: none; } article { break-inside: avoid; } }
-"""
+_PAGE = Path(__file__).resolve().parent / "_page"
+_DPI = 300
 
 
-def write_gallery(drawn: Sequence[Drawn], out: Path, sources: Path | None) -> None:
-    """Write `out/index.html`; `sources` is the path from there to the project's root, None shows no source
-    links.
+def write_gallery(drawn: Sequence[Drawn], out: Path, sources: Path | None, order: Mapping[str, str]) -> None:
+    """Write `out/index.html`.
+
+    `sources` is the path from there to the project's root, None shows no source links; `order` gives the
+    section of each figure, in reading order (`reading_order`).
     """
-    profiles = ", ".join(sorted({d.profile for d in drawn}))
-    contents = "\n".join(f'<a href="#{d.id}">{to_html(d.title)}</a>' for d in drawn)
-    articles = "\n".join(_article(d, out, sources) for d in drawn)
+    rank = {name: k for k, name in enumerate(order)}
+    shown = sorted(drawn, key=lambda d: (d.setting != "summary", rank.get(d.id, len(rank)), d.id))
+    groups = [(name, list(part)) for name, part in groupby(shown, key=lambda d: _section(d, order))]
+    profiles = ", ".join(sorted({d.profile for d in drawn if d.setting != "summary"}))
+    cards = "\n".join(_group(name, part) for name, part in groups)
+    articles = "\n".join(_article(d, name, out, sources) for name, part in groups for d in part)
+    style, script = ((_PAGE / name).read_text() for name in ("style.css", "script.js"))
     write_atomically(
         out / "index.html",
         f"""<!DOCTYPE html>
@@ -55,63 +38,152 @@ def write_gallery(drawn: Sequence[Drawn], out: Path, sources: Path | None) -> No
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
 <title>pctheory: figures</title>
-<style>{_STYLE}</style>
+<style>{style}</style>
 </head>
 <body>
 <header>
 <h1>The figures of pctheory</h1>
-<p>Drawn from the results of the profile {html.escape(profiles) or "(none)"}: {len(drawn)} of them.
-Theory is black, backpropagation grey, predictive coding blue.</p>
-<nav>
-{contents}
-</nav>
+<p>{len(drawn)} figures, drawn from the results of the profile {html.escape(profiles) or "(none)"}: the
+published figures of the theory of predictive coding networks, and ours. Theory is black, backpropagation
+grey, predictive coding blue. {_summary(drawn)}</p>
 </header>
+<div class="bar"><form>
+<input name="search" type="search" placeholder="Search titles and captions" aria-label="Search">
+{_select("section", "all sections", {name: name for name, _ in groups})}
+{_select("verdict", "all verdicts", {_class(v): v for v in (*VERDICTS, "new")})}
+<output name="count"></output>
+</form></div>
 <main>
+<div class="contents">
+{cards}
+</div>
 {articles}
 <footer>Generated by <code>python -m figures</code>.</footer>
 </main>
+<dialog aria-label="One figure">
+<form method="dialog"><output></output><button type="button" name="previous">Previous</button>
+<button type="button" name="next">Next</button><button>Close</button></form>
+<img alt="">
+</dialog>
+<script>{script}</script>
 </body>
 </html>
 """,
     )
 
 
-def _article(drawn: Drawn, out: Path, sources: Path | None) -> str:
-    stem = drawn.id.replace("-", "_")
-    tags = [
-        _source_tag(drawn.source),
-        drawn.setting,
-        f"profile {drawn.profile}",
-        f"computed in {_duration(drawn.seconds)}",
-    ]
-    stale = '<span class="stale">stale result</span>' if drawn.stale else ""
-    links = [
-        (f"{drawn.id}.{suffix}", suffix.upper())
-        for suffix in ("pdf", "png")
-        if (out / f"{drawn.id}.{suffix}").exists()
-    ]
+def _group(name: str, drawn: Sequence[Drawn]) -> str:
+    cards = "".join(_card(d, name) for d in drawn)
+    return f'<section><h2>{html.escape(name)}</h2><div class="grid">{cards}</div></section>'
+
+
+def _section(drawn: Drawn, order: Mapping[str, str]) -> str:
+    return "Overview" if drawn.setting == "summary" else order.get(drawn.id, OTHERS)
+
+
+def _summary(drawn: Sequence[Drawn]) -> str:
+    """How many published outcomes agree."""
+    found = [o.verdict for d in drawn for o in d.outcomes]
+    if not found:
+        return ""
+    agrees, partly, disagrees, untested = (found.count(v) for v in VERDICTS)
+    return (
+        f"Of {len(found)} published outcomes {agrees} are seen here, {partly} in part, {disagrees} not; "
+        f"{untested} would need a larger run."
+    )
+
+
+def _select(name: str, every: str, options: Mapping[str, str]) -> str:
+    rows = "".join(
+        f'<option value="{html.escape(value)}">{html.escape(text)}</option>'
+        for value, text in options.items()
+    )
+    return f'<select name="{name}" aria-label="{name}"><option value="">{every}</option>{rows}</select>'
+
+
+def _class(verdict: str) -> str:
+    return "untested" if verdict == "not tested" else verdict
+
+
+def _data(drawn: Drawn, section: str) -> str:
+    words = html.escape(f"{drawn.id} {plain(drawn.title)} {plain(drawn.caption)} {drawn.source}".lower())
+    return (
+        f'data-words="{words}" data-section="{html.escape(section)}" data-verdict="{_class(drawn.verdict)}"'
+    )
+
+
+def _card(drawn: Drawn, section: str) -> str:
+    width, height = (round(THUMB_DPI * side) for side in drawn.size)
+    image = f'<img src="{drawn.id}.thumb.png" alt="" width="{width}" height="{height}" loading="lazy">'
+    return f"""
+<a class="card" href="#{drawn.id}" {_data(drawn, section)}><span class="view">{image}</span>
+<span class="name">{to_html(drawn.title)}</span></a>"""
+
+
+def _article(drawn: Drawn, section: str, out: Path, sources: Path | None) -> str:
+    width, height = (round(_DPI * side) for side in drawn.size)
+    return f"""<article id="{drawn.id}" {_data(drawn, section)}>
+<h3>{to_html(drawn.title)}</h3>
+<p class="tags">{_tags(drawn)}</p>
+<figure>
+<button class="picture" type="button"><img src="{drawn.id}.png" alt="{html.escape(_description(drawn))}"
+width="{width}" height="{height}" loading="lazy"></button>
+<figcaption>{_caption(drawn)}</figcaption>
+</figure>
+{_outcomes(drawn)}
+<p class="links">{_links(drawn, out, sources)}<code>make figures FIG={drawn.id}</code></p>
+</article>"""
+
+
+def _tags(drawn: Drawn) -> str:
+    source = "new" if drawn.source == "new" else f"after {drawn.source}"
+    tags = [f"<span>{html.escape(source)}</span>"]
+    if drawn.outcomes:
+        tags.append(f'<span class="{_class(drawn.verdict)}">{drawn.verdict}</span>')
+    if drawn.setting != "summary":
+        tags += [f"<span>{text}</span>" for text in (drawn.setting, f"profile {drawn.profile}")]
+        tags.append(f"<span>computed in {_duration(drawn.seconds)}</span>")
+    if drawn.stale:
+        tags.append('<span class="stale">stale result</span>')
+    return "".join(tags)
+
+
+def _description(drawn: Drawn) -> str:
+    """What the picture shows, for those who do not see it: the title and the caption's first sentence."""
+    return f"{plain(drawn.title)}. {plain(drawn.parts[0])}"
+
+
+def _caption(drawn: Drawn) -> str:
+    first, rest, setting = drawn.parts
+    scale = f'<p class="scale">{to_html(setting)}</p>' if setting else ""
+    return f"<p><strong>{to_html(first)}</strong> {to_html(rest)}</p>{scale}"
+
+
+def _outcomes(drawn: Drawn) -> str:
+    if not drawn.outcomes:
+        return ""
+    rows = "".join(
+        f"<tr><td>{to_html(o.published)}</td><td>{to_html(o.measured)}</td>"
+        f'<td class="{_class(o.verdict)}">{o.verdict}</td></tr>'
+        for o in drawn.outcomes
+    )
+    return f"<table><tr><th>published</th><th>measured here</th><th>verdict</th></tr>{rows}</table>"
+
+
+def _links(drawn: Drawn, out: Path, sources: Path | None) -> str:
+    files = (f"{drawn.id}.{suffix}" for suffix in ("pdf", "png"))
+    links = [(name, name.rpartition(".")[2].upper()) for name in files if (out / name).exists()]
     if sources is not None:
-        links.append((f"{sources.as_posix()}/figures/{stem}.py", "figure source"))
+        links.append((f"{sources.as_posix()}/figures/{drawn.id.replace('-', '_')}.py", "figure source"))
         links += [
             (f"{sources.as_posix()}/experiments/{name}.py", f"experiment {name.replace('_', '-')}")
             for name in drawn.experiments
         ]
-    return f"""<article id="{drawn.id}">
-<h2>{to_html(drawn.title)}</h2>
-<p class="tags">{"".join(f"<span>{html.escape(tag)}</span>" for tag in tags)}{stale}</p>
-<figure>
-<a href="{drawn.id}.png"><img src="{drawn.id}.png" alt="{html.escape(plain(drawn.title))}" loading="lazy"></a>
-<figcaption>{to_html(drawn.caption)}</figcaption>
-</figure>
-<p class="links">{
-        "".join(f'<a href="{html.escape(target)}">{html.escape(label)}</a>' for target, label in links)
-    }</p>
-</article>"""
-
-
-def _source_tag(source: str) -> str:
-    return "new" if source == "new" else f"after {source}"
+    shown = [claims[i] for i in claims if drawn.id in claims[i].figures]
+    named = "".join(f'<span title="{html.escape(c.title)}">claim {c.id}</span> ' for c in shown)
+    return "".join(f'<a href="{html.escape(to)}">{html.escape(label)}</a>' for to, label in links) + named
 
 
 def _duration(seconds: float) -> str:

@@ -53,7 +53,10 @@ def write_tex(drawn: Sequence[Drawn], folder: Path) -> None:
     r"""Write `captions/<id>.tex`, and `numbers.tex` with `\pcnum{<id>/<key>}` for every number."""
     lines = [_PCNUM]
     for figure in drawn:
-        caption = rf"\textbf{{{to_latex(figure.title)}.}} {to_latex(figure.caption)}%"
+        first, rest, setting = (to_latex(part) for part in figure.parts)
+        scale = rf"\emph{{{setting[:1].upper()}{setting[1:]}}}" if setting else ""
+        parts = (rf"\textbf{{{first}}}", rest, scale)
+        caption = " ".join(part for part in parts if part) + "%"
         write_atomically(folder / "captions" / f"{figure.id}.tex", caption + "\n")
         for key, value in figure.numbers.items():
             lines.append(

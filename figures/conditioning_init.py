@@ -12,6 +12,7 @@ from experiments import conditioning_init
 from experiments._result import Result
 from experiments._store import Meta
 from figures import _names
+from figures._outcome import Outcome, outcome
 from pctheory import plotting
 from pctheory.limits import isometric_condition_number
 
@@ -109,3 +110,23 @@ def caption(result: Result, meta: Meta) -> str:
         rf"{n['errors-mupc-skips']}, against {n['kappa-mupc-skips']} in the activities. As published. "
         rf"({meta.setting}.)"
     )
+
+
+def outcomes(result: Result, meta: Meta) -> list[Outcome]:
+    """How the condition number grows with depth and width."""
+    n = numbers(result)
+    mupc, sp = float(n["kappa-mupc-skips"]), float(n["kappa-sp-skips"])
+    return [
+        outcome(
+            r"inference is ill-conditioned in deep $\mu$PC networks",
+            rf"$\kappa$ = {n['kappa-mupc-skips']} at the greatest depth, growing as "
+            rf"$H^{{{n['exponent-mupc-skips']}}}$",
+            mupc > 1e3,
+            float(n["exponent-mupc-skips"]) > 1,
+        ),
+        outcome(
+            r"with skips the standard parameterisation is far worse than $\mu$PC",
+            rf"$\kappa$ = {n['kappa-sp-skips']} against {n['kappa-mupc-skips']}",
+            sp > 10 * mupc,
+        ),
+    ]

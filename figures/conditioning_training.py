@@ -13,6 +13,7 @@ from experiments import conditioning_training
 from experiments._result import Result
 from experiments._store import Meta
 from figures import _names
+from figures._outcome import Outcome, outcome
 from pctheory import plotting
 
 EXPERIMENT = conditioning_training
@@ -119,3 +120,25 @@ def caption(result: Result, meta: Meta) -> str:
         rf"Best activity rates: {best}; published, after an epoch: 0.5 ($H = 8$), 0.05 ($H = 16, 32$). "
         rf"({meta.setting}.)"
     )
+
+
+def outcomes(result: Result, meta: Meta) -> list[Outcome]:
+    """Growth along training, and the best activity rates."""
+    n, c = numbers(result), meta.config
+    growths = np.concatenate([np.ravel(_growth(result, case)) for case in TITLES])
+    deep = int(result["hidden"][-1])
+    best = {int(h): str(n[f"rate-gd-{h}"]) for h in result["hidden"]}
+    return [
+        outcome(
+            r"$\kappa$ grows along training",
+            f"in {int(np.sum(growths > 1))} of {growths.size} runs",
+            bool(np.all(growths > 1)),
+        ),
+        outcome(
+            "best activity rates after an epoch: 0.5 at $H = 8$, 0.05 at $H = 16$ and 32",
+            "; ".join(f"{rate} at $H = {h}$" for h, rate in best.items())
+            + f" ({c['iterations']} iterations)",
+            *(rate == ("0.5" if h == 8 else "0.05") for h, rate in best.items()),
+            tested=c["iterations"] >= 900 and deep >= 32,
+        ),
+    ]

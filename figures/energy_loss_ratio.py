@@ -13,6 +13,7 @@ from experiments import energy_loss_ratio
 from experiments._result import Result
 from experiments._store import Meta
 from figures import _names
+from figures._outcome import Outcome, outcome
 from pctheory import plotting
 
 EXPERIMENT = energy_loss_ratio
@@ -128,3 +129,21 @@ def caption(result: Result, meta: Meta) -> str:
         rf"{n['z-max']} standard errors. As published, $\mu$PC tends to 1 with the width and sp does not; "
         rf"the growth in training differs. ({meta.setting}.)"
     )
+
+
+def outcomes(result: Result, meta: Meta) -> list[Outcome]:
+    """The limit of wide networks, in both parameterisations."""
+    n = numbers(result)
+    return [
+        outcome(
+            r"under $\mu$PC the loss equals the energy where the width far exceeds the depth",
+            rf"ratio {n['mupc-wide']} at first, at most {n['mupc-far-end']} at the end where $N \geq 16 H$",
+            float(n["mupc-wide"]) < 1.1,
+            float(n["mupc-far-end"]) < 1.2,
+        ),
+        outcome(
+            "in the standard parameterisation it does not",
+            f"ratio {n['sp-square']} in the widest and deepest network",
+            float(n["sp-square"]) > 10,
+        ),
+    ]

@@ -11,6 +11,7 @@ from experiments import equilibrium_energy
 from experiments._result import Result
 from experiments._store import Meta
 from figures import _names
+from figures._outcome import Outcome, outcome
 from pctheory import plotting
 
 EXPERIMENT = equilibrium_energy
@@ -78,3 +79,16 @@ def numbers(result: Result) -> dict[str, float]:
     """The worst disagreement along training, and after it at the tight tolerance (relative to F*)."""
     tight = max(cell["by_time_tight"][-1] / cell["exact_final"] - 1 for cell in result["cells"].values())
     return {"worst": float(f"{_worst(result):.1e}"), "excess": float(f"{tight:.1e}")}
+
+
+def outcomes(result: Result, meta: Meta) -> list[Outcome]:
+    """Prediction and inference along training."""
+    scale = max(float(np.max(cell["exact"])) for cell in result["cells"].values())
+    worst = _worst(result)
+    return [
+        outcome(
+            "the energy after inference and its closed form coincide along training",
+            f"largest difference {worst:.1e}, {100 * worst / scale:.1g}% of the largest energy",
+            worst < 0.01 * scale,
+        )
+    ]

@@ -12,6 +12,7 @@ from matplotlib.ticker import MaxNLocator
 from experiments import error_arrival
 from experiments._result import Result
 from experiments._store import Meta
+from figures._outcome import Outcome, outcome
 from pctheory import plotting
 
 EXPERIMENT = error_arrival
@@ -111,7 +112,7 @@ def caption(result: Result, meta: Meta) -> str:
         r"direction in the worst layer. Spiking ($\alpha$ on silent layers) and large hidden precisions give "
         rf"backprop, with $1 - \cos$ of order {orders['spiking']:.2f} and {orders['precision']:.2f} "
         rf"(expected 2); with precisions that decay away from the spike the worst cosine is {decaying:.2f}, "
-        rf"against {plain:.2f} without. (d) Norms of the spiking update: BP's, rescaled exponentially. "
+        rf"against {plain:.2f} without. (d) The spiking update: BP's, rescaled. "
         rf"({meta.setting}.)"
     )
 
@@ -119,3 +120,30 @@ def caption(result: Result, meta: Meta) -> str:
 def numbers(result: Result) -> dict[str, float]:
     """Orders."""
     return {f"order-{key}": float(f"{value:.3g}") for key, value in _orders(result).items()}
+
+
+def outcomes(result: Result, meta: Meta) -> list[Outcome]:
+    """The exponential decay towards the input, and its two remedies."""
+    arrival, orders = np.asarray(result["arrival"]), _orders(result)
+    energies = np.asarray(result["energies"])
+    first, spread = float(arrival.min() / arrival[-1]), float(energies[-1].max() / energies[-1].min())
+    plain, decaying = (float(np.nanmin(row)) for row in np.asarray(result["decaying_cosines"]))
+    return [
+        outcome(
+            "the energy of a layer falls exponentially with its distance from the output",
+            f"first layer {first:.0e} of the output's when its error arrives; equal at equilibrium "
+            f"(factor {spread:.3f})",
+            first < 1e-6,
+            spread > 10,
+        ),
+        outcome(
+            "spiking precisions give backprop's direction",
+            rf"$1 - \cos$ falls with order {orders['spiking']:.2f}",
+            orders["spiking"] > 1.5,
+        ),
+        outcome(
+            "decaying precisions bring PC nearer to backprop",
+            f"worst cosine {decaying:.2f}, without {plain:.2f}",
+            decaying > plain,
+        ),
+    ]

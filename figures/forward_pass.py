@@ -11,6 +11,7 @@ from experiments import forward_pass
 from experiments._result import Result
 from experiments._store import Meta
 from figures import _names
+from figures._outcome import Outcome, outcome
 from pctheory import plotting
 
 EXPERIMENT = forward_pass
@@ -80,3 +81,23 @@ def caption(result: Result, meta: Meta) -> str:
         "skips and dies without. Orthogonal weights keep 1 in linear networks but not with tanh or ReLU. As "
         rf"published. Missing points overflowed. ({meta.setting}.)"
     )
+
+
+def outcomes(result: Result, meta: Meta) -> list[Outcome]:
+    """Sizes at the greatest depth."""
+    n = numbers(result)
+    sp = float(result["sp + skips"]["linear"]["adam"][-1, 0, -1])
+    return [
+        outcome(
+            r"under $\mu$PC the activities keep their size at every depth, also after updates",
+            f"{n['mupc']} at the greatest depth, {n['mupc-trained']} after {meta.config['steps']} steps "
+            "of Adam",
+            0.5 < float(n["mupc"]) < 2,
+            0.5 < float(n["mupc-trained"]) < 2,
+        ),
+        outcome(
+            "in the standard parameterisation with skips they explode",
+            "overflow" if not np.isfinite(sp) else f"{sp:.1e}",
+            not sp < 1e3,
+        ),
+    ]

@@ -13,6 +13,7 @@ from experiments import inference_landscape
 from experiments._result import Result
 from experiments._store import Meta
 from figures import _names
+from figures._outcome import Outcome, outcome
 from pctheory import plotting
 
 EXPERIMENT = inference_landscape
@@ -97,3 +98,18 @@ def numbers(result: Result) -> dict[str, float]:
     """Condition numbers."""
     names = {"sp": "kappa-sp", "sp + skips": "kappa-sp-skips", "muPC": "kappa-mupc"}
     return {key: float(f"{result['deep'][name]['condition']:.3g}") for name, key in names.items()}
+
+
+def outcomes(result: Result, meta: Meta) -> list[Outcome]:
+    """Condition numbers of the three deep networks; draws of the weights move them by tens of per cent."""
+    published = {"sp": 42.0, "sp + skips": 4.6e4, r"muPC": 1.9e3}
+    found = {name: float(result["deep"][name]["condition"]) for name in published}
+    return [
+        outcome(
+            rf"{_names.parameterisation(name)}: $\kappa \approx {_power(value)}$",
+            rf"${_power(found[name])}$, another draw of the weights",
+            2 / 3 < found[name] / value < 3 / 2,
+            tested=meta.config["width"] == 128 and meta.config["depth"] == 16,
+        )
+        for name, value in published.items()
+    ]

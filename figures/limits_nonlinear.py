@@ -12,6 +12,7 @@ from experiments import limits_nonlinear
 from experiments._result import Result
 from experiments._store import Meta
 from figures import _names
+from figures._outcome import Outcome, outcome
 from pctheory import plotting
 
 EXPERIMENT = limits_nonlinear
@@ -102,16 +103,32 @@ def caption(result: Result, meta: Meta) -> str:
         rf"At the rate {RATES[scaling]} the cosine goes from {n[f'{scaling}-narrow-cosine-start']} to "
         rf"{n[f'{scaling}-narrow-cosine-end']} at $N = {int(result['widths'][0])}$, from "
         rf"{n[f'{scaling}-wide-cosine-start']} to {n[f'{scaling}-wide-cosine-end']} at $N = "
-        rf"{int(result['widths'][-1])}$; the loss falls by up to {n[f'{scaling}-fall']}%."
+        rf"{int(result['widths'][-1])}$; loss down by {n[f'{scaling}-fall']}%."
         for scaling in result["runs"]
     )
     return (
         "Nonlinear residual networks also approach backprop with their width, as published. "
         rf"{config['activation']}, $H = {config['hidden']}$, $\mu$PC, cross-entropy, {config['samples']} "
         rf"images of {_names.dataset(result['dataset'])}, {config['iterations']} iterations of full-batch "
-        r"Adam, one seed. Left to right: cosine of the gradients of $F^*$ and $\mathcal{L}$ (dotted, as "
-        r"published: $\mathcal{L}$ of a second network, trained by BP); the same by layer (dotted: at "
+        r"Adam, one seed. Left to right: cosine of the gradients of $F^*$ and $\mathcal{L}$ (dotted: "
+        r"$\mathcal{L}$ of a second network, as published); the same by layer (dotted: at "
         r"first); energy gap; loss "
-        rf"(solid), $F^*$ (dotted), loss of BP (grey). {rows} The first rate is the published one. "
+        rf"(solid), $F^*$ (dotted), loss of BP (grey). {rows} "
         rf"{_uniqueness(result)} ({meta.setting}.)"
     )
+
+
+def outcomes(result: Result, meta: Meta) -> list[Outcome]:
+    """The cosine of the gradients at the published rate."""
+    n, widths = numbers(result), result["widths"]
+    start, end = (float(n[f"table-wide-cosine-{at}"]) for at in ("start", "end"))
+    return [
+        outcome(
+            "the gradients of PC and BP become parallel with the width",
+            rf"cosine {n['table-narrow-cosine-end']} at $N = {int(widths[0])}$, "
+            rf"{end} at $N = {int(widths[-1])}$",
+            min(start, end) > 0.98,
+            end > float(n["table-narrow-cosine-end"]),
+            tested=int(widths[-1]) >= 512,
+        )
+    ]

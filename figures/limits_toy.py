@@ -11,6 +11,7 @@ from experiments import limits_toy
 from experiments._result import Result
 from experiments._store import Meta
 from figures import _names
+from figures._outcome import Outcome, outcome
 from pctheory import plotting
 
 EXPERIMENT = limits_toy
@@ -97,3 +98,24 @@ def caption(result: Result, meta: Meta) -> str:
         rf"and BP differ by at most {n['mupc-skips-wide-gap']} of the first; under sp $s - 1$ grows from "
         rf"{n['sp-wide-start']} to {n['sp-wide-end']} there. ({meta.setting}.)"
     )
+
+
+def outcomes(result: Result, meta: Meta) -> list[Outcome]:
+    """The limit of wide networks, in both parameterisations."""
+    n, wide = numbers(result), int(result["widths"][-1])
+    return [
+        outcome(
+            r"under $\mu$PC, PC becomes BP as the width grows, throughout training",
+            rf"smallest cosine {n['mupc-skips-narrow-cosine']} at $N = {int(result['widths'][0])}$, "
+            rf"{n['mupc-skips-wide-cosine']} at $N = {wide}$",
+            float(n["mupc-skips-wide-cosine"]) > 0.98,
+            float(n["mupc-skips-narrow-cosine"]) < 0.9,
+        ),
+        outcome(
+            "in the standard parameterisation it does not",
+            rf"smallest cosine {n['sp-wide-cosine']} at $N = {wide}$; $s - 1$ grows from "
+            rf"{n['sp-wide-start']} to {n['sp-wide-end']}",
+            float(n["sp-wide-cosine"]) < 0.95,
+            float(n["sp-wide-end"]) > float(n["sp-wide-start"]),
+        ),
+    ]

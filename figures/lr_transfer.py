@@ -15,6 +15,7 @@ from experiments import lr_transfer
 from experiments._result import Result
 from experiments._store import Meta
 from figures import _names
+from figures._outcome import Outcome, outcome
 from pctheory import plotting
 
 EXPERIMENT = lr_transfer
@@ -171,3 +172,28 @@ def caption(result: Result, meta: Meta) -> str:
         rf"network the largest reaches this many times its lowest loss, over widths and depths: {excess}. "
         rf"({meta.setting}; {_names.seeds(c)}.)"
     )
+
+
+def outcomes(result: Result, meta: Meta) -> list[Outcome]:
+    """Whether the best rates move, over the published widths."""
+    n = numbers(result)
+    moves = {m: [s for s in ("width", "depth") if "," in str(n[f"{m}-{s}-weight"])] for m in ("mupc", "sp")}
+    activity = str(n["mupc-width-activity"])
+    return [
+        outcome(
+            r"the best weight rate of $\mu$PC does not move with width or depth",
+            f"{n['mupc-width-weight']} over widths, {n['mupc-depth-weight']} over depths",
+            *(sweep not in moves["mupc"] for sweep in ("width", "depth")),
+        ),
+        outcome(
+            "that of the standard parameterisation moves",
+            f"{n['sp-width-weight']} over widths, {n['sp-depth-weight']} over depths",
+            *(sweep in moves["sp"] for sweep in ("width", "depth")),
+        ),
+        outcome(
+            r"the best activity rate of $\mu$PC is about 10 at all widths",
+            activity,
+            all(3 <= float(rate) <= 30 for rate in activity.split(",")),
+            3 <= float(activity.split(",")[-1]) <= 30,
+        ),
+    ]

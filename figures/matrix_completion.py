@@ -16,6 +16,7 @@ from experiments._result import Result
 from experiments._store import Meta
 from figures import _names
 from figures._escapes import iterations_to, span
+from figures._outcome import Outcome, outcome
 from pctheory import plotting
 
 EXPERIMENT = matrix_completion
@@ -157,3 +158,30 @@ def numbers(result: Result) -> dict[str, str | float]:
         found[f"ratings-hidden-{rule}"] = span(np.sqrt(lowest), digits=3)
     found["ratings-ratio"] = span(to(ratings["runs"]["bp"], RATED[0]) / to(ratings["runs"]["pc"], RATED[0]))
     return found
+
+
+def outcomes(result: Result, meta: Meta) -> list[Outcome]:
+    """The plateaus of BP and the iterations to half of the error, linear networks."""
+    n, runs = numbers(result), result["curves"]["linear"]
+    bp, pc = (float(np.nanmedian(to(runs[method], 0.5))) for method in ("bp", "pc"))
+    return [
+        outcome(
+            "at the matched scale half of the error is gone after about 10000 (BP) and 1000 (PC) iterations",
+            f"{n['half-bp']} and {n['half-pc']}",
+            1 / 2 < bp / 1e4 < 2,
+            1 / 2 < pc / 1e3 < 2,
+        ),
+        outcome(
+            "PC leaves the saddles of lower rank sooner than BP",
+            f"rank 1: BP takes {n.get('saddle-1-linear-ratio', 'unknown')} times as long, "
+            f"rank 2: {n.get('saddle-2-linear-ratio', 'unknown')}",
+            *(bool(np.nanmin(at["bp"] / at["pc"]) > 1) for at in _left(runs)),
+            tested=len(_left(runs)) > 0,
+        ),
+    ]
+
+
+def _left(runs: Any) -> list[dict[str, np.ndarray]]:
+    """Iterations out of the saddles of BP, where some run left."""
+    every = [from_saddle(runs, int(number)) for number in runs["bp"]["saddles"]]
+    return [at for at in every if np.any(np.isfinite(at["bp"] / at["pc"]))]

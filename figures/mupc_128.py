@@ -12,6 +12,7 @@ from experiments import mupc_128
 from experiments._result import Result
 from experiments._store import Meta
 from figures import _names
+from figures._outcome import Outcome, outcome
 from pctheory import plotting
 
 EXPERIMENT = mupc_128
@@ -95,3 +96,26 @@ def caption(result: Result, meta: Meta) -> str:
         rf"training: $\mu$PC competitive with BP. Here BP is ahead by {min(gaps):.1f} to {max(gaps):.1f} "
         rf"points.{scale} ({meta.setting}; {_names.seeds(c)}.)"
     )
+
+
+def outcomes(result: Result, meta: Meta) -> list[Outcome]:
+    """Accuracy against BP at 128 hidden layers."""
+    c, gaps, least = meta.config, {}, 100.0
+    for case, name in result["datasets"].items():
+        pc, bp = (100 * float(np.mean(result["runs"][case][rule]["final"])) for rule in ("pc", "bp"))
+        gaps[_names.dataset(name)], least = bp - pc, min(least, pc)
+    behind = ", ".join(f"{name} {gap:.1f}" for name, gap in gaps.items())
+    return [
+        outcome(
+            r"$\mu$PC trains 128 hidden layers stably",
+            f"lowest accuracy {least:.1f}%",
+            least > 20,
+            tested=c["hidden"] >= 128,
+        ),
+        outcome(
+            r"$\mu$PC is competitive with BP after 5 to 20 epochs at $N = 512$",
+            f"points behind BP at $N = {c['width']}$: {behind}",
+            *(gap < 1 for gap in gaps.values()),
+            tested=c["width"] >= 512,
+        ),
+    ]

@@ -15,6 +15,7 @@ from experiments import mupc_depth, mupc_scaled_rate
 from experiments._result import Result
 from experiments._store import Meta
 from figures import _names
+from figures._outcome import Outcome, outcome
 from pctheory import plotting
 
 EXPERIMENTS = (mupc_depth, mupc_scaled_rate)
@@ -128,3 +129,23 @@ def numbers(results: Mapping[str, Result]) -> dict[str, str | float]:
         found["accuracy-scaled-bp"] = _percent(np.asarray(scaled["final_bp"][hidden]))
         found["moved-scaled"] = _moved(np.asarray(scaled["change"][hidden]))
     return found
+
+
+def outcomes(results: Mapping[str, Result], metas: Mapping[str, Meta]) -> list[Outcome]:
+    """Accuracy of the three rules after an epoch."""
+    result = results["mupc_depth"]
+    depths = list(result["accuracy"])
+    gaps = [_gap(result, h) for h in depths]
+    means = {m: [100 * float(np.mean(result["final"][h][m])) for h in depths] for m in ("mupc", "sp")}
+    return [
+        outcome(
+            r"$\mu$PC and BP reach the same accuracy at every depth",
+            f"BP is ahead by {min(gaps):.1f} to {max(gaps):.1f} points",
+            *(gap < 1 for gap in gaps),
+        ),
+        outcome(
+            "PC in the standard parameterisation falls with depth",
+            ", ".join(rf"{value:.0f}% at $H = {h}$" for h, value in zip(depths, means["sp"], strict=True)),
+            means["sp"][-1] < means["mupc"][-1] - 20,
+        ),
+    ]

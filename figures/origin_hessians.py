@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from experiments import origin_hessians
 from experiments._result import Result
 from experiments._store import Meta
+from figures._outcome import Outcome, outcome
 from pctheory import plotting
 
 EXPERIMENT = origin_hessians
@@ -102,3 +103,20 @@ def caption(result: Result, meta: Meta) -> str:
 def numbers(result: Result) -> dict[str, float]:
     """The worst disagreements."""
     return {"energy": float(f"{_difference(result, 'energy'):.1e}")}
+
+
+def outcomes(result: Result, meta: Meta) -> list[Outcome]:
+    """The Hessians at the origin, measured and predicted."""
+    energy, loss = _difference(result, "energy"), _difference(result, "loss")
+    return [
+        outcome(
+            "the Hessian of the energy at the origin is that of the theorem, with inference run in torch",
+            f"largest relative difference {energy:.1e}",
+            energy < 1e-3,
+        ),
+        outcome(
+            "with two or more hidden layers the Hessian of the loss is zero there",
+            f"largest relative difference {loss:.1e}",
+            loss < 1e-6,
+        ),
+    ]

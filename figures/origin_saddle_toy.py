@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from experiments import origin_saddle_toy
 from experiments._result import Result
 from experiments._store import Meta
+from figures._outcome import Outcome, outcome
 from pctheory import plotting
 
 EXPERIMENT = origin_saddle_toy
@@ -105,3 +106,35 @@ def numbers(result: Result) -> dict[str, float]:
         "matched": float(f"{medians['bp'] / medians['pc']:.2g}"),
         "published": float(f"{medians['bp published'] / medians['pc']:.2g}"),
     }
+
+
+def outcomes(result: Result, meta: Meta) -> list[Outcome]:
+    """Iterations to half of the loss: medians against the published ranges."""
+    curves = result["curves"]
+    two, wide = curves["chain H=2"], curves["wide H=3"]
+
+    def near(run: Result, low: float, high: float) -> bool:
+        return bool(low / 1.5 <= np.median(run["half_time"]) <= 1.5 * high)
+
+    def both(runs: Result) -> str:
+        return f"PC {_range(runs['pc']['half_time'])}, BP {_range(runs['bp']['half_time'])}"
+
+    return [
+        outcome(
+            "two hidden units: PC leaves within 22-31 iterations, BP within 69-141",
+            both(two),
+            near(two["pc"], 22, 31),
+            near(two["bp"], 69, 141),
+        ),
+        outcome(
+            "three hidden layers, one scale: PC 45-51, BP 94-140",
+            both(wide),
+            near(wide["pc"], 45, 51),
+            near(wide["bp"], 94, 140),
+        ),
+        outcome(
+            "at the published scales BP needs about $10^4$",
+            _range(wide["bp published"]["half_time"]),
+            near(wide["bp published"], 1e4, 1e4),
+        ),
+    ]

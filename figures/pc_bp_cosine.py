@@ -12,6 +12,7 @@ from experiments import pc_bp_cosine
 from experiments._result import Result
 from experiments._store import Meta
 from figures import _names
+from figures._outcome import Outcome, outcome
 from pctheory import plotting
 
 EXPERIMENT = pc_bp_cosine
@@ -99,6 +100,30 @@ def caption(result: Result, meta: Meta) -> str:
         rf"seed{grey}). At $L = {deepest}$, $t = 0$: {listed}. The smallest is {n['smallest-table']} "
         rf"({n['smallest-table-at']}){least}. Right: Adam's rate as it is, smallest {n['smallest-none']} "
         rf"({n['smallest-none-at']}). Bottom: excess of $S$ over the identity, with the exact mean at "
-        "initialisation (black). Published: 0.2 to 0.4 in the narrow deep corner, 1.0 from $N = 512$ on, "
-        rf"with the loss gradient of a second network. ({meta.setting}.)"
+        "initialisation (black). Published: with the loss gradient "
+        rf"of a second network. ({meta.setting}.)"
     )
+
+
+def outcomes(result: Result, meta: Meta) -> list[Outcome]:
+    """The cosines in the two corners of the published map."""
+    n, deepest = numbers(result), int(result["depths"][-1])
+    widths = [int(w) for w in result["widths"]]
+    wide = np.asarray(result["table"]["cosine"])[np.array(widths) >= 512]
+    wide = wide[np.isfinite(wide)]
+    narrow = [float(n[f"{w}-{deepest}"]) for w in widths if w <= 8]
+    return [
+        outcome(
+            "the gradients of PC and BP are parallel from $N = 512$ on",
+            f"smallest cosine {wide.min():.3f}" if wide.size else "no such width was run",
+            bool(wide.size and wide.min() > 0.98),
+            tested=bool(wide.size),
+        ),
+        outcome(
+            "their cosine is .2 to .4 in the narrow deep corner",
+            rf"{min(narrow):.2f} to {max(narrow):.2f} at $L = {deepest}$ and $N \leq 8$, at first",
+            0.1 < min(narrow) < 0.5,
+            max(narrow) < 0.5,
+            tested=deepest >= 32,
+        ),
+    ]

@@ -15,6 +15,7 @@ from matplotlib.patches import Circle
 from experiments import predify_stability
 from experiments._result import Result
 from experiments._store import Meta
+from figures._outcome import Outcome, outcome
 from pctheory import plotting
 
 EXPERIMENT = predify_stability
@@ -117,3 +118,20 @@ def caption(result: Result, meta: Meta) -> str:
         rf"(radius {result['full_radius']:.2f}, complex: damped oscillations), and of the special case with "
         rf"the same feedback (radius {result['pc_radius']:.2f}, real). ({meta.setting}.)"
     )
+
+
+def outcomes(result: Result, meta: Meta) -> list[Outcome]:
+    """Whether the published constraint is the boundary of stability."""
+    alphas, lambdas = np.asarray(result["alphas"]), np.asarray(result["lambdas"])
+    inside = growing = 0
+    for beta, growth in zip(result["betas"], result["growth"], strict=True):
+        allowed = np.broadcast_to((lambdas <= 1 - beta)[:, None], (len(lambdas), len(alphas)))
+        inside += int(allowed.sum())
+        growing += int(np.sum(np.asarray(growth)[allowed] > 1 + 1e-9))
+    return [
+        outcome(
+            r"rates with $\beta + \lambda \leq 1$ are used as stable",
+            rf"{100 * growing / inside:.0f}% of them grow: the boundary is $\alpha + \lambda = 1$",
+            growing == 0,
+        )
+    ]

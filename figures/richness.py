@@ -11,6 +11,7 @@ from experiments import richness
 from experiments._result import Result
 from experiments._store import Meta
 from figures import _names
+from figures._outcome import Outcome, outcome
 from pctheory import plotting
 
 EXPERIMENT = richness
@@ -81,3 +82,17 @@ def caption(result: Result, meta: Meta) -> str:
         r"with $\gamma \geq 1$ end at nearly the same distance; the nearest to backprop at the end has "
         rf"$\gamma = {n['nearest']}$. ({meta.setting}.)"
     )
+
+
+def outcomes(result: Result, meta: Meta) -> list[Outcome]:
+    """Where rich networks start, and how far they drift."""
+    n, gammas = numbers(result), list(result["gammas"])
+    return [
+        outcome(
+            r"larger $\gamma$ starts nearer to BP and drifts further from it",
+            rf"distance at first as $\gamma^{{{n['exponent']}}}$; growth {n[f'growth-{gammas[0]:g}']} at "
+            rf"$\gamma = {gammas[0]:g}$, {n[f'growth-{gammas[-1]:g}']} at {gammas[-1]:g}",
+            float(n["exponent"]) < -1,
+            float(n[f"growth-{gammas[-1]:g}"]) > float(n[f"growth-{gammas[0]:g}"]),
+        )
+    ]

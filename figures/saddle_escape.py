@@ -17,6 +17,7 @@ from experiments._result import Result
 from experiments._store import Meta
 from figures import _names
 from figures._escapes import each, iterations_to, rounded, span
+from figures._outcome import Outcome, outcome
 from pctheory import plotting
 
 EXPERIMENT = saddle_escape
@@ -134,13 +135,13 @@ def caption(result: Result, meta: Meta) -> str:
         for method in ("bp", "bp-published")
     )
     return (
-        "PC leaves both kinds of saddle sooner: near the origin and near a zero-rank saddle BP takes "
+        "PC leaves both kinds of saddle sooner. Near the origin and near a zero-rank saddle BP takes "
         rf"{over} times as long; at the published scales {published}. $H = {c['hidden_layers']}$, $\sigma = "
-        rf"{c['init']:g}$, $T = {c['inference_steps']}$; zero-rank: the last hidden matrix has torch's "
-        "initialisation. Loss and gradient norm: PC, BP at the matched (solid) and published scale (dashed, "
-        rf"steps {c['batch_size'] / MEAN:g} times shorter); light: "
+        rf"{c['init']:g}$, $T = {c['inference_steps']}$; zero-rank: the last hidden matrix from torch. "
+        "Loss and gradient norm, BP also at the published scale (dashed, steps "
+        rf"{c['batch_size'] / MEAN:g} times shorter); light: "
         rf"{_data(result, list(result['curves'])[-1])}. Iterations of PC and BP to {SHARES[0]:g} of the loss "
-        rf"on {_data(result, name)}: {times}. Plateaus, mean squared error: {n['plateau-first']} (published: "
+        rf"on {_data(result, name)}: {times}. Plateaus: {n['plateau-first']} (published: "
         rf"0.1), then {n['plateau-pc']} (near 0.09); dotted, best map of rank one: {n['plateau-rank-1']}. "
         rf"({meta.setting}; {_names.seeds(c)}.)"
     )
@@ -166,3 +167,24 @@ def numbers(result: Result) -> dict[str, str | float]:
     found["plateau-first"] = span([MEAN * runs["bp"]["loss"][:, 0] for runs in every], digits=2)
     found["plateau-rank-1"] = span([MEAN * lines[1] for lines in result["plateaus"].values()], digits=3)
     return found
+
+
+def outcomes(result: Result, meta: Meta) -> list[Outcome]:
+    """At the published scales: BP stays, PC leaves within hundreds of iterations; the second plateau."""
+    runs = [r for starts in result["curves"].values() for kinds in starts.values() for r in kinds.values()]
+    pc = np.concatenate([escape(run["pc"]) for run in runs])
+    bp = np.concatenate([escape(run["bp-published"]) for run in runs])
+    second = [MEAN * plateau(run["pc"]) for run in runs]
+    return [
+        outcome(
+            "at the published scales BP stays while PC leaves within hundreds of iterations",
+            f"PC after {span(pc)} iterations; BP: {span(bp)}",
+            bool(np.nanmax(pc) < 1000),
+            bool(np.all(~(bp < 10 * np.nanmax(pc)))),
+        ),
+        outcome(
+            "the plateaus lie at a mean squared error of 0.1 and near 0.09",
+            f"{numbers(result)['plateau-first']} and {span(second, digits=3)}",
+            bool(np.allclose(np.concatenate([np.ravel(v) for v in second]), 0.09, atol=0.005)),
+        ),
+    ]

@@ -15,6 +15,7 @@ from experiments._result import Result
 from experiments._store import Meta
 from figures import _names
 from figures._escapes import each, iterations_to, rounded, span
+from figures._outcome import Outcome, outcome
 from pctheory import plotting
 
 EXPERIMENT = saddle_escape_conv
@@ -95,3 +96,15 @@ def numbers(result: Result) -> dict[str, str | float]:
         ends = [MEAN * np.asarray(runs[method]["loss"])[:, -1] for runs in result["curves"].values()]
         found[f"end-{method}"] = span(ends)
     return found
+
+
+def outcomes(result: Result, meta: Meta) -> list[Outcome]:
+    """Whether PC leaves sooner, in convolutional networks too."""
+    ratios = [escape(runs["bp"]) / escape(runs["pc"]) for runs in result["curves"].values()]
+    return [
+        outcome(
+            "PC leaves the origin sooner than BP (published for fully connected networks)",
+            f"BP takes {span(ratios, 'unknown')} times as many iterations at one scale",
+            bool(np.nanmin(ratios) > 1),
+        )
+    ]

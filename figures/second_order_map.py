@@ -112,17 +112,15 @@ def caption(result: Result, meta: Meta) -> str:
     cases = np.asarray(result["found"]["case"])
     used = ", ".join(f"{int(np.sum(cases == code))} in ({name})" for code, name in enumerate(result["cases"]))
     return (
-        r"(a) Critical points found on the network 1-1-2 for $y = (x, \sqrt{\nu/\mu}\, \xi)$ with the unit "
-        r"on the signal: strict saddles (blue) and local minima that are not global (red), and the predicted "
-        r"border $a^2 = \mu / (\nu - \mu)$. "
-        rf"(b) Critical points away from a global minimum on {result['sets']} data sets with noise in all "
-        rf"output directions but one, four networks: the form of the theorem against the smallest eigenvalue "
-        rf"of the Hessian ({used}). Strict by the form but not by the Hessian, or the other way: "
-        rf"{result['disagreements']}; the search is drawn to the border, where both are 0 to the accuracy of "
-        rf"the points: {result['border']}. (c) On the {result['benign_sets']} sets where the corollary says "
-        rf"that every saddle is strict: {table['strict saddle', True]} strict saddles and "
-        rf"{table['local minimum', True]} local minima; on the others {table['strict saddle', False]} and "
-        rf"{table['local minimum', False]}. ({meta.setting}.)"
+        "Noise in some output directions only can turn saddles into local minima, exactly where the theorem "
+        r"says. (a) Critical points found on 1-1-2, $y = (x, \sqrt{\nu/\mu}\, \xi)$: strict saddles (blue), "
+        r"local minima that are not global (red), the predicted border $a^2 = \mu / (\nu - \mu)$. "
+        rf"(b) Other critical points on {result['sets']} data sets with noise in all output directions but "
+        rf"one: the form of the theorem against the smallest eigenvalue of the Hessian ({used}). The two "
+        rf"disagree {result['disagreements']} times and are both 0, on the border, {result['border']} times. "
+        rf"(c) Strict saddles and local minima on the {result['benign_sets']} sets where the corollary makes "
+        rf"every saddle strict: {table['strict saddle', True]} and {table['local minimum', True]}; on the "
+        rf"others {table['strict saddle', False]} and {table['local minimum', False]}. ({meta.setting}.)"
     )
 
 

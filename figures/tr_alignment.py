@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from experiments import tr_alignment
 from experiments._result import Result
 from experiments._store import Meta
+from figures._outcome import Outcome, outcome
 from pctheory import plotting
 
 EXPERIMENT = tr_alignment
@@ -56,7 +57,7 @@ def caption(result: Result, meta: Meta) -> str:
         rf"{n['pc-wins']}% of all starts only. The toy $f = w_2 w_1 x$, $y = -x$. (a) Cosine between the "
         rf"update and the way to the nearest solution over the first {c['batches']} batches from $(0.744, "
         rf"0.94)$: {ranges}, in the published order. (b) {c['starts']} starts uniform on $[-2, 2]^2$; "
-        rf"medians and means: {middle}. The median favours PC, the mean does not. (c) Cosine of PC minus "
+        rf"medians and means: {middle}. (c) Cosine of PC minus "
         "that of GD by start (star: published; dotted: solutions). On one side of $w_1 = w_2$ PC heads for "
         rf"the farther solution, because its residual term drives $w_2$ away from zero. ({meta.setting}.)"
     )
@@ -76,3 +77,24 @@ def numbers(result: Result) -> dict[str, str | float]:
         f"{100 * np.mean(np.asarray(result['random']['pc']) > np.asarray(result['random']['bp'])):.0f}"
     )
     return found
+
+
+def outcomes(result: Result, meta: Meta) -> list[Outcome]:
+    """The order of the rules from the published start, and from other starts."""
+    n = numbers(result)
+    here = {rule: np.asarray(result["published"][rule]) for rule in _NAMES}
+    ordered = np.all((here["trust-region"] >= here["pc"]) & (here["pc"] >= here["bp"]))
+    return [
+        outcome(
+            "from the published start trust-region Newton points best, then PC, then gradient descent",
+            ", ".join(f"{name} {n[f'{rule}-published']}" for rule, name in _NAMES.items()).replace(
+                "--", " to "
+            ),
+            bool(ordered),
+        ),
+        outcome(
+            "PC points better than gradient descent",
+            f"from {n['pc-wins']}% of random starts",
+            int(n["pc-wins"]) > 50,
+        ),
+    ]

@@ -10,6 +10,7 @@ from experiments import tr_chains
 from experiments._result import Result
 from experiments._store import Meta
 from figures import _names
+from figures._outcome import Outcome, outcome
 from pctheory import plotting
 
 EXPERIMENT = tr_chains
@@ -85,3 +86,23 @@ def numbers(result: Result) -> dict[str, str | float]:
         f"{name}-gain": f"{area(result, name, 'bp') / area(result, name, 'pc'):.2f}"
         for name in _activations(result)
     }
+
+
+def outcomes(result: Result, meta: Meta) -> list[Outcome]:
+    """PC against BP, by activation."""
+    gain = {name: area(result, name, "bp") / area(result, name, "pc") for name in _activations(result)}
+    even = [name for name in gain if name != "relu"]
+    return [
+        outcome(
+            "PC trains chains faster with sign-symmetric activations",
+            "BP's mean loss over PC's: " + ", ".join(f"{_names.activation(k)} {gain[k]:.2f}" for k in even),
+            *(gain[name] > 1.1 for name in even),
+        ),
+        outcome(
+            "no gain with ReLU",
+            f"BP's mean loss over PC's: {gain['relu']:.2f}; BP fits {_fitted(result, 'bp')} and PC "
+            f"{_fitted(result, 'pc')} of {meta.config['seeds']} chains",
+            gain["relu"] < 1.1,
+            gain["relu"] > 0.9,
+        ),
+    ]

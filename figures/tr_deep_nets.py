@@ -11,6 +11,7 @@ from experiments import tr_deep_nets
 from experiments._result import Result
 from experiments._store import Meta
 from figures import _names
+from figures._outcome import Outcome, outcome
 from pctheory import plotting
 
 EXPERIMENT = tr_deep_nets
@@ -107,3 +108,33 @@ def _verdict(result: Result) -> str:
 def numbers(result: Result) -> dict[str, str | float]:
     """Leads of PC."""
     return {f"{name}-lead": f"{lead(result, name):.1f}" for name in _activations(result)}
+
+
+def outcomes(result: Result, meta: Meta) -> list[Outcome]:
+    """Ten layers, by activation."""
+    found = [
+        outcome(
+            "linear: PC is at the floor about 3 times sooner",
+            f"{lead(result, 'linear'):.1f} times",
+            lead(result, "linear") > 1.5,
+        )
+    ]
+    if "tanh" in result:
+        bp, pc = _end(result, "tanh", "bp"), _end(result, "tanh", "pc")
+        found.append(
+            outcome(
+                "tanh: PC sooner, then BP ends slightly lower",
+                f"PC {lead(result, 'tanh'):.1f} times sooner; last losses {bp:.3f} (BP), {pc:.3f} (PC)",
+                lead(result, "tanh") > 1,
+                bp < pc,
+            )
+        )
+    bp, pc = _end(result, "relu", "bp"), _end(result, "relu", "pc")
+    found.append(
+        outcome(
+            "ReLU: BP is stuck long, PC not",
+            f"last losses {bp:.3f} (BP), {pc:.3f} (PC)",
+            bp > 1.1 * pc,
+        )
+    )
+    return found

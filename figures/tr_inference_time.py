@@ -3,12 +3,15 @@ r"""The landscape of the energy over the weights at growing inference times.
 What to see: it equals the loss at 0 and flattens to F*.
 """
 
+import itertools
+
 import numpy as np
 from matplotlib.figure import Figure
 
 from experiments import tr_inference_time
 from experiments._result import Result
 from experiments._store import Meta
+from figures._outcome import Outcome, outcome
 from pctheory import plotting
 
 EXPERIMENT = tr_inference_time
@@ -56,3 +59,15 @@ def numbers(result: Result) -> dict[str, str | float]:
         "largest-loss": float(f"{np.max(result['landscapes/0']):.3g}"),
         "largest-energy": float(f"{np.max(result['landscapes/inf']):.3g}"),
     }
+
+
+def outcomes(result: Result, meta: Meta) -> list[Outcome]:
+    """How the landscape changes as inference runs."""
+    largest = [float(np.max(values)) for values in result["landscapes"].values()]
+    return [
+        outcome(
+            "the landscape flattens from the loss to the energy as inference runs",
+            f"largest value {', '.join(f'{v:.2f}' for v in largest)}",
+            all(later <= earlier * (1 + 1e-9) for earlier, later in itertools.pairwise(largest)),
+        )
+    ]

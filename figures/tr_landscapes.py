@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from experiments import tr_landscapes
 from experiments._result import Result
 from experiments._store import Meta
+from figures._outcome import Outcome, outcome
 from pctheory import plotting
 
 EXPERIMENT = tr_landscapes
@@ -68,3 +69,24 @@ def numbers(result: Result) -> dict[str, str | float]:
         f"{rule}-end": "(" + ", ".join(f"{w:.2f}" for w in result[rule]["path"][-1]) + ")"
         for rule in ("bp", "pc")
     }
+
+
+def outcomes(result: Result, meta: Meta) -> list[Outcome]:
+    """Where the two paths end."""
+    published = {"bp": (-0.95, 1.05), "pc": (-0.68, 1.46)}
+    near = {rule: result[rule]["nearest_to_origin"] for rule in published}
+    return [
+        *(
+            outcome(
+                f"{rule.upper()} ends near {end}",
+                str(numbers(result)[f"{rule}-end"]),
+                bool(np.allclose(result[rule]["path"][-1], end, atol=0.05)),
+            )
+            for rule, end in published.items()
+        ),
+        outcome(
+            "BP bends towards the saddle, PC does not",
+            f"nearest to the origin: BP {near['bp']:.2f}, PC {near['pc']:.2f}",
+            bool(near["bp"] < near["pc"]),
+        ),
+    ]

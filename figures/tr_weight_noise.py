@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from experiments import tr_weight_noise
 from experiments._result import Result
 from experiments._store import Meta
+from figures._outcome import Outcome, outcome
 from pctheory import plotting
 
 EXPERIMENT = tr_weight_noise
@@ -86,3 +87,17 @@ def numbers(result: Result) -> dict[str, str | float]:
     for name in _TRACES:
         found["trace-" + name.replace(" ", "-")] = f"{np.median(result['traces'][name]):.2f}"
     return found
+
+
+def outcomes(result: Result, meta: Meta) -> list[Outcome]:
+    """Who is lower under weight noise, by its own objective and by the loss."""
+    end = {(w, m): float(result[w][f"mean/{m}"][-1]) for w, m, *_ in _CURVES}
+    return [
+        outcome(
+            "under weight noise PC's minimum is lower",
+            f"PC's energy {end['pc', 'pc']:.2f}, BP's loss {end['bp', 'bp']:.2f}; the loss at PC's minimum "
+            f"{end['pc', 'bp']:.2f}",
+            end["pc", "pc"] < end["bp", "bp"],
+            end["pc", "bp"] < end["bp", "bp"],
+        )
+    ]

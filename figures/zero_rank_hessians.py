@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from experiments import zero_rank_hessians
 from experiments._result import Result
 from experiments._store import Meta
+from figures._outcome import Outcome, outcome
 from figures._panels import by_dataset
 from pctheory import plotting
 
@@ -81,3 +82,20 @@ def numbers(result: Result) -> dict[str, float]:
     """How much deeper than the origin."""
     deeper = _deeper(result)
     return {"deeper-min": float(f"{min(deeper):.3g}"), "deeper-max": float(f"{max(deeper):.3g}")}
+
+
+def outcomes(result: Result, meta: Meta) -> list[Outcome]:
+    """Curvature at zero-rank saddles against the origin, and against the closed form."""
+    deeper, gap = _deeper(result), _block_gap(result)
+    return [
+        outcome(
+            "zero-rank saddles of the energy are strict, with more negative curvature than the origin",
+            f"{min(deeper):.2f} to {max(deeper):.2f} times",
+            min(deeper) > 1,
+        ),
+        outcome(
+            "the negative eigenvalues are those of the last layer's block",
+            f"within {gap:.1e} with more than two hidden layers",
+            gap < 0.05,
+        ),
+    ]

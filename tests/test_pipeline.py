@@ -7,6 +7,7 @@ from __future__ import annotations
 import html.parser
 import json
 import os
+import re
 import subprocess
 import sys
 import textwrap
@@ -25,6 +26,8 @@ from experiments._progress import Progress
 from experiments._result import Result, read_result, write_atomically, write_result
 from experiments._store import Store
 from figures._figure import figure_ids, load_figure
+from figures._outcome import outcome
+from figures._sections import reading_order
 from figures._tex import format_number, to_html, to_latex
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -527,7 +530,7 @@ def test_a_figure_is_drawn_alike_in_every_process(project: Project) -> None:
         env={**os.environ, "PYTHONPATH": path},
     )
     names = sorted(p.name for p in project.out.iterdir() if p.is_file())
-    assert names == [f"demo-waves.{s}" for s in ("json", "pdf", "png", "txt")] + ["index.html"]
+    assert names == [f"demo-waves.{s}" for s in ("json", "pdf", "png", "thumb.png", "txt")] + ["index.html"]
     for name in names:
         assert (project.out / name).read_bytes() == (project.folder / "again" / name).read_bytes(), name
     assert b"CreationDate" not in (project.out / "demo-waves.pdf").read_bytes()
@@ -539,10 +542,8 @@ def test_captions_and_numbers_reach_the_paper(project: Project) -> None:
     math = r"$x_1^2 < \frac{1}{2}$"
     assert (project.out / "demo-waves.txt").read_text() == f"With 5% noise & {math} ({setting}).\n"
     tex = (project.out / "paper" / "captions" / "demo-waves.tex").read_text()
-    assert (
-        tex
-        == rf"\textbf{{Waves of $\mathcal{{F}}^*$ \& others.}} With 5\% noise \& {math} ({setting}).%" + "\n"
-    )
+    said = setting.replace("scaled", "Scaled")
+    assert tex == rf"\textbf{{With 5\% noise \& {math}}} \emph{{{said}.}}%" + "\n"
     numbers = (project.out / "paper" / "numbers.tex").read_text()
     assert r"\csname pcnum:demo-waves/count\endcsname{3}" in numbers
     assert r"\csname pcnum:second/tiny\endcsname{\ensuremath{1.5\times 10^{-8}}}" in numbers
@@ -554,7 +555,7 @@ def test_captions_and_numbers_reach_the_paper(project: Project) -> None:
 class Tags(html.parser.HTMLParser):
     """Checks that tags are balanced and collects ids and targets."""
 
-    void = frozenset({"meta", "img", "path"})
+    void = frozenset({"meta", "img", "input", "path"})
 
     def __init__(self) -> None:
         super().__init__()
@@ -585,12 +586,67 @@ def test_the_gallery_is_a_valid_page_with_every_figure_drawn_so_far(project: Pro
     tags.close()
     assert tags.open == []
     assert tags.ids == ["demo-waves", "second"]
+    assert {"demo-waves.thumb.png", "second.thumb.png"} <= set(tags.targets)
     local = [t for t in tags.targets if not t.startswith("#")]
     assert local
     assert all((project.out / t).exists() for t in local)
     assert "after SAD 1" in text
     assert "scaled down" in text
     assert 'aria-label="x_1^2 &lt; \\frac{1}{2}"' in text
+
+
+OUTCOMES = """
+from figures._outcome import outcome
+
+def outcomes(result, meta):
+    return [outcome("$x$ rises", "it does", True), outcome("and falls", "it does not", False)]
+"""
+SUMMARY = """
+SUMMARY = True
+TITLE = "All waves"
+SOURCE = "new"
+SIZE = (2.0, 1.5)
+
+def draw(fig, drawn):
+    fig.text(0.1, 0.5, ", ".join(d.id for d in drawn))
+
+def caption(drawn):
+    return "Drawn: " + ", ".join(f"{d.id} ({d.verdict})" for d in drawn) + "."
+"""
+
+
+def test_a_figure_is_judged_by_its_outcomes_and_a_summary_is_drawn_from_the_records(project: Project) -> None:
+    project.write_figure(demo_waves=FIGURE + OUTCOMES, all_waves=SUMMARY)
+    assert project.draw() == 0
+    assert (project.out / "all-waves.txt").read_text() == "Drawn: demo-waves (partly), second (new).\n"
+    text = (project.out / "index.html").read_text()
+    assert '<td class="agrees">agrees</td>' in text
+    assert '<td class="disagrees">disagrees</td>' in text
+    assert "Of 2 published outcomes 1 are seen here, 0 in part, 1 not" in text
+    assert text.index('id="all-waves"') < text.index('id="demo-waves"')
+
+
+def test_an_outcome_without_a_condition_is_refused() -> None:
+    with pytest.raises(ValueError, match="at least one condition that can fail"):
+        outcome("PC is faster", "it is")
+    assert outcome("PC is faster", "too small a run", tested=False).verdict == "not tested"
+
+
+def test_every_figure_after_a_paper_compares_itself_with_what_was_published() -> None:
+    figures = [load_figure("figures", name) for name in figure_ids("figures")]
+    papers = re.compile(r"\b(TR|SAD|MU|LIM|QI|PFY)\b")
+    judged = {figure.id for figure in figures if figure.outcomes is not None}
+    published = {figure.id for figure in figures if papers.search(figure.source)}
+    assert judged == published - {"hessian-spectra", "inference-budget"}  # nothing was stated that could fail
+
+
+def test_the_gallery_is_in_the_order_of_the_paper(tmp_path: Path) -> None:
+    (tmp_path / "sections").mkdir()
+    (tmp_path / "main.tex").write_text(r"\pcsection{one}\pcsection{two}")
+    (tmp_path / "sections" / "one.tex").write_text(r"\section{First}\label{a} \pcfigure{b} \pcfigure[t]{a-c}")
+    (tmp_path / "sections" / "two.tex").write_text(r"\section{Second} \pcfigure{b} \pcfigure{a}")
+    assert list(reading_order(tmp_path).items()) == [("b", "First"), ("a-c", "First"), ("a", "Second")]
+    assert reading_order(tmp_path / "nowhere") == {}
 
 
 def test_a_stale_result_that_is_drawn_says_so_in_the_gallery(project: Project) -> None:
@@ -622,6 +678,7 @@ def test_a_failing_figure_keeps_its_last_version_and_stops_no_other(
         ("5% noise", "5$ noise", "mathematics between two dollar signs"),
         ("EXPERIMENT = waves", 'EXPERIMENT = "waves"', "must name its experiment module as `EXPERIMENT`"),
         ("SIZE = (2.0, 1.5)", "SIZE = 2", "must give its printed size in inches"),
+        ("5% noise", "word " * 120, "may have 120 words besides `meta.setting`"),
         ("def caption", "def title", "must define `draw"),
     ],
 )

@@ -1,0 +1,30 @@
+"""The reading order of the figures: that of the paper."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+PAPER = Path(__file__).resolve().parent.parent / "paper"
+OTHERS = "More"
+"""The section of figures that the paper does not show."""
+_PLACES = re.compile(r"\\section\{([^{}]*)\}|\\pcfigure(?:\[[^]]*\])?\{([^{}]*)\}")
+
+
+def reading_order(paper: Path = PAPER) -> dict[str, str]:
+    r"""Figure ids in the order of the paper, each with the title of its section.
+
+    Read from the ``\pcsection`` of `main.tex` and the ``\section`` and ``\pcfigure`` of each section; empty
+    where there is no paper.
+    """
+    main = paper / "main.tex"
+    if not main.exists():
+        return {}
+    order: dict[str, str] = {}
+    title = OTHERS
+    for name in re.findall(r"\\pcsection\{(\w+)\}", main.read_text()):
+        for heading, figure in _PLACES.findall((paper / "sections" / f"{name}.tex").read_text()):
+            title = heading or title
+            if figure:
+                order.setdefault(figure, title)
+    return order
