@@ -160,7 +160,7 @@ class MSELoss(_DataObjective):
 
     def infimum(self, net: LinearPCN) -> float | None:
         """The loss of the best linear (with biases affine) map of rank min n_l; None if entries are fixed."""
-        return None if net.fixed else self._best_map(net)
+        return None if _check.instance(net, "net", LinearPCN).fixed else self._best_map(net)
 
 
 class RescaledObjective(_DataObjective):
@@ -256,7 +256,7 @@ class EquilibratedEnergy(RescaledObjective):
         float or None
             The bound; None if entries are fixed, or units carry a value.
         """
-        if net.fixed or net.carries:
+        if _check.instance(net, "net", LinearPCN).fixed or net.carries:
             return None
         if net.depth == 1:
             return self._best_map(net)

@@ -2,48 +2,76 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
-from typing import Protocol
+from typing import Any
 
 import numpy as np
 from array_api_compat import array_namespace, device
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import connected_components
 
 from .._check import Array
-from .network import LinearPCN
 from .precision import Precision
 
-__all__ = ["chain_of", "layers_of", "loop_of", "place_of"]
+__all__ = ["Edge", "Wiring", "chain_of", "layers_of", "loop_of", "place_of"]
 
 Edge = tuple[str, str]
 
 
-class Graph(Protocol):
-    """What a chain is made from."""
+@dataclass(frozen=True, eq=False, repr=False)
+class Wiring:
+    """What a chain is made from, unchecked: see `LinearGraph`."""
 
-    @property
-    def nodes(self) -> Mapping[str, int]: ...
+    nodes: dict[str, int]
+    edges: dict[Edge, Array]
+    biases: dict[str, Array]
+    precisions: dict[str, Precision]
+    fixed: frozenset[Edge | str]
+    input: str
+    output: str
 
-    @property
-    def edges(self) -> Mapping[Edge, Array]: ...
+    @cached_property
+    def cycles(self) -> tuple[tuple[str, ...], ...]:
+        """The sets of nodes that lie on cycles together, in the order of `nodes`."""
+        looped = [group for group in self._groups if len(group) > 1 or (group[0], group[0]) in self.edges]
+        return tuple(looped)
 
-    @property
-    def biases(self) -> Mapping[str, Array]: ...
+    @cached_property
+    def _groups(self) -> list[tuple[str, ...]]:
+        """Strongly connected components."""
+        names = list(self.nodes)
+        place = {name: i for i, name in enumerate(names)}
+        rows, columns = zip(*((place[u], place[v]) for u, v in self.edges), strict=True)
+        adjacency = csr_array((np.ones(len(rows)), (rows, columns)), shape=(len(names), len(names)))
+        count, labels = connected_components(adjacency, connection="strong")
+        groups: list[list[str]] = [[] for _ in range(count)]
+        for name, label in zip(names, labels, strict=True):
+            groups[label].append(name)
+        return [tuple(group) for group in sorted(groups, key=lambda g: place[g[0]])]
 
-    @property
-    def precisions(self) -> Mapping[str, Precision]: ...
+    @cached_property
+    def levels(self) -> dict[str, int]:
+        """The layer of the chain at which each node has its error: the longest way from the input."""
+        group_of = {name: group for group in self._groups for name in group}
+        before = {
+            group: {group_of[u] for u, v in self.edges if group_of[v] == group} - {group}
+            for group in self._groups
+        }
+        found: dict[tuple[str, ...], int] = {(self.input,): 0}
+        waiting = [group for group in self._groups if group != (self.input,)]
+        while waiting:
+            ready = [group for group in waiting if before[group] <= found.keys()]
+            found.update({group: 1 + max((found[b] for b in before[group]), default=0) for group in ready})
+            waiting = [group for group in waiting if group not in ready]
+        levels = {name: found[group_of[name]] for name in self.nodes}
+        levels[self.output] = 1 + max(level for name, level in levels.items() if name != self.output)
+        return levels
 
-    @property
-    def fixed(self) -> frozenset[Edge | str]: ...
 
-    @property
-    def cycles(self) -> tuple[tuple[str, ...], ...]: ...
-
-    @property
-    def levels(self) -> Mapping[str, int]: ...
-
-
-def layers_of(graph: Graph) -> list[list[str]]:
+def layers_of(graph: Wiring) -> list[list[str]]:
     """The nodes of every layer of the chain: its own first, then those that it carries."""
     levels = graph.levels
     reach = dict(levels)
@@ -56,8 +84,8 @@ def layers_of(graph: Graph) -> list[list[str]]:
     ]
 
 
-def chain_of(graph: Graph) -> LinearPCN:
-    """The network of a graph."""
+def chain_of(graph: Wiring) -> tuple[dict[str, Any], tuple[Precision, ...]]:
+    """The arguments of the network of a graph, and its precisions."""
     layers = layers_of(graph)
     weights, masks, biases, still, precisions = [], [], [], [], []
     for k, (below, here) in enumerate(pairwise(layers), start=1):
@@ -68,12 +96,13 @@ def chain_of(graph: Graph) -> LinearPCN:
         masks.append(mask)
         still.append(mask_of_bias)
         precisions.append(_precision(graph, here, k))
-    shifted = bool(graph.biases)
-    net = LinearPCN(weights, biases=biases if shifted else None, fixed=[*masks, *still] if shifted else masks)
-    return net.with_precisions(tuple(precisions))
+    fields: dict[str, Any] = {"weights": weights, "fixed": masks}
+    if graph.biases:
+        fields |= {"biases": biases, "fixed": [*masks, *still]}
+    return fields, tuple(precisions)
 
 
-def _affine(graph: Graph, below: list[str], here: list[str], level: int) -> tuple[Array, Array]:
+def _affine(graph: Wiring, below: list[str], here: list[str], level: int) -> tuple[Array, Array]:
     """The map of a layer, and its bias."""
     xp = array_namespace(*graph.edges.values())
     rows, shifts = [], []
@@ -91,7 +120,7 @@ def _affine(graph: Graph, below: list[str], here: list[str], level: int) -> tupl
     return matrix, shift
 
 
-def _held(graph: Graph, below: list[str], here: list[str], level: int) -> tuple[np.ndarray, np.ndarray]:
+def _held(graph: Wiring, below: list[str], here: list[str], level: int) -> tuple[np.ndarray, np.ndarray]:
     """What does not learn in a layer: all that is no edge, and what leads into a cycle."""
     looped = {name for group in graph.cycles for name in group}
     learning = {name for name in here if graph.levels[name] == level and name not in looped}
@@ -104,7 +133,7 @@ def _held(graph: Graph, below: list[str], here: list[str], level: int) -> tuple[
     return mask, np.concatenate(bias)
 
 
-def _precision(graph: Graph, here: list[str], level: int) -> Precision:
+def _precision(graph: Wiring, here: list[str], level: int) -> Precision:
     """Of a layer: the nodes' precisions, and inf for what is carried."""
     like = next(iter(graph.edges.values()))
     xp, size = array_namespace(like), sum(graph.nodes[n] for n in here)
@@ -129,7 +158,7 @@ def _precision(graph: Graph, here: list[str], level: int) -> Precision:
     return Precision(xp.where(mask, xp.inf * xp.ones_like(finite), (finite + finite.T) / 2), size)
 
 
-def loop_of(graph: Graph, group: tuple[str, ...]) -> Array:
+def loop_of(graph: Wiring, group: tuple[str, ...]) -> Array:
     """I - B among the nodes of a cycle."""
     xp = array_namespace(*graph.edges.values())
     rows = [xp.concat([_block(graph, v, u) for u in group], axis=1) for v in group]
@@ -137,20 +166,20 @@ def loop_of(graph: Graph, group: tuple[str, ...]) -> Array:
     return xp.eye(inner.shape[0], dtype=inner.dtype, device=device(inner)) - inner
 
 
-def place_of(graph: Graph, layer: Iterable[str], name: str) -> slice:
+def place_of(graph: Wiring, layer: Iterable[str], name: str) -> slice:
     """The units of a node in a layer."""
     names = list(layer)
     start = sum(graph.nodes[n] for n in names[: names.index(name)])
     return slice(start, start + graph.nodes[name])
 
 
-def _places(graph: Graph, layer: list[str], names: Iterable[str]) -> np.ndarray:
+def _places(graph: Wiring, layer: list[str], names: Iterable[str]) -> np.ndarray:
     """The units of some nodes in a layer, as numbers."""
     cuts = [place_of(graph, layer, name) for name in names]
     return np.concatenate([np.arange(cut.start, cut.stop) for cut in cuts])
 
 
-def _embedded(graph: Graph, block: Array, here: list[str], group: tuple[str, ...]) -> Array:
+def _embedded(graph: Wiring, block: Array, here: list[str], group: tuple[str, ...]) -> Array:
     """The identity of a layer with a block in the place of some nodes."""
     xp, size = array_namespace(block), sum(graph.nodes[n] for n in here)
     pick = np.eye(size)[_places(graph, here, group)]
@@ -159,18 +188,18 @@ def _embedded(graph: Graph, block: Array, here: list[str], group: tuple[str, ...
     return rest + pick.T @ block @ pick
 
 
-def _block(graph: Graph, target: str, source: str) -> Array:
+def _block(graph: Wiring, target: str, source: str) -> Array:
     found = graph.edges.get((source, target))
     return _zeros(graph, graph.nodes[target], graph.nodes[source]) if found is None else found
 
 
-def _identity_or_zero(graph: Graph, target: str, source: str) -> Array:
+def _identity_or_zero(graph: Wiring, target: str, source: str) -> Array:
     size, like = graph.nodes[target], next(iter(graph.edges.values()))
     if target != source:
         return _zeros(graph, size, graph.nodes[source])
     return array_namespace(like).eye(size, dtype=like.dtype, device=device(like))
 
 
-def _zeros(graph: Graph, *shape: int) -> Array:
+def _zeros(graph: Wiring, *shape: int) -> Array:
     like = next(iter(graph.edges.values()))
     return array_namespace(like).zeros(shape, dtype=like.dtype, device=device(like))

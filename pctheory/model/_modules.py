@@ -13,7 +13,7 @@ import importlib
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -23,6 +23,18 @@ __all__ = ["TracedModule", "read_module", "require_same_map"]
 
 SCALES = (1.0, 1e3, 1e-3)
 """Sizes of the random rows on which an operation must be affine."""
+
+
+class Network(Protocol):
+    """What is compared with the module."""
+
+    @property
+    def widths(self) -> tuple[int, ...]: ...
+
+    @property
+    def predictors(self) -> tuple[Callable[[Any], Any], ...]: ...
+
+    def to_numpy(self) -> Network: ...
 
 
 @dataclass
@@ -203,6 +215,11 @@ class Reader:
 
 def read_module(module: Any, input_shape: Sequence[int] | None, *, tensors: bool) -> TracedModule:
     """The nodes, edges and biases of a module; in float64 numpy, or as torch tensors with their graph."""
+    if not callable(getattr(module, "modules", None)):
+        raise TypeError(
+            "`module` must be a torch.nn.Module that is linear in its input. "
+            f"Got {type(module).__name__}: for matrices, use LinearPCN(weights)."
+        )
     torch = importlib.import_module("torch")
     root = module if tensors else copy.deepcopy(module).double()
     parameters = list(root.parameters())
@@ -254,7 +271,7 @@ def _walk(reader: Reader, input_shape: Sequence[int] | None, *, tensors: bool) -
                 raise ValueError(
                     "`module` must return one tensor that depends on its input. Got another result."
                 )
-            reader.materialise(reader.values[result], "output")
+            reader.materialise(reader.values[result], node.name)
     return _traced(reader, tensors=tensors)
 
 
@@ -327,18 +344,18 @@ def refused(title: str, why: str) -> ValueError:
     return ValueError(f"`module` must be linear in its input. Got operation {title}, which {why}.")
 
 
-def require_same_map(
-    module: Any, shape: int, predict: Callable[[np.ndarray], np.ndarray], input_shape: Any
-) -> None:
-    """Refuse a module whose output on random inputs is not that of what it was read into."""
-    weight = next(module.parameters())
-    rows = np.random.default_rng(1).standard_normal((4, shape))
+def require_same_map(module: Any, net: Network, input_shape: Sequence[int] | None) -> None:
+    """Refuse a module whose output on random inputs is not that of the network it was read into."""
+    weight, size = next(module.parameters()), net.widths[0]
+    rows = np.random.default_rng(1).standard_normal((4, size))
     given = rows if input_shape is None else rows.reshape(4, *input_shape)
     output = _check.to_numpy(module(weight.new_tensor(given)), "output").reshape(4, -1)
-    expected = predict(rows)
+    expected = rows
+    for predict in net.to_numpy().predictors:
+        expected = predict(expected)
     eps = 2.0**-52 if weight.element_size() == 8 else 2.0**-23
     scale = max(float(np.max(np.abs(expected))), float(np.max(np.abs(output), initial=0.0)))
-    if output.shape != expected.shape or np.max(np.abs(output - expected)) > 1e4 * eps * scale * shape:
+    if output.shape != expected.shape or np.max(np.abs(output - expected)) > 1e4 * eps * scale * size:
         raise ValueError(
             "`module` must do what its trace does. Got other outputs on random inputs: its forward pass "
             "changes tensors in place or keeps a state."

@@ -22,20 +22,16 @@ from typing import Any, Protocol
 
 import numpy as np
 from array_api_compat import array_namespace, is_numpy_array
-from scipy.sparse import csr_array
-from scipy.sparse.csgraph import connected_components
 
 from .. import _check
 from .._check import Array
-from ._chain import chain_of, layers_of, loop_of, place_of
+from ._chain import Edge, Wiring, chain_of, layers_of, loop_of, place_of
 from ._fields import read_only
 from ._modules import read_module, require_same_map
 from .network import LinearPCN
 from .precision import Precision
 
 __all__ = ["GraphValues", "LinearGraph"]
-
-Edge = tuple[str, str]
 
 
 class Settled(Protocol):
@@ -77,7 +73,7 @@ class GraphValues:
 
 
 @dataclass(frozen=True, eq=False, repr=False, init=False)
-class LinearGraph:
+class LinearGraph(Wiring):
     r"""A linear predictive coding graph: one input, one output, and hidden nodes with any edges among them.
 
     Parameters
@@ -118,14 +114,6 @@ class LinearGraph:
     >>> graph.network
     LinearPCN(1 -> 2 -> 1, 3 weights, precisions, 1 entries fixed)
     """
-
-    nodes: dict[str, int]
-    edges: dict[Edge, Array]
-    biases: dict[str, Array]
-    precisions: dict[str, Precision]
-    fixed: frozenset[Edge | str]
-    input: str
-    output: str
 
     def __init__(
         self,
@@ -195,28 +183,17 @@ class LinearGraph:
         Returns
         -------
         LinearGraph
-            The input has the name of the argument of `forward`, the output is "output", and a hidden node has
-            the name of the traced operation whose result it is.
+            A node has the name of the traced operation whose result it is: the input that of the argument of
+            `forward`, the output "output", unless a layer has this name.
 
         Raises
         ------
         ValueError, TypeError
             As `LinearPCN.from_torch`.
         """
-        if not callable(getattr(module, "modules", None)):
-            raise TypeError(
-                "`module` must be a torch.nn.Module that is linear in its input. "
-                f"Got {type(module).__name__}: for matrices, use LinearPCN(weights)."
-            )
         read = read_module(module, input_shape, tensors=_check.flag(tensors, "tensors"))
         graph = cls(read.nodes, read.edges, biases=read.biases, fixed=read.fixed)
-
-        def predict(rows: np.ndarray) -> np.ndarray:
-            for layer in graph.network.to_numpy().predictors:
-                rows = layer(rows)
-            return rows
-
-        require_same_map(module, graph.nodes[graph.input], predict, input_shape)
+        require_same_map(module, graph.network, input_shape)
         return graph
 
     def replace(self, **changes: Any) -> LinearGraph:
@@ -249,43 +226,6 @@ class LinearGraph:
         }
         return LinearGraph(self.nodes, **merged, fixed=changes.get("fixed", self.fixed))
 
-    @cached_property
-    def cycles(self) -> tuple[tuple[str, ...], ...]:
-        """The sets of nodes that lie on cycles together, in the order of `nodes`."""
-        looped = [group for group in self._groups if len(group) > 1 or (group[0], group[0]) in self.edges]
-        return tuple(looped)
-
-    @cached_property
-    def _groups(self) -> list[tuple[str, ...]]:
-        """Strongly connected components."""
-        names = list(self.nodes)
-        place = {name: i for i, name in enumerate(names)}
-        rows, columns = zip(*((place[u], place[v]) for u, v in self.edges), strict=True)
-        adjacency = csr_array((np.ones(len(rows)), (rows, columns)), shape=(len(names), len(names)))
-        count, labels = connected_components(adjacency, connection="strong")
-        groups: list[list[str]] = [[] for _ in range(count)]
-        for name, label in zip(names, labels, strict=True):
-            groups[label].append(name)
-        return [tuple(group) for group in sorted(groups, key=lambda g: place[g[0]])]
-
-    @cached_property
-    def levels(self) -> dict[str, int]:
-        """The layer of the chain at which each node has its error: the longest way from the input."""
-        group_of = {name: group for group in self._groups for name in group}
-        before = {
-            group: {group_of[u] for u, v in self.edges if group_of[v] == group} - {group}
-            for group in self._groups
-        }
-        found: dict[tuple[str, ...], int] = {(self.input,): 0}
-        waiting = [group for group in self._groups if group != (self.input,)]
-        while waiting:
-            ready = [group for group in waiting if before[group] <= found.keys()]
-            found.update({group: 1 + max((found[b] for b in before[group]), default=0) for group in ready})
-            waiting = [group for group in waiting if group not in ready]
-        levels = {name: found[group_of[name]] for name in self.nodes}
-        levels[self.output] = 1 + max(level for name, level in levels.items() if name != self.output)
-        return levels
-
     @property
     def network(self) -> LinearPCN:
         r"""The chain: units that carry a value have the precision inf, and what is no edge is fixed.
@@ -294,11 +234,15 @@ class LinearGraph:
         the entries of its matrices are no longer theirs: `by_name` has their gradient.
         """
         constant = all(is_numpy_array(matrix) for matrix in self.edges.values())
-        return self._network if constant else chain_of(self)  # torch tensors change in place
+        return self._network if constant else self._build()  # torch tensors change in place
 
     @cached_property
     def _network(self) -> LinearPCN:
-        return chain_of(self)
+        return self._build()
+
+    def _build(self) -> LinearPCN:
+        fields, precisions = chain_of(self)
+        return LinearPCN(**fields).with_precisions(precisions)
 
     def by_name(self, settled: Settled) -> GraphValues:
         r"""An equilibrium of `network` by the names of the nodes and edges.

@@ -13,8 +13,10 @@ from array_api_compat import array_namespace, device, is_jax_array, is_numpy_arr
 
 from .. import _check
 from .._check import Array
+from ._chain import Wiring, chain_of
 from ._fields import biases_of, fixed_of, multipliers_of, precisions_of, read_only, weights_of
 from ._layout import Layout
+from ._modules import read_module, require_same_map
 from .parameterisation import initial_weights, skip_pattern
 from .parameterisation import multipliers as parameterised_multipliers
 from .precision import Precision
@@ -245,9 +247,15 @@ class LinearPCN:
         own = getattr(module, "linear_parameters", None)
         if own is not None:
             return cls(**own())
-        from .graph import LinearGraph  # a graph is made of networks
-
-        return LinearGraph.from_torch(module, input_shape=input_shape, tensors=tensors).network
+        read = read_module(module, input_shape, tensors=_check.flag(tensors, "tensors"))
+        ones = {name: Precision(1.0, size) for name, size in read.nodes.items()}
+        names = list(read.nodes)
+        fields, precisions = chain_of(
+            Wiring(read.nodes, read.edges, read.biases, ones, frozenset(read.fixed), names[0], names[-1])
+        )
+        net = cls(**fields).with_precisions(precisions)
+        require_same_map(module, net, input_shape)
+        return net
 
     @property
     def maps(self) -> tuple[Array, ...]:
