@@ -30,6 +30,7 @@ from pctheory.dynamics import imbalance_rate
 from pctheory.inference import ClampedProblem, pseudo_huber
 from pctheory.landscape import EnvelopeEnergy, OutputLoss, WeightDecay
 from pctheory.learning import LayerEnergies, SquaredError
+from pctheory.nn import PCN
 from pctheory.related import Predify
 
 PACKAGES = (
@@ -518,6 +519,22 @@ def test_methods_that_know_no_biases_say_so():
         EquilibratedEnergy(data).metric_and_noise(net)
     with pytest.raises(ValueError, match="`net` must have no biases here"):
         Predify.predictive_coding(net)
+    with pytest.raises(ValueError, match="`net` must have no biases here"):
+        PCN.from_linear(net)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"fixed": [True, None, None]}, "`net` must learn all its entries here.*Got 12 fixed entries"),
+        ({"precisions": [np.inf, None, None]}, "`net` must have finite precisions here"),
+    ],
+)
+def test_formulas_for_plain_networks_refuse_others(change, message):
+    _, plain, data, _ = example()
+    for name in ("second_order_form", "update_directions", "one_shot"):
+        with pytest.raises(ValueError, match=message):
+            REFUSED[name](_parts(name), plain.replace(**change), data)
 
 
 def test_a_teacher_with_biases_teaches_them():

@@ -36,7 +36,7 @@ class Data:
     x : (B, n_0)
         Inputs.
     y : (B, n_L)
-        Targets.
+        Targets; one-hot rows for classes.
 
     Notes
     -----
@@ -55,6 +55,11 @@ class Data:
     y: Array
 
     def __post_init__(self) -> None:
+        if _check.as_array(self.y, "y").ndim == 1:
+            raise ValueError(
+                f"`y` must be a two-dimensional array (B, n_L). Got shape {tuple(np.shape(self.y))}: for "
+                "class labels pass one-hot rows, `np.eye(num_classes)[labels]`, for one output `y[:, None]`."
+            )
         x, y = _check.matrix(self.x, "x"), _check.matrix(self.y, "y")
         _check.same_namespace((x, y), "x and y")
         if x.shape[0] != y.shape[0]:
