@@ -294,6 +294,54 @@ def test_the_likelihood_of_a_cycle_lacks_both_log_determinants_in_pc():
     assert abs(without - marginal) > 0.9  # the energy alone is no log density once the cycle learns
 
 
+@pytest.mark.claim("cyclic-logdet")
+def test_the_energy_stays_bounded_where_a_cycle_becomes_singular_and_the_loss_does_not():
+    data = Data([[1.0], [-1.0]], [[1.0], [-1.0]])
+    for gap in (1e-2, 1e-4):
+        cycle = {("x", "h"): [[1.0]], ("h", "h"): [[1 - gap]], ("h", "y"): [[1.0]]}
+        net = LinearGraph(SIZES, cycle).network
+        p = 1 / gap
+        np.testing.assert_allclose(
+            EquilibratedEnergy(data).value(net), 0.5 * (1 - p) ** 2 / (1 + p**2), rtol=1e-6
+        )
+        np.testing.assert_allclose(MSELoss(data).value(net), 0.5 * (1 - p) ** 2, rtol=1e-6)
+
+
+@pytest.mark.claim("graph-balance")
+@pytest.mark.parametrize("cyclic", [False, True])
+@pytest.mark.parametrize("seed", range(3))
+def test_where_nothing_is_read_the_output_edges_fall_at_the_covariance_of_the_nodes(cyclic, seed):
+    rng = np.random.default_rng(seed)
+    graph = random_graph(rng, cyclic=cyclic, num_hidden=4, biases=False)
+    touching = {e: 0 * m for e, m in graph.edges.items() if "x" in e or "y" in e}
+    graph = graph.replace(edges=touching)
+    data, dense = data_for(graph, rng), Dense(graph)
+    net, objective = graph.network, EquilibratedEnergy(data)
+    np.testing.assert_allclose(net.join(objective.gradient(net)), 0, atol=1e-14)
+    whole = np.zeros_like(dense.inner)
+    starts = np.cumsum([0, *(graph.nodes[n] for n in dense.hidden)])
+    for name, start in zip(dense.hidden, starts, strict=False):
+        stop = start + graph.nodes[name]
+        whole[start:stop, start:stop] = np.linalg.inv(dense.precision(name))
+    spread = np.linalg.inv(dense.loop)
+    covariance = spread @ whole @ spread.T
+    read = [n for n in dense.hidden if (n, "y") in graph.edges]
+    rows = np.concatenate(
+        [np.arange(starts[i], starts[i + 1]) for i, n in enumerate(dense.hidden) if n in read]
+    )
+    v, u = rng.standard_normal(len(rows)), rng.standard_normal(graph.nodes["y"])
+    predicted = -np.mean((data.y @ dense.precision("y") @ u) ** 2) * (v @ covariance[np.ix_(rows, rows)] @ v)
+    step, cuts = 1e-3, np.cumsum([0, *(graph.nodes[n] for n in read)])
+
+    def value(size):
+        moved = {(n, "y"): size * np.outer(u, v[cuts[i] : cuts[i + 1]]) for i, n in enumerate(read)}
+        return Dense(graph.replace(edges=moved)).equilibrium(data)[1]
+
+    curvature = (value(step) - 2 * value(0.0) + value(-step)) / step**2
+    np.testing.assert_allclose(curvature, predicted, rtol=1e-3)
+    assert predicted < 0
+
+
 @given(graphs())
 def test_a_chain_without_cycles_has_the_gradient_and_curvature_of_its_edges(problem):
     graph, data = problem
