@@ -22,7 +22,7 @@ export SOURCE_DATE_EPOCH = 0
 .DEFAULT_GOAL := help
 .SECONDARY:
 .DELETE_ON_ERROR:
-.PHONY: help env data figures test mutants hunt quick lint types docstrings paper notebooks reproduce readme clean
+.PHONY: help env data figures test mutants hunt bench quick lint types docstrings paper notebooks reproduce readme clean
 
 help:
 	@echo "make figures [FIG=id] [PROFILE=quick|cpu|full] [JOBS=n]   draw the figures into figures/out/index.html"
@@ -33,6 +33,7 @@ help:
 	@echo "make lint        ruff and mypy        make clean      remove what can be regenerated"
 	@echo "make mutants [MINUTES=10] [SEED=0]    break one formula at a time and list what no test notices"
 	@echo "make hunt [MINUTES=10] [SEED=0]       call every public function with wrong arguments, list what goes wrong"
+	@echo "make bench       time each task against its alternatives into build/bench"
 
 env: $(VENV)/.installed
 
@@ -65,6 +66,10 @@ mutants: $(VENV)/.installed
 # At least one round over all public functions, then others until the time is over.
 hunt: $(VENV)/.installed
 	$(PY) tests/hunt.py --minutes $(MINUTES) --seed $(SEED)
+
+# One group in one process after another: about twenty minutes. JPC_PYTHON names an interpreter that has jpc.
+bench: $(VENV)/.installed
+	$(PY) -m experiments.benchmarks $(GROUP)
 
 types: $(VENV)/.installed
 	$(PY) -m mypy

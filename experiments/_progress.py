@@ -8,7 +8,7 @@ import importlib
 import json
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -107,9 +107,13 @@ class Progress:
     def _parallel(self, calls: Sequence[tuple[Any, ...]]) -> Iterable[tuple[int, Result, float]]:
         if self.jobs == 1 and self.backend == "loky":
             return (_call(*call) for call in calls)
+        if self.backend == "ray":
+            return _on_ray(calls)
         import joblib
 
-        _connect(self.backend)
+        if self.backend == "dask":
+            # makes joblib know the cluster; the client reads DASK_SCHEDULER_ADDRESS
+            _needed("distributed", "dask").Client()
         with joblib.parallel_config(backend=self.backend, n_jobs=self.jobs):
             # unordered: the parent writes each checkpoint when its cell ends, also where workers share no
             # disk
@@ -170,17 +174,22 @@ def _read_cell(path: Path) -> tuple[Result, float]:
     return stored["cell"] if "cell" in stored else Result({}), stored["seconds"]
 
 
-def _connect(backend: str) -> None:
-    """Make joblib know a cluster: dask's client reads DASK_SCHEDULER_ADDRESS, ray joins RAY_ADDRESS."""
-    if backend not in ("dask", "ray"):
-        return
+def _on_ray(calls: Sequence[tuple[Any, ...]]) -> Iterator[tuple[int, Result, float]]:
+    """The cells as tasks of ray, in the order in which they end; ray repeats those of a worker that died."""
+    ray = _needed("ray", "ray")
+    if not ray.is_initialized():
+        ray.init()  # joins RAY_ADDRESS, or starts on this machine
+    task = ray.remote(_call)
+    waiting = [task.remote(*call) for call in calls]
+    while waiting:
+        done, waiting = ray.wait(waiting)
+        yield from ray.get(done)
+
+
+def _needed(package: str, backend: str) -> Any:
     try:
-        if backend == "dask":
-            importlib.import_module("distributed").Client()
-        else:
-            importlib.import_module("ray.util.joblib").register_ray()
+        return importlib.import_module(package)
     except ModuleNotFoundError as error:
-        package = {"dask": "distributed", "ray": "ray"}[backend]
         raise ModuleNotFoundError(
             f"`--backend {backend}` needs the package {package}, which is not installed: "
             f"install it with `pip install {package}`, or use `--backend loky`."

@@ -71,7 +71,11 @@ def profile(config: Config, num_steps: int, rate: float) -> dict[str, Any]:
     rng = np.random.default_rng([config.seed, 1])
     model = PCN(widths, activation="relu", parameterisation="mupc", skips=True, rng=rng, dtype=torch.float64)
     result = infer(
-        model, data.x, data.y, GradientDescent(rate, convention="batch-mean"), stop=Stop(num_steps)
+        model,
+        data.x,
+        data.y,
+        GradientDescent(rate, convention="batch-mean", coordinates="activities"),
+        stop=Stop(num_steps),
     )
     z = result.activities
     start = infer(model, data.x, data.y, stop=Stop(num_steps=0)).activities
@@ -96,7 +100,10 @@ def learning(config: Config, rule: str) -> PC:
     """The local rule after the published inference, or after one that reaches equilibrium."""
     if rule == "equilibrium":
         return PC("newton", stop=Stop(30, config.tolerance))
-    return PC(GradientDescent(0.5, convention="batch-mean"), stop=Stop(config.trained_hidden))
+    return PC(
+        GradientDescent(0.5, convention="batch-mean", coordinates="activities"),
+        stop=Stop(config.trained_hidden),
+    )
 
 
 def distance(model: PCN, batch: Data, rule: PC) -> float:

@@ -180,12 +180,14 @@ def digits(config: Config) -> tuple[np.ndarray, np.ndarray]:
     return x, y / np.linalg.norm(y.T @ x / config.samples, 2)
 
 
-def network(config: Config, activation: str, rule: str, gain: float, rate: float) -> dict[str, Any]:
+def network(
+    config: Config, activation: str, rule: str, gain: float, rate: float, seed: int
+) -> dict[str, Any]:
     """Iterations of full-batch descent until the loss has fallen to the level."""
     torch.set_num_threads(1)
     x, y = digits(config)
     shape = (config.width,) * (config.hidden_layers + 1) + (y.shape[1],)
-    rng = np.random.default_rng(config.seed)
+    rng = np.random.default_rng([config.seed, seed])
     init = gain / np.sqrt(config.width)
     model = PCN(shape, activation=activation, init=init, rng=rng, dtype=torch.float64)
     activities: Any = "feedforward"
@@ -245,11 +247,13 @@ def run(config: Config, progress: Progress) -> dict[str, Any]:
     flows = progress.cells(dense, cells)
     wide = (len(config.dense_depths), len(OBJECTIVES), config.seeds, len(config.dense_exponents))
     trials = [
-        {"activation": a, "rule": r, "gain": g, "rate": rate}
-        for a in ("tanh", "relu") for r in OBJECTIVES for g in config.gains for rate in config.network_rates
+        {"activation": a, "rule": r, "gain": g, "rate": rate, "seed": s}
+        for a in ("tanh", "relu") for r in OBJECTIVES for s in range(config.seeds) for g in config.gains
+        for rate in config.network_rates
     ]  # fmt: skip
     counts = np.array([r["steps"] for r in progress.cells(network, trials)])
-    counts = counts.reshape(2, len(OBJECTIVES), len(config.gains), len(config.network_rates)).min(axis=-1)
+    trial = (2, len(OBJECTIVES), config.seeds, len(config.gains), len(config.network_rates))
+    counts = counts.reshape(trial).min(axis=-1)
     count = (len(config.descent_depths), len(config.descent_exponents))
     return {
         "depths": np.array(config.depths),

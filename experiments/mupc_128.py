@@ -86,7 +86,10 @@ def trial(config: Config, case: int, rule: str, seed: int, checkpoint: str) -> d
         dtype=torch.float32,
         device=device,
     )
-    pc = PC(GradientDescent(config.activity_lrs[case], convention="batch-mean"), stop=Stop(config.hidden))
+    pc = PC(
+        GradientDescent(config.activity_lrs[case], convention="batch-mean", coordinates="activities"),
+        stop=Stop(config.hidden),
+    )
     settings = TrainingSettings(
         rule=pc if rule == "pc" else BP(),
         learning_rate=(config.learning_rates if rule == "pc" else config.bp_learning_rates)[case],

@@ -77,7 +77,10 @@ def trial(config: Config, hidden: int, method: str, seed: int) -> dict[str, Any]
         rng=np.random.default_rng([config.seed, hidden, seed]),
         dtype=torch.float32,
     )
-    pc = PC(GradientDescent(config.activity_lr, convention="batch-mean"), stop=Stop(hidden))
+    pc = PC(
+        GradientDescent(config.activity_lr, convention="batch-mean", coordinates="activities"),
+        stop=Stop(hidden),
+    )
     settings = TrainingSettings(
         rule=BP() if method == "bp" else pc,
         learning_rate=config.sp_learning_rate if method == "sp" else config.learning_rate,

@@ -146,16 +146,10 @@ def _networks(ax: Axes, result: Result) -> None:
     ax.set_yscale("log")
     for name, marker, style in (("tanh", "o", "-"), ("relu", "s", ":")):
         for rule, colour in (("bp", _GREY), ("pc", _BLUE)):
-            counts = np.asarray(result["network"][name][rule], dtype=float)
-            ax.plot(
-                at,
-                np.where(np.isfinite(counts), counts, np.nan),
-                marker + style,
-                ms=3.2,
-                lw=0.9,
-                color=colour,
-            )
-    first = np.asarray(result["network"]["tanh"]["bp"], dtype=float)[0]
+            for counts in np.asarray(result["network"][name][rule], dtype=float):
+                reached = np.where(np.isfinite(counts), counts, np.nan)
+                ax.plot(at, reached, marker + style, ms=3.2, lw=0.7, color=colour)
+    first = np.median(np.asarray(result["network"]["tanh"]["bp"], dtype=float)[:, 0])
     power = (at / at[0]) ** (result["network_depth"] - 2)
     plotting.theory(ax, at, first * power, label=None, linestyle="--", linewidth=0.7)
     ax.set_xticks(at, [f"{a:.0f}" for a in at])
@@ -174,13 +168,13 @@ def caption(result: Result, meta: Meta) -> str:
     """What is measured, what is predicted."""
     found = numbers(result)
     return (
-        r"PC (blue) leaves weights of size d in a time that is a power of log(1/d), BP (grey) in a power of "
-        r"1/d. (a, b) Chains; black: the theorem. (c) Their ratio; filled: $\pi = 1$, open: best; at the "
-        r"smallest d "
-        rf"{found['ratio-unit']} and {found['ratio-tuned']}. (d) Best rate, residual "
+        r"PC (blue) leaves weights of size d in a time that is a power of log(1/d), BP (grey) in a power "
+        r"of 1/d. (a, b) Chains; black: the theorem. (c) Their ratio; filled: $\pi = 1$, open: best; at "
+        rf"the smallest d {found['ratio-unit']} and {found['ratio-tuned']}. (d) Best rate, residual "
         rf"{meta.config['tolerance']:g}: PC takes {found['pc-steps']} iterations; dashed: bound for BP. (e) "
         rf"Random weights, N = {meta.config['dense_width']}; black: the chain. (f) "
-        rf"{meta.config['hidden_layers']} hidden layers, digits, one seed; dashed: slope 2. ({meta.setting}.)"
+        rf"{meta.config['hidden_layers']} hidden layers, digits, {meta.config['seeds']} seeds; dashed: "
+        rf"slope 2. ({meta.setting}.)"
     )
 
 
@@ -206,5 +200,4 @@ def numbers(result: Result) -> dict[str, str | float]:
 
 
 def _count(counts: np.ndarray) -> str:
-    last = float(np.asarray(counts, dtype=float)[-1])
-    return f"{last:.0f}" if np.isfinite(last) else "not reached"
+    return span(np.asarray(counts, dtype=float)[:, -1], digits=4)

@@ -1,8 +1,8 @@
 r"""What predictive coding learns behind a bottleneck where backpropagation does reduced-rank regression; the
 remedies.
 
-Sees: PC's output space is that of the principal components of the targets, BP's that of the regression;
-weight decay and the full likelihood have a minimiser, but it stays near the principal components.
+A faithful run sees PC's output space at the principal components of the targets and BP's at that of the
+regression where there is noise, no difference without noise, and the remedies in between.
 """
 
 import numpy as np
@@ -12,84 +12,137 @@ from matplotlib.figure import Figure
 from experiments import noise_and_bottleneck
 from experiments._result import Result
 from experiments._store import Meta
+from figures import _names
+from figures._escapes import span
 from pctheory import plotting
 
 EXPERIMENT = noise_and_bottleneck
 TITLE = "Noise and a bottleneck: principal components of the targets"
 SOURCE = "new"
-SIZE = (5.5, 2.1)
+SIZE = (5.5, 3.8)
 _RULES = {
     "bp": ("BP", plotting.COLOURS["bp"], "s"),
     "pc": ("PC", plotting.COLOURS["pc"], "o"),
     "likelihood": ("likelihood", "#832db6", "^"),
 }
+_TASKS = ("completion", "classification")
 
 
 def draw(fig: Figure, result: Result) -> None:
-    """Overlap with the regression, test loss, and weight decay."""
-    axes = fig.subplots(1, 3)
-    units = [int(k) for k in result["units"]]
-    forms = result["closed_form"]
-    overlap = [float(forms[str(k)]["overlap"]) for k in units]
-    plotting.theory(axes[0], units, overlap, label=None)
-    plotting.theory(axes[0], units, np.ones(len(units)), label=None)
-    for space in ("pca", "regression"):
-        plotting.theory(axes[1], units, [float(forms[str(k)][space]) for k in units], label=None)
-    for rule, (label, color, marker) in _RULES.items():
-        cells = [result[rule][str(k)] for k in units]
-        for ax, key in ((axes[0], "regression"), (axes[1], "test")):
-            values = [float(cell[key]) for cell in cells]
-            plotting.measured(ax, units, values, label=label, color=color, marker=marker, zorder=5)
-    axes[0].set(xlabel="hidden units", ylabel="overlap", title="with the regression", ylim=(0, 1.08))
-    axes[1].set(xlabel="hidden units", ylabel=r"test $\mathcal{L}$", title="prediction")
-    axes[0].legend(fontsize=7, loc="lower right", handlelength=1)
-    for ax in axes[:2]:
-        ax.set_xscale("log", base=2)
-        ax.set_xticks(units, [str(k) for k in units])
-        ax.minorticks_off()
-    _remedies(axes[2], result)
+    """Overlap with the regression, prediction on test data, and weight decay."""
+    axes = fig.subplots(2, 3)
+    for row, task in zip(axes, _TASKS, strict=True):
+        _overlaps(row[0], result, task)
+        _prediction(row[1], result, task)
+        _remedies(row[2], result, task)
+        row[0].set_ylabel("overlap")
+    axes[0, 0].set_title("completion: with the regression")
+    axes[1, 0].set_title("classes: with the regression")
+    axes[0, 1].set_title("completion: prediction")
+    axes[1, 1].set_title("classes: prediction")
+    axes[0, 2].set_title("PC with weight decay")
+    axes[1, 2].set_title("PC with weight decay")
+    axes[0, 0].legend(fontsize=7, loc="lower right", handlelength=1)
+    axes[0, 2].legend(fontsize=7, loc="lower right", handlelength=1)
     plotting.letter(axes)
 
 
-def _remedies(ax: Axes, result: Result) -> None:
+def _units(result: Result) -> list[int]:
+    return [int(k) for k in result["units"]]
+
+
+def _series(result: Result, task: str, rule: str, key: str) -> list[float]:
+    return [float(result[task][rule][str(k)][key]) for k in _units(result)]
+
+
+def _over_units(ax: Axes, result: Result) -> None:
+    units = _units(result)
+    ax.set_xscale("log", base=2)
+    ax.set_xticks(units, [str(k) for k in units])
+    ax.minorticks_off()
+    ax.set_xlabel("hidden units")
+
+
+def _overlaps(ax: Axes, result: Result, task: str) -> None:
+    units = _units(result)
+    plotting.theory(ax, units, _series(result, task, "closed_form", "overlap"), label=None)
+    plotting.theory(ax, units, np.ones(len(units)), label=None)
+    _measured(ax, result, task, "regression")
+    ax.set_ylim(0, 1.08)
+    _over_units(ax, result)
+
+
+def _prediction(ax: Axes, result: Result, task: str) -> None:
+    if task == "completion":
+        for space in ("pca", "regression"):
+            plotting.theory(ax, _units(result), _series(result, task, "closed_form", space), label=None)
+    _measured(ax, result, task, "test" if task == "completion" else "accuracy")
+    ax.set_ylabel(r"test $\mathcal{L}$" if task == "completion" else "test accuracy")
+    _over_units(ax, result)
+
+
+def _measured(ax: Axes, result: Result, task: str, key: str) -> None:
+    for rule, (label, color, marker) in _RULES.items():
+        values = _series(result, task, rule, key)
+        plotting.measured(
+            ax,
+            _units(result),
+            values,
+            label=label,
+            color=color,
+            marker=marker,
+            zorder=5,
+            linestyle="-",
+            lw=0.5,
+        )
+
+
+def _remedies(ax: Axes, result: Result, task: str) -> None:
     decays = [float(d) for d in result["decays"]]
-    cells = [result["decay"][f"{d:g}"] for d in decays]
+    cells = [result[task]["decay"][f"{d:g}"] for d in decays]
     for key, color in (("pca", plotting.COLOURS["pc"]), ("regression", plotting.COLOURS["bp"])):
         label = {"pca": "components", "regression": "regression"}[key]
         plotting.measured(ax, decays, [float(cell[key]) for cell in cells], label=label, color=color)
     ax.set_xscale("log")
-    ax.set(xlabel="weight decay", ylabel="overlap with", title="PC with decay", ylim=(0, 1.08))
-    ax.legend(fontsize=7, loc="center right", handlelength=1)
+    ax.set(xlabel="weight decay", ylabel="overlap with", ylim=(0, 1.08))
 
 
 def caption(result: Result, meta: Meta) -> str:
     """What was run, what each objective ends at."""
-    first = str(int(result["units"][0]))
     found = numbers(result)
     return (
-        rf"Lower halves of the digits predicted from the upper halves by linear networks with one narrow "
-        rf"hidden layer; L-BFGS on each objective. (a) Overlap (mean squared cosine) of the network's output "
-        rf"space with that of reduced-rank regression; black: the overlap of the principal components of the "
-        rf"targets, and 1. With {first} hidden unit(s) PC's overlap with the principal components is "
-        rf"{found['pc-components']:.4f}, BP's with the regression {found['bp-regression']:.4f}. (b) Test "
-        rf"loss; black: the best maps into both spaces. (c) PC with weight decay, {first} hidden unit(s). "
-        rf"Decay and the full likelihood have a minimiser, but near the components: the likelihood's overlap "
-        rf"with them is {found['likelihood-components']:.2f}. PC's energy ends {found['pc-gap']:.1g} above "
-        rf"its infimum, with output weights of norm {found['pc-size']:.0f}. ({meta.setting}.)"
+        r"Behind a bottleneck PC learns the principal components of the targets, BP the regression. Linear "
+        rf"networks, {_names.dataset(result['dataset'])}, L-BFGS on each objective, one seed: the lower "
+        r"half of an image from the upper one (top), its class (bottom). (a, d) Overlap of the network's "
+        r"output space with that of reduced-rank regression; black: the overlap of the principal "
+        r"components, and 1. (b, e) Prediction; black: the best maps into both spaces. With "
+        rf"{found['units']} units classes are predicted with {found['pc-accuracy']} (PC) and "
+        rf"{found['bp-accuracy']} (BP). (c, f) PC with weight decay, {int(result['decay_units'])} units. "
+        rf"Images from themselves, without noise: both overlaps are {found['autoencoding']}. "
+        rf"({meta.setting}.)"
     )
 
 
-def numbers(result: Result) -> dict[str, float]:
-    """Overlaps with one hidden unit (the first number of units), and where PC ends."""
-    first = str(int(result["units"][0]))
-    pc = result["pc"][first]
+def numbers(result: Result) -> dict[str, str | float]:
+    """Where the objectives end: overlaps and test losses with the fewest units, accuracies with the most."""
+    first, last = (str(_units(result)[i]) for i in (0, -1))
+    task, classes = result["completion"], result["classification"]
+    pc, bp = task["pc"][first], task["bp"][first]
+    decays = classes["decay"]
+    same = [
+        result["autoencoding"][rule][str(k)]["regression"] for rule in ("pc", "bp") for k in _units(result)
+    ]
     return {
-        "pc-components": float(pc["pca"]),
-        "bp-regression": float(result["bp"][first]["regression"]),
-        "likelihood-components": float(result["likelihood"][first]["pca"]),
-        "apart": float(result["closed_form"][first]["overlap"]),
-        "pc-test": float(pc["test"]),
-        "bp-test": float(result["bp"][first]["test"]),
-        "pc-gap": float(pc["energy"]) - float(pc["least_energy"]),
-        "pc-size": float(np.asarray(pc["sizes"])[-1]),
+        "pc-components": f"{float(pc['pca']):.4f}",
+        "bp-regression": f"{float(bp['regression']):.4f}",
+        "likelihood-components": f"{float(task['likelihood'][first]['pca']):.2f}",
+        "apart": f"{float(task['closed_form'][first]['overlap']):.2f}",
+        "pc-test": f"{float(pc['test']):.3f}",
+        "bp-test": f"{float(bp['test']):.3f}",
+        "units": last,
+        "pc-accuracy": f"{float(classes['pc'][last]['accuracy']):.2f}",
+        "bp-accuracy": f"{float(classes['bp'][last]['accuracy']):.2f}",
+        "gap": f"{max(float(form['gap']) for form in classes['closed_form'].values()):.3f}",
+        "decay-regression": span([float(d["regression"]) for d in decays.values()]),
+        "autoencoding": span(same, digits=3),
     }

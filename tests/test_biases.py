@@ -477,6 +477,18 @@ REFUSED = {
     "truncated_gradient": lambda f, n, d: f(_clamped(n, d), LayerEnergies(), 0.1, 2),
     "unrolled_gradient": lambda f, n, d: f(_clamped(n, d), LayerEnergies(), 0.1, 2),
     "z_il_gradient": lambda f, n, d: f(n, d),
+    "condition_bound": lambda f, n, d: f(n, d.x),
+    "early_reach": lambda f, n, d: f(n, d, 0.1, 3),
+    "error_inference_rate": lambda f, n, d: f(n),
+    "relax_errors": lambda f, n, d: f(n, d, 0.1, 3),
+    "fastest_time": lambda f, n, d: f(n, 0.1),
+    "homotopy_flow": lambda f, n, d: f(n, 0.1, 2.0),
+    "homotopy_time": lambda f, n, d: f(n, 0.1, 2.0),
+    "gradient_noise": lambda f, n, d: f(n, d),
+    "lazy_map": lambda f, n, d: f(n, d, [0.0, 1.0]),
+    "precision_gradient": lambda f, n, d: f(n, d),
+    "update_precisions": lambda f, n, d: f(n, d),
+    "primal_dual_matrix": lambda f, n, d: f(n, 0.1),
 }
 """How each function that knows no biases is called."""
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from strategies import seeds
 from tolerances import EPS, assert_close
 
-from pctheory.linalg import BlockTridiagonal
+from pctheory.linalg import BlockTridiagonal, lower_factor, solve_lower, thin_qr
 from pctheory.linalg.spectrum import SpectrumEnds
 
 
@@ -433,11 +433,11 @@ def test_mixed_libraries_are_refused():
         path_graph(1).matvec(torch.ones((1, 1)))
 
 
-def test_extended_precision_has_no_factor():
-    if np.finfo(np.longdouble).eps == EPS:
-        pytest.skip("long double is double on this platform")
-    with pytest.raises(TypeError, match="`diagonal` must be float32 or float64"):
-        BlockTridiagonal([np.eye(2, dtype=np.longdouble)], []).cholesky()
+def test_half_and_extended_precision_are_refused():
+    wrong = [np.float16] if np.finfo(np.longdouble).eps == EPS else [np.float16, np.longdouble]
+    for dtype in wrong:
+        with pytest.raises(TypeError, match=r"`diagonal\[0\]` must be a real array of float32, float64"):
+            BlockTridiagonal([np.eye(2, dtype=dtype)], [])
 
 
 @pytest.mark.parametrize("library", [np.asarray, torch.as_tensor, jnp.asarray])
@@ -474,3 +474,64 @@ def test_the_ends_of_a_spectrum_print_their_worst_residual():
     one, two = np.array([0.5, 1.0]), np.eye(2)
     ends = SpectrumEnds(one, 4 * one[::-1], two, two, np.array([1e-12, 2e-12]), np.array([3e-9, 1e-13]))
     assert repr(ends) == "SpectrumEnds(0.5 to 4, residuals <= 3.0e-09)"
+
+
+# Dense kernels
+
+
+ORDERS = {
+    "C": np.ascontiguousarray,
+    "F": np.asfortranarray,
+    "strided": lambda a: np.repeat(a, 2, axis=1)[:, ::2],
+}
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.longdouble])
+@pytest.mark.parametrize("lower_order", ["C", "F"])
+@pytest.mark.parametrize("rows_order", ORDERS)
+@pytest.mark.parametrize("transposed", [False, True])
+def test_triangular_solves_do_not_depend_on_the_order_in_memory(
+    dtype, lower_order, rows_order, transposed, rng
+):
+    if dtype == np.longdouble:  # no kernel: LAPACK refuses it
+        with pytest.raises(TypeError):
+            solve_lower(np.eye(2, dtype=dtype), np.ones((1, 2), dtype=dtype))
+        return
+    lower = np.tril(rng.standard_normal((5, 5))) + 3 * np.eye(5)
+    rows = rng.standard_normal((3, 5))
+    above = np.triu(rng.standard_normal((5, 5)), 1)  # is not to be read
+    array = ORDERS[rows_order](rows.astype(dtype))
+    before = array.copy()
+    solved = solve_lower(ORDERS[lower_order]((lower + above).astype(dtype)), array, transposed=transposed)
+    expected = np.linalg.solve(lower.T if transposed else lower, rows.T).T
+    kappa = np.linalg.cond(lower)
+    assert solved.dtype == dtype
+    assert_close(solved, expected, size=5, kappa=kappa, eps=np.finfo(dtype).eps)
+    assert np.array_equal(array, before)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("shape", [(1, 1), (4, 4), (300, 3), (90, 70)])
+def test_thin_qr_factors_into_orthonormal_columns_and_a_triangle(dtype, shape, rng):
+    columns = rng.standard_normal(shape).astype(dtype)
+    before = columns.copy()
+    for array in (columns, np.asfortranarray(columns), torch.tensor(columns)):
+        q, r = thin_qr(array)
+        q, r = np.asarray(q), np.asarray(r)
+        assert q.dtype == r.dtype == dtype
+        eps = np.finfo(dtype).eps
+        assert_close(q @ r, columns, size=sum(shape), eps=eps)
+        assert_close(q.T @ q, np.eye(shape[1]), size=sum(shape), eps=eps)
+        assert np.array_equal(r, np.triu(r))
+    assert np.array_equal(columns, before)
+
+
+@pytest.mark.parametrize("library", [np.asarray, torch.tensor, jnp.asarray])
+def test_the_factor_of_a_matrix_is_lower_or_none(library, rng):
+    root = np.tril(rng.standard_normal((4, 4))) + 3 * np.eye(4)
+    block = (root @ root.T).astype(np.float32)
+    factor = np.asarray(lower_factor(library(block)))
+    assert factor.dtype == np.float32
+    assert_close(factor @ factor.T, block, size=16, eps=np.finfo(np.float32).eps)
+    assert np.array_equal(factor, np.tril(factor))
+    assert lower_factor(library(block - 100 * np.eye(4, dtype=np.float32))) is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
@@ -66,43 +67,50 @@ def workers(folder):
     return [int(p.name.partition("-")[2]) for p in folder.glob("worker-*")]
 
 
+@contextlib.contextmanager
+def one_worker_dies(folder):
+    """Forgets the workers of the runs before, and kills the first of this one when a second is at work."""
+    for marker in folder.glob("worker-*"):
+        marker.unlink()
+    killed = []
+
+    def kill_one() -> None:
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline and len(workers(folder)) < 2:
+            time.sleep(0.02)
+        killed.append(workers(folder)[0])
+        os.kill(killed[0], signal.SIGKILL)
+
+    killer = threading.Thread(target=kill_one)
+    killer.start()
+    yield
+    killer.join()
+    assert killed
+    assert os.getpid() not in workers(folder)
+    assert len(workers(folder)) >= 2
+
+
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_dask_cluster_that_loses_a_worker_gives_the_same_bytes(package, tmp_path, monkeypatch):
     distributed = pytest.importorskip("distributed", reason="the extra `cluster` is not installed")
     expected = stored_bytes(tmp_path / "here", jobs=1)
-    for marker in package.glob("worker-*"):
-        marker.unlink()
-    killed = []
-
-    def kill_one() -> None:
-        deadline = time.monotonic() + 30
-        while time.monotonic() < deadline and len(workers(package)) < 2:
-            time.sleep(0.02)
-        killed.append(workers(package)[0])
-        os.kill(killed[0], signal.SIGKILL)
-
     cluster = distributed.LocalCluster(
         n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0", silence_logs=50
     )
     with cluster:
         monkeypatch.setenv("DASK_SCHEDULER_ADDRESS", cluster.scheduler_address)
-        killer = threading.Thread(target=kill_one)
-        killer.start()
-        on_cluster = stored_bytes(tmp_path / "cluster", jobs=2, backend="dask")
-        killer.join()
-    assert killed
-    assert os.getpid() not in workers(package)
-    assert len(workers(package)) >= 2
-    assert on_cluster == expected
+        with one_worker_dies(package):
+            assert stored_bytes(tmp_path / "cluster", jobs=2, backend="dask") == expected
 
 
 @pytest.mark.slow
-def test_ray_gives_the_same_bytes(package, tmp_path):
+def test_a_ray_cluster_that_loses_a_worker_gives_the_same_bytes(package, tmp_path):
     ray = pytest.importorskip("ray", reason="ray is not installed")
     expected = stored_bytes(tmp_path / "here", jobs=1)
     ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
     try:
-        assert stored_bytes(tmp_path / "cluster", jobs=2, backend="ray") == expected
+        with one_worker_dies(package):
+            assert stored_bytes(tmp_path / "cluster", jobs=2, backend="ray") == expected
     finally:
         ray.shutdown()

@@ -13,6 +13,7 @@ import random
 import subprocess
 import sys
 import tarfile
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -204,6 +205,53 @@ def test_a_cut_gzip_file_is_refused(toy):
         path.write_bytes(content)
         with pytest.raises(ValueError, match=r"train-images\.gz must be a whole gzip file"):
             load_arrays("toy")
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+def test_a_file_that_is_too_large_is_refused_before_it_fills_the_memory(toy, zipped):
+    folder = search_path("toy")[0]
+    put(folder, zipped=zipped)
+    path = folder / ("train-images.gz" if zipped else "train-images")
+    zeros = bytes(2**28)  # 261 kB when compressed
+    path.write_bytes(gzip.compress(zeros, 1) if zipped else zeros)
+    del zeros
+    tracemalloc.start()
+    with pytest.raises(
+        ValueError, match=r"must hold at most 208 bytes for the images of `toy`\. Got more: run"
+    ):
+        load_arrays("toy")
+    assert tracemalloc.get_traced_memory()[1] < 2**20
+    tracemalloc.stop()
+
+
+def test_an_archive_whose_member_is_too_large_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(_fetch, "MOST_BYTES", 10)
+    with tarfile.open(tmp_path / "a.tgz", "w:gz") as tar:
+        member = tarfile.TarInfo("package/big")
+        member.size = 11
+        tar.addfile(member, io.BytesIO(bytes(11)))
+    with pytest.raises(ValueError, match="package/big must hold at most 10 bytes. Got 11"):
+        _fetch._members(tmp_path / "a.tgz", ["package/big"])
+
+
+def test_generated_signals_are_checked_up_to_their_last_digits(monkeypatch):
+    pytest.importorskip("mnist1d", reason="the package mnist1d is not installed")
+    made = datasets.generate_mnist1d()
+    monkeypatch.setattr(datasets, "_present", lambda info: False)
+    load_arrays("mnist1d")
+    for change, accepted in ((1e-14, True), (1e-6, False)):
+        changed = {key: v + change if key[1] == "images" else v for key, v in made.items()}
+        monkeypatch.setattr(datasets, "generate_mnist1d", lambda: changed)  # noqa: B023
+        if accepted:
+            load_arrays("mnist1d")
+            continue
+        with pytest.raises(
+            ValueError, match="what the package mnist1d makes must have the sha256 80cdccdc11b3"
+        ):
+            load_arrays("mnist1d")
+    monkeypatch.setattr(datasets, "generate_mnist1d", lambda: {k: v[::-1].copy() for k, v in made.items()})
+    with pytest.raises(ValueError, match="must have the sha256"):
+        load_arrays("mnist1d", "test")
 
 
 @pytest.mark.parametrize(
@@ -413,7 +461,8 @@ def test_mnist1d_is_the_same_each_time_and_leaves_the_global_generators_alone():
 def test_generated_signals_are_not_shared_between_callers(tmp_path, monkeypatch):
     fake = {key: decode_idx(content) for key, content in CONTENTS.items()}
     fake["train", "images"] = np.ones((3, 40))
-    changed = DatasetInfo(**{**vars(DATASETS["mnist1d"]), "num_train": 3})
+    files = tuple(DataFile(f.split, f.content, f.name) for f in DATASETS["mnist1d"].files)
+    changed = DatasetInfo(**{**vars(DATASETS["mnist1d"]), "num_train": 3, "files": files})
     monkeypatch.setattr(datasets, "DATASETS", {"mnist1d": changed})
     monkeypatch.setattr(datasets, "search_path", lambda name: (tmp_path,))
     monkeypatch.setattr(datasets, "generate_mnist1d", lambda: fake)

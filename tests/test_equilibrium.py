@@ -22,7 +22,15 @@ from pctheory import (
     rescaling,
     weight_gradient,
 )
-from pctheory.inference import gradient_decomposition, input_products, noise_covariances, output_products
+from pctheory.inference import (
+    gradient_decomposition,
+    input_products,
+    noise_covariances,
+    output_products,
+    routes,
+)
+from pctheory.inference.products import largest, norm
+from pctheory.inference.routes import forward_sweep, is_trusted
 from pctheory.model import PARAMETERISATIONS
 
 METHODS = ["auto", "sweep", "feedback", "elimination"]
@@ -561,6 +569,104 @@ def test_errors_that_hidden_layers_hide_from_the_output_are_seen():
     assert eq.method == "feedback"
     true = oracles.true_relative_errors(net, data, eq, 1000)
     assert true["activities"] <= 10 * eq.accuracy.activities
+
+
+@pytest.mark.claim("equilibrium-errors")
+@pytest.mark.parametrize("spread", [0.0, 2.0, 5.0, 12.0])
+@pytest.mark.parametrize("noise", [1.0, 1e-6])
+def test_wide_layers_of_any_condition_are_reduced_without_loss(spread, noise, rng):
+    """7 outputs of 3 units, which 6 units follow: rows are reduced by a Cholesky factor or by QR."""
+    scales = 10 ** np.linspace(0, -spread, 3)
+    weights = [rng.standard_normal((3, 2)), *(rng.standard_normal((n, 3)) * scales for n in (6, 7))]
+    weights.insert(2, rng.standard_normal((3, 6)))
+    net = LinearPCN(weights, precisions=[1.0, 2.0, rng.uniform(0.5, 2, 3), 0.5])
+    x = rng.standard_normal((4, 2))
+    y = feedforward(net, x)[-1]
+    data = Data(x, y + noise * rng.standard_normal(y.shape))
+    eq = equilibrium(net, data)
+    assert eq.method == "feedback"
+    true = oracles.true_relative_errors(net, data, eq, 100)
+    for name, error in true.items():
+        assert error <= 10 * getattr(eq.accuracy, name), name
+        assert error <= 1e3 * EPS / noise, name
+
+
+@pytest.mark.parametrize(("gain", "depth", "trusted"), [(1.0, 50, True), (3.0, 6, True), (10.0, 8, False)])
+def test_rounding_errors_grow_with_the_maps_and_the_sweep_is_trusted_up_to_ten_thousand(gain, depth, trusted):
+    """A chain whose activities stay of one size while its rounding errors grow by the gain in every layer."""
+    net = LinearPCN([[[gain]]] * depth)
+    rows = np.ones((3, 1))
+    added = [rows - gain * rows] * depth  # z_l = 1 everywhere
+    swept, growth = forward_sweep(net, rows, gain * rows, added, 1.0, rows)
+    for z in swept:
+        assert_close(z, rows, size=10, kappa=gain**depth)
+    assert 0.03 * gain ** (depth - 1) <= growth <= 30 * depth * gain ** (depth - 1)
+    assert is_trusted(net, 1.0, growth) == trusted
+    missed = forward_sweep(net, rows, gain * rows, added, 1.0, rows + 1e-3)[1]
+    assert np.isclose(missed, 1e-3 / EPS, rtol=0.7)  # over a combination of 3 rows, 1 or 3
+    assert not is_trusted(net, 1.0, missed)
+
+
+def test_the_random_errors_of_a_sweep_are_normal_and_of_the_given_size(rng):
+    net = LinearPCN([rng.standard_normal((400, 3)), 0.1 * np.eye(400)], precisions=[4.0, 1.0])
+    rows = rng.standard_normal((5, 3))
+    added = [rng.standard_normal((5, 400)), np.zeros((5, 400))]
+
+    def growth(strength, scale=1.0):
+        start, first, *errors = (scale * a for a in (rows, rows @ net.maps[0].T, *added))
+        end = (first + errors[0]) @ net.maps[1].T
+        swept, result = forward_sweep(net, start, first, errors, scale * strength, end)
+        assert_close(swept[-1], end, size=400)
+        return result
+
+    assert growth(1.0) == growth(1.0, scale=2.0**-20) == growth(1.0, scale=2.0**20)
+    # the largest of 400 normal numbers is 3; those of a layer of precision 4 are halved, those of the second
+    # are whole; the largest entry of a combination of 5 samples is about 3 * sqrt(5 (3 + 1))
+    assert 1e6 * 3 / 20 < growth(1e6) < 1e6 * 5 / 6
+    assert np.isclose(growth(1e7) / growth(1e6), 10, rtol=1e-4)
+    zero = np.zeros((2, 3))
+    wide = np.zeros((2, 400))
+    assert forward_sweep(net, zero, wide, [wide, wide], 0.0, wide)[1] == 0.0
+
+
+def test_the_rounding_errors_of_the_sweep_are_those_of_its_errors_times_its_condition(monkeypatch, rng):
+    seen = []
+
+    def watched(net, start, first, added, strength, target):
+        seen.append(strength)
+        return forward_sweep(net, start, first, added, strength, target)
+
+    monkeypatch.setattr(routes, "forward_sweep", watched)
+    net = LinearPCN.random((3, 4, 2), precisions=[4.0, np.array([9.0, 0.5])], rng=rng)
+    eq = equilibrium(net, Data(rng.standard_normal((5, 3)), rng.standard_normal((5, 2))))
+    largest = max(np.abs(p.whiten(e)).max() for p, e in zip(net.precisions, eq.errors, strict=True))
+    condition = np.trace(np.diag([9.0, 0.5]) @ eq.rescaling) ** 0.5  # |R C_L|^2 = tr C_L^T S C_L
+    assert_close(seen, [largest * condition], size=50)
+
+
+def test_a_sweep_is_not_trusted_beyond_its_bounds():
+    net = LinearPCN([np.eye(2), np.eye(2)], precisions=[1.0, np.array([1.0, 9e3])])
+    assert is_trusted(net, 8e3, 9e3)
+    assert not is_trusted(net, 9e3, 9e3)  # eps^(-1/4) = 8192
+    assert not is_trusted(net, 8e3, 1.1e4)
+    assert is_trusted(net, 8e3, 99.0, order=2)
+    assert not is_trusted(net, 8e3, 101.0, order=2)
+    assert not is_trusted(net, 1.0, np.nan)
+    assert not is_trusted(net, np.nan, 1.0)
+    assert not is_trusted(net.replace(precisions=[1.0, np.array([1.0, 1.1e4])]), 1.0, 1.0)
+    assert is_trusted(net.replace(precisions=[5.0, np.array([5.0, 4.5e4])]), 1.0, 1.0)
+    assert not is_trusted(net.replace(precisions=[0.2, np.array([0.2, 2.2e3])]), 1.0, 1.0)
+    assert not is_trusted(net.replace(precisions=[1.1e4, 1.0]), 1.0, 1.0)
+
+
+def test_sizes_of_arrays_are_unknown_only_where_they_are_traced():
+    assert largest(np.array([[1.0, -3.0]])) == largest(np.array([[3.0, -1.0]])) == 3
+    assert largest(np.array([[2.0, 1.0]])) == largest(torch.tensor([[-2.0, -1.0]], requires_grad=True)) == 2
+    assert norm(np.array([[3.0, -4.0]])) == norm(torch.tensor([[3.0, -4.0]], requires_grad=True)) == 5
+    assert np.isnan(largest(np.array([1.0, np.nan])))
+    traced = []
+    jax.jit(lambda a: traced.extend([largest(a), norm(a)]))(jax.numpy.ones((2, 2)))
+    assert np.isnan(traced).all()
 
 
 def test_the_accuracy_of_traced_arrays_is_unknown():

@@ -101,7 +101,7 @@ BAD = [
     (lambda: LinearPCN([np.ones(3)]), ValueError, "`W_1` must be a two-dimensional array"),
     (lambda: LinearPCN([[[np.nan]]]), ValueError, "`W_1` must be finite. Got 1 NaN"),
     (lambda: LinearPCN([[["a"]]]), TypeError, "`W_1` must be a real array"),
-    (lambda: LinearPCN([np.ones((2, 2), dtype=complex)]), TypeError, "real floating"),
+    (lambda: LinearPCN([np.ones((2, 2), dtype=complex)]), TypeError, "of float32, float64 or integers"),
     (lambda: LinearPCN([np.ones((1, 1)), torch.ones(1, 1)]), TypeError, "arrays of one library"),
     (lambda: LinearPCN([np.eye(2)] * 3, skips=[True, False, False]), ValueError, "skip on layer 1 of 3"),
     (lambda: LinearPCN([np.eye(2)] * 3, skips=[False, False, True]), ValueError, "skip on layer 3 of 3"),

@@ -114,6 +114,7 @@ WORDS = {
 """What a docstring that uses the symbol must say; the meaning in the paper's table says it too."""
 OWN = {
     "related": (r"\alpha",),  # Predify's, as published
+    "limits": (r"\alpha",),  # the ratio of precisions in the limit of width
     "landscape.landscape_slice": (r"\alpha",),  # coordinates in a plane
 }
 

@@ -1,1 +1,1 @@
-"""Honest timings: each module prints ratios against what a user would otherwise pick, measured in one run."""
+"""Timings in one run: `make bench` compares each task with what a user would otherwise pick."""

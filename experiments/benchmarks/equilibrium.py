@@ -1,28 +1,63 @@
-"""What the exact equilibrium costs: against one backprop gradient of the same network, and against a dense
-solve of H.
+"""The equilibrium in closed form against one backprop gradient of the same network, and against solvers.
 
-    python -m experiments.benchmarks.equilibrium
-
-Medians over interleaved repetitions on one thread; 784 inputs, 10 outputs, batch 64, float64 throughout (and
-float32 for the shape where that is quoted). The dense solve is timed only where H fits in a few gigabytes.
+784 inputs, 10 outputs, batch 64, float64. The dense solve is timed where H fits into a gigabyte. Under
+cross-entropy the alternative is torch's L-BFGS on the hidden activities of the same energy.
 """
 
-import time
-from collections.abc import Callable
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
 
-from experiments.benchmarks._timing import medians
-from pctheory import Data, LinearPCN, activity_hessian, equilibrium
+from experiments.benchmarks._timing import Effort, Row, compared
+from pctheory import Data, LinearPCN, activity_hessian, condition_number, equilibrium
+from pctheory.inference import envelope_equilibrium
 from pctheory.model import activity_linear_term
 
-SHAPES = ((128, 32), (512, 16), (1024, 16))
 BATCH, INPUTS, OUTPUTS = 64, 784, 10
+DENSE = 8000  # hidden units
+TOLERANCE = 1e-6
+
+
+def rows(effort: Effort) -> Iterator[Row | str]:
+    """Equilibrium, the condition of H, equilibrium under cross-entropy."""
+    shapes = ((128, 8), (128, 32), (128, 128), (512, 16), (1024, 16)) if effort.full else ((8, 3),)
+    for width, depth in shapes:
+        yield from _euclidean(width, depth, effort)
+    for width, depth in ((128, 8), (128, 16)) if effort.full else shapes:
+        yield from _condition(width, depth)
+    for width, depth in shapes[:2]:
+        yield from _cross_entropy(width, depth, effort)
+
+
+def problem(width: int, depth: int) -> tuple[LinearPCN, Data]:
+    """A network of `depth` maps and random data with one-hot targets."""
+    rng = np.random.default_rng(0)
+    net = LinearPCN.random((INPUTS, *[width] * (depth - 1), OUTPUTS), rng=rng)
+    targets = np.eye(OUTPUTS)[rng.integers(0, OUTPUTS, BATCH)]
+    return net, Data(rng.standard_normal((BATCH, INPUTS)), targets)
+
+
+def _euclidean(width: int, depth: int, effort: Effort) -> Iterator[Row]:
+    net, data = problem(width, depth)
+    calls: dict[str, Callable[[], object]] = {
+        "ours": lambda: equilibrium(net, data),
+        "torch backprop gradient": backprop(net, data),
+    }
+    size = f"{INPUTS}-{width}x{depth - 1}-{OUTPUTS}"
+    yield from compared("equilibrium", size, net.num_weights, calls, effort.repetitions)
+    if width * (depth - 1) <= DENSE:
+        hessian, linear = activity_hessian(net), activity_linear_term(net, data).T
+        solve = lambda: np.linalg.solve(hessian.to_dense(), linear)
+        error = np.abs(np.hstack(equilibrium(net, data).activities[1:-1]) - solve().T).max()
+        calls = {"ours": calls["ours"], "dense solve": solve}
+        yield from compared("equilibrium", size, net.num_weights, calls, 3, f"largest difference {error:.0e}")
 
 
 def backprop(net: LinearPCN, data: Data) -> Callable[[], object]:
-    """One gradient of the loss by torch autograd: forward, backward, weight gradients."""
+    """One gradient of the loss by torch: forward, backward, weight gradients."""
     leaves = [torch.tensor(np.array(w), requires_grad=True) for w in net.weights]
     x, y = torch.tensor(data.x), torch.tensor(data.y)
 
@@ -35,41 +70,66 @@ def backprop(net: LinearPCN, data: Data) -> Callable[[], object]:
     return gradient
 
 
-def dense(net: LinearPCN, data: Data) -> Callable[[], np.ndarray]:
-    """Form H as a dense matrix and solve."""
+def _condition(width: int, depth: int) -> Iterator[Row]:
+    net, _ = problem(width, depth)
 
-    def solve() -> np.ndarray:
-        return np.linalg.solve(activity_hessian(net).to_dense(), activity_linear_term(net, data).T)
+    def dense() -> float:
+        values = np.linalg.eigvalsh(activity_hessian(net).to_dense())
+        return float(values[-1] / values[0])
 
-    return solve
-
-
-def main() -> None:
-    """Print one row per shape and dtype."""
-    torch.set_num_threads(1)
-    print("   N   L  dtype    equilibrium  backprop  ratio   dense solve  ratio  worst |z - z_dense|")
-    for width, depth in SHAPES:
-        for dtype in (np.float64, np.float32):
-            rng = np.random.default_rng(0)
-            net = LinearPCN.random((INPUTS, *[width] * (depth - 1), OUTPUTS), rng=rng)
-            net = net.replace(weights=[w.astype(dtype) for w in net.weights])
-            data = Data(
-                rng.standard_normal((BATCH, INPUTS)).astype(dtype),
-                rng.standard_normal((BATCH, OUTPUTS)).astype(dtype),
-            )
-            times = medians({"ours": lambda n=net, d=data: equilibrium(n, d), "bp": backprop(net, data)}, 15)  # type: ignore[misc]
-            line = f"{width:4d}  {depth:2d}  {dtype.__name__}  {1e3 * times['ours']:8.1f} ms"
-            line += f" {1e3 * times['bp']:6.1f} ms"
-            line += f"  {times['ours'] / times['bp']:5.2f}"
-            if width * (depth - 1) <= 8000:
-                solve = dense(net, data)
-                start = time.perf_counter()
-                exact = solve().T
-                slow = time.perf_counter() - start
-                error = np.abs(np.hstack(equilibrium(net, data).activities[1:-1]) - exact).max()
-                line += f"  {slow:9.2f} s  {slow / times['ours']:6.0f}  {error:.1e}"
-            print(line, flush=True)
+    error = abs(condition_number(net) / dense() - 1)
+    calls: dict[str, Callable[[], object]] = {
+        "ours": lambda: [condition_number(net)],
+        "dense eigenvalues": lambda: [dense()],
+    }
+    size = f"{width * (depth - 1)} hidden units in {depth - 1} layers"
+    yield from compared("kappa of H", size, net.num_weights, calls, 3, f"relative difference {error:.0e}")
 
 
-if __name__ == "__main__":
-    main()
+def _cross_entropy(width: int, depth: int, effort: Effort) -> Iterator[Row]:
+    net, data = problem(width, depth)
+    exact = float(envelope_equilibrium(net, data).energy)
+    descend = lbfgs(net, data)
+    excess = descend() / exact - 1
+    calls: dict[str, Callable[[], object]] = {
+        "ours": lambda: envelope_equilibrium(net, data),
+        "our equilibrium, squared error": lambda: equilibrium(net, data),
+        "torch L-BFGS on the activities": lambda: [descend()],
+    }
+    size = f"{INPUTS}-{width}x{depth - 1}-{OUTPUTS}"
+    note = f"L-BFGS ends {excess:.0e} above"
+    repetitions = min(effort.repetitions, 5)
+    yield from compared("equilibrium, cross-entropy", size, net.num_weights, calls, repetitions, note)
+
+
+def lbfgs(net: LinearPCN, data: Data) -> Callable[[], float]:
+    """The energy under cross-entropy, minimised over the hidden activities; returns where it ends."""
+    weights = [torch.tensor(np.array(w)) for w in net.maps]
+    x, y = torch.tensor(data.x), torch.tensor(data.y)
+
+    def minimum() -> float:
+        z, before = [], x
+        for weight in weights[:-1]:
+            before = before @ weight.T
+            z.append(before.clone().requires_grad_())
+        optimiser = torch.optim.LBFGS(
+            z, max_iter=2000, tolerance_grad=TOLERANCE / BATCH, line_search_fn="strong_wolfe"
+        )
+
+        def energy() -> torch.Tensor:
+            below, total = x, torch.zeros((), dtype=x.dtype)
+            for layer, weight in zip(z, weights, strict=False):
+                total = total + 0.5 * torch.sum((layer - below @ weight.T) ** 2)
+                below = layer
+            return (total - torch.sum(y * torch.log_softmax(below @ weights[-1].T, dim=1))) / BATCH
+
+        def closure() -> torch.Tensor:
+            optimiser.zero_grad()
+            value = energy()
+            value.backward()
+            return value
+
+        optimiser.step(closure)
+        return float(energy().detach())
+
+    return minimum

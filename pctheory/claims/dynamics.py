@@ -5,6 +5,7 @@ from ._claim import Claim
 _ALL = ("symbolic", "numerical", "empirical")
 _SAD = "Innocenti et al. 2024"
 _LINEAR = "Linear network, activities at equilibrium."
+_ENDS = r"Linear network, $L \ge 2$, first and last layer free of skips, no zero multiplier."
 
 CLAIMS = (
     Claim(
@@ -75,7 +76,7 @@ CLAIMS = (
         r"$F^*$ is the sum of the energies of such chains.",
         "Equal weights, activities at equilibrium. For random dense weights the same times are a conjecture.",
         "this work",
-        ("numerical", "empirical"),
+        _ALL,
         "pctheory.dynamics.escape_time",
         ("escape-time",),
     ),
@@ -108,6 +109,23 @@ CLAIMS = (
         "pctheory.dynamics.gradient_flow",
     ),
     Claim(
+        "precision-homotopy",
+        "The fastest schedule of precisions keeps the rescaling at 2",
+        r"$\partial F^* / \partial \log \pi$ is the energy of the hidden layers, so that raising $\pi$ "
+        r"leaves the loss alone. Chain as in escape-time, $L \ge 4$, the precision any function of time and "
+        r"state with values in $(0, \infty]$: $T \ge (1 - o(1))\, 4 (L-3) \Lambda / \sigma^2$. Keeping $S = "
+        r"s$, that is $\pi = \frac{1}{s-1} \sum_{1 \le l < L} P_l^2$, has $T \sim \frac{s^2}{s-1} (L-3) "
+        r"\Lambda / \sigma^2$, so that $s = 2$ attains the bound. For $L = 3$ (formal) the best $s$ falls "
+        r"from 2 to 1, predictive coding and then backprop: $T \sim \frac{18}{5} (\frac{5 \Lambda}{12 "
+        r"\sigma^2})^{2/3}$, against $(3 \sqrt2 \Lambda / \sigma^2)^{2/3}$ at $s = 2$.",
+        "Chain, equal small weights, activities at equilibrium; the first statement: linear network, one "
+        "hidden precision.",
+        "this work",
+        ("numerical",),
+        "pctheory.dynamics.homotopy_flow",
+        ("precision-homotopy",),
+    ),
+    Claim(
         "fit-sharpness",
         "The sharpness at a fit is a mean over the layers",
         r"Where $r = 0$ on every sample the non-zero spectrum of $\nabla^2 F^*$ is that of $\sum_l C_l "
@@ -119,9 +137,9 @@ CLAIMS = (
         "Linear network, unit precisions; with others both bounds have the factor $\\lambda_{\\max}(\\sum_l "
         "C_l)$.",
         "this work",
-        ("numerical",),
+        ("symbolic", "numerical"),
         "pctheory.dynamics.fit_sharpness",
-        ("fit-sharpness",),
+        ("fit-sharpness", "edge-of-stability"),
     ),
     Claim(
         "inflation",
@@ -133,5 +151,47 @@ CLAIMS = (
         "this work",
         ("numerical",),
         "pctheory.dynamics.inflation",
+    ),
+    Claim(
+        "almost-every-trajectory",
+        "Almost every trajectory reaches a global minimum or diverges",
+        r"Gradient flow on $F^*$ exists for all times, and each trajectory converges to a critical point or "
+        r"diverges, $|\theta(t)| \to \infty$. On data on which every critical point but the global minima "
+        r"is a strict saddle the trajectory from almost every $\theta(0)$ converges to a global minimum or "
+        r"diverges: on realisable data, $y = Tx$, and on data that satisfy the condition of "
+        r"second-order-classification. If $F^*$ has no minimiser there, almost every trajectory diverges.",
+        _ENDS,
+        "this work, by the inequality of Lojasiewicz 1963 and the argument of Lee et al. 2016",
+        ("numerical",),
+        "pctheory.dynamics.gradient_flow",
+    ),
+    Claim(
+        "gradient-noise",
+        "At critical points gradient noise lives in the last layer",
+        r"The gradients of one sample's energy at equilibrium are $g_{l,i} = -a_l \Pi_l \epsilon_{l,i}^* "
+        r"z_{l-1,i}^{*\top}$, so that $\mathrm{tr}\, C_l = a_l^2 \langle |\Pi_l \epsilon_l^*|^2 "
+        r"|z_{l-1}^*|^2 \rangle - |G_l|^2$, $G_l$ their mean. At every critical point of $F^*$ they vanish "
+        r"in every hidden layer $l < L$ on every sample, and $\mathrm{tr}\, C = a_L^2 \langle |\Pi_L r|^2 "
+        r"|h|^2 \rangle$ with $h = Q_{L-1} x$.",
+        _ENDS + " All layers learned, no weight decay. The formula for the traces needs neither.",
+        "this work",
+        _ALL,
+        "pctheory.dynamics.gradient_noise",
+        ("gradient-noise",),
+    ),
+    Claim(
+        "lazy-prediction",
+        "A lazy network is backprop's, preconditioned on the outputs",
+        r"Hidden widths N, $a_1 = n_0^{-1/2}$, $a_l = N^{-1/2}$, standard normal initial weights. Along "
+        r"gradient flow on $F^*$, up to a fixed time and up to $O(N^{-1/2})$ in probability, $\dot f = "
+        r"-\frac1B \Theta S^{-1} (f - y)$ with $\Theta = \sum_l a_l^2 (P_l P_l^\top) \otimes (\hat X_{l-1} "
+        r"\hat X_{l-1}^\top)$ and S as they are at the start; gradient flow on $\mathcal L$ has I in the "
+        r"place of $S^{-1}$. As measured the error is of order $1/N$.",
+        "Linear network of fixed depth without skips, unit precisions. For nonlinear networks, with the "
+        "kernel of autograd, it is a prediction that training confirms.",
+        "this work; the kernel of backprop: Jacot et al. 2018",
+        ("numerical", "empirical"),
+        "pctheory.dynamics.lazy_map",
+        ("lazy-prediction",),
     ),
 )

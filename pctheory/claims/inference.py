@@ -61,6 +61,21 @@ CLAIMS = (
         "pctheory.inference.envelope_equilibrium",
     ),
     Claim(
+        "missing-outputs",
+        "Missing outputs are filled in at the price of a pass",
+        r"If of sample $i$ only the outputs $O$ are observed and the others are free, $F^* = \frac{1}{2B} "
+        r"\sum_i r_O^\top (S_{OO})^{-1} r_O$, and $\Pi_l \epsilon_l^* = P_l^\top \delta$ with $\delta_O = "
+        r"(S_{OO})^{-1} r_O$, 0 elsewhere: a system of $\min(n_{L-1}, n_L)$ unknowns for each pattern. The "
+        r"local rule is the gradient, the balance law holds, and at critical points $A_L^\top \delta_i = 0$ "
+        "for each sample: no hidden error is left. But there can be local minima that are not global: 2-1-3 "
+        r"with $y = (1, ?, 0), (0, 0, 1.2)$ has $F^* = .36$ and $.25$.",
+        "Linear network, input clamped.",
+        "this work",
+        ("numerical", "empirical"),
+        "pctheory.inference.equilibrium",
+        ("deep-factorisation",),
+    ),
+    Claim(
         "gaussian-marginal",
         "The energy is a likelihood without its log determinant",
         r"$y \mid x \sim \mathcal N(P_0 x, S)$, so that $F^* = -\langle \log p(y \mid x) \rangle - \tfrac12 "
@@ -121,6 +136,22 @@ CLAIMS = (
         "Goemaere et al. 2025 (coordinates); this work (spectrum)",
         ("symbolic", "numerical", "empirical"),
         "pctheory.inference.error_eigenvalues",
+    ),
+    Claim(
+        "error-step-bound",
+        "The step and the rate of descent in the errors",
+        r"With precision $\pi$ in the hidden layers and 1 at the output, $S = I + \frac1\pi \sum_{l<L} P_l "
+        r"P_l^\top$, the Hessian in the hidden errors is $\pi$ times a matrix whose eigenvalues are 1 and "
+        r"those of $S$. Descent is stable iff $g < 2 / (\pi \lambda_{\max}(S))$. From any errors the best "
+        r"step is $2 / (\pi (1 + \lambda_{\max}(S)))$, which shrinks the slowest mode by $(\lambda_{\max}(S) "
+        r"- 1) / (\lambda_{\max}(S) + 1)$ per pass. From the forward pass only the at most $n_L$ modes of "
+        r"$S$ take part: the best step is $2 / (\pi (\lambda_{\min}(S) + \lambda_{\max}(S)))$ with the rate "
+        r"$(\kappa(S) - 1) / (\kappa(S) + 1)$, and with one output a single pass at the step $1/(\pi S)$ is "
+        r"exact.",
+        "Linear network, one hidden precision; hidden layers together wider than the output.",
+        "this work; the coordinates: Goemaere et al. 2025",
+        ("numerical",),
+        "pctheory.inference.error_inference_rate",
     ),
     Claim(
         "inference-rate",
@@ -184,6 +215,21 @@ CLAIMS = (
         "a small network); this work (networks, any delay)",
         ("symbolic", "numerical"),
         "pctheory.inference.delayed_multipliers",
+    ),
+    Claim(
+        "early-pc-is-scale-free-bp",
+        "A few small steps give backprop's direction at a falling scale",
+        r"After $T \ge L - 1$ steps from the forward pass the error and the gradient of the layer $k$ below "
+        r"the output are backprop's times $\binom{T}{k} g^k (1 + O(gT))$, and so backprop's update under any "
+        r"optimiser that ignores the scale of each layer. The reach in a given arithmetic and with Adam's "
+        r"$\varepsilon$ is the largest $k$ for which this scale, times the size of backprop's error and "
+        r"gradient, stays above the rounding of the activities and above $\varepsilon$; where errors are "
+        r"computed as displacements rounding does not count.",
+        "Linear network, unit precisions, $gT \\lVert H \\rVert$ small. The reach: to within a layer or two "
+        "(measured).",
+        "this work; the decay with rounding: Goemaere et al. 2025",
+        ("numerical",),
+        "pctheory.inference.early_reach",
     ),
     Claim(
         "error-reach",

@@ -57,7 +57,7 @@ CLAIMS = (
         r"data is equivalent to this for all critical points but global minima.",
         _ENDS + " The formulas for unit precisions, any in the code.",
         "this work",
-        ("numerical", "empirical"),
+        _ALL,
         "pctheory.landscape.second_order_form",
         ("second-order-map", "critical-points"),
     ),
@@ -154,6 +154,7 @@ CLAIMS = (
         "this work",
         ("numerical",),
         "pctheory.landscape.EnvelopeEnergy",
+        ("cross-entropy",),
     ),
     Claim(
         "convex-loss-landscape",

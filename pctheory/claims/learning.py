@@ -112,6 +112,23 @@ CLAIMS = (
         "pctheory.learning.posterior_averaged_gradient",
     ),
     Claim(
+        "precision-learning",
+        "Precisions learn from the posterior, not from squared errors alone",
+        r"$\partial (F^* + \frac12 \log\det S) / \partial \Pi_l = \frac12 (\langle \epsilon_l^* "
+        r"\epsilon_l^{*\top} \rangle - \Sigma_l P_l^\top S^{-1} P_l \Sigma_l)$, and $\Sigma_l \leftarrow "
+        r"\langle \epsilon_l^* \epsilon_l^{*\top} \rangle + \Sigma_l - \Sigma_l P_l^\top S^{-1} P_l "
+        r"\Sigma_l$ never raises the negative log likelihood (EM). The rule $\Sigma_l \leftarrow \langle "
+        r"\epsilon_l^* \epsilon_l^{*\top} \rangle$ descends $F^* - \frac12 \sum_l \log\det \Pi_l$, which has "
+        r"no lower bound: with one output each update squares the ratios of the shares $P_l \Sigma_l "
+        r"P_l^\top / S$, and all precisions but one tend to infinity. With learned precisions the likelihood "
+        "has a minimiser wherever the residual noise is positive definite.",
+        _CHAIN + r" The last statement for maps $P_0$ and $S$ that the network can represent.",
+        "this work; EM for one layer of factors: Rubin and Thayer 1982",
+        ("numerical",),
+        "pctheory.learning.update_precisions",
+        ("learned-precision",),
+    ),
+    Claim(
         "cre-tradeoff",
         "The classification-reconstruction trade-off of a linear code",
         r"$\min_{E,D,C} \lambda \langle |x - DEx|^2 \rangle + (1 - \lambda) \langle |y - CEx|^2 \rangle$ "

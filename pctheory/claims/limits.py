@@ -28,7 +28,7 @@ CLAIMS = (
         "$L - 1$ for `sp` with variance $1/N$, $2^{L-1} - 1$ with skips, $(4/3)^{L-1} - 1$ with torch's "
         r"variance and skips. So $F^* \to \mathcal L$ when $N \gg L$ under `mupc`, and for any number of "
         r"outputs, of which $\mathbb E S - I$ is the same multiple of $I$. The gradients agree as $N \to "
-        r"\infty$ at fixed depth; without skips this takes $N \gg L^{3/2}$ (measured).",
+        r"\infty$ at fixed depth; without skips this takes $N \gg L^{3/2}$ (`s-stable-limit`).",
         _INIT
         + " The precisions stay fixed as $N$ grows: with an output precision that grows like $N$ the limit "
         "is not backprop.",
@@ -59,6 +59,26 @@ CLAIMS = (
         ("limits-toy", "richness"),
     ),
     Claim(
+        "s-stable-limit",
+        "Precisions that follow the width have a limit of their own",
+        r"$F^*(\pi, \Pi_L I) = \Pi_L F^*(\pi / \Pi_L, I)$ for any weights, so that the precisions of a "
+        r"`mupc` network are one parameter, $\alpha = (L/N)\, \Pi_L / \pi$. As $N \to \infty$ at fixed "
+        r"$\alpha$ and a fixed step of descent on $F^*$ the mean field is causal: with $K_l = A_l K_{l-1} + "
+        r"(\alpha / \gamma L) g_l$ and $S(t) = \Sigma_L + (\alpha / \gamma^2 L) \sum_l G_l(t, t)$ the "
+        r"gradient is $-(\gamma N)^{-1} g_l \beta^\top (h_{l-1}, K_{l-1})^\top$, backprop's with one "
+        r"injected channel for each output. It is backprop's limit iff $\alpha = 0$. At initialisation, one "
+        r"output, $b = |S_{xy}|^2 / n_0$: $\cos = [1 + \frac{S_{yy}^2 \alpha^2}{S^2 \gamma^2 b} \frac{L^2 - "
+        r"1}{12 L}]^{-1/2}$ without skips, with $e/3$ for the last fraction with skips, $L \to \infty$. So "
+        r"at unit precisions without skips gradients agree only for $N \gg L^{3/2}$.",
+        "Linear `mupc` network, equal hidden widths, weights N(0, 1), full batch; H, T and the data fixed as "
+        "N grows. In depth: only with skips, and formally.",
+        "this work; for the loss: Bordelon & Pehlevan 2022, Bordelon et al. 2023; the question of other "
+        "limits: " + _LIM,
+        ("numerical",),
+        "pctheory.limits.stable_precisions",
+        ("s-stable-limit",),
+    ),
+    Claim(
         "rich-drift",
         "Rich networks drift away from backprop",
         r"$s - 1$ is of order $1/N$ along training but grows, the more the larger $\gamma$: at "
@@ -86,6 +106,20 @@ CLAIMS = (
         ("numerical", "empirical"),
         "pctheory.limits.isometric_condition_number",
         ("conditioning-init", "conditioning-training"),
+    ),
+    Claim(
+        "stable-is-ill-conditioned",
+        "A stable forward pass makes every linear network ill-conditioned",
+        r"If for some input $m \le |\hat z_l|^2$ for $0 < l < L$ and $|\hat z_l|^2 \le M$ for $0 < l \le L$, "
+        r"then $\lambda_{\min}(H) \le \frac{M}{m} 4 \sin^2 \frac{\pi}{2L}$ and $\kappa(H) \ge \frac{m}{M} "
+        r"\frac{L^2}{\pi^2}$. Sharper, $\kappa(H)$ is at least that of the chain $\sum_l (s_l - s_{l-1})^2 "
+        r"|\hat z_l|^2$ relative to $\sum_l s_l^2 |\hat z_l|^2$, with equality for orthogonal maps. Signals "
+        r"that die or explode escape: for maps $I/2$ or $2I$, $\kappa \le 9$ at every depth.",
+        "Linear network, unit precisions (with others $|\\hat z_l|_{\\Pi_l}$ in the numerator); the "
+        "Gauss-Newton Hessian of positively homogeneous units without biases.",
+        "this work; measurements: " + _MU,
+        ("numerical", "empirical"),
+        "pctheory.limits.condition_bound",
     ),
     Claim(
         "chain-spectrum",

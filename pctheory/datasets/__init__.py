@@ -26,7 +26,7 @@ import sys
 import zlib
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -150,6 +150,8 @@ def load_arrays(name: str, split: str = "train") -> tuple[np.ndarray, np.ndarray
         images, labels = _digits(split)
     elif name == "mnist1d" and not _present(info):
         signals = generate_mnist1d()
+        for file in (f for f in info.files if f.split == split):
+            verify(encode_idx(signals[split, file.content]), file, info, "what the package mnist1d makes")
         images, labels = signals[split, "images"].copy(), signals[split, "labels"]
     else:
         parts = {f.content: _read(info, f) for f in info.files if f.split == split}
@@ -242,22 +244,34 @@ def _read(info: DatasetInfo, file: DataFile) -> np.ndarray:
             f"run `python -m pctheory.datasets "
             f"{info.name}`{' or `make data`' if info.name in DEFAULT else ''}."
         )
-    content = path.read_bytes()
-    if path.suffix == ".gz":
-        try:
-            content = gzip.decompress(content)
-        except (OSError, EOFError, zlib.error) as error:
-            raise ValueError(
-                f"{path} must be a whole gzip file. Got: {error}; {_advice(info.name)}."
-            ) from None
+    with path.open("rb") as stream:
+        content = read_bounded(stream, path.suffix == ".gz", file, info, str(path))
     verify(content, file, info, str(path))
     return decode_idx(content, str(path))
 
 
+def read_bounded(stream: BinaryIO, zipped: bool, file: DataFile, info: DatasetInfo, origin: str) -> bytes:
+    """The bytes of a file, decompressed, of which no more are made than the set has."""
+    most = info.most_bytes(file)
+    try:
+        # one byte too many is enough to know
+        content = (gzip.GzipFile(fileobj=stream) if zipped else stream).read(most + 1)
+    except (OSError, EOFError, zlib.error) as error:
+        raise ValueError(f"{origin} must be a whole gzip file. Got: {error}; {_advice(info.name)}.") from None
+    if len(content) > most:
+        raise ValueError(
+            f"{origin} must hold at most {most} bytes for the {file.content} of `{info.name}`. Got more: "
+            f"{_advice(info.name)}."
+        )
+    return content
+
+
 def verify(content: bytes, file: DataFile, info: DatasetInfo, origin: str) -> None:
-    """Raise an error if the sha256 of the bytes is not the one in the table."""
+    """Raise an error if the sha256 of the bytes, or of the values rounded, is not the one in the table."""
     if file.sha256 is None:
         return
+    if file.rounded:
+        content = encode_idx(np.rint(1e6 * decode_idx(content, origin)).astype(np.int32))
     found = hashlib.sha256(content).hexdigest()
     if found != file.sha256:
         raise ValueError(

@@ -26,12 +26,24 @@ from pathlib import Path
 
 import numpy as np
 
-from . import _importable, _locate, _optional, _present, data_home, generate_mnist1d, load_arrays, verify
+from . import (
+    _importable,
+    _locate,
+    _optional,
+    _present,
+    data_home,
+    generate_mnist1d,
+    load_arrays,
+    read_bounded,
+    verify,
+)
 from ._idx import encode_idx
-from ._table import DATASETS, DEFAULT, DatasetInfo
+from ._table import DATASETS, DEFAULT, DataFile, DatasetInfo
 
 CONNECT_SECONDS = 5
 PACKAGE_SECONDS = 900
+MOST_BYTES = 2**28
+"""Of one member of an archive; the longest known one has 47 million."""
 
 Contents = dict[str, bytes]
 Fetcher = tuple[str, Callable[[DatasetInfo, Path], Contents]]
@@ -65,11 +77,16 @@ def _download(url: str, folder: Path) -> Path:
 def _mirror(base: str) -> Callable[[DatasetInfo, Path], Contents]:
     def fetch(info: DatasetInfo, folder: Path) -> Contents:
         return {
-            file.name: gzip.decompress(_download(f"{base}{file.name}.gz", folder).read_bytes())
+            file.name: _unzipped(_download(f"{base}{file.name}.gz", folder), file, info)
             for file in info.files
         }
 
     return fetch
+
+
+def _unzipped(path: Path, file: DataFile, info: DatasetInfo) -> bytes:
+    with path.open("rb") as stream:
+        return read_bounded(stream, True, file, info, path.name)
 
 
 def _cifar10_mirror(info: DatasetInfo, folder: Path) -> Contents:
@@ -122,7 +139,7 @@ def _debian_package(info: DatasetInfo, folder: Path) -> Contents:
     _client("apt-get", "-q", "download", "dataset-fashion-mnist", cwd=folder)
     _client("dpkg-deb", "-x", str(next(folder.glob("*.deb"))), str(folder / "root"), cwd=folder)
     place = folder / "root/usr/share/datasets/fashion-mnist"
-    return {file.name: gzip.decompress((place / f"{file.name}.gz").read_bytes()) for file in info.files}
+    return {file.name: _unzipped(place / f"{file.name}.gz", file, info) for file in info.files}
 
 
 def _mnist1d_package(info: DatasetInfo, folder: Path) -> Contents:
@@ -154,6 +171,10 @@ def _members(archive: Path, names: Sequence[str]) -> list[bytes]:
     with tarfile.open(archive, "r|gz") as tar:
         for member in tar:
             if member.name in names and (stream := tar.extractfile(member)):
+                if member.size > MOST_BYTES:
+                    raise ValueError(
+                        f"{member.name} must hold at most {MOST_BYTES} bytes. Got {member.size}."
+                    )
                 wanted[member.name] = stream.read()
     return [wanted[name] for name in names]
 

@@ -5,7 +5,7 @@ with.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -150,8 +150,6 @@ def chain_flow(
     >>> flow.escape_time / escape_time((1, 1, 1, 1), Decimal("1e-3000"))  # doctest: +ELLIPSIS
     0.965...
     """
-    from scipy.integrate import solve_ivp  # 0.3 s that `import pctheory` need not wait for
-
     depth, log_inverse = chain_depth(net), log_inverse_scale(scale)
     pi, sigma = _check.positive(precision, "precision"), _check.positive(signal, "signal")
     on_energy = _check.choice(objective, "objective", OBJECTIVES) == "energy"
@@ -166,19 +164,33 @@ def chain_flow(
 
     if not on_energy and math.isinf(escape_time(net, scale, signal=sigma, objective=objective)):
         raise ValueError(
-            "`scale` must be large enough that the chain leaves the loss before the largest float. "
+            "`scale` must be large enough for the time of the escape on the loss to fit a float. "
             f"Got {scale} at depth {depth}."
         )
 
+    def rates(logs: np.ndarray) -> np.ndarray:
+        return chain_rates(logs, pi, signal=sigma, objective=objective)
+
+    times, logs = follow(rates, depth, log_inverse, end, accuracy)
+    return ChainFlow(times, logs, pi, sigma, objective)
+
+
+def follow(
+    rates: Callable[[np.ndarray], np.ndarray], depth: int, log_inverse: float, end: float, accuracy: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Times (T,) and logarithms of the weights (T, L) from equal weights until the log of the product is
+    `end`.
+    """
+    from scipy.integrate import solve_ivp  # 0.3 s that `import pctheory` need not wait for
+
     def slope(_: float, state: np.ndarray) -> np.ndarray:
-        logs = np.minimum(state[:-1], LOG_CEILING / depth)
-        rates = chain_rates(logs, pi, signal=sigma, objective=objective)
-        return np.append(rates, 1 / unit) / rates.sum()
+        change = rates(np.minimum(state[:-1], LOG_CEILING / depth))
+        return np.append(change, 1 / unit) / change.sum()
 
     # log P_0 only grows: with it as the variable and the time as one more state, the flow ends where it
     # should
     start = np.full(depth, -log_inverse)
-    unit = 1 / float(chain_rates(start, pi, signal=sigma, objective=objective).sum())
+    unit = 1 / float(rates(start).sum())
     solution = solve_ivp(
         slope,
         (-depth * log_inverse, end),
@@ -189,7 +201,7 @@ def chain_flow(
     )
     if not solution.success:
         raise ArithmeticError(f"The flow could not be followed to the required accuracy: {solution.message}")
-    return ChainFlow(unit * solution.y[-1], solution.y[:-1].T, pi, sigma, objective)
+    return unit * solution.y[-1], solution.y[:-1].T
 
 
 def _log_products(log_weights: np.ndarray) -> np.ndarray:

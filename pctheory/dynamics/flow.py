@@ -20,7 +20,7 @@ from .. import _check
 from ..inference import equilibrium
 from ..landscape import Objective
 from ..model import Data, LinearPCN
-from ..model.definitions import data_rows
+from ..model.definitions import any_rows
 
 __all__ = [
     "Trajectory",
@@ -121,8 +121,9 @@ def gradient_flow(
 
     Notes
     -----
-    A point near which the flow stays is not always a minimum that one wants: noise stronger than the signal
-    traps the flow of :math:`F^*` at a bottleneck (claim ``escape-trap``).
+    On data that a linear map fits, the flow of :math:`F^*` converges to a global minimum or diverges from
+    almost every start (claim ``almost-every-trajectory``). A point near which it stays is not always one that
+    one wants: noise stronger than the signal traps it at a bottleneck (claim ``escape-trap``).
 
     Examples
     --------
@@ -218,6 +219,9 @@ def gradient_descent(
     rate, number = _check.positive(learning_rate, "learning_rate"), _check.count(steps, "steps")
     if isinstance(record, int):
         every = _check.count(record, "record", 1)
+        _check.memory(
+            (number // every + 1) * net.num_weights, "steps", "raise `record`, the steps between two kept"
+        )
         kept = {*range(0, number + 1, every), number}
     else:
         entries = _check.sequence(record, "record", "an integer or a list or tuple of them")
@@ -294,11 +298,12 @@ def imbalance_rate(net: LinearPCN, data: Data) -> tuple[np.ndarray, ...]:
     >>> rate[0].round(12)  # the error is 3 r / S = 0.3
     array([[0.18]])
     """
-    data_rows(_all_learn(net), data)
+    any_rows(_all_learn(net), data)
     for l, a in enumerate(net.multipliers, 1):
         _nonzero(a, l)
     net, data = net.to_numpy(), data.to_numpy()
-    errors = equilibrium(net, data if net.biases else data.compress()).errors
+    whole = bool(net.biases) or data.observed is not None
+    errors = equilibrium(net, data if whole else data.compress()).errors
     rates = []
     for precision, error in zip(net.precisions[:-1], errors[:-1], strict=True):
         product = precision.apply(error).T @ error / len(error)

@@ -1,5 +1,5 @@
-r"""The sharpness at a perfect fit, its bounds, and with it the largest learning rate that gradient descent
-stands.
+r"""The sharpness at a perfect fit, its bounds, and with it the largest learning rate at which gradient
+descent is stable.
 
 Where the residual vanishes on every sample the Hessian of the equilibrated energy in the weights has the
 non-zero spectrum of the *kernel*
@@ -21,11 +21,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.sparse.linalg import LinearOperator, eigsh
 
-from .. import _check
-from ..inference import output_products, rescaling
 from ..landscape import EquilibratedEnergy, MSELoss, Objective
-from ..model import LinearPCN, feedforward
-from ..model.definitions import require_plain
+from ..model import LinearPCN
+from .kernels import tangent_kernel
 
 __all__ = ["FitSharpness", "fit_sharpness"]
 
@@ -105,28 +103,16 @@ def fit_sharpness(objective: Objective, net: LinearPCN) -> FitSharpness:
         raise TypeError(
             f"`objective` must be an EquilibratedEnergy or an MSELoss. Got {type(objective).__name__}."
         )
-    outer, grams = _factors(objective, require_plain(net))
+    kernel = tangent_kernel(
+        net, objective.data, "energy" if isinstance(objective, EquilibratedEnergy) else "loss"
+    )
+    outer, grams = kernel.outer, kernel.grams
     total = float(np.linalg.eigvalsh(outer.sum(axis=0))[-1])
     spectra = [np.linalg.eigh(gram) for gram in grams]
     tops = [vectors[:, -1] for _, vectors in spectra]
     least = max(min(float(v @ gram @ v) for gram in grams) for v in tops)
     most = max(float(values[-1]) for values, _ in spectra)
     return FitSharpness(_top(outer, grams), total * least, total * most, total)
-
-
-def _factors(objective: Objective, net: LinearPCN) -> tuple[np.ndarray, np.ndarray]:
-    """C_l (L, n_L, n_L) and K_l (L, B, B) of the compressed batch."""
-    products = [_check.to_numpy(p, "net") for p in output_products(net)[1:]]
-    if isinstance(objective, EquilibratedEnergy):
-        root = np.linalg.cholesky(_check.to_numpy(rescaling(net), "net"))
-        white = [np.linalg.solve(root, p) for p in products]
-    else:
-        white = [_check.to_numpy(net.precisions[-1].whiten(p.T), "net").T for p in products]
-    x = np.linalg.qr(_check.to_numpy(objective.data.x, "objective"), mode="r")  # a rotation of the batch
-    scale = 1 / objective.data.num_samples
-    inputs = [_check.to_numpy(z, "net") for z in feedforward(net, x)[:-1]]
-    grams = [scale * a**2 * z @ z.T for a, z in zip(net.multipliers, inputs, strict=True)]
-    return np.stack([p @ p.T for p in white]), np.stack(grams)
 
 
 def _top(outer: np.ndarray, grams: np.ndarray) -> float:

@@ -21,6 +21,7 @@ from .dynamics import (
     inference_start,
     relax,
 )
+from .early_time import early_reach, early_scales
 from .equilibria import Equilibrium, equilibrium, gradient_decomposition
 from .error_coordinates import (
     activities_from_errors,
@@ -29,6 +30,7 @@ from .error_coordinates import (
     error_gradient,
     error_hessian,
 )
+from .error_descent import error_inference_rate, relax_errors
 from .output_losses import OUTPUT_LOSSES, ConvexLoss, EnvelopeEquilibrium, envelope_equilibrium, pseudo_huber
 from .products import input_products, noise_covariances, output_products, rescaling
 from .solvers import SOLVERS, SolverTrace, solve_inference
@@ -49,12 +51,15 @@ __all__ = [
     "clamped_equilibrium",
     "condition_number",
     "delayed_multipliers",
+    "early_reach",
+    "early_scales",
     "envelope_equilibrium",
     "equilibrium",
     "error_eigenvalues",
     "error_energy",
     "error_gradient",
     "error_hessian",
+    "error_inference_rate",
     "extreme_curvatures",
     "finite_time_energy",
     "finite_time_rescaling",
@@ -68,6 +73,7 @@ __all__ = [
     "output_products",
     "pseudo_huber",
     "relax",
+    "relax_errors",
     "rescaling",
     "scheduled_inference",
     "solve_inference",

@@ -138,6 +138,7 @@ def spiking_precision(depth: int, alpha: float) -> np.ndarray:
            [1. , 0.1, 0.1]])
     """
     layers, floor = _check.count(depth, "depth", 1), _check.non_negative(alpha, "alpha")
+    _check.memory(layers**2, "depth", "take fewer layers")
     table = np.full((layers, layers), floor)
     table[np.arange(layers), layers - 1 - np.arange(layers)] = 1.0
     return table
@@ -209,6 +210,7 @@ def delayed_multipliers(step_times_eigenvalue: float, delay: int = 1) -> np.ndar
     """
     gain = _check.real(step_times_eigenvalue, "step_times_eigenvalue")
     d = _check.count(delay, "delay")
+    _check.memory(3 * (d + 1) ** 2, "delay", "take a shorter one")
     polynomial = np.zeros(d + 2)
     polynomial[0] = 1.0
     polynomial[1] -= 1.0

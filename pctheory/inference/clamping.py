@@ -250,6 +250,8 @@ class ClampedProblem:
         path : T + 1 tuples of activities
         """
         g, steps = _check.positive(step, "step"), _check.count(num_steps, "num_steps")
+        kept = (steps + 1) * self.batch_size * sum(self.net.widths)
+        _check.memory(kept, "num_steps", "take fewer steps, or go on from the last activities with `start`")
         path = [self.start() if start is None else self._clamped(activity_rows(self.net, start, "start"))]
         for _ in range(steps):
             slope = self._gradient(path[-1])

@@ -265,6 +265,7 @@ def inference_modes(net: LinearPCN, data: Data, *, start: Sequence[Array] | None
     (array([10.]), array([[-0.3]]))
     """
     require_hidden(net)
+    _check.memory(3 * sum(net.widths[1:-1]) ** 2, "net", "use `inference_rate`, which forms no matrix")
     values, columns = np.linalg.eigh(_check.to_numpy(activity_hessian(net).to_dense(), "weights"))
     fixed = hidden_rows(equilibrium(net, data).activities)
     begin = hidden_rows(inference_start(net, data) if start is None else activity_rows(net, start, "start"))

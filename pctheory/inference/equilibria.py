@@ -17,14 +17,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Literal, overload
 
 from array_api_compat import array_namespace
 
 from .. import _check
 from .._check import Array
 from ..model import Data, LinearPCN
-from ..model.definitions import data_rows, forward_pass, weight_rule
+from ..model.definitions import any_rows, forward_pass, weight_rule
 from .accuracy import RelativeErrors, relative_errors
+from .observed import observed_sweep
+from .output_losses import ConvexLoss, EnvelopeEquilibrium, envelope_equilibrium
 from .products import representable, rescaling
 from .routes import METHODS, solve
 
@@ -38,12 +41,12 @@ class Equilibrium:
     Attributes
     ----------
     activities : (z_0, ..., z_L), each (B, n_l)
-        :math:`z^*`, with z_0 = x and z_L = y.
+        :math:`z^*`, with z_0 = x and z_L = y; outputs that were not observed are filled in.
     errors : L arrays (B, n_l), l = 1..L
         :math:`\epsilon_l^* = \Sigma_l P_l^T S^{-1} r`.
     energy : scalar
         :math:`F^*`.
-    method : "sweep", "feedback" or "elimination"
+    method : "sweep", "feedback", "elimination", or "observed" where targets are missing
         How it was computed.
     accuracy : RelativeErrors
         Estimated relative errors of activities, errors and energy, computed when first asked for.
@@ -62,18 +65,22 @@ class Equilibrium:
 
     @cached_property
     def rescaling(self) -> Array:
-        """S, (n_L, n_L)."""
+        """The rescaling S, (n_L, n_L)."""
         return rescaling(self.net)
 
     @cached_property
     def residual(self) -> Array:
-        """R = y - P_0 x, (B, n_L)."""
+        """The residual r = y - P_0 x, (B, n_L)."""
         return representable(self.activities[-1] - forward_pass(self.net, self.activities[0])[-1], "r")
 
     @cached_property
     def accuracy(self) -> RelativeErrors:
-        """Estimated relative errors of activities, errors and energy; they cost three more equilibria."""
-        return relative_errors(self.net, self.activities, self.errors, self.energy, self.method)
+        """Estimated relative errors of activities, errors and energy; they cost three more equilibria.
+
+        With missing targets, of the equilibrium with the outputs that were filled in, which is the same.
+        """
+        method = "feedback" if self.method == "observed" else self.method
+        return relative_errors(self.net, self.activities, self.errors, self.energy, method)
 
     @cached_property
     def weighted_errors(self) -> tuple[Array, ...]:
@@ -103,7 +110,21 @@ class Equilibrium:
         return f"Equilibrium(energy={float(self.energy):.6g}, {self.net!r}, {self.data!r})"
 
 
-def equilibrium(net: LinearPCN, data: Data, *, method: str = "auto") -> Equilibrium:
+@overload
+def equilibrium(
+    net: LinearPCN, data: Data, *, output: Literal["mse"] = "mse", method: str = "auto"
+) -> Equilibrium: ...
+
+
+@overload
+def equilibrium(
+    net: LinearPCN, data: Data, *, output: str | ConvexLoss, method: str = "auto"
+) -> Equilibrium | EnvelopeEquilibrium: ...
+
+
+def equilibrium(
+    net: LinearPCN, data: Data, *, output: str | ConvexLoss = "mse", method: str = "auto"
+) -> Equilibrium | EnvelopeEquilibrium:
     r"""The equilibrium of inference: the minimum of the energy in the hidden activities, in closed form.
 
     .. math:: \Pi_l \epsilon_l^* = P_l^T S^{-1} r, \qquad
@@ -114,7 +135,12 @@ def equilibrium(net: LinearPCN, data: Data, *, method: str = "auto") -> Equilibr
     net : LinearPCN
         The network.
     data : Data
-        x (B, n_0) and y (B, n_L), cast to the weights' dtype.
+        x (B, n_0) and y (B, n_L), cast to the weights' dtype. Targets that are missing (`Data.observed`) are
+        free, and z_L fills them in (claim ``missing-outputs``).
+    output : "mse", "cross-entropy", or a ConvexLoss
+        What the output layer pays; all but "mse" by `envelope_equilibrium`, which see. With "cross-entropy"
+        the energy can be driven to 0 on any labels, random ones too, while the loss rises (claim
+        ``cross-entropy-landscape``).
     method : "auto", "sweep", "feedback" or "elimination"
         "sweep": one backward sweep of n_L rows, a QR factorisation, one forward sweep of B rows: the price of
         a forward and a backward pass. "feedback": a backward sweep of at most n_L rows that divides out the
@@ -125,12 +151,13 @@ def equilibrium(net: LinearPCN, data: Data, *, method: str = "auto") -> Equilibr
 
     Returns
     -------
-    Equilibrium
+    Equilibrium, or EnvelopeEquilibrium for another output than "mse"
 
     Raises
     ------
     ValueError
-        If no digit is left: the result overflows, or the H of the elimination is, rounded, not positive
+        If `method` is given where there is one only: for another output, or missing targets. If no digit is
+        left: the result overflows, or the H of the elimination is, rounded, not positive
         definite.
 
     Notes
@@ -143,16 +170,27 @@ def equilibrium(net: LinearPCN, data: Data, *, method: str = "auto") -> Equilibr
     >>> eq = equilibrium(LinearPCN([[[2.0]], [[3.0]]]), Data([[1.0]], [[7.0]]))
     >>> [round(z.item(), 12) for z in eq.activities], round(float(eq.energy), 12)  # r = 1, S = 10
     ([1.0, 2.3, 7.0], 0.05)
+    >>> missing = Data([[1.0]], [[7.0, 0.0]], observed=[[True, False]])
+    >>> eq = equilibrium(LinearPCN([[[2.0]], [[3.0], [1.0]]]), missing)  # what is free follows z_1
+    >>> [z.round(12).tolist() for z in eq.activities]
+    [[[1.0]], [[2.3]], [[7.0, 2.3]]]
     """
     _check.choice(method, "method", METHODS)
-    x, y = data_rows(net, data)
+    if output != "mse":
+        _require_auto(method, "`output` is not 'mse'")
+        return envelope_equilibrium(net, data, output)
+    x, y = any_rows(net, data)
+    if data.observed is not None:
+        _require_auto(method, "targets are missing")
+        activities, errors, energy = observed_sweep(net, x, y, data.observed)
+        return Equilibrium(activities, errors, representable(energy, "F"), "observed", net, data)
     route = solve(net, x, y, method)
-    for name, array in (
-        ("F", route.energy),
-        ("z", route.activities[-2]),
-    ):  # a z that overflows is passed on upwards
-        representable(array, name)
     return Equilibrium(route.activities, route.errors, route.energy, route.method, net, data)
+
+
+def _require_auto(method: str, where: str) -> None:
+    if method != "auto":
+        raise ValueError(f"`method` must be 'auto' where {where}: there is one way only. Got {method!r}.")
 
 
 def gradient_decomposition(net: LinearPCN, data: Data) -> tuple[tuple[Array, ...], tuple[Array, ...]]:

@@ -21,91 +21,125 @@ errors of the layers below.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
-from array_api_compat import array_namespace, device
+from array_api_compat import device
 
-from .._check import Array
-from ..linalg import solve_lower
+from .._check import Array, namespace
+from ..linalg import lower_factor, solve_lower, thin_qr
 from ..model import LinearPCN, Precision
+from .products import largest, norm
 
 __all__ = ["feedback_sweep"]
 
 MODERATE = 30.0
 """Norm of M up to which I + M M^T may be formed: its condition is at most the square of this."""
 
+WELL_CONDITIONED = 1e3
+"""Condition of R up to which R^T R may be formed, to reduce its rows: errors grow by at most this."""
+
 MAX_MOVES = 40
 SMALL = 1e-8
 """Part of the activities that a correction may have to be the last one."""
+
+NEGLIGIBLE = 32.0
+"""Part of the activities, in units of eps, that needs no correction."""
 
 
 class Step(NamedTuple):
     """What the forward sweep needs of the layers above a layer.
 
     `reduced`, `target`: R and d. `root`: :math:`T^T`, lower triangular. `gain`: :math:`T^{-T} M`, (k, n).
-    `back`, `rest`: s before R had its rows reduced to n is ``s @ back.T + rest``; None if they were not.
+    `back`: from s to what it was before R had its rows reduced to n; None if they were not.
     """
 
     reduced: Array
     target: Array
     root: Array
     gain: Array
-    back: Array | None
-    rest: Array | None
+    back: Callable[[Array], Array] | None
 
 
 def feedback_sweep(net: LinearPCN, x: Array, y: Array) -> tuple[tuple[Array, ...], tuple[Array, ...], Array]:
     """Activities (z_0, ..., z_L), errors (eps_1, ..., eps_L) and energy at equilibrium, of checked rows."""
-    xp, maps = array_namespace(x, y), net.maps
-    reduced, target = net.precisions[-1].whiten(maps[-1].T).T, net.precisions[-1].whiten(y)
+    xp, maps, precisions = namespace(x, y), net.maps, net.precisions
+    reduced, target = precisions[-1].whiten(maps[-1].T).T, precisions[-1].whiten(y)
     steps: list[Step] = []
     for l in range(net.depth - 1, 0, -1):
-        step = _step(net, l, reduced, target)
-        steps.append(step)
-        reduced = solve_lower(step.root, (step.reduced @ maps[l - 1]).T).T
+        step, reduced = _step(precisions[l - 1], maps[l - 1], reduced, target)
         target = solve_lower(step.root, step.target)
+        steps.append(step)
     residual = target - x @ reduced.T
-    squares = xp.zeros_like(residual[:, 0])
-    activities, errors = [x], []
-    for matrix, precision, step in zip(maps, net.precisions, steps[::-1], strict=False):
+    activities, errors, squares = [x], [], []
+    for matrix, precision, step in zip(maps, precisions, steps[::-1], strict=False):
         whitened = residual @ step.gain
+        squares.append(xp.sum(whitened**2))
         errors.append(precision.unwhiten(whitened))
-        squares = squares + xp.sum(whitened**2, axis=1)
         residual = left = solve_lower(step.root, residual, transposed=True)
         if step.back is not None:
-            residual = residual @ step.back.T + step.rest
-        predicted = activities[-1] @ matrix.T
-        activities.append(_settled(precision, step, predicted, left))
-    errors.append(net.precisions[-1].unwhiten(residual))
-    squares = squares + xp.sum(residual**2, axis=1)
-    return (*activities, y), tuple(errors), 0.5 * xp.sum(squares) / x.shape[0]
+            residual = step.back(residual)
+        activities.append(_settled(precision, step, activities[-1] @ matrix.T + errors[-1], left))
+    errors.append(precisions[-1].unwhiten(residual))
+    squares.append(xp.sum(residual**2))
+    return (*activities, y), tuple(errors), 0.5 * sum(squares) / x.shape[0]
 
 
-def _step(net: LinearPCN, l: int, reduced: Array, target: Array) -> Step:
-    xp = array_namespace(reduced)
-    back = rest = None
+def _step(precision: Precision, matrix: Array, reduced: Array, target: Array) -> tuple[Step, Array]:
+    """The step of a layer with R and d above it, and the R of the layer below."""
+    xp, back = namespace(reduced), None
     if reduced.shape[0] > reduced.shape[1]:
-        back, reduced = xp.linalg.qr(reduced, mode="reduced")
-        whole, target = target, target @ back
-        rest = whole - target @ back.T
-    feedback = net.precisions[l - 1].colour(reduced)  # M
-    size = feedback.shape[0]
-    identity = xp.eye(size, dtype=feedback.dtype, device=device(feedback))
-    if _is_moderate(feedback):
-        root = xp.linalg.cholesky(identity + feedback @ feedback.T)
-        gain = solve_lower(root, feedback.T).T
+        reduced, target, back = _with_fewer_rows(reduced, target)
+    feedback = precision.colour(reduced)  # M
+    identity = xp.eye(feedback.shape[0], dtype=feedback.dtype, device=device(feedback))
+    root = lower_factor(identity + feedback @ feedback.T) if norm(feedback) <= MODERATE else None
+    if root is not None:
+        carried = solve_lower(root, reduced.T).T
+        gain, below = precision.colour(carried), carried @ matrix
     else:  # the large rows first: then Householder's QR is accurate row by row
-        basis, upper = xp.linalg.qr(xp.concat([feedback.T, identity], axis=0), mode="reduced")
+        basis, upper = thin_qr(xp.concat([feedback.T, identity], axis=0))
         root, gain = upper.T, basis[: feedback.shape[1], :].T
-    return Step(reduced, target, root, gain, back, rest)
+        below = solve_lower(root, (reduced @ matrix).T).T
+    return Step(reduced, target, root, gain, back), below
 
 
-def _settled(precision: Precision, step: Step, predicted: Array, left: Array) -> Array:
-    r"""Activities z of a layer from their prediction, with :math:`d - R z = T^{-1} s` (`left`), which is
-    accurate.
+def _with_fewer_rows(rows: Array, target: Array) -> tuple[Array, Array, Callable[[Array], Array]]:
+    r"""R' and d' with :math:`|d - R z|^2 = |d' - R' z|^2` + const: R = Q R', d' = Q^T d.
 
-    The first move is that of the formula. Where it cancels most of a large prediction, rounding errors of the
-    size of the prediction remain, and the same move from there removes them: 16 digits at a time.
+    R' is the Cholesky factor of :math:`R^T R` if R is well conditioned, else that of a QR factorisation,
+    which costs five times as much.
+
+    Returns
+    -------
+    reduced : (n, n)
+        R'.
+    target : (B, n)
+        d'.
+    back : function of rows (B, n)
+        From :math:`d' - R' z` to :math:`d - R z`.
+    """
+    xp = namespace(rows)
+    factor = lower_factor(rows.T @ rows)  # R'^T
+    if factor is not None:
+        inverse = solve_lower(factor, xp.eye(factor.shape[0], dtype=rows.dtype, device=device(rows)))
+        if norm(factor) * norm(inverse) <= WELL_CONDITIONED:
+            reduced = solve_lower(factor, target @ rows)
+            return (
+                factor.T,
+                reduced,
+                lambda left: target - solve_lower(factor, reduced - left, transposed=True) @ rows.T,
+            )
+    basis, upper = thin_qr(rows)
+    reduced = target @ basis
+    rest = target - reduced @ basis.T
+    return upper, reduced, lambda left: left @ basis.T + rest
+
+
+def _settled(precision: Precision, step: Step, z: Array, left: Array) -> Array:
+    r"""Activities z of a layer, with :math:`d - R z = T^{-1} s` (`left`), which is accurate, from a first z.
+
+    The first z has the rounding errors of the layers below, carried along, and those of a large prediction
+    that the errors cancel. The formula's move from there removes them: 16 digits at a time.
 
     Returns
     -------
@@ -116,36 +150,18 @@ def _settled(precision: Precision, step: Step, predicted: Array, left: Array) ->
     ValueError
         If rounding errors exceed the activities.
     """
-    xp = array_namespace(predicted)
-    z = predicted + precision.unwhiten(
-        solve_lower(step.root, step.target - predicted @ step.reduced.T) @ step.gain
-    )
+    negligible = NEGLIGIBLE * float(namespace(z).finfo(z.dtype).eps) * precision.extremes[0] ** 0.5
     for _ in range(MAX_MOVES):
         missing = step.target - left - z @ step.reduced.T
+        if largest(missing) <= negligible * largest(z):  # a traced one is NaN, and moves once
+            return z
         move = precision.unwhiten(solve_lower(step.root, missing) @ step.gain)
         z = z + move
-        if not _is_larger(xp.abs(move), SMALL * xp.max(xp.abs(z))):
+        if not largest(move) > SMALL * largest(z):
             return z
-    if not _is_larger(xp.abs(move), 0.1 * xp.max(xp.abs(z))):
+    if not largest(move) > 0.1 * largest(z):
         return z
     raise ValueError(
-        "`weights` must leave digits in the activities at equilibrium. Got maps so large that rounding "
-        "errors exceed "
-        "them: scale the weights down."
+        "`weights` must be small enough for the activities at equilibrium to be computed. Got maps so large "
+        "that rounding errors exceed the activities: scale the weights down."
     )
-
-
-def _is_larger(array: Array, bound: Array) -> bool:
-    """Whether an entry exceeds the bound; False for a traced array, which has no values yet."""
-    try:
-        return bool(array_namespace(array).any(array > bound))
-    except (TypeError, RuntimeError):
-        return False
-
-
-def _is_moderate(feedback: Array) -> bool:
-    """Whether the norm of M is at most `MODERATE`; False for a traced array, which has no values yet."""
-    try:
-        return bool(array_namespace(feedback).sum(feedback**2) <= MODERATE**2)
-    except (TypeError, RuntimeError):
-        return False

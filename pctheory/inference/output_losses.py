@@ -121,8 +121,14 @@ def _softmax(o: Array) -> Array:
 
 
 def _cross_entropy_value(o: Array, y: Array) -> Array:
-    # sum_j y_j (log sum exp o - o_j), each term at least 0: nothing cancels when the prediction is right
-    return array_namespace(o).sum(y * (_log_sum_exp(o) - o), axis=-1)
+    # log sum_k exp(o_k - o_j) = log(1 + the others' part) + (top - o_j): nothing cancels, so that the loss of
+    # a prediction that is right has all its digits however small it is
+    xp = array_namespace(o)
+    top = xp.max(o, axis=-1, keepdims=True)
+    numbers = xp.arange(o.shape[-1], device=device(o))
+    first = numbers == xp.argmax(o, axis=-1, keepdims=True)
+    others = xp.sum(xp.where(first, xp.zeros_like(o), xp.exp(o - top)), axis=-1, keepdims=True)
+    return xp.sum(y * (xp.log1p(others) + (top - o)), axis=-1)
 
 
 def _others(rows: Array) -> Array:
@@ -223,6 +229,17 @@ class EnvelopeEquilibrium:
         pairs = zip(self.net.precisions, self.errors, strict=False)
         return (*(pi.apply(e) for pi, e in pairs), -self.gradient)
 
+    def weight_gradient(self) -> tuple[Array, ...]:
+        r"""The gradient of :math:`F^*` in the weights, (n_l, n_{l-1}) each: the local rule at equilibrium.
+
+        Returns
+        -------
+        gradient : tuple of (n_l, n_{l-1}), l = 1..L
+        """
+        size = self.gradient.shape[0]
+        layers = zip(self.net.multipliers, self.weighted_errors, self.activities, strict=False)
+        return tuple((-a / size) * delta.T @ z for a, delta, z in layers)
+
     def __repr__(self) -> str:
         found = f"{self.loss.name}, energy={float(self.energy):.6g}"
         return f"EnvelopeEquilibrium({found}, {self.net!r}, {self.data!r})"
@@ -231,7 +248,7 @@ class EnvelopeEquilibrium:
 def envelope_equilibrium(
     net: LinearPCN, data: Data, output: str | ConvexLoss = "cross-entropy"
 ) -> EnvelopeEquilibrium:
-    r"""Where inference ends under a convex output loss: the minimum of the energy over the hidden activities.
+    r"""The equilibrium of inference under a convex output loss: the minimum over the hidden activities.
 
     .. math:: F(z) = \frac1B \sum_i
               \Big[ \tfrac12 \sum_{l<L} \epsilon_l^T \Pi_l \epsilon_l + \ell_i(A_L z_{L-1}) \Big]
@@ -273,12 +290,9 @@ def envelope_equilibrium(
     if output == "cross-entropy":
         _require_probabilities(y)
     xp = array_namespace(x, y)
-    hidden, products = net.precisions[:-1], hidden_products(net)
+    hidden = net.precisions[:-1]
     predicted = forward_pass(net, x)[-1]
-    if hidden:
-        q, r = xp.linalg.qr(_hidden_stack(net, products), mode="reduced")
-    else:
-        q = r = xp.zeros((0, y.shape[1]), dtype=y.dtype, device=device(y))
+    q, r = hidden_root(net)
     # the minimum over c does not move to first order: derivatives of the energy need not pass through the
     # search
     c, num_steps, bound = _minimise(loss, *(_check.detached(a) for a in (predicted, y, r)))
@@ -311,9 +325,27 @@ def _mismatch(output: Array, target: Array) -> float:
     return float(xp.max(xp.abs(output - target))) / scale if scale else 0.0
 
 
-def _hidden_stack(net: LinearPCN, products: list[Array]) -> Array:
-    """The rows of `whitened_stack` that belong to hidden layers: R^T R = K."""
-    return whitened_stack(net, products)[: sum(net.widths[1:-1])]
+def hidden_root(net: LinearPCN) -> tuple[Array, Array]:
+    r"""Q and R of :math:`[P_1 C_1^{-T}, \dots, P_{L-1} C_{L-1}^{-T}]^T = Q R`, so that :math:`K = R^T R`.
+
+    R has as many rows as the narrower of the last two layers has units: all of K passes through both.
+
+    Returns
+    -------
+    q : (n_1 + ... + n_{L-1}, k)
+    r : (k, n_L)
+    """
+    last = net.maps[-1]
+    xp = array_namespace(last)
+    if net.depth == 1:
+        empty = xp.zeros((0, last.shape[0]), dtype=last.dtype, device=device(last))
+        return empty, empty
+    if last.shape[0] <= last.shape[1]:
+        stack = whitened_stack(net, hidden_products(net))[: sum(net.widths[1:-1])]
+        return tuple(xp.linalg.qr(stack, mode="reduced"))
+    below = LinearPCN(net.maps[:-1], precisions=[p.value for p in net.precisions[:-1]])
+    q, r = xp.linalg.qr(whitened_stack(below, hidden_products(below)), mode="reduced")
+    return q, r @ last.T
 
 
 def _minimise(loss: ConvexLoss, predicted: Array, y: Array, root: Array) -> tuple[Array, int, float]:

@@ -2,12 +2,13 @@ r"""Products of the maps, :math:`P_l` and :math:`Q_l`, the covariances of the la
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 
-from array_api_compat import array_namespace, device
+from array_api_compat import device
 
 from .. import _check
-from .._check import Array
+from .._check import Array, namespace
 from ..model import LinearPCN
 
 __all__ = ["input_products", "noise_covariances", "output_products", "rescaling"]
@@ -43,7 +44,7 @@ def input_products(net: LinearPCN) -> tuple[Array, ...]:
     [1.0, 2.0, 6.0]
     """
     maps = _check.instance(net, "net", LinearPCN).maps
-    first, xp = maps[0], array_namespace(*maps)
+    first, xp = maps[0], namespace(*maps)
     products = [xp.eye(first.shape[1], dtype=first.dtype, device=device(first))]
     for matrix in maps:
         products.append(matrix @ products[-1])
@@ -107,7 +108,7 @@ def rescaling(net: LinearPCN) -> Array:
 
 
 def require_hidden(net: LinearPCN) -> None:
-    """Refuse what is no network, and networks without a hidden layer."""
+    """Raise an error unless `net` is a network with a hidden layer."""
     if _check.instance(net, "net", LinearPCN).depth < 2:
         raise ValueError(
             "`net` must have a hidden layer: inference moves hidden activities. Got a network of one layer."
@@ -117,7 +118,7 @@ def require_hidden(net: LinearPCN) -> None:
 def hidden_products(net: LinearPCN) -> list[Array]:
     """P_1, ..., P_L."""
     maps = net.maps
-    last, xp = maps[-1], array_namespace(*maps)
+    last, xp = maps[-1], namespace(*maps)
     products = [xp.eye(last.shape[-2], dtype=last.dtype, device=device(last))]
     for matrix in reversed(maps[1:]):
         products.append(products[-1] @ matrix)
@@ -126,10 +127,9 @@ def hidden_products(net: LinearPCN) -> list[Array]:
 
 def whitened_stack(net: LinearPCN, products: list[Array]) -> Array:
     """G^T, (n_1 + ... + n_L, n_L), with S = G G^T."""
-    xp = array_namespace(*products)
-    return xp.concat(
-        [p.colour(product).T for p, product in zip(net.precisions, products, strict=True)], axis=0
-    )
+    xp = namespace(*products)
+    whitened = [p.colour(product) for p, product in zip(net.precisions, products, strict=True)]
+    return xp.concat(whitened, axis=1).T
 
 
 def _forward_is_cheaper(net: LinearPCN) -> bool:
@@ -140,8 +140,8 @@ def _forward_is_cheaper(net: LinearPCN) -> bool:
 
 
 def representable(array: Array, name: str) -> Array:
-    """`array`, after refusing an overflow."""
-    xp = array_namespace(array)
+    """The array itself; an error if it overflowed."""
+    xp = namespace(array)
     try:
         ok = bool(xp.all(xp.isfinite(array)))
     except (TypeError, RuntimeError):
@@ -152,3 +152,20 @@ def representable(array: Array, name: str) -> Array:
             f"Got an overflow of {array.dtype}: scale the weights down."
         )
     return array
+
+
+def largest(array: Array) -> float:
+    """Largest magnitude of the entries; NaN if they are traced."""
+    xp, array = namespace(array), _check.detached(array)
+    try:
+        return max(float(xp.max(array)), -float(xp.min(array)))  # without a copy of the magnitudes
+    except (TypeError, RuntimeError):
+        return math.nan
+
+
+def norm(array: Array) -> float:
+    """Frobenius norm; NaN if the array is traced."""
+    try:
+        return float(namespace(array).sum(_check.detached(array) ** 2)) ** 0.5
+    except (TypeError, RuntimeError):
+        return math.nan

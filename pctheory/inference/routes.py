@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from array_api_compat import array_namespace, device
+from array_api_compat import device
 
 from .. import _check
-from .._check import Array
-from ..linalg import BlockTridiagonal
+from .._check import Array, namespace
+from ..linalg import BlockTridiagonal, solve_lower, thin_qr
 from ..model import LinearPCN
 from ..model.definitions import energies_of, errors_of, hessian_blocks, linear_term
 from .feedback import feedback_sweep
-from .products import hidden_products, whitened_stack
+from .products import hidden_products, largest, norm, representable, whitened_stack
 
 __all__ = [
     "CLOSURE_BOUND",
     "METHODS",
     "SPREAD_BOUND",
     "Route",
-    "error_growth",
+    "forward_sweep",
     "is_trusted",
     "output_norm",
     "solve",
@@ -53,33 +52,33 @@ class Route:
 def solve(net: LinearPCN, x: Array, y: Array, method: str) -> Route:
     """The equilibrium by one of `METHODS`."""
     if method == "elimination":
-        return _by_elimination(net, x, y)
+        return _finite(_by_elimination(net, x, y))
     if net.biases:  # a constant unit carries them
-        xp = array_namespace(x)
+        xp = namespace(x)
         route = solve(net.with_constant(), xp.concat([x, xp.ones_like(x[:, :1])], axis=1), y, method)
         pairs = zip((*route.activities, *route.errors), (*net.widths, *net.widths[1:]), strict=True)
         rows = [array[:, :width] for array, width in pairs]
         cut = net.depth + 1
         return Route(tuple(rows[:cut]), tuple(rows[cut:]), route.energy, route.method)
     if method == "sweep" or (method == "auto" and net.widths[-1] <= min(net.widths[1:])):
-        route, root, growth = _by_sweep(net, x, y)
-        if method == "sweep" or is_trusted(net, root, growth):
-            return route
-    return Route(*feedback_sweep(net, x, y), "feedback")
+        route, is_accurate = _by_sweep(net, x, y)
+        if is_accurate or method == "sweep":
+            return _finite(route)
+    return _finite(Route(*feedback_sweep(net, x, y), "feedback"))
 
 
-def is_trusted(net: LinearPCN, root: Array, growth: float, *, order: int = 1) -> bool:
+def is_trusted(net: LinearPCN, norm: float, growth: float, *, order: int = 1) -> bool:
     r"""Whether a sweep through the products is accurate: neither they nor the precisions are extreme.
 
     Parameters
     ----------
     net : LinearPCN
         The network.
-    root : (n_L, n_L)
-        R with :math:`S = R^T R`. All singular values of :math:`R C_L` are at least 1, so that its norm bounds
-        its condition: at most :math:`\varepsilon^{-1/4}` is accepted.
+    norm : float
+        `output_norm` of R. All singular values of :math:`R C_L` are at least 1, so that its norm bounds its
+        condition: at most :math:`\varepsilon^{-1/4}` is accepted.
     growth : float
-        `error_growth` of the forward sweep, at most `CLOSURE_BOUND`.
+        That of `forward_sweep`, at most `CLOSURE_BOUND`.
     order : int
         2 for second derivatives, which are swept twice.
 
@@ -88,75 +87,92 @@ def is_trusted(net: LinearPCN, root: Array, growth: float, *, order: int = 1) ->
     bool
         True where the sweep is accurate.
     """
-    eps = float(array_namespace(root).finfo(root.dtype).eps)
-    low, high = (list(ends) for ends in zip(*(p.extremes for p in net.precisions), strict=True))
-    if not growth <= CLOSURE_BOUND ** (1 / order) or not max(high) <= SPREAD_BOUND * min(low):
-        return False
-    return output_norm(net, root) <= eps**-0.25
+    weight = net.weights[0]
+    eps = float(namespace(weight).finfo(weight.dtype).eps)
+    ends = [p.extremes for p in net.precisions]
+    return (
+        growth <= CLOSURE_BOUND ** (1 / order)
+        and max(high for _, high in ends) <= SPREAD_BOUND * min(low for low, _ in ends)
+        and norm <= eps**-0.25
+    )
 
 
 def output_norm(net: LinearPCN, root: Array) -> float:
-    r""":math:`\|R C_L\|_F`; NaN if it is traced."""
-    xp = array_namespace(root)
-    try:
-        return float(xp.sum(_check.detached(net.precisions[-1].whiten(root)) ** 2)) ** 0.5
-    except (TypeError, RuntimeError):
-        return math.nan
+    r""":math:`\|R C_L\|_F` of the (n_L, n_L) factor R with :math:`S = R^T R`; NaN if it is traced."""
+    return norm(net.precisions[-1].whiten(root))
 
 
-def error_growth(net: LinearPCN, swept: Sequence[Array], strength: float, target: Array) -> float:
-    r"""How much the rounding errors of a forward sweep grow, in units of eps times the largest row.
+def forward_sweep(
+    net: LinearPCN, start: Array, first: Array, added: Sequence[Array], strength: float, target: Array
+) -> tuple[list[Array], float]:
+    r"""Rows :math:`z_l = A_l z_{l-1} + e_l`, and how much their rounding errors grow.
 
-    Random errors of the size of `strength` in the whitened errors, and of the size of every layer's rows, are
-    carried along; and the mismatch of the last rows with `target`, which they must equal, is a sample of the
-    true ones. Infinite if the sweep overflowed, NaN if it is traced.
+    One more row carries random errors along: of the size of `strength` in every whitened :math:`e_l`, and, in
+    the activities of every layer, of the size of those of a random combination of the samples. The mismatch
+    of the last rows with `target`, which they must equal, is a sample of the true ones.
+
+    Parameters
+    ----------
+    net : LinearPCN
+        The network.
+    start : (B, n_0)
+        :math:`z_0`.
+    first : (B, n_1)
+        :math:`A_1 z_0`.
+    added : L arrays (B, n_l)
+        :math:`e_l`.
+    strength : float
+        Size of the rounding errors of the whitened :math:`e_l`, in units of eps.
+    target : (B, n_L)
+        What the last rows must be.
 
     Returns
     -------
-    float
-        In units of eps.
+    rows : L arrays (B, n_l)
+        :math:`z_1, \dots, z_L`.
+    growth : float
+        Largest random error, or the mismatch in units of eps if that is larger, over the largest entry of the
+        combinations. NaN if the sweep overflowed or is traced.
     """
-    xp = array_namespace(*swept)
-    try:
-        sizes = [float(xp.max(xp.abs(_check.detached(rows)))) for rows in swept]
-        random = _random_row(sum(net.widths))
-        noise, worst, start = xp.zeros_like(_check.detached(swept[0])[:1, :]), 0.0, net.widths[0]
-        for matrix, precision, size in zip(net.maps, net.precisions, sizes[1:], strict=True):
-            unit = random[:, start : start + precision.size]
-            unit = xp.asarray(unit, dtype=noise.dtype, device=device(noise))
-            carried = noise @ _check.detached(matrix).T
-            noise = carried + strength * _check.detached(precision.unwhiten(unit)) + size * unit
-            worst = max(worst, float(xp.max(xp.abs(noise))))
-            start += precision.size
-        mismatch = float(xp.max(xp.abs(_check.detached(swept[-1] - target))))
-    except (TypeError, RuntimeError):
-        return math.nan
-    scale = max(sizes)
-    growth = max(worst, mismatch / float(xp.finfo(noise.dtype).eps)) / scale if scale else 0.0
-    return math.inf if math.isnan(growth) else growth
+    xp, size = namespace(first), first.shape[0]
+    random = xp.asarray(_random_row(net.widths, size), dtype=first.dtype, device=device(first))
+    signs, units = random[:, :size], random[:, size:]
+    maps, strong, begin = net.maps, strength * units, 0
+    rows, combined = [first + added[0]], [signs @ _check.detached(start)]
+    errors: list[Array] = []
+    for l, precision in enumerate(net.precisions):
+        stop = begin + precision.size
+        noise = precision.unwhiten(strong[:, begin:stop])
+        if l:
+            carried = xp.concat([rows[-1], errors[-1]], axis=0) @ maps[l].T
+            rows.append(carried[:size, :] + added[l])
+            noise = noise + _check.detached(carried[size:, :])
+        combined.append(signs @ _check.detached(rows[-1]))
+        errors.append(noise + units[:, begin:stop] * combined[-1])
+        begin = stop
+    scale, worst = largest(xp.concat(combined, axis=1)), largest(xp.concat(errors, axis=1))
+    mismatch = largest(rows[-1] - target) / float(xp.finfo(first.dtype).eps)
+    growth = max(worst, mismatch) / scale if scale else 0.0
+    return rows, growth
 
 
-def _by_sweep(net: LinearPCN, x: Array, y: Array) -> tuple[Route, Array, float]:
-    """Through the products, forward without feedback. Also R with S = R^T R, and the growth of errors."""
-    xp = array_namespace(x, y)
-    products, maps = hidden_products(net), net.maps
+def _by_sweep(net: LinearPCN, x: Array, y: Array) -> tuple[Route, bool]:
+    """Through the products, forward without feedback; and whether it is accurate."""
+    xp, maps = namespace(x, y), net.maps
+    products = hidden_products(net)
     first = x @ maps[0].T
     residual = y - first @ products[0].T
-    q, r = xp.linalg.qr(whitened_stack(net, products), mode="reduced")
-    root = xp.linalg.solve(r.T, residual.T)  # R^{-T} r: F* is half its squared norm
-    whitened = (q @ root).T
+    q, r = thin_qr(whitened_stack(net, products))
+    solved = solve_lower(r.T, residual)  # R^{-T} r: F* is half its squared norm
+    whitened = (q @ solved.T).T
     errors, start = [], 0
     for precision in net.precisions:
         errors.append(precision.unwhiten(whitened[:, start : start + precision.size]))
         start += precision.size
-    activities = [x, first + errors[0]]
-    for matrix, error in zip(maps[1:], errors[1:], strict=True):
-        activities.append(activities[-1] @ matrix.T + error)
-    strength = output_norm(net, r) * _largest(whitened)
-    growth = error_growth(net, activities, strength, y)
-    activities[-1] = y
-    energy = 0.5 * xp.sum(root**2) / x.shape[0]
-    return Route(tuple(activities), tuple(errors), energy, "sweep"), r, growth
+    size = output_norm(net, r)
+    rows, growth = forward_sweep(net, x, first, errors, size * largest(whitened), y)
+    energy = 0.5 * xp.sum(solved**2) / x.shape[0]
+    return Route((x, *rows[:-1], y), tuple(errors), energy, "sweep"), is_trusted(net, size, growth)
 
 
 def _by_elimination(net: LinearPCN, x: Array, y: Array) -> Route:
@@ -168,19 +184,19 @@ def _by_elimination(net: LinearPCN, x: Array, y: Array) -> Route:
     activities = (x, *hidden, y)
     errors = errors_of(net, activities)
     energies = energies_of(net, errors)
-    energy = array_namespace(energies).sum(energies)
+    energy = namespace(energies).sum(energies)
     return Route(activities, errors, energy, "elimination")
 
 
+def _finite(route: Route) -> Route:
+    """The route, after refusing an overflow: a z that overflows is passed on upwards."""
+    representable(route.energy, "F")
+    representable(route.activities[-2], "z")
+    return route
+
+
 @lru_cache
-def _random_row(size: int) -> np.ndarray:
-    return np.random.default_rng(0).standard_normal((1, size))
-
-
-def _largest(array: Array) -> float:
-    """Largest magnitude; NaN if it is traced."""
-    xp = array_namespace(array)
-    try:
-        return float(xp.max(xp.abs(_check.detached(array))))
-    except (TypeError, RuntimeError):
-        return math.nan
+def _random_row(widths: tuple[int, ...], size: int) -> np.ndarray:
+    """A random sign for each sample, and a random number for each unit."""
+    rng = np.random.default_rng(0)
+    return np.hstack([rng.choice([-1.0, 1.0], (1, size)), rng.standard_normal((1, sum(widths[1:])))])

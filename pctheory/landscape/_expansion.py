@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,9 +9,10 @@ from functools import cached_property
 
 from array_api_compat import array_namespace, device
 
-from .._check import Array, detached
+from .._check import Array
 from ..inference import Equilibrium, equilibrium
-from ..inference.routes import error_growth, output_norm
+from ..inference.products import largest
+from ..inference.routes import forward_sweep, output_norm
 from ..linalg import BlockTridiagonal, BlockTridiagonalCholesky
 from ..model import Data, LinearPCN
 from ..model.definitions import hessian_blocks
@@ -59,29 +59,24 @@ class Sweep(Expansion):
         self.kappa, self.entropy = metric.residual_weight, metric.entropy_weight
         x, y = data.x, data.y
         self.p = [metric.outputs[0] @ net.maps[0], *metric.outputs]
-        self.t = self._forward(rho.T @ x / x.shape[0], self.moment if self.kappa else None)
-        # what t_L must be is known beforehand
-        self.growth = self._growth(self.t, rho.T @ y / y.shape[0], self.moment) if self.kappa else 0.0
+        start = rho.T @ x / x.shape[0]
+        if not self.kappa:
+            self.t = [start]
+            for matrix in net.maps:
+                self.t.append(self.t[-1] @ matrix.T)
+        else:  # what t_L must be is known beforehand
+            self.norm = output_norm(net, metric.root)
+            self.t, self.growth = self._forward(start, self.moment, rho.T @ y / y.shape[0])
         if self.entropy:
-            k = self._forward(xp.zeros_like(self.t[0]), self._identity())  # R^{-T} K_l^T
-            self.growth = max(self.growth, self._growth(k, metric.root, self._identity()))
+            k, growth = self._forward(xp.zeros_like(start), self._identity(), metric.root)  # R^{-T} K_l^T
+            self.growth = max(self.growth, growth)
             self.t = [t - self.entropy * each for t, each in zip(self.t, k, strict=True)]
 
-    def _forward(self, start: Array, noise: Array | None) -> list[Array]:
-        """t_l = t_{l-1} A_l^T + Omega p_l Sigma_l from t_0."""
-        swept = [start]
-        for matrix, weighted in zip(self.net.maps, self.metric.weighted, strict=True):
-            forward = swept[-1] @ matrix.T
-            swept.append(forward if noise is None else forward + noise @ weighted)
-        return swept
-
-    def _growth(self, swept: list[Array], target: Array, noise: Array) -> float:
-        xp = array_namespace(noise)
-        try:
-            size = float(xp.max(xp.abs(detached(noise))))
-        except (TypeError, RuntimeError):  # traced
-            return math.nan
-        return error_growth(self.net, swept, output_norm(self.net, self.metric.root) * size, target)
+    def _forward(self, start: Array, noise: Array, target: Array) -> tuple[list[Array], float]:
+        """t_l = t_{l-1} A_l^T + Omega p_l Sigma_l, from t_0 to the target, and the growth of errors."""
+        first, added = start @ self.net.maps[0].T, [noise @ weighted for weighted in self.metric.weighted]
+        swept, growth = forward_sweep(self.net, start, first, added, self.norm * largest(noise), target)
+        return [start, *swept], growth
 
     @cached_property
     def moment(self) -> Array:

@@ -162,8 +162,9 @@ class Objective(ABC):
         -----
         Costs num_weights Hessian-vector products, done in blocks.
         """
-        expansion, size = self.expand(net, 2), net.num_weights
-        weight = net.weights[0]
+        size = _check.instance(net, "net", LinearPCN).num_weights
+        _check.memory(3 * size**2, "net", "use `hessian_operator`, which forms no matrix")
+        expansion, weight = self.expand(net, 2), net.weights[0]
         xp = array_namespace(weight)
         identity = xp.eye(size, dtype=weight.dtype, device=device(weight))
         step = max(1, CHUNK // size)
@@ -195,6 +196,16 @@ class Objective(ABC):
             rmatmat=lambda block: rows(block.T).T,
             dtype=np.float64,
         )
+
+    def one_by_one(self, net: LinearPCN) -> Array:
+        """`stacked_values` where they are not computed all at once."""
+        xp = array_namespace(*net.weights)
+        shape = net.weights[0].shape[:-2]
+        flat = [xp.reshape(p, (-1, *p.shape[len(shape) :])) for p in net.parameters]
+        values = [
+            self.value(net.with_weights(tuple(p[i, ...] for p in flat))) for i in range(flat[0].shape[0])
+        ]
+        return xp.reshape(xp.stack(values), shape)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.data!r})"

@@ -134,7 +134,7 @@ def escape_direction(
 
 
 def critical(objective: EquilibratedEnergy, net: LinearPCN, tolerance: float) -> Whitened:
-    """The whitened network, if it is a critical point with a residual that the certificates speak of."""
+    """The whitened network, if it is a critical point with a residual, to which the certificates apply."""
     if net.depth < 2:
         raise ValueError("`net` must have at least two layers: with one the problem is convex. Got one.")
     if 0 in net.multipliers:
@@ -143,9 +143,9 @@ def critical(objective: EquilibratedEnergy, net: LinearPCN, tolerance: float) ->
     if not size <= tolerance:
         raise ValueError(
             "`net` must be a critical point of the equilibrated energy. Got a gradient of norm "
-            f"{size:.2e} on the scale of the data: polish it first, or raise `gradient_tolerance`."
+            f"{size:.2e} on the scale of the data: refine it first, or raise `gradient_tolerance`."
         )
-    point = Whitened.of(net, objective.data)
+    point = Whitened.of(net, objective.data.complete())
     if point.fits:
         raise ValueError("`net` must have a residual to escape from. Got a perfect fit: a global minimum.")
     return point

@@ -150,8 +150,8 @@ def infimum(objective: Objective, net: LinearPCN) -> float | None:
 
     Of the loss: the residual of the best linear map of rank min n_l. Of :math:`F^*` with L >= 2:
     :math:`\frac12 \sum_{j > n_{L-1}} \lambda_j(\Pi_L^{1/2} S_{yy} \Pi_L^{1/2})`, the least that n_{L-1} units
-    can leave of y (claim ``no-minimiser-with-noise``). None where it is not known. Zero multipliers are not
-    allowed for.
+    can leave of y (claim ``no-minimiser-with-noise``). None where it is not known. It does not account
+    for multipliers that are zero.
 
     Returns
     -------
@@ -223,8 +223,8 @@ def _spectrum(objective: Objective, net: LinearPCN, units: Units) -> _Spectrum:
 
 
 def _has_form(objective: Objective, net: LinearPCN) -> bool:
-    usual = net.is_plain and net.depth > 1 and 0 not in net.multipliers
-    return isinstance(objective, EquilibratedEnergy) and usual
+    complete = isinstance(objective, EquilibratedEnergy) and objective.data.observed is None
+    return complete and net.is_plain and net.depth > 1 and 0 not in net.multipliers
 
 
 def _is_infimum(objective: Objective, net: LinearPCN, value: float, gradient_norm: float) -> bool:

@@ -62,6 +62,7 @@ class OriginHessian:
     def to_dense(self) -> np.ndarray:
         """(num_weights, num_weights), in the order of ``net.flatten()``."""
         size, outputs = self.num_weights, self.widths[-1] * self.widths[-2]
+        _check.memory(size**2, "to_dense", "use `eigenvalues`, which forms no matrix")
         dense = np.zeros((size, size))
         dense[size - outputs :, size - outputs :] = np.kron(self.last, self.covariance)
         if self.cross is not None:

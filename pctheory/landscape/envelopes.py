@@ -14,8 +14,6 @@ at the equilibrium for :math:`F^*`, at the feedforward pass for the loss. A deri
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import final
 
 import numpy as np
@@ -26,98 +24,11 @@ from .._check import Array
 from ..inference import ConvexLoss, envelope_equilibrium
 from ..inference.output_losses import output_loss
 from ..model import Data, LinearPCN, feedforward
-from ..model.definitions import data_rows, weight_rule
-from ._expansion import Expansion
+from ..model.definitions import data_rows
 from ._objective import Objective
+from ._rows import Curvature, Rows
 
 __all__ = ["EnvelopeEnergy", "OutputLoss"]
-
-
-@dataclass(frozen=True, eq=False)
-class _Rows(Expansion):
-    """One row a sample: activities z_0..z_{L-1}, weighted errors delta_1..delta_L, and the loss's Hessian at
-    the output.
-
-    `root` is R with K = R^T R, of no rows for the loss itself, whose hidden layers have no errors.
-    """
-
-    value: Array
-    net: LinearPCN
-    activities: Sequence[Array]
-    delta: Sequence[Array]
-    curvature: Array
-    root: Array
-
-    def gradient(self) -> tuple[Array, ...]:
-        return weight_rule(self.net, self.delta, self.activities)
-
-    def hvp(self, direction: Sequence[Array]) -> tuple[Array, ...]:
-        if direction[0].ndim > 2:
-            xp = array_namespace(direction[0])
-            products = [self.hvp([d[i, ...] for d in direction]) for i in range(direction[0].shape[0])]
-            return tuple(xp.stack(list(parts)) for parts in zip(*products, strict=True))
-        net, z, delta = self.net, self.activities, self.delta
-        moved = [a * d for a, d in zip(net.multipliers, direction, strict=False)]  # dA_l
-        shifted = direction[net.depth :]  # db_l
-        # with the output's delta held still
-        free = self._backward(moved, array_namespace(z[0]).zeros_like(delta[-1]))
-        shift = self._forward(moved, free, shifted)[-1]
-        turned = self._backward(moved, self._response(shift))
-        dz = self._forward(moved, turned, shifted)
-        size = z[0].shape[0]
-        product = [
-            (-a / size) * (turned[l].T @ z[l] + delta[l].T @ dz[l]) for l, a in enumerate(net.multipliers)
-        ]
-        if net.biases:
-            product += [-array_namespace(rows).mean(rows, axis=0) for rows in turned]
-        return tuple(product)
-
-    def _backward(self, moved: Sequence[Array], last: Array) -> list[Array]:
-        r"""Derivatives of :math:`\delta_l = A_{l+1}^T \delta_{l+1}`, l = 1..L, from that of
-        :math:`\delta_L`.
-
-        Returns
-        -------
-        rows : list of (B, n_l), l = 1..L
-        """
-        rows = [last]
-        for l in range(self.net.depth - 1, 0, -1):
-            rows.append(rows[-1] @ self.net.maps[l] + self.delta[l] @ moved[l])
-        return rows[::-1]
-
-    def _forward(
-        self, moved: Sequence[Array], turned: Sequence[Array], shifted: Sequence[Array]
-    ) -> list[Array]:
-        r"""Derivatives of :math:`z_l = A_l z_{l-1} + b_l + \Sigma_l \delta_l`, l < L, and of the output."""
-        rows = [array_namespace(self.activities[0]).zeros_like(self.activities[0])]
-        noisy = self.root.shape[0] > 0
-        for l, (matrix, change) in enumerate(zip(self.net.maps, moved, strict=True)):
-            row = rows[-1] @ matrix.T + self.activities[l] @ change.T
-            if shifted:
-                row = row + shifted[l]
-            if noisy and l + 1 < self.net.depth:
-                row = row + self.net.precisions[l].solve(turned[l])
-            rows.append(row)
-        return rows
-
-    def _response(self, shift: Array) -> Array:
-        r"""The derivative of :math:`\delta_L`, :math:`-(\Lambda^{-1} + K)^{-1}` times the output's at a fixed
-        :math:`\delta_L`.
-
-        Returns
-        -------
-        (B, n_L)
-            One row a sample.
-        """
-        xp = array_namespace(shift)
-        pulled = (self.curvature @ shift[:, :, None])[:, :, 0]
-        rank = self.root.shape[0]
-        if not rank:
-            return -pulled
-        eye = xp.eye(rank, dtype=shift.dtype, device=device(shift))
-        system = eye + self.root @ self.curvature @ self.root.T
-        inner = xp.linalg.solve(system, (pulled @ self.root.T)[:, :, None])[:, :, 0] @ self.root
-        return -(pulled - (self.curvature @ inner[:, :, None])[:, :, 0])
 
 
 class _ConvexObjective(Objective):
@@ -131,16 +42,10 @@ class _ConvexObjective(Objective):
         self.output = output
 
     @abstractmethod
-    def expand(self, net: LinearPCN, order: int = 1) -> _Rows: ...
+    def expand(self, net: LinearPCN, order: int = 1) -> Rows: ...
 
     def stacked_values(self, net: LinearPCN) -> Array:
-        xp = array_namespace(*net.weights)
-        shape = net.weights[0].shape[:-2]
-        flat = [xp.reshape(p, (-1, *p.shape[len(shape) :])) for p in net.parameters]
-        values = [
-            self.value(net.with_weights(tuple(p[i, ...] for p in flat))) for i in range(flat[0].shape[0])
-        ]
-        return xp.reshape(xp.stack(values), shape)
+        return self.one_by_one(net)
 
     def __repr__(self) -> str:
         name = self.output if isinstance(self.output, str) else self.output.name
@@ -165,7 +70,7 @@ class OutputLoss(_ConvexObjective):
     0.693147
     """
 
-    def expand(self, net: LinearPCN, order: int = 1) -> _Rows:
+    def expand(self, net: LinearPCN, order: int = 1) -> Rows:
         net = _check.instance(net, "net", LinearPCN)
         loss = output_loss(net, self.output)
         x, y = data_rows(net, self.data)
@@ -175,7 +80,8 @@ class OutputLoss(_ConvexObjective):
         for matrix in reversed(net.maps[1:]):
             delta.append(delta[-1] @ matrix)
         root = xp.zeros((0, y.shape[1]), dtype=y.dtype, device=device(y))
-        return _Rows(xp.mean(loss.value(out, y)), net, activities, delta[::-1], loss.hessian(out, y), root)
+        curvature = Curvature(loss.hessian(out, y), root)
+        return Rows(xp.mean(loss.value(out, y)), net, activities, delta[::-1], curvature.push, noisy=False)
 
 
 @final
@@ -203,17 +109,11 @@ class EnvelopeEnergy(_ConvexObjective):
     (0.05, [-0.3, -0.23])
     """
 
-    def expand(self, net: LinearPCN, order: int = 1) -> _Rows:
+    def expand(self, net: LinearPCN, order: int = 1) -> Rows:
         at = envelope_equilibrium(_check.instance(net, "net", LinearPCN), self.data, self.output)
         _, y = data_rows(net, self.data)
-        return _Rows(
-            at.energy,
-            net,
-            at.activities[:-1],
-            at.weighted_errors,
-            at.loss.hessian(at.activities[-1], y),
-            at.root,
-        )
+        curvature = Curvature(at.loss.hessian(at.activities[-1], y), at.root)
+        return Rows(at.energy, net, at.activities[:-1], at.weighted_errors, curvature.push, noisy=True)
 
     def infimum(self, net: LinearPCN) -> float | None:
         r"""Cross-entropy, two or more hidden units before the output (or two classes): 0; None where it is

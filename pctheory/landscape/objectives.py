@@ -29,10 +29,12 @@ from .._check import Array
 from ..inference import output_products, rescaling
 from ..inference.products import hidden_products
 from ..inference.routes import CLOSURE_BOUND, is_trusted
+from ..linalg import thin_qr
 from ..model import Data, LinearPCN
 from ..model.definitions import data_rows, require_plain
 from ._expansion import Biased, Decayed, Elimination, Expansion, Metric, Sweep, on_rows, transpose
 from ._objective import Objective
+from ._rows import observed_rows
 
 __all__ = [
     "EquilibratedEnergy",
@@ -49,7 +51,7 @@ class _DataObjective(Objective):
 
     def __init__(self, data: Data) -> None:
         self.samples = _check.instance(data, "data", Data)
-        self.data = data.compress()
+        self.data = data.compress() if data.observed is None else data
 
     @cached_property
     def _with_ones(self) -> Data:
@@ -63,6 +65,8 @@ class _DataObjective(Objective):
         """The whitening of the outputs, from P_1, ..., P_L."""
 
     def expand(self, net: LinearPCN, order: int = 1) -> Expansion:
+        if self.data.observed is not None:
+            return observed_rows(net, self.data, noisy=False)
         return _apart(net, self._sweep(net))
 
     def _sweep(self, net: LinearPCN) -> Sweep:
@@ -72,9 +76,9 @@ class _DataObjective(Objective):
 
     def _chain(self, net: LinearPCN) -> tuple[LinearPCN, Data]:
         """A network without biases, and its data."""
-        chosen = self._cast(net, self.data)
         if not net.biases:
-            return net, chosen
+            return net, self._cast(net, self.data)
+        data_rows(net, self.samples)
         chain = net.with_constant()
         return chain, self._cast(chain, self._with_ones)
 
@@ -90,6 +94,8 @@ class _DataObjective(Objective):
         return data if x is data.x and y is data.y else Data(x, y)
 
     def stacked_values(self, net: LinearPCN) -> Array:
+        if self.data.observed is not None:
+            return self.one_by_one(net)
         metric, rho = self._whitened(*self._chain(net))
         return self._value(metric, rho)
 
@@ -99,7 +105,7 @@ class _DataObjective(Objective):
 
     def _host(self, net: LinearPCN) -> tuple[LinearPCN, Data]:
         """Network and data in numpy float64, of widths that fit."""
-        net, data = _check.instance(net, "net", LinearPCN).to_numpy(), self.data.to_numpy()
+        net, data = _check.instance(net, "net", LinearPCN).to_numpy(), self.data.complete().to_numpy()
         widths = data.x.shape[1], data.y.shape[1]
         if widths != (net.widths[0], net.widths[-1]):
             raise ValueError(
@@ -135,7 +141,8 @@ class MSELoss(_DataObjective):
     Parameters
     ----------
     data : Data
-        Compressed once to at most n_0 + n_L rows (claim ``data-compression``).
+        Compressed once to at most n_0 + n_L rows (claim ``data-compression``), unless targets are missing:
+        then the loss is that of the observed ones.
 
     Examples
     --------
@@ -159,8 +166,15 @@ class MSELoss(_DataObjective):
         return metric, np.zeros_like(metric)
 
     def infimum(self, net: LinearPCN) -> float | None:
-        """The loss of the best linear (with biases affine) map of rank min n_l; None if entries are fixed."""
-        return None if _check.instance(net, "net", LinearPCN).fixed else self._best_map(net)
+        """The loss of the best linear (with biases affine) map of rank min n_l.
+
+        Returns
+        -------
+        float or None
+            The bound; None where targets are missing or entries are fixed.
+        """
+        fixed = _check.instance(net, "net", LinearPCN).fixed
+        return None if fixed or self.data.observed is not None else self._best_map(net)
 
 
 class RescaledObjective(_DataObjective):
@@ -174,7 +188,7 @@ class RescaledObjective(_DataObjective):
             transpose(on_rows(pi.colour, p))
             for pi, p in zip(net.precisions, [*products[:-1], last], strict=True)
         ]
-        q, r = xp.linalg.qr(xp.concat(stack, axis=-2), mode="reduced")
+        q, r = thin_qr(xp.concat(stack, axis=-2))
         # Q^T = R^{-T} [P_1 C_1^{-T}, ...] holds the whitened products; C_l C_l^T = Pi_l
         weighted, start = [], 0
         for pi in net.precisions:
@@ -198,8 +212,10 @@ class RescaledObjective(_DataObjective):
         )
 
     def expand(self, net: LinearPCN, order: int = 1) -> Expansion:
+        if self.data.observed is not None:
+            return observed_rows(net, self.data, noisy=True)
         sweep = self._sweep(net)
-        if is_trusted(sweep.net, sweep.metric.root, sweep.growth, order=order):
+        if is_trusted(sweep.net, sweep.norm, sweep.growth, order=order):
             return _apart(net, sweep)
         return self._without_closure(net, sweep)
 
@@ -222,7 +238,7 @@ class EquilibratedEnergy(RescaledObjective):
     Parameters
     ----------
     data : Data
-        Compressed once to at most n_0 + n_L rows.
+        Compressed once to at most n_0 + n_L rows, unless targets are missing (claim ``missing-outputs``).
 
     Notes
     -----
@@ -254,9 +270,9 @@ class EquilibratedEnergy(RescaledObjective):
         Returns
         -------
         float or None
-            The bound; None if entries are fixed, or units carry a value.
+            The bound; None where targets are missing, entries are fixed or units carry a value.
         """
-        if _check.instance(net, "net", LinearPCN).fixed or net.carries:
+        if _check.instance(net, "net", LinearPCN).fixed or net.carries or self.data.observed is not None:
             return None
         if net.depth == 1:
             return self._best_map(net)
@@ -289,6 +305,9 @@ class NegativeLogLikelihood(RescaledObjective):
     """
 
     entropy_weight = 1.0
+
+    def __init__(self, data: Data) -> None:
+        super().__init__(_check.instance(data, "data", Data).complete())
 
     def _without_closure(self, net: LinearPCN, sweep: Sweep) -> Expansion:
         if not sweep.growth > CLOSURE_BOUND:  # also where a traced growth is NaN

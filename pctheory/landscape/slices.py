@@ -109,6 +109,7 @@ def landscape_slice(
         raise ValueError(f"`extent` must be {PAIR}. Got {len(ends)} numbers.")
     low, high = (_check.real(end, "extent") for end in ends)
     vectors = _slice_vectors(objective, net, directions, _check.count(dimensions, "dimensions", 1), rng)
+    _check.memory(4 * points ** len(vectors), "num", "take fewer points")
     axis = np.linspace(low, high, points)
     mesh = np.meshgrid(*[axis] * len(vectors))
     coordinates = np.stack([m.ravel() for m in mesh], axis=1)

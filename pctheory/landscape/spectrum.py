@@ -68,6 +68,7 @@ def extreme_eigenvalues(
     accuracy = _check.positive(tolerance, "tolerance")
     if wanted > size:
         raise ValueError(f"`k` must not exceed the number of weights. Got {wanted} for {size} weights.")
+    _check.memory(6 * wanted * size, "k", "ask for fewer eigenvalues")
     operator = objective.hessian_operator(net)
     if size <= DENSE_LIMIT or 2 * wanted + 1 >= size:
         values, columns = np.linalg.eigh(_check.to_numpy(objective.hessian(net), "hessian"))

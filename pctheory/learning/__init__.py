@@ -2,8 +2,8 @@
 
 `rules` holds the local rule and the exact variants of backprop; `through_inference` the gradients of a task
 loss through inference (unrolled, truncated, implicit, equilibrium propagation) for any clamps; `comparison`
-puts all of them on one batch; `consolidation` says what an update does to the output; `tradeoff` how a linear
-code trades classification for reconstruction.
+puts all of them on one batch; `consolidation` says what an update does to the output; `precisions` learns the
+precisions; `tradeoff` how a linear code trades classification for reconstruction.
 """
 
 from .comparison import LEARNING_RULES, GradientBounds, GradientComparison, compare_gradients, gradient_bounds
@@ -15,6 +15,7 @@ from .consolidation import (
     target_alignment,
 )
 from .losses import CrossEntropy, LayerEnergies, Mixture, SquaredError, TaskLoss
+from .precisions import PRECISION_RULES, PRECISION_SHAPES, precision_gradient, update_precisions
 from .rules import (
     backprop_gradient,
     error_descent_gradient,
@@ -34,6 +35,8 @@ from .tradeoff import TradeoffCurve, TradeoffPoint, tradeoff_curve
 
 __all__ = [
     "LEARNING_RULES",
+    "PRECISION_RULES",
+    "PRECISION_SHAPES",
     "CrossEntropy",
     "GradientBounds",
     "GradientComparison",
@@ -57,9 +60,11 @@ __all__ = [
     "output_change",
     "pc_gradient",
     "posterior_averaged_gradient",
+    "precision_gradient",
     "target_alignment",
     "tradeoff_curve",
     "truncated_gradient",
     "unrolled_gradient",
+    "update_precisions",
     "z_il_gradient",
 ]

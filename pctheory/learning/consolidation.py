@@ -216,7 +216,7 @@ def posterior_averaged_gradient(net: LinearPCN, data: Data) -> tuple[Array, ...]
     >>> bool(abs(posterior_averaged_gradient(net, data)[1].item()) < 1e-15)  # W^2 = lambda - sigma^2 = 2 - 1
     True
     """
-    settled = equilibrium(require_plain(net), data)
+    settled = equilibrium(require_plain(net), _check.instance(data, "data", Data).complete())
     size = settled.activities[0].shape[0]
     hessian = activity_hessian(net)
     diagonal, lower = hessian.cholesky().inverse_blocks() if net.depth > 1 else ((), ())

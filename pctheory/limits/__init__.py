@@ -1,5 +1,6 @@
 """Networks at initialisation and in the limit of large width: exact means, random matrices, mean fields."""
 
+from .conditioning import ConditionBound, condition_bound
 from .initialisation import (
     entry_variances,
     expected_rescaling,
@@ -16,9 +17,12 @@ from .random_matrix import (
     marchenko_pastur,
     marchenko_pastur_edges,
 )
+from .stable import initial_cosine, stable_precisions
 
 __all__ = [
+    "ConditionBound",
     "MeanFieldTraining",
+    "condition_bound",
     "coupling_density",
     "coupling_edge",
     "diagonal_density",
@@ -26,9 +30,11 @@ __all__ = [
     "expected_rescaling",
     "forward_rms",
     "hessian_density",
+    "initial_cosine",
     "isometric_condition_number",
     "isometric_eigenvalues",
     "marchenko_pastur",
     "marchenko_pastur_edges",
     "mean_field_training",
+    "stable_precisions",
 ]

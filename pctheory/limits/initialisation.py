@@ -209,6 +209,7 @@ def isometric_eigenvalues(depth: int, *, narrow_output: bool = False) -> np.ndar
     (array([2.]), array([1., 2.]))
     """
     layers = _check.count(depth, "depth", 2)
+    _check.memory(8 * layers, "depth", "take fewer layers")
     k = np.arange(1, layers)
     clamped = 4 * np.sin(k * math.pi / (2 * layers)) ** 2  # 2 - 2 cos without cancellation
     if not _check.flag(narrow_output, "narrow_output"):

@@ -7,6 +7,10 @@ h_l(s)^T]`, :math:`G_l(t, s) = \mathbb E[g_l(t) g_l(s)^T]` stop fluctuating (Bor
 linear network the process is Gaussian, and a step of gradient descent looks only at the past: the
 self-consistent equations are solved exactly by marching once through time, without iteration and without
 sampling.
+
+Predictive coding has the limit of backpropagation if its precisions are fixed. With hidden precisions
+:math:`L / (\alpha N)` it has one of its own, for every :math:`\alpha`, in which the rescaling S keeps its
+size (claim ``s-stable-limit``).
 """
 
 from __future__ import annotations
@@ -28,24 +32,32 @@ class MeanFieldTraining:
 
     Attributes
     ----------
+    alpha : float
+        :math:`\alpha`; 0 is backpropagation.
     maps : (T + 1, n_L, n_0)
         The map f(t) from input to output.
     losses : (T + 1,)
-        Its loss, which is also its equilibrated energy: S is :math:`\Sigma_L` in the limit (claim
-        ``limit-to-backprop``).
+        Its loss.
+    energies : (T + 1,)
+        Its equilibrated energy, the loss where :math:`\alpha` is 0 (claim ``limit-to-backprop``).
+    rescalings : (T + 1, n_L, n_L)
+        :math:`S(t) = \Sigma_L + \frac{\alpha}{\gamma^2 L} \sum_l G_l(t, t)`.
     forward_kernels : (T + 1, H, n_0, n_0)
         :math:`\Phi_l(t, t)` on the span of the inputs: the mean square of layer l at input x is :math:`x^T
         \Phi_l x`.
     backward_kernels : (T + 1, H, n_L, n_L)
         :math:`G_l(t, t)`.
     excess : (T + 1, n_L, n_L)
-        The limit of :math:`N (S - \Sigma_L)` with unit precisions in the hidden layers, :math:`\gamma^{-2}
-        \sum_l G_l(t, t)`: how fast the network becomes backpropagation's as it widens, at each step of its
-        training.
+        :math:`\gamma^{-2} \sum_l G_l(t, t)`. Where :math:`\alpha` is 0 it is the limit of :math:`N (S -
+        \Sigma_L)` with unit precisions in the hidden layers: how fast the network becomes
+        backpropagation's as it widens, at each step of its training.
     """
 
+    alpha: float
     maps: np.ndarray
     losses: np.ndarray
+    energies: np.ndarray
+    rescalings: np.ndarray
     forward_kernels: np.ndarray
     backward_kernels: np.ndarray
     excess: np.ndarray
@@ -53,7 +65,7 @@ class MeanFieldTraining:
     def __repr__(self) -> str:
         return (
             f"MeanFieldTraining({len(self.losses) - 1} steps, {self.forward_kernels.shape[1]} hidden layers, "
-            f"loss {self.losses[0]:.6g} -> {self.losses[-1]:.6g})"
+            f"alpha {self.alpha:g}, loss {self.losses[0]:.6g} -> {self.losses[-1]:.6g})"
         )
 
 
@@ -89,14 +101,15 @@ class _Process:
         partner: _Process,
         skip: _Process | None,
     ) -> None:
-        """Set time t to `scale` times its noise, plus `drive` times the partner's past, plus the skip.
+        """Set time t to `scale` times its noise, plus `drive` times the partner up to there, plus the skip.
 
         The covariance of a noise is the kernel of its source, known up to t.
         """
         self._response(noise, sources)[self.at(t), sources[noise].at(t)] = scale * np.eye(self.size)
+        known = slice(drive.shape[1])  # of the partner: to t, or to the time before
         for name, block in partner.responses.items():
-            past = sources[name].before(t)
-            self._response(name, sources)[self.at(t), past] += drive @ block[partner.before(t), past]
+            heard = sources[name].before(t + 1)
+            self._response(name, sources)[self.at(t), heard] += drive @ block[known, heard]
         if skip is not None:
             for name, block in skip.responses.items():
                 self._response(name, sources)[self.at(t)] += block[skip.at(t)]
@@ -113,19 +126,22 @@ class _Process:
         return self.responses[noise]
 
 
+@np.errstate(over="ignore", invalid="ignore")  # a run that diverges is refused at its end
 def mean_field_training(
     data: Data,
     hidden: int,
     *,
     learning_rate: float,
     num_steps: int,
+    alpha: float = 0.0,
     skips: bool | Iterable[bool] = False,
     gamma: float = 1.0,
     precision: float | np.ndarray | None = None,
 ) -> MeanFieldTraining:
-    r"""Full-batch gradient descent on the loss of an infinitely wide ``mupc`` network, from N(0, 1) weights.
+    r"""Full-batch gradient descent on the loss or on F* of an infinitely wide ``mupc`` network, from N(0, 1)
+    weights.
 
-    Claim ``mean-field-training``.
+    Claims ``mean-field-training`` (:math:`\alpha = 0`) and ``s-stable-limit``.
 
     Parameters
     ----------
@@ -137,53 +153,72 @@ def mean_field_training(
         Base rate :math:`\eta_0`; that of the weights is :math:`\eta_0\gamma^2 N` (`learning_rate_scale`).
     num_steps : int
         T. With inputs of rank r and one output, memory grows like :math:`H (T r)^2` and time like
-        :math:`H (T r)^2 T r`; skips multiply both by up to H.
+        :math:`H (T r)^2 T r`; skips multiply both by up to H. Where :math:`\alpha > 0`, r counts the outputs
+        too.
+    alpha : float
+        :math:`\alpha`: the hidden precisions are :math:`L / (\alpha N)` (`stable_precisions`), and the
+        objective is F*. At 0 it is the loss, and F* with any precisions that stay fixed as N grows.
     skips : bool, or one per layer
         As in `LinearPCN.random`.
     gamma : float
         Richness.
     precision : None, number, vector (n_L,) or matrix (n_L, n_L)
-        :math:`\Pi_L` of the loss :math:`\frac{1}{2B}\sum_i |y_i - f x_i|^2_{\Pi_L}`.
+        :math:`\Pi_L`, which does not grow with N.
 
     Returns
     -------
     MeanFieldTraining
 
+    Raises
+    ------
+    ValueError
+        If the loss does not stay finite.
+
     Notes
     -----
     Let :math:`c_l = a_l \sqrt{n_{l-1}}`, which is 1, or :math:`L^{-1/2}` in the hidden layers of a network
-    with skips, and :math:`c_L = 1`; let :math:`\beta(s) = (S_{xy} - S_{xx} f(s)^T)\Pi_L`, and let :math:`u_l
-    \sim N(0, \Phi_{l-1})` and :math:`r_l \sim N(0, G_{l+1})` be independent, :math:`\Phi_0 = I/n_0`,
-    :math:`G_L = I`. With all sums over s < t
+    with skips, and :math:`c_L = 1`. Let :math:`K_l = A_l K_{l-1} + \frac{\alpha}{\gamma L} g_l`, :math:`K_0 =
+    0`: inference adds :math:`K_l S^{-1} r` to the activities :math:`h_l x`. With :math:`\tilde h_l = (h_l,
+    K_l)` and :math:`\beta = (S_{xr} S^{-1};\, S^{-1} S_{rr} S^{-1})`, (n_0 + n_L, n_L), the gradient of F* is
+    :math:`-(\gamma N)^{-1} g_l \beta^T \tilde h_{l-1}^T`: backpropagation's, in a network with n_L channels
+    more, into which every layer injects its own backward vector. For :math:`\alpha = 0` they are empty. Let
+    :math:`u_l \sim N(0, \Phi_{l-1})` and :math:`r_l \sim N(0, G_{l+1})` be independent, :math:`\Phi_l` the
+    kernel of :math:`\tilde h_l`, :math:`\Phi_0 = \mathrm{diag}(I/n_0, 0)`, :math:`G_L = I`, and E the
+    embedding of the channels. With s < t in all sums but the first, where s may be t,
 
     .. math::
 
-        h_l(t) &= \tau_l h_{l-1}(t) + c_l u_l(t) + \sum_s \Big[
-                  c_l \frac{\partial h_{l-1}(t)}{\partial r_{l-1}(s)}
-                  + \eta_0 \gamma c_l^2\, \Phi_{l-1}(t, s)\, \beta(s)\Big] g_l(s), \\
+        \tilde h_l(t) &= \tau_l \tilde h_{l-1}(t) + c_l u_l(t) + \sum_{s \le t} c_l
+                  \frac{\partial \tilde h_{l-1}(t)}{\partial r_{l-1}(s)}\, g_l(s)
+                  + \eta_0 \gamma c_l^2 \sum_s \Phi_{l-1}(t, s)\, \beta(s)\, g_l(s)
+                  + \frac{\alpha}{\gamma L} E g_l(t), \\
         g_l(t) &= \tau_{l+1} g_{l+1}(t) + c_{l+1} r_l(t) + \sum_s \Big[
                   c_{l+1} \frac{\partial g_{l+1}(t)}{\partial u_{l+1}(s)}
-                  + \eta_0 \gamma c_{l+1}^2\, G_{l+1}(t, s)\, \beta(s)^T\Big] h_l(s), \\
-        f(t)^T &= \frac{1}{\gamma} \sum_s \frac{\partial h_H(t)}{\partial r_H(s)}
-                  + \eta_0 \sum_s \Phi_H(t, s)\, \beta(s) .
+                  + \eta_0 \gamma c_{l+1}^2\, G_{l+1}(t, s)\, \beta(s)^T\Big] \tilde h_l(s), \\
+        f(t)^T &= \frac{1}{\gamma} \Big[ \sum_{s \le t} \frac{\partial h_H(t)}{\partial r_H(s)}
+                  + \eta_0 \gamma \sum_s \big(\Phi_H(t, s)\, \beta(s)\big)_h \Big] .
 
-    Every response to the present or the future vanishes, so that time t follows from the past by one sweep up
-    the layers and one down. Because :math:`P_l = g_l^T / (\gamma N)`, the backward kernels also give the
-    rescaling to first order in 1/N. Sources: Bordelon & Pehlevan 2022 (arXiv:2205.09653) without skips,
-    Bordelon et al. 2023 (arXiv:2309.16620) with them; the exact solution by one march through time is this
-    work's.
+    The backward vectors at t need only the past, and the activities only them and the past, so that time t
+    follows by one sweep down the layers and one up. Because :math:`P_l = g_l^T / (\gamma N)`, the backward
+    kernels also give the rescaling. Sources: Bordelon & Pehlevan 2022 (arXiv:2205.09653) without skips,
+    Bordelon et al. 2023 (arXiv:2309.16620) with them, both for the loss; the exact solution by one march
+    through time and the limit for F* are this work's.
 
     Examples
     --------
-    >>> mean_field_training(Data([[1.0]], [[1.0]]), 2, learning_rate=0.1, num_steps=40)
-    MeanFieldTraining(40 steps, 2 hidden layers, loss 0.5 -> ...)
+    >>> mean_field_training(Data([[1.0]], [[1.0]]), 2, learning_rate=0.1, num_steps=40, alpha=0.5)
+    MeanFieldTraining(40 steps, 2 hidden layers, alpha 0.5, loss 0.5 -> ...)
     """
     _check.instance(data, "data", Data)
     layers = _check.count(hidden, "hidden", 1)
     times = _check.count(num_steps, "num_steps") + 1
     rate, richness = _check.positive(learning_rate, "learning_rate"), _check.positive(gamma, "gamma")
-    x, y = _check.to_numpy(data.x, "x"), _check.to_numpy(data.y, "y")
+    strength = _check.non_negative(alpha, "alpha")
+    x, y = _check.to_numpy(data.complete().x, "x"), _check.to_numpy(data.y, "y")
     weigh = Precision.of(1.0 if precision is None else precision, y.shape[1], y, "precision")
+    outputs = y.shape[1]
+    kernels = (4 * layers + 3) * (times * (min(x.shape) + outputs)) ** 2
+    _check.memory(kernels, "num_steps", "take fewer steps, hidden layers or samples")
     # hidden layers of width 1 have the multipliers c_l, and obey the same rules about skips
     unit = (1,) * (layers + 2)
     tau = skip_pattern(unit, skips)
@@ -193,55 +228,80 @@ def mean_field_training(
     basis = right[:rank]  # the network is used on the span of the inputs alone
     inputs = left[:, :rank] * values[:rank]
 
-    outputs = y.shape[1]
+    size = rank + (outputs if strength else 0)
+    injected = strength / (richness * (layers + 1))
 
-    h = [_Process(times, rank) for _ in range(layers + 1)]
+    h = [_Process(times, size) for _ in range(layers + 1)]
     g = [_Process(times, outputs) for _ in range(layers + 2)]  # g_0 is never asked for
-    h[0].kernel[:] = np.tile(np.eye(rank) / x.shape[1], (times, times))
+    h[0].kernel[:] = np.tile(np.diag(np.arange(size) < rank) / x.shape[1], (times, times))
     g[-1].kernel[:] = np.tile(np.eye(outputs), (times, times))
     sources = {f"u{l}": h[l - 1] for l in range(1, layers + 1)} | {
         f"r{l}": g[l + 1] for l in range(1, layers + 1)
     }
-    maps, losses = np.zeros((times, outputs, x.shape[1])), np.zeros(times)
-    beta = np.zeros((times, rank, outputs))
+    maps, losses, energies = np.zeros((times, outputs, x.shape[1])), np.zeros(times), np.zeros(times)
+    rescalings, beta = np.zeros((times, outputs, outputs)), np.zeros((times, size, outputs))
 
-    def drive(field: _Process, noise: str, scale: float, residuals: np.ndarray, t: int) -> np.ndarray:
-        """What multiplies the partner's past: the response of the layer before and the learned weights."""
+    def learned(field: _Process, scale: float, residuals: np.ndarray, t: int) -> np.ndarray:
+        """What the steps before t have put into the weights, read by the field at t: multiplies the partner's
+        past.
+        """
         kernel = field.kernel[field.at(t), field.before(t)].reshape(field.size, t, field.size)
-        learned = rate * richness * scale**2 * np.einsum("isj,sjk->isk", kernel, residuals[:t])
-        result = learned.reshape(field.size, -1)
-        if noise in field.responses:
-            result += scale * field.responses[noise][field.at(t), sources[noise].before(t)]
-        return result
+        moved = np.einsum("isj,sjk->isk", kernel, residuals[:t])
+        return rate * richness * scale**2 * moved.reshape(field.size, -1)
+
+    def response(field: _Process, noise: str, until: int) -> np.ndarray | float:
+        """The response of the field's last time to the noise before `until`."""
+        if noise not in field.responses:
+            return 0.0
+        return field.responses[noise][field.at(t), sources[noise].before(until)]
+
+    def upward(below: _Process, noise: str, scale: float, t: int) -> np.ndarray:
+        """What multiplies g(s), s = 0..t, in the layer above `below`."""
+        present = np.zeros((size, outputs))
+        return np.hstack([learned(below, scale, beta, t), present]) + scale * response(below, noise, t + 1)
 
     for t in range(times):
-        for l in range(1, layers + 1):
-            h[l].advance(
-                t,
-                f"u{l}",
-                sources,
-                scale=scales[l - 1],
-                drive=drive(h[l - 1], f"r{l - 1}", scales[l - 1], beta, t),
-                partner=g[l],
-                skip=h[l - 1] if tau[l - 1] else None,
-            )
         for l in range(layers, 0, -1):
             g[l].advance(
                 t,
                 f"r{l}",
                 sources,
                 scale=scales[l],
-                drive=drive(g[l + 1], f"u{l + 1}", scales[l], np.swapaxes(beta, 1, 2), t),
+                drive=learned(g[l + 1], scales[l], np.swapaxes(beta, 1, 2), t)
+                + scales[l] * response(g[l + 1], f"u{l + 1}", t),
                 partner=h[l],
                 skip=g[l + 1] if tau[l] else None,
             )
+        for l in range(1, layers + 1):
+            drive = upward(h[l - 1], f"r{l - 1}", scales[l - 1], t)
+            drive[rank:, -outputs:] += injected * np.eye(outputs)[: size - rank]
+            h[l].advance(
+                t,
+                f"u{l}",
+                sources,
+                scale=scales[l - 1],
+                drive=drive,
+                partner=g[l],
+                skip=h[l - 1] if tau[l - 1] else None,
+            )
+        excess = sum(field.kernel[field.at(t), field.at(t)] for field in g[1:-1]) / richness**2
+        rescalings[t] = weigh.covariance(y) + strength / (layers + 1) * excess
         # the readout is r_H, constant in time, plus what it has learned: another field driven by h_H
-        output = drive(h[layers], f"r{layers}", 1.0, beta, t).reshape(rank, t, outputs).sum(1) / richness
+        output = (
+            upward(h[layers], f"r{layers}", 1.0, t).reshape(size, t + 1, outputs).sum(1)[:rank] / richness
+        )
         residual = y - inputs @ output
-        weighted = weigh.apply(residual)
         maps[t] = output.T @ basis
-        losses[t] = 0.5 * float(np.sum(residual * weighted)) / len(y)
-        beta[t] = inputs.T @ weighted / len(y)
-    upward = np.stack([basis.T @ field.present @ basis for field in h[1:]], axis=1)
-    downward = np.stack([field.present for field in g[1:-1]], axis=1)
-    return MeanFieldTraining(maps, losses, upward, downward, downward.sum(axis=1) / richness**2)
+        losses[t] = 0.5 * float(np.sum(residual * weigh.apply(residual))) / len(y)
+        pulled = np.linalg.solve(rescalings[t], residual.T).T  # r^T S^{-1}
+        energies[t] = 0.5 * float(np.sum(residual * pulled)) / len(y)
+        beta[t] = np.vstack([inputs.T @ pulled, (pulled.T @ pulled)[: size - rank]]) / len(y)
+    if not np.all(np.isfinite(losses)):
+        raise ValueError(
+            "`learning_rate` must be small enough for the loss to stay finite. "
+            f"Got {rate:g}, with which it does not after {int(np.argmin(np.isfinite(losses)))} steps."
+        )
+    forward = np.stack([basis.T @ field.present[:, :rank, :rank] @ basis for field in h[1:]], axis=1)
+    backward = np.stack([field.present for field in g[1:-1]], axis=1)
+    excess = backward.sum(axis=1) / richness**2
+    return MeanFieldTraining(strength, maps, losses, energies, rescalings, forward, backward, excess)

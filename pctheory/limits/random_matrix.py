@@ -121,6 +121,7 @@ def coupling_edge(num_hidden: int, std: float = 1.0) -> float:
     layers, s = _check.count(num_hidden, "num_hidden", 1), _check.non_negative(std, "std")
     if layers == 1 or s == 0:
         return 0.0
+    _check.memory(4 * layers**2, "num_hidden", "take fewer layers")
     path = np.diag(np.ones(layers - 1), 1) + np.diag(np.ones(layers - 1), -1)
     # beyond the edge m (z - P m) = 1 has a solution with m > 0, and within it none
     low, high = 1.0, 4.0

@@ -128,7 +128,7 @@ class BlockTridiagonal:
         parts = [_check.matrix(part, f"parts[{l}]") for l, part in enumerate(parts)]
         if not parts:
             raise ValueError(
-                "`parts` must hold at least one block to show B. Got none: the rows are empty, (B, 0)."
+                "`parts` must hold at least one block, which has B rows. Got none: nothing tells B."
             )
         shapes = [tuple(part.shape) for part in parts]
         if shapes != [(shapes[0][0], n) for n in self.sizes]:
@@ -143,6 +143,7 @@ class BlockTridiagonal:
 
     def to_dense(self) -> Array:
         """H as one (n, n) array."""
+        _check.memory(self.shape[0] ** 2, "to_dense", "use `matvec` or `as_linear_operator`")
         return dense(self.diagonal, self.lower, [block.T for block in self.lower])
 
     def shifted(self, sigma: float) -> BlockTridiagonal:

@@ -141,9 +141,9 @@ def _precision(graph: Wiring, here: list[str], level: int) -> Precision:
     values = [graph.precisions[n].value if graph.levels[n] == level else np.inf for n in here]
     if not groups and all(isinstance(v, float) or v.ndim == 1 for v in values):
         if len(here) == 1 and isinstance(values[0], float):
-            return Precision(values[0], size)
+            return Precision.unchecked(values[0], size)
         ones = [xp.ones((graph.nodes[n],), dtype=like.dtype, device=device(like)) for n in here]
-        return Precision(xp.concat([one * v for one, v in zip(ones, values, strict=True)]), size)
+        return Precision.unchecked(xp.concat([one * v for one, v in zip(ones, values, strict=True)]), size)
     finite, infinite = _zeros(graph, size, size), np.zeros(size, dtype=bool)
     for name in here:
         own, places = graph.levels[name] == level, _places(graph, here, [name])
@@ -155,7 +155,7 @@ def _precision(graph: Wiring, here: list[str], level: int) -> Precision:
         loop = _embedded(graph, loop_of(graph, group), here, group)
         finite = loop.T @ finite @ loop
     mask = xp.asarray(np.diag(infinite), device=device(like))
-    return Precision(xp.where(mask, xp.inf * xp.ones_like(finite), (finite + finite.T) / 2), size)
+    return Precision.unchecked(xp.where(mask, xp.inf * xp.ones_like(finite), (finite + finite.T) / 2), size)
 
 
 def loop_of(graph: Wiring, group: tuple[str, ...]) -> Array:

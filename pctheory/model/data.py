@@ -3,22 +3,26 @@ r"""Data: inputs and targets, their second moments, exact compression, and probl
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 from typing import Protocol
 
 import numpy as np
-from array_api_compat import array_namespace
+from array_api_compat import array_namespace, device
 
 from .. import _check
 from .._check import Array
 
 __all__ = ["Data"]
 
+PART = 4096
+"""Rows of a data set that are read at once."""
+
 
 class Teacher(Protocol):
-    """A linear network, as far as a teacher needs one."""
+    """What `Data.teacher` needs of a linear network."""
 
     @property
     def maps(self) -> tuple[Array, ...]: ...
@@ -37,6 +41,10 @@ class Data:
         Inputs.
     y : (B, n_L)
         Targets; one-hot rows for classes.
+    observed : None or booleans (B, n_L)
+        True where a target is observed; the others are free, and their y is not read (NaN is allowed there).
+        None: all of them. `equilibrium`, `loss`, `MSELoss` and `EquilibratedEnergy` take missing targets
+        (claim ``missing-outputs``); what needs all of them says so.
 
     Notes
     -----
@@ -49,18 +57,22 @@ class Data:
     >>> data = Data([[1.0], [2.0]], [[-1.0], [-2.0]])
     >>> float(data.yx[0, 0])
     -2.5
+    >>> Data([[1.0], [2.0]], [[-1.0], [float("nan")]], observed=[[True], [False]])
+    Data(2 samples, 1 -> 1, 1 of 2 targets observed)
     """
 
     x: Array
     y: Array
+    observed: Array | None = None
+    is_compressed = False
+    """Whether the rows are no samples, but have their second moments: then the mean is lost."""
 
     def __post_init__(self) -> None:
-        if _check.as_array(self.y, "y").ndim == 1:
-            raise ValueError(
-                f"`y` must be a two-dimensional array (B, n_L). Got shape {tuple(np.shape(self.y))}: for "
-                "class labels pass one-hot rows, `np.eye(num_classes)[labels]`, for one output `y[:, None]`."
-            )
-        x, y = _check.matrix(self.x, "x"), _check.matrix(self.y, "y")
+        x, observed = _check.matrix(self.x, "x"), None
+        if self.observed is not None:
+            y, observed = _observed_targets(self.y, self.observed)
+        else:
+            y = _targets(self.y)
         _check.same_namespace((x, y), "x and y")
         if x.shape[0] != y.shape[0]:
             raise ValueError(
@@ -69,6 +81,7 @@ class Data:
             )
         object.__setattr__(self, "x", x)
         object.__setattr__(self, "y", y)
+        object.__setattr__(self, "observed", observed)
 
     @property
     def num_samples(self) -> int:
@@ -83,12 +96,28 @@ class Data:
     @cached_property
     def yx(self) -> Array:
         r""":math:`S_{yx} = \frac1B \sum y x^T`, (n_L, n_0)."""
-        return self.y.T @ self.x / self.num_samples
+        return self.complete().y.T @ self.x / self.num_samples
 
     @cached_property
     def yy(self) -> Array:
         r""":math:`S_{yy} = \frac1B \sum y y^T`, (n_L, n_L)."""
-        return self.y.T @ self.y / self.num_samples
+        return self.complete().y.T @ self.y / self.num_samples
+
+    def complete(self) -> Data:
+        """The data themselves, if every target is observed.
+
+        Raises
+        ------
+        ValueError
+            If one is missing.
+        """
+        if self.observed is None:
+            return self
+        missing = int(self.observed.size - self.observed.sum())
+        raise ValueError(
+            f"`data` must have every target observed here. Got {missing} missing ones: only `equilibrium`, "
+            "`loss`, `MSELoss` and `EquilibratedEnergy` take them."
+        )
 
     def compress(self) -> Data:
         r"""At most n_0 + n_L rows with the same second moments: the triangular factor of [x y].
@@ -103,25 +132,9 @@ class Data:
         The factor is the square root of the second moments, so that no condition number is squared. Cost
         :math:`O(B (n_0 + n_L)^2)`. Claim ``data-compression``.
         """
-        xp = array_namespace(self.x, self.y)
-        n_x = self.x.shape[1]
-        columns = n_x + self.y.shape[1]
-        if self.num_samples <= columns:
-            return self
-        root: Array = None
-        block = 4 * columns
-        # in blocks, so that at most 5 (n_0 + n_L) rows are in memory twice
-        for start in range(0, self.num_samples, block):
-            rows = xp.concat((self.x[start : start + block, :], self.y[start : start + block, :]), axis=1)
-            rows = rows if root is None else xp.concat((root, rows), axis=0)
-            # numpy can leave out Q; the array API's QR cannot
-            root = (
-                np.linalg.qr(rows, mode="r")
-                if isinstance(rows, np.ndarray)
-                else xp.linalg.qr(rows, mode="reduced")[1]
-            )
-        root = root * math.sqrt(columns / self.num_samples)  # moments are means over the rows
-        return Data(root[:, :n_x], root[:, n_x:])
+        self.complete()
+        few = self.num_samples <= self.x.shape[1] + self.y.shape[1]
+        return self if few else _compressed(_parts(self.x, self.y))
 
     def residual_noise(self) -> Array:
         r"""Schur complement :math:`S_{yy} - S_{yx} S_{xx}^+ S_{xy}`, (n_L, n_L).
@@ -145,12 +158,16 @@ class Data:
 
     def take(self, rows: Array) -> Data:
         """The samples with the given row numbers (or a slice, or a boolean mask)."""
-        return Data(self.x[rows], self.y[rows])
+        return Data(self.x[rows], self.y[rows], None if self.observed is None else self.observed[rows])
 
     def to_numpy(self) -> Data:
         """The same samples in numpy float64, off the device and out of the graph of their arrays."""
         x, y = _check.to_numpy(self.x, "x"), _check.to_numpy(self.y, "y")
-        return self if x is self.x and y is self.y else Data(x, y)
+        if x is self.x and y is self.y:
+            return self
+        data = Data(x, y, self.observed)
+        object.__setattr__(data, "is_compressed", self.is_compressed)
+        return data
 
     def batches(self, batch_size: int, *, rng: np.random.Generator | int) -> Iterator[Data]:
         """One pass over the samples in random order; the last, incomplete batch is left out.
@@ -183,6 +200,44 @@ class Data:
             yield self.take(order[start : start + size])
 
     @classmethod
+    def from_batches(cls, batches: Iterable[tuple[Array, Array]]) -> Data:
+        r"""The compressed data of batches that need not fit into memory together; each is read once.
+
+        Parameters
+        ----------
+        batches : iterable of pairs (x, y)
+            Arrays (b, n_0) and (b, n_L) with any numbers b of rows: a generator, a loader, a list with one
+            pair of memory maps. The result does not depend on how the rows are cut into batches.
+
+        Returns
+        -------
+        Data
+            `Data(x, y).compress()` of all the rows, in the library and dtype of the batches; integers become
+            float64.
+
+        Raises
+        ------
+        TypeError
+            If a batch is not a pair of real arrays, or the batches are of several libraries.
+        ValueError
+            If there is no batch, or one has NaN, no rows, or another width than the first.
+
+        Notes
+        -----
+        Every objective, its Hessian, the flows and the energy of `equilibrium` depend on second moments alone
+        (claim ``data-compression``), so they are exact on the result. The activities of `equilibrium` are one
+        row per sample and do not depend on the other samples: a loop over the batches gives them. Memory: two
+        copies of 5 (n_0 + n_L) rows and one batch; arrays on disk are read in parts of 4096 rows.
+
+        Examples
+        --------
+        >>> data = Data.from_batches(([[float(i)]], [[-2.0 * i]]) for i in range(1, 5))
+        >>> data.num_samples, round(float(data.xx[0, 0]), 12), round(float(data.yx[0, 0]), 12)
+        (2, 7.5, -15.0)
+        """
+        return _compressed(_checked_parts(batches))
+
+    @classmethod
     def teacher(
         cls,
         teacher: Teacher | Array,
@@ -212,6 +267,9 @@ class Data:
         matrix = _check.matrix(_whole_map(teacher), "teacher")
         shift = _whole_shift(teacher)
         count = _check.count(num_samples, "num_samples", 1)
+        _check.memory(
+            count * sum(matrix.shape), "num_samples", "draw batches, and join them with `from_batches`"
+        )
         level = _check.non_negative(noise, "noise")
         generator = _check.generator(rng)
         x = generator.standard_normal((count, matrix.shape[1]))
@@ -253,12 +311,134 @@ class Data:
         Source: Innocenti et al. 2023 (arXiv:2305.18188) and 2024 (arXiv:2408.11979).
         """
         count, width = _check.count(num_samples, "num_samples", 1), _check.count(size, "size", 1)
+        _check.memory(2 * count * width, "num_samples", "draw batches, and join them with `from_batches`")
         spread = _check.non_negative(std, "std")
         x = _check.real(mean, "mean") + spread * _check.generator(rng).standard_normal((count, width))
         return cls(x, -x)
 
     def __repr__(self) -> str:
-        return f"Data({self.num_samples} samples, {self.x.shape[1]} -> {self.y.shape[1]})"
+        text = f"{self.num_samples} samples, {self.x.shape[1]} -> {self.y.shape[1]}"
+        if self.observed is not None:
+            text += f", {int(self.observed.sum())} of {self.observed.size} targets observed"
+        return f"Data({text})"
+
+
+def _targets(value: object) -> Array:
+    """Targets that are all observed, (B, n_L)."""
+    array = _check.as_array(value, "y")
+    xp = array_namespace(array)
+    if array.ndim == 1:
+        raise ValueError(
+            f"`y` must be a two-dimensional array, one row a sample. Got shape {tuple(array.shape)}: for "
+            "class labels pass np.eye(num_classes)[labels], for one output y[:, None]."
+        )
+    try:
+        missing = int(xp.sum(xp.astype(xp.isnan(array), xp.int64)))
+    except (TypeError, RuntimeError):  # traced
+        missing = 0
+    if missing:
+        raise ValueError(
+            f"`y` must be finite. Got {missing} NaN entries: if they are missing, pass observed=~np.isnan(y)."
+        )
+    return _check.matrix(array, "y")
+
+
+def _observed_targets(value: object, mask: object) -> tuple[Array, np.ndarray | None]:
+    """Targets with zeros where they are missing, and the mask, or None if none is."""
+    array = _check.as_array(value, "y")
+    xp = array_namespace(array)
+    observed = np.array(mask.detach().cpu().numpy() if hasattr(mask, "detach") else mask)
+    if observed.dtype != np.bool_ or observed.shape != tuple(array.shape):
+        raise ValueError(
+            f"`observed` must be booleans of the shape of y, {tuple(array.shape)}. Got an array of shape "
+            f"{observed.shape} and dtype {observed.dtype}."
+        )
+    if observed.all():
+        return _check.matrix(array, "y"), None
+    observed.flags.writeable = False
+    there = xp.asarray(np.array(observed), device=device(array))
+    return _check.matrix(xp.where(there, array, xp.zeros_like(array)), "y"), observed
+
+
+def _parts(x: Array, y: Array) -> Iterator[tuple[Array, Array]]:
+    for start in range(0, x.shape[0], PART):
+        yield x[start : start + PART, :], y[start : start + PART, :]
+
+
+def _checked_parts(batches: Iterable[tuple[Array, Array]]) -> Iterator[tuple[Array, Array]]:
+    first: tuple[Array, ...] = ()
+    for i, batch in enumerate(_check.iterable(batches, "batches", "an iterable of pairs (x, y)")):
+        name = f"batches[{i}]"
+        if not isinstance(batch, list | tuple) or len(batch) != 2:
+            raise TypeError(
+                f"`{name}` must be a pair (x, y). Got {type(batch).__name__}: pass [(x, y), ...]."
+            )
+        x, y = (_sliceable(rows, f"{name}[{k}]") for k, rows in enumerate(batch))
+        if x.shape[0] != y.shape[0]:
+            raise ValueError(
+                f"`{name}` must have one row per sample in x and in y. Got {x.shape[0]} rows of x and "
+                f"{y.shape[0]} of y."
+            )
+        for part in _parts(x, y):
+            part = tuple(_check.matrix(rows, f"{name}[{k}]") for k, rows in enumerate(part))
+            first = first or part
+            _check.same_namespace((*first, *part), "batches")
+            if any(rows.shape[1] != known.shape[1] for rows, known in zip(part, first, strict=True)):
+                raise ValueError(
+                    f"`{name}` must have the widths of the first batch, {first[0].shape[1]} and "
+                    f"{first[1].shape[1]}. Got {part[0].shape[1]} and {part[1].shape[1]}."
+                )
+            yield part
+    if not first:
+        raise ValueError(
+            "`batches` must hold at least one pair (x, y). Got none: a generator can be read only once."
+        )
+
+
+def _sliceable(rows: Array, name: str) -> Array:
+    """An array in memory or on disk as it is, to be read and checked in parts; anything else as a matrix."""
+    sliceable = len(getattr(rows, "shape", ())) == 2 and rows.shape[0] > 0
+    return rows if sliceable else _check.matrix(rows, name)
+
+
+def _blocks(parts: Iterable[tuple[Array, Array]]) -> Iterator[Array]:
+    """The rows [x y] in blocks of 4 (n_0 + n_L), the last one shorter, however they were cut before."""
+    held: list[Array] = []
+    room = 0
+    for x, y in parts:
+        xp = array_namespace(x, y)
+        rows = xp.concat((x, y), axis=1)
+        room = room or 4 * rows.shape[1]
+        while rows.shape[0] >= room:
+            yield xp.concat((*held, rows[:room, :]), axis=0)
+            rows, held, room = rows[room:, :], [], 4 * rows.shape[1]
+        if rows.shape[0]:
+            held.append(rows)
+            room -= rows.shape[0]
+    if held:
+        yield array_namespace(*held).concat(held, axis=0)
+
+
+def _compressed(parts: Iterator[tuple[Array, Array]]) -> Data:
+    """All the rows if they are no more than their columns, else the triangular factor of [x y]."""
+    x, y = next(parts)
+    n_x, columns = x.shape[1], x.shape[1] + y.shape[1]
+    count, root = 0, None
+    for block in _blocks(chain([(x, y)], parts)):
+        xp = array_namespace(block)
+        count += block.shape[0]
+        rows = block if root is None else xp.concat((root, block), axis=0)
+        if count <= columns:
+            root = rows
+        elif isinstance(rows, np.ndarray):
+            root = np.linalg.qr(rows, mode="r")  # numpy can leave out Q
+        else:
+            root = xp.linalg.qr(rows, mode="reduced")[1]
+    assert root is not None
+    root = root * math.sqrt(root.shape[0] / count)  # moments are means over the rows
+    data = Data(root[:, :n_x], root[:, n_x:])
+    object.__setattr__(data, "is_compressed", count > columns)
+    return data
 
 
 def _whole_map(teacher: Teacher | Array) -> Array:

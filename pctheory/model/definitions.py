@@ -215,6 +215,7 @@ def activity_hessian(net: LinearPCN) -> BlockTridiagonal:
 
 def hessian_blocks(net: LinearPCN) -> tuple[list[Array], list[Array]]:
     """The diagonal and the lower blocks of `activity_hessian`."""
+    _check.memory(3 * sum(n * n for n in net.widths[1:-1]), "net", "take narrower layers")
     diagonal, lower = [], []
     for l, above in enumerate(net.maps[1:], start=1):
         weighted = net.precisions[l].apply(above.T).T  # Pi_{l+1} A_{l+1}
@@ -268,6 +269,9 @@ def linear_term(net: LinearPCN, x: Array, y: Array) -> Array:
 def loss(net: LinearPCN, data: Data) -> Array:
     r"""The loss :math:`\mathcal L = \frac{1}{2B}\sum_i |y - \hat z_L|^2_{\Pi_L}`, at the energy's scale.
 
+    With missing targets, the least loss over the free ones: :math:`r_O^T (\Sigma_{L,OO})^{-1} r_O` of the
+    observed ones.
+
     Parameters
     ----------
     net : LinearPCN
@@ -284,9 +288,12 @@ def loss(net: LinearPCN, data: Data) -> Array:
     >>> float(loss(LinearPCN([[[2.0]], [[3.0]]]), Data([[1.0]], [[7.0]])))
     0.5
     """
-    x, y = data_rows(net, data)
+    x, y = any_rows(net, data)
     xp = array_namespace(x, y)
     residual = y - forward_pass(net, x)[-1]
+    if data.observed is not None:
+        weighted = net.precisions[-1].apply_observed(residual, data.observed)
+        return 0.5 * xp.sum(residual * weighted) / x.shape[0]
     return 0.5 * xp.sum(net.precisions[-1].whiten(residual) ** 2) / x.shape[0]
 
 
@@ -402,15 +409,26 @@ def data_rows(net: LinearPCN, data: Data) -> tuple[Array, Array]:
     Raises
     ------
     ValueError
-        If the columns are not as many as the units.
+        If the columns are not as many as the units, or a target is missing.
     """
+    _check.instance(data, "data", Data)
+    return any_rows(net, data.complete())
+
+
+def any_rows(net: LinearPCN, data: Data) -> tuple[Array, Array]:
+    """`data_rows` of data whose targets may be missing: where they are, y is 0."""
     _check.instance(net, "net", LinearPCN)
     _check.instance(data, "data", Data)
     for name, rows, width in (("x", data.x, net.widths[0]), ("y", data.y, net.widths[-1])):
         if rows.shape[1] != width:
             raise ValueError(
-                f"`{name}` must have {width} columns, as the network has units there. Got {rows.shape[1]}."
+                f"`{name}` must have {width} columns, one for each unit of that layer. Got {rows.shape[1]}."
             )
+    if net.biases and data.is_compressed:
+        raise ValueError(
+            "`data` must be samples for a network with biases. Got compressed rows, which lost the mean: "
+            "compress data with a column of ones in x, and make the biases weights from it."
+        )
     return like_weights(net, data.x), like_weights(net, data.y)
 
 

@@ -192,6 +192,7 @@ class LinearPCN:
         (array([[0., 0.]]),)
         """
         sizes = _check.widths(widths)
+        _check.memory(sum(a * b for a, b in pairwise(sizes)), "widths", "take narrower layers")
         weights = tuple(np.zeros((out, into)) for into, out in pairwise(sizes))
         return cls._parameterised(sizes, weights, parameterisation, skips, gamma, precisions)
 
@@ -261,10 +262,10 @@ class LinearPCN:
     def maps(self) -> tuple[Array, ...]:
         r"""Effective maps :math:`A_l = a_l W_l + \tau_l I`, (n_l, n_{l-1}) each.
 
-        Formed once if the weights cannot change. Tensors of torch can, in place, and a graph serves one
-        backward pass: their maps are formed anew each time.
+        They are formed once if the weights cannot change. Torch tensors can be changed in place, and a graph
+        serves only one backward pass, so that their maps are formed at every call.
         """
-        fixed = is_numpy_array(self.weights[0]) or is_jax_array(self.weights[0])
+        fixed = isinstance(self.weights[0], np.ndarray) or is_jax_array(self.weights[0])
         return self._fixed_maps if fixed else self._form_maps()
 
     @cached_property

@@ -11,7 +11,19 @@ ntp       D^-1/2           N^-1/2, with skips (N L)^-1/2            N^-1/2      
 mupc      D^-1/2           N^-1/2, with skips (N L)^-1/2            N^-1             1
 ========  ===============  =======================================  ===============  ===================
 
-D is the input width and N the fan-in of the layer. Sources: Innocenti et al. 2025 (arXiv:2505.13124), who
+========  =====================  ==========================================  ====================
+name      rate of descent        rate of Adam: first, hidden, last           hidden precision
+========  =====================  ==========================================  ====================
+sp        1                      1, 1, 1                                     L / alpha
+ntp       1                      1, N^-1/2 or (N L)^-1/2, N^-1/2             L / alpha
+mupc      gamma^2 N              1, N^-1/2 or (N L)^-1/2, 1                  L / (alpha N)
+========  =====================  ==========================================  ====================
+
+D is the input width and N the fan-in of the layer. The rates multiply a base rate; under Adam a weight moves
+by its rate whatever the gradient, so that the readout of "mupc", whose multiplier 1/N already keeps the output
+still, takes the base rate as it is, and so does the first layer, whose fan-in does not grow. With the hidden
+precision of the last column, for an output precision of 1, the rescaling S stays at a distance from the
+identity that :math:`\alpha` sets, at any width and depth (claim ``s-stable-limit``). Sources: Innocenti et al. 2025 (arXiv:2505.13124), who
 call Depth-muP applied to predictive coding muPC; Yang et al. 2023 (arXiv:2310.02244).
 
 Convolutions. The unit of channel i at position p predicts :math:`a \sum_{c,q} w_{icq} \phi_{c,p+q}`, a sum
@@ -36,8 +48,10 @@ __all__ = [
     "INITIALISATIONS",
     "PARAMETERISATIONS",
     "Parameterisation",
+    "hidden_precision",
     "initial_weights",
     "learning_rate_scale",
+    "learning_rate_scales",
     "multipliers",
     "skip_pattern",
 ]
@@ -56,8 +70,12 @@ class Parameterisation:
     variance : float
         Power of the fan-in in the variance of the initial weights.
     sgd_width, sgd_gamma, adam_width, adam_depth : float
-        Powers of the width N, of gamma and (with skips) of L in the learning rates of gradient descent and
-        Adam.
+        Powers of the width N, of gamma and (with skips) of L in the learning rates of gradient descent and of
+        Adam, there of the hidden layers.
+    adam_last : float
+        Power of the fan-in of the last layer in its learning rate of Adam. That of the first layer is 1.
+    precision_width : float
+        Power of the width in the hidden precision; that of L is 1.
     """
 
     first: float
@@ -69,12 +87,14 @@ class Parameterisation:
     sgd_gamma: float
     adam_width: float
     adam_depth: float
+    adam_last: float
+    precision_width: float
 
 
 PARAMETERISATIONS: dict[str, Parameterisation] = {
-    "sp": Parameterisation(0, 0, 0, 0, -1, 0, 0, 0, 0),
-    "ntp": Parameterisation(-0.5, -0.5, -0.5, -0.5, 0, 0, 0, -0.5, -0.5),
-    "mupc": Parameterisation(-0.5, -0.5, -1, -0.5, 0, 1, 2, -0.5, -0.5),
+    "sp": Parameterisation(0, 0, 0, 0, -1, 0, 0, 0, 0, 0, 0),
+    "ntp": Parameterisation(-0.5, -0.5, -0.5, -0.5, 0, 0, 0, -0.5, -0.5, -0.5, 0),
+    "mupc": Parameterisation(-0.5, -0.5, -1, -0.5, 0, 1, 2, -0.5, -0.5, 0, -1),
 }
 
 INITIALISATIONS = ("normal", "torch", "orthogonal")
@@ -203,6 +223,7 @@ def initial_weights(
         Numpy float64.
     """
     sizes = _check.widths(widths)
+    _check.memory(sum(a * b for a, b in pairwise(sizes)), "widths", "take narrower layers")
     powers = PARAMETERISATIONS[_check.choice(parameterisation, "parameterisation", PARAMETERISATIONS)]
     generator = _check.generator(rng)
     if isinstance(init, str):
@@ -240,7 +261,7 @@ def learning_rate_scale(
     gamma: float = 1.0,
     fan_ins: Iterable[int] | None = None,
 ) -> float:
-    r"""The factor that turns a base learning rate :math:`\eta_0` into the learning rate of the weights.
+    r"""The factor that turns a base learning rate :math:`\eta_0` into that of the hidden layers.
 
     For "mupc": :math:`\gamma^2 N` under gradient descent; :math:`(N L)^{-1/2}` with skips and
     :math:`N^{-1/2}` without under Adam. N is the widest hidden layer (of a network of one layer, the input),
@@ -292,6 +313,96 @@ def learning_rate_scale(
         return width**powers.sgd_width * richness**powers.sgd_gamma
     depth = float(len(sizes) - 1) ** powers.adam_depth if any(pattern) else 1.0
     return math.prod((width**powers.adam_width, depth))
+
+
+def learning_rate_scales(
+    widths: Iterable[int],
+    parameterisation: str,
+    optimiser: str,
+    *,
+    skips: bool | Iterable[bool] = False,
+    gamma: float = 1.0,
+    fan_ins: Iterable[int] | None = None,
+) -> tuple[float, ...]:
+    r"""The factors of a base learning rate :math:`\eta_0`, layer by layer.
+
+    Under gradient descent all layers have that of `learning_rate_scale`. Under Adam the hidden layers have
+    it, the first layer has 1, and the last layer 1 in "mupc" and :math:`N^{-1/2}` in "ntp".
+
+    Parameters
+    ----------
+    widths, parameterisation, optimiser, skips, gamma, fan_ins : see `learning_rate_scale`
+        Of the network.
+
+    Returns
+    -------
+    tuple of float
+        L of them.
+
+    Examples
+    --------
+    >>> learning_rate_scales((784, 4, 4, 4, 10), "mupc", "adam", skips=True)
+    (1.0, 0.25, 0.25, 1.0)
+    """
+    sizes = _check.widths(widths)
+    scale = learning_rate_scale(sizes, parameterisation, optimiser, skips=skips, gamma=gamma, fan_ins=fan_ins)
+    depth = len(sizes) - 1
+    if optimiser == "sgd":
+        return (scale,) * depth
+    fan_in = float(_fan_ins(sizes, fan_ins)[-1])
+    last = fan_in ** PARAMETERISATIONS[parameterisation].adam_last
+    return (1.0, *[scale] * (depth - 2), last)[:depth]
+
+
+def hidden_precision(
+    widths: Iterable[int],
+    parameterisation: str,
+    *,
+    skips: bool | Iterable[bool] = False,
+    alpha: float = 1 / 64,
+) -> float:
+    r"""The precision of the hidden layers that keeps the rescaling S near the identity, for an output precision
+    of 1.
+
+    :math:`\pi = L / (\alpha N)` for "mupc", :math:`L / \alpha` for "ntp", and for "sp" without skips (claim
+    ``s-stable-limit``). Small :math:`\alpha` brings the gradient of predictive coding near
+    backpropagation's: they differ by :math:`O(\alpha)`.
+
+    Parameters
+    ----------
+    widths : (n_0, ..., n_L)
+        Units of each layer, input first.
+    parameterisation : "sp", "ntp" or "mupc"
+        Of the network.
+    skips : bool, or one per layer
+        Whether the hidden layers are residual.
+    alpha : float
+        :math:`\alpha`; at initialisation, without skips, :math:`S \approx 1 + \alpha` in "mupc".
+
+    Returns
+    -------
+    float
+        :math:`\pi`, at least 1.
+
+    Raises
+    ------
+    ValueError
+        For "sp" with skips, where S grows exponentially with the depth.
+
+    Examples
+    --------
+    >>> hidden_precision((784, *[128] * 30, 10), "mupc", skips=True)
+    15.5
+    """
+    sizes = _check.widths(widths)
+    powers = PARAMETERISATIONS[_check.choice(parameterisation, "parameterisation", PARAMETERISATIONS)]
+    if parameterisation == "sp" and any(skip_pattern(sizes, skips)):
+        raise ValueError(
+            "`parameterisation` must be 'ntp' or 'mupc' with skips: in 'sp' the rescaling grows exponentially "
+            "with the depth, which no power of it mends. Got 'sp'."
+        )
+    share = _check.positive(alpha, "alpha")
+    return max((len(sizes) - 1) * float(sizes[-2]) ** powers.precision_width / share, 1.0)
 
 
 def _fan_ins(sizes: tuple[int, ...], fan_ins: Iterable[int] | None) -> tuple[int, ...]:

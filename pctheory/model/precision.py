@@ -16,6 +16,7 @@ from array_api_compat import array_namespace, device
 
 from .. import _check
 from .._check import Array
+from ..linalg import solve_observed, where_observed
 
 __all__ = ["Precision"]
 
@@ -24,15 +25,32 @@ __all__ = ["Precision"]
 class Precision:
     r"""A precision :math:`\Pi` of `size` units, in the array library of the weights.
 
-    Attributes
+    Parameters
     ----------
     value : float, or array of shape (size,) or (size, size)
-        Arrays have inf on the diagonal for units that carry a value.
+        Positive, the diagonal, or symmetric positive definite; inf on the diagonal for units that carry a
+        value.
     size : int
+        Units of the layer.
+
+    Raises
+    ------
+    ValueError
+        Unless it is positive definite and of one of these shapes.
+    TypeError
+        If it does not hold real numbers.
     """
 
     value: float | Array
     size: int
+
+    def __post_init__(self) -> None:
+        _check.count(self.size, "size", 1)
+        host = _checked(self.value, self.size, "value", zero_noise=True)
+        if host.ndim == 0:
+            object.__setattr__(self, "value", float(host))
+        elif np.ndim(self.value) == 0:  # inf
+            object.__setattr__(self, "value", host)
 
     @classmethod
     def of(cls, value: object, size: int, like: Array, name: str, *, zero_noise: bool = False) -> Precision:
@@ -63,21 +81,19 @@ class Precision:
         TypeError
             If it does not hold real numbers.
         """
-        host = _check.to_numpy(value, name).copy()
-        if not zero_noise or np.any(np.isnan(host)):
-            _check.finite(host, name)
-        if host.shape not in ((), (size,), (size, size)):
-            raise ValueError(
-                f"`{name}` must be a number, a vector ({size},) or a matrix ({size}, {size}). Got shape "
-                f"{host.shape}."
-            )
-        _require_positive_definite(host, name)
-        if host.ndim == 0 and np.isfinite(host):
-            return cls(float(host), size)
+        host = _checked(value, size, name, zero_noise=zero_noise).copy()
         if host.ndim == 0:
-            host = np.full(size, np.inf)
+            return cls.unchecked(float(host), size)
         xp = array_namespace(like)
-        return cls(xp.asarray(host, dtype=like.dtype, device=device(like)), size)
+        return cls.unchecked(xp.asarray(host, dtype=like.dtype, device=device(like)), size)
+
+    @classmethod
+    def unchecked(cls, value: float | Array, size: int) -> Precision:
+        """A precision of a value that is known to be one."""
+        made = object.__new__(cls)
+        object.__setattr__(made, "value", value)
+        object.__setattr__(made, "size", size)
+        return made
 
     @cached_property
     def carries(self) -> bool:
@@ -114,16 +130,16 @@ class Precision:
         corner = xp.full((1, 1), xp.inf, dtype=like.dtype, device=device(like))
         if not self._is_matrix:
             flat = xp.ones((self.size,), dtype=like.dtype, device=device(like)) * self.value
-            return Precision(xp.concat([flat, corner[0, :]]), self.size + 1)
+            return Precision.unchecked(xp.concat([flat, corner[0, :]]), self.size + 1)
         beside = xp.zeros((self.size, 1), dtype=like.dtype, device=device(like))
         top, bottom = xp.concat([self.value, beside], axis=1), xp.concat([beside.T, corner], axis=1)
-        return Precision(xp.concat([top, bottom], axis=0), self.size + 1)
+        return Precision.unchecked(xp.concat([top, bottom], axis=0), self.size + 1)
 
     def to_numpy(self) -> Precision:
         """The same precision with a float64 numpy array, or a float."""
         if isinstance(self.value, float):
             return self
-        return Precision(_check.to_numpy(self.value, "precisions"), self.size)
+        return self.unchecked(_check.to_numpy(self.value, "precisions"), self.size)
 
     @property
     def is_identity(self) -> bool:
@@ -131,8 +147,13 @@ class Precision:
         return isinstance(self.value, float) and self.value == 1.0
 
     @property
+    def is_diagonal(self) -> bool:
+        """Whether the precision is a number or a vector."""
+        return isinstance(self.value, float) or self.value.ndim == 1
+
+    @property
     def _is_matrix(self) -> bool:
-        return not isinstance(self.value, float) and self.value.ndim == 2
+        return not self.is_diagonal
 
     @cached_property
     def _finite(self) -> Array:
@@ -195,6 +216,18 @@ class Precision:
             return self._masked(xp.linalg.solve(self._factor, rows.T).T)
         return self._masked(rows / self._factor)
 
+    def apply_observed(self, rows: Array, observed: np.ndarray) -> Array:
+        r"""Rows :math:`v \mapsto (\Sigma_{OO})^{-1} v_O` on the observed units O of each row, and 0
+        elsewhere.
+
+        Returns
+        -------
+        (B, size)
+        """
+        if not self.is_diagonal:
+            return solve_observed(self.covariance(rows), rows, observed)
+        return self.apply(where_observed(rows, observed))
+
     def unwhiten(self, rows: Array) -> Array:
         r"""Rows :math:`v \mapsto C^{-T} v`, the inverse of `whiten` (0 for units that carry a value)."""
         if self.is_identity:
@@ -238,6 +271,20 @@ class Precision:
 
 def _identity(size: int, like: Array) -> Array:
     return array_namespace(like).eye(size, dtype=like.dtype, device=device(like))
+
+
+def _checked(value: object, size: int, name: str, *, zero_noise: bool) -> np.ndarray:
+    """The value in numpy float64, a positive definite precision of this size."""
+    host = _check.to_numpy(value, name)
+    if not zero_noise or np.any(np.isnan(host)):
+        _check.finite(host, name)
+    if host.shape not in ((), (size,), (size, size)):
+        raise ValueError(
+            f"`{name}` must be a number, a vector ({size},) or a matrix ({size}, {size}). Got shape "
+            f"{host.shape}."
+        )
+    _require_positive_definite(host, name)
+    return np.full(size, np.inf) if host.ndim == 0 and np.isinf(host) else host
 
 
 def _require_positive_definite(host: np.ndarray, name: str) -> None:

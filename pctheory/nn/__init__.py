@@ -5,6 +5,7 @@ Nothing here imports a closed form: this package measures what the rest of `pcth
 
 from .inference import (
     Adam,
+    Adaptive,
     ErrorDescent,
     GradientDescent,
     Heun,
@@ -16,8 +17,9 @@ from .inference import (
 )
 from .layers import Convolution, Image
 from .pcn import PCN
+from .tangent import EmpiricalKernel, empirical_kernel
 from .through_inference import Clamps, ThroughInference, settle
-from .training import BP, IPC, PC, TrainingResult, TrainingSettings, accuracy, train
+from .training import BP, IPC, PC, KeepRatio, Switch, TrainingResult, TrainingSettings, accuracy, train
 
 __all__ = [
     "BP",
@@ -25,20 +27,25 @@ __all__ = [
     "PC",
     "PCN",
     "Adam",
+    "Adaptive",
     "Clamps",
     "Convolution",
+    "EmpiricalKernel",
     "ErrorDescent",
     "GradientDescent",
     "Heun",
     "Image",
     "InferenceResult",
+    "KeepRatio",
     "Momentum",
     "Newton",
     "Stop",
+    "Switch",
     "ThroughInference",
     "TrainingResult",
     "TrainingSettings",
     "accuracy",
+    "empirical_kernel",
     "infer",
     "settle",
     "train",

@@ -26,6 +26,8 @@ class Activation:
     value : z -> phi(z)
     pullback : (v, z, phi(z)) -> phi'(z) * v
         One fused kernel for the common functions, autograd for the rest.
+    change : (z, d) -> phi(z + d) - phi(z)
+        With the relative precision of d, however small d is.
     curvature : z -> phi''(z), or None where it vanishes almost everywhere
     kink : None, or (left, right)
         The two slopes at z = 0 of a function that is not differentiable there; phi(0) = 0.
@@ -34,6 +36,7 @@ class Activation:
     name: str
     value: Callable[[Tensor], Tensor]
     pullback: Callable[[Tensor, Tensor, Tensor], Tensor]
+    change: Callable[[Tensor, Tensor], Tensor]
     curvature: Callable[[Tensor], Tensor] | None
     kink: tuple[float, float] | None = None
 
@@ -64,16 +67,17 @@ def activation(name: object) -> Activation:
             "`activation` must be 'linear' or the name of an elementwise, deterministic function of "
             f"torch.nn.functional, such as 'tanh', 'relu' or 'gelu'. Got {name!r}."
         )
-    return Activation(name, function, _autograd_pullback(function), _autograd_curvature(function))
+    pullback = _autograd_pullback(function)
+    return Activation(
+        name, function, pullback, _quadrature_change(function, pullback), _autograd_curvature(function)
+    )
 
 
 def _is_elementwise(function: Callable[..., Any]) -> bool:
     probe = torch.linspace(-2.0, 2.0, 6, dtype=torch.float64).reshape(2, 3)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore"
-            )  # what torch says about functions that do not fit is not for our caller
+            warnings.simplefilter("ignore")  # torch's own message would not name the argument
             whole = function(probe)
             single = [function(entry.reshape(1, 1)) for entry in probe.flatten()]
     except (TypeError, ValueError, RuntimeError, IndexError, NotImplementedError):
@@ -91,6 +95,24 @@ def _autograd_pullback(function: Callable[[Tensor], Tensor]) -> Callable[[Tensor
         return result
 
     return pullback
+
+
+def _quadrature_change(
+    function: Callable[[Tensor], Tensor], pullback: Callable[[Tensor, Tensor, Tensor], Tensor]
+) -> Callable[[Tensor, Tensor], Tensor]:
+    r"""A change :math:`\phi(z + d) - \phi(z)`: where d is small, d times the mean slope on the way, by Gauss'
+    rule of two points.
+
+    Its error, :math:`d^5 \phi^{(5)}/4320`, meets the rounding of the difference at :math:`d^5 = 4320` eps.
+    """
+
+    def change(z: Tensor, d: Tensor) -> Tensor:
+        near, far = (d * (0.5 + s * 12**-0.5) for s in (-1, 1))
+        mean = sum(0.5 * pullback(d, z + step, z) for step in (near, far))
+        small = d.abs() < (4320 * torch.finfo(d.dtype).eps) ** 0.2
+        return torch.where(small, cast(Tensor, mean), function(z + d) - function(z))
+
+    return change
 
 
 def _autograd_curvature(function: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
@@ -126,19 +148,43 @@ def _leaky_relu(v: Tensor, z: Tensor, phi: Tensor) -> Tensor:
     return cast(Tensor, torch.ops.aten.leaky_relu_backward(v, z, 0.01, False))
 
 
+def _relu_change(z: Tensor, d: Tensor) -> Tensor:
+    return torch.maximum(d, -z).add_(z.clamp(max=0))
+
+
+def _leaky_relu_change(z: Tensor, d: Tensor) -> Tensor:
+    return _relu_change(z, d).mul_(0.99).add_(d, alpha=0.01)
+
+
+def _tanh_change(z: Tensor, d: Tensor) -> Tensor:
+    # tanh(z + d) = (t + s) / (1 + t s); of opposite signs the two are at most 1 apart
+    t, s = torch.tanh(z), torch.tanh(d)
+    small = torch.addcmul(torch.ones_like(t), t, s)
+    return torch.where(small > 0.5, s * (1 - t * t) / small, torch.tanh(z + d) - t)
+
+
 def _tanh_curvature(z: Tensor) -> Tensor:
     t = torch.tanh(z)
     return -2 * t * (1 - t * t)
 
 
 _KNOWN = {
-    "linear": Activation("linear", lambda z: z, _linear, None),
-    "tanh": Activation("tanh", torch.tanh, _tanh, _tanh_curvature),
-    "relu": Activation("relu", torch.relu, _relu, None, kink=(0.0, 1.0)),
+    "linear": Activation("linear", lambda z: z, _linear, lambda z, d: d, None),
+    "tanh": Activation("tanh", torch.tanh, _tanh, _tanh_change, _tanh_curvature),
+    "relu": Activation("relu", torch.relu, _relu, _relu_change, None, kink=(0.0, 1.0)),
     "leaky_relu": Activation(
-        "leaky_relu", torch.nn.functional.leaky_relu, _leaky_relu, None, kink=(0.01, 1.0)
+        "leaky_relu",
+        torch.nn.functional.leaky_relu,
+        _leaky_relu,
+        _leaky_relu_change,
+        None,
+        kink=(0.01, 1.0),
     ),
     "gelu": Activation(
-        "gelu", torch.nn.functional.gelu, _gelu, _autograd_curvature(torch.nn.functional.gelu)
+        "gelu",
+        torch.nn.functional.gelu,
+        _gelu,
+        _quadrature_change(torch.nn.functional.gelu, _gelu),
+        _autograd_curvature(torch.nn.functional.gelu),
     ),
 }

@@ -1,4 +1,4 @@
-"""What a network's callers see at the door: rows of samples checked, and the network in one line."""
+"""Checks of the samples that callers pass to a network, and the network in one line."""
 
 from __future__ import annotations
 

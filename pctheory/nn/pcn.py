@@ -17,7 +17,7 @@ from ..model.definitions import require_plain
 from ._activation import Activation, activation
 from ._definition import Definition
 from ._rows import checked_dtype, checked_precisions
-from ._stacked import StackedNetwork, State, gathered, stacks_of
+from ._stacked import Errors, StackedNetwork, State, gathered, stacks_of, weight_by
 from .layers import (
     Convolution,
     Image,
@@ -278,15 +278,25 @@ class PCN(Definition):
                 output = -self.precisions[-1] * torch.log_softmax(prediction, -1)
             gradient = self.stacked().gradient(state, ends=(True, True))
             if self.output == "mse":
-                output = gradient.output_weighted
+                output = gradient.errors.output_weighted
             assert gradient.input is not None
             layers = State(gradient.input, gradient.hidden, output).layers()
             return tuple(g / state.x.shape[0] for g in layers)
 
-    def local_gradient(self, activities: Sequence[Any]) -> tuple[Tensor, ...]:
+    def local_gradient(
+        self, activities: Sequence[Any], *, errors: Sequence[Any] | None = None
+    ) -> tuple[Tensor, ...]:
         r"""Gradient of `energy` in the weights at fixed activities: the local learning rule.
 
         .. math:: \partial F/\partial W_l = -\frac{a_l}{B} \sum_i \Pi_l \epsilon_l \, \phi(z_{l-1})^T
+
+        Parameters
+        ----------
+        activities : (z_0, ..., z_L), each (B, n_l)
+            Where the gradient is taken.
+        errors : (eps_1, ..., eps_L), each (B, n_l), optional
+            The errors there, such as `InferenceResult.errors`, which keep digits that their differences
+            have lost; computed from the activities when None.
 
         Returns
         -------
@@ -294,10 +304,13 @@ class PCN(Definition):
         """
         with torch.no_grad():
             state, net = self.state(activities), self.stacked()
-            gradient = net.gradient(state)
-            return tuple(
-                net.weight_gradients(state, gradient.weighted, gradient.output_weighted, self.multipliers)
-            )
+            found = net.errors(state)
+            if errors is not None:
+                rows = self.activities((state.x, *errors))
+                hidden = [torch.stack(rows[s.first : s.last + 1]) for s in self._stacks]
+                found = net.errors_of(hidden, found.prediction, state.y)
+                found.output_weighted = weight_by(self.precisions[-1], rows[-1])
+            return tuple(net.weight_gradients(state, found, self.multipliers))
 
     def loss_gradient(self, x: Any, y: Any) -> tuple[Tensor, ...]:
         r"""Gradient of `loss` in the weights by an explicit backward pass: one forward and one backward
@@ -311,14 +324,18 @@ class PCN(Definition):
             inputs = self.inputs(x)
             net = self.stacked()
             state = net.feedforward(inputs)
-            error = net.output_error(state.y, self.targets(y, inputs.shape[0]))
+            force = net.output_force(state.y, self.targets(y, inputs.shape[0]))
             backward = net.empty_like_hidden(inputs.shape[0])
-            net.pull_back(error, net.slopes(state), backward)
-            return tuple(net.weight_gradients(state, backward, error, self.multipliers))
+            net.pull_back(force, net.slopes(state), backward)
+            forces = Errors(1, backward, backward, force, force, state.y)
+            return tuple(net.weight_gradients(state, forces, self.multipliers))
 
-    def stacked(self) -> StackedNetwork:
-        """The effective maps in stacks, as they are now (weights are not copied where multipliers are 1)."""
+    def stacked(self, precision: float = 1.0) -> StackedNetwork:
+        """The effective maps in stacks, as they are now (weights are not copied where multipliers are 1), with
+        the precisions of the hidden layers times `precision`.
+        """
         checked_dtype(self.dtype)
+        *hidden, last = self.precisions
         with torch.no_grad():
             entries: list[Tensor] = []
             inners: list[Tensor | None] = []
@@ -334,7 +351,7 @@ class PCN(Definition):
                 weights,
                 self.multipliers,
                 self.skips,
-                self.precisions,
+                (*(p * precision for p in hidden), last),
                 self.output,
             )
 

@@ -198,6 +198,7 @@ def gauss_newton_matrix(net: LinearPCN, data: Data) -> np.ndarray:
         Numpy float64.
     """
     host, x, y = numpy_problem(require_plain(net), data)
+    _check.memory(host.num_weights**2, "net", "take a smaller network")
     jacobian = _jacobian(host, Data(x, y).compress())
     return np.asarray(jacobian.T @ jacobian)
 
@@ -419,6 +420,8 @@ def _natural(net: LinearPCN, data: Data, gradient: Direction) -> Direction:
 
 def _jacobian(net: LinearPCN, data: Data) -> np.ndarray:
     r"""Jacobian of the whitened output :math:`C_L^T P_0 x / \sqrt B` in the weights, (B n_L, num_weights)."""
+    entries = 2 * data.num_samples * net.widths[-1] * net.num_weights
+    _check.memory(entries, "net", "take a smaller network")
     outputs, activities, blocks = output_products(net)[1:], data.x, []
     for a, matrix, product in zip(net.multipliers, net.maps, outputs, strict=True):
         whitened = net.precisions[-1].whiten(product.T).T

@@ -93,7 +93,9 @@ class StackedMaps:
     def feedforward(self, x: Tensor) -> State:
         """Activities without prediction errors; y is the prediction."""
         hidden = self.empty_like_hidden(x.shape[0])
-        return self.roll(x, None, State(x, hidden, x))
+        state = self.roll(x, None, State(x, hidden, x))
+        state.prediction = state.y
+        return state
 
     def roll(self, x: Tensor, errors: list[Tensor] | None, state: State) -> State:
         r"""The forward pass with given errors: :math:`z_l = \mathrm{prediction}_l + \epsilon_l`, written into
@@ -124,18 +126,18 @@ class StackedMaps:
         return prediction + self.skip[layer] * before if self.skip[layer] else prediction
 
     def output_error(self, prediction: Tensor, y: Tensor) -> Tensor:
-        r"""Minus the per-sample gradient of the output energy in the prediction: :math:`\Pi_L \epsilon_L`, or
-        y - softmax.
+        """The last error, y minus the prediction or its softmax: (B, n_L)."""
+        return y - (torch.softmax(prediction, -1) if self.output == "cross-entropy" else prediction)
+
+    def output_force(self, prediction: Tensor, y: Tensor) -> Tensor:
+        r"""Minus the per-sample gradient of the output energy in the prediction, :math:`\Pi_L \epsilon_L`.
 
         Returns
         -------
         (B, n_L)
             One row a sample.
         """
-        precision = self.precisions[-1]
-        if self.output == "cross-entropy":
-            return weight_by(precision, y - torch.softmax(prediction, -1))
-        return weight_by(precision, y - prediction)
+        return weight_by(self.precisions[-1], self.output_error(prediction, y))
 
     def output_energy(self, prediction: Tensor, y: Tensor) -> Tensor:
         """Output energy of each sample, (B,)."""

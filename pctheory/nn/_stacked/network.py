@@ -13,13 +13,98 @@ import torch
 from torch import Tensor
 
 from .maps import StackedMaps
-from .stacks import Gradient, State, weight_by
+from .stacks import Errors, Gradient, State, weight_by
 
 __all__ = ["StackedNetwork"]
 
 
 class StackedNetwork(StackedMaps):
     r"""A network's maps in stacks, with the energy of activities and its derivatives."""
+
+    def errors(self, state: State, *, lowest: int = 1, settled_below: bool = False) -> Errors:
+        r"""Prediction errors :math:`\epsilon_l`; without cancellation where the state has a displacement.
+
+        Parameters
+        ----------
+        state : State
+            Activities of all layers; `hidden` follows its displacement.
+        lowest : int
+            Only layers from here up are computed.
+        settled_below : bool
+            The error of layer `lowest` is zero (the front has just reached it) and is not computed. Always
+            true when `lowest` > 1.
+
+        Returns
+        -------
+        Errors
+            Of the layers from `lowest` up.
+
+        Notes
+        -----
+        Results are written into buffers of this object and are valid until the next call.
+        """
+        phis, errors, _ = self._workspace(state.x.shape[0])
+        rest = state.displacement
+        before_phi = state.x
+        weighted: list[Tensor] = []
+        for s, stack in enumerate(self.stacks):
+            error = errors[s]
+            if stack.last < lowest:
+                weighted.append(error)
+                continue
+            j0 = max(lowest - stack.first, 0)
+            z = state.hidden[s] if rest is None else rest.moved[s]
+            if rest is None:
+                pre = self._activated(z, phis[s], j0)
+            else:
+                torch.add(rest.origin[s][j0:], z[j0:], out=state.hidden[s][j0:])
+                pre = phis[s]
+                pre[j0:] = self.activation.change(rest.origin[s][j0:], z[j0:])
+            inner, tau = self.inners[s], self.taus[s]
+            if inner is not None and j0 + 1 < stack.size:
+                above, below = z[j0 + 1 :], z[j0:-1]
+                target = error[j0 + 1 :]
+                if isinstance(tau, Tensor):
+                    torch.sub(above, tau[j0:] * below, out=target)
+                elif tau:
+                    torch.sub(above, below, out=target)
+                else:
+                    target.copy_(above)
+                target.baddbmm_(pre[j0:-1], inner[j0:].mT, alpha=-1)
+            if stack.first + j0 == lowest and (lowest > 1 or settled_below):
+                error[j0] = 0
+            elif rest is not None and s == 0:
+                error[0] = z[0]  # the input does not move
+            else:  # then j0 is 0
+                self.residual(stack.first, z[0], before_phi, error[0])
+                if self.skip[stack.first - 1]:
+                    error[0].sub_((state.hidden if rest is None else rest.moved)[s - 1][-1])
+            weighted.append(weight_by(self.stack_precisions[s], error, j0))
+            before_phi = pre[-1]
+        prediction = self.mapped(self.depth, before_phi)
+        if rest is not None:
+            prediction = prediction + rest.prediction
+        output = self.output_error(prediction, state.y)
+        return Errors(lowest, errors, weighted, output, weight_by(self.precisions[-1], output), prediction)
+
+    def errors_of(self, hidden: list[Tensor], prediction: Tensor, y: Tensor) -> Errors:
+        """Given errors of the hidden layers, weighted, with the output's at `prediction`."""
+        weighted = [weight_by(p, e) for p, e in zip(self.stack_precisions, hidden, strict=True)]
+        output = self.output_error(prediction, y)
+        return Errors(1, hidden, weighted, output, weight_by(self.precisions[-1], output), prediction)
+
+    def _activated(self, z: Tensor, out: Tensor, j0: int) -> Tensor:
+        """Values of the activation from row j0 up, in `out` unless they are z itself."""
+        phi = self.activation
+        if phi.is_linear:
+            return z
+        if phi.name == "relu":
+            torch.clamp_min(z[j0:], 0.0, out=out[j0:])
+        elif phi.name == "tanh":
+            torch.tanh(z[j0:], out=out[j0:])
+        else:
+            out[j0:] = phi.value(z[j0:])
+        return out
 
     def gradient(
         self,
@@ -35,13 +120,8 @@ class StackedNetwork(StackedMaps):
 
         Parameters
         ----------
-        state : State
-            Activities of all layers.
-        lowest : int
-            Only layers from here up are computed.
-        settled_below : bool
-            The error of layer `lowest` is zero (the front has just reached it) and is not computed. Always
-            true when `lowest` > 1.
+        state, lowest, settled_below : see `errors`
+            Where, and of which layers.
         slopes : None, or like the hidden stacks
             :math:`\phi'(z)` to use instead of the activation's own: the choice of a subgradient at a kink.
         ends : (input, output)
@@ -56,47 +136,9 @@ class StackedNetwork(StackedMaps):
         -----
         Results are written into buffers of this object and are valid until the next call.
         """
-        batch = state.x.shape[0]
-        phis, errors, backs = self._workspace(batch)
-        phi = self.activation
-        before_phi = state.x
-        weighted: list[Tensor] = []
-        for s, stack in enumerate(self.stacks):
-            z, pre, error = state.hidden[s], phis[s], errors[s]
-            if stack.last < lowest:
-                weighted.append(error)
-                continue
-            j0 = max(lowest - stack.first, 0)
-            if phi.is_linear:
-                pre = z
-            elif phi.name == "relu":
-                torch.clamp_min(z[j0:], 0.0, out=pre[j0:])
-            elif phi.name == "tanh":
-                torch.tanh(z[j0:], out=pre[j0:])
-            else:
-                pre[j0:] = phi.value(z[j0:])
-            phis[s] = pre
-            inner, tau = self.inners[s], self.taus[s]
-            if inner is not None and j0 + 1 < stack.size:
-                above, below = z[j0 + 1 :], z[j0:-1]
-                target = error[j0 + 1 :]
-                if isinstance(tau, Tensor):
-                    torch.sub(above, tau[j0:] * below, out=target)
-                elif tau:
-                    torch.sub(above, below, out=target)
-                else:
-                    target.copy_(above)
-                target.baddbmm_(pre[j0:-1], inner[j0:].mT, alpha=-1)
-            if stack.first + j0 == lowest and (lowest > 1 or settled_below):
-                error[j0] = 0
-            else:  # then j0 is 0
-                self.residual(stack.first, z[0], before_phi, error[0])
-                if self.skip[stack.first - 1]:
-                    error[0].sub_(state.hidden[s - 1][-1])
-            weighted.append(weight_by(self.stack_precisions[s], error, j0))
-            before_phi = pre[-1]
-        prediction = self.mapped(self.depth, before_phi)
-        output_weighted = self.output_error(prediction, state.y)
+        errors = self.errors(state, lowest=lowest, settled_below=settled_below)
+        phis, _, backs = self._workspace(state.x.shape[0])
+        phi, weighted, output_weighted = self.activation, errors.weighted, errors.output_weighted
         gradients: list[Tensor] = [None] * len(self.stacks)  # type: ignore[list-item]
         upper, above_weighted = self.depth, output_weighted
         for s in reversed(range(len(self.stacks))):
@@ -113,6 +155,8 @@ class StackedNetwork(StackedMaps):
             if slopes is not None:
                 active.mul_(slopes[s][j0:])
             elif not phi.is_linear:
+                if state.displacement is not None and phi.name == "tanh":
+                    self._activated(state.hidden[s], phis[s], j0)
                 active = phi.pullback(active, state.hidden[s][j0:], phis[s][j0:])
             torch.sub(g[j0:], active, out=back[j0:])
             if isinstance(tau, Tensor):
@@ -123,23 +167,19 @@ class StackedNetwork(StackedMaps):
                 back[-1].sub_(above_weighted)
             upper, above_weighted = stack.first, g[0]
         return Gradient(
-            lowest,
-            gradients,
             errors,
-            weighted,
-            output_weighted,
-            prediction,
+            gradients,
             -self.pulled(upper, above_weighted) if ends[0] else None,
             output_weighted if ends[1] else None,
         )
 
-    def energy_of(self, gradient: Gradient, y: Tensor) -> float:
-        """The energy F, from the errors that a gradient was made from."""
-        total = self.output_energy(gradient.prediction, y).sum()
+    def energy_of(self, errors: Errors, y: Tensor) -> float:
+        """The energy F, from the errors."""
+        total = self.output_energy(errors.prediction, y).sum()
         for s, stack in enumerate(self.stacks):
-            j0 = max(gradient.lowest - stack.first, 0)
+            j0 = max(errors.lowest - stack.first, 0)
             if j0 < stack.size:
-                total = total + 0.5 * torch.sum(gradient.errors[s][j0:] * gradient.weighted[s][j0:])
+                total = total + 0.5 * torch.sum(errors.hidden[s][j0:] * errors.weighted[s][j0:])
         return float(total) / y.shape[0]
 
     def energy(self, state: State) -> Tensor:
@@ -226,17 +266,10 @@ class StackedNetwork(StackedMaps):
             upper, above_weighted = self.stacks[s].first, g[0]
         return result
 
-    def weight_gradients(
-        self,
-        state: State,
-        weighted: list[Tensor],
-        output_weighted: Tensor,
-        multipliers: tuple[float, ...],
-        lowest: int = 1,
-    ) -> list[Tensor]:
+    def weight_gradients(self, state: State, errors: Errors, multipliers: tuple[float, ...]) -> list[Tensor]:
         r"""The local rule :math:`-\frac{a_l}{B}\sum_i (\Pi_l\epsilon_l)\,\phi(z_{l-1})^T`, l = 1..L.
 
-        Errors below layer `lowest` are zero, and so are their gradients.
+        Errors below their `lowest` are zero, and so are their gradients.
 
         Returns
         -------
@@ -246,8 +279,8 @@ class StackedNetwork(StackedMaps):
         result: list[Tensor] = []
         before = state.x
         for s, stack in enumerate(self.stacks):
-            z, g = state.hidden[s], weighted[s]
-            j0 = max(lowest - stack.first, 0)
+            z, g = state.hidden[s], errors.weighted[s]
+            j0 = max(errors.lowest - stack.first, 0)
             if j0 == 0:
                 gradient = self.operators[stack.first - 1].gradient(g[0], before)
                 result.append((-multipliers[stack.first - 1] / batch) * gradient)
@@ -265,7 +298,9 @@ class StackedNetwork(StackedMaps):
                     inner.mul_(inner.new_tensor([-a / batch for a in scales])[:, None, None])
                 result.extend(inner.unbind(0))
             before = self.activation.value(z[-1])
-        result.append((-multipliers[-1] / batch) * self.operators[-1].gradient(output_weighted, before))
+        result.append(
+            (-multipliers[-1] / batch) * self.operators[-1].gradient(errors.output_weighted, before)
+        )
         return result
 
     def _workspace(self, batch: int) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:

@@ -10,7 +10,17 @@ from torch import Tensor
 
 from ..layers import Dense, Operator
 
-__all__ = ["Gradient", "Stack", "State", "gathered", "stacked_precision", "stacks_of", "weight_by"]
+__all__ = [
+    "Displacement",
+    "Errors",
+    "Gradient",
+    "Stack",
+    "State",
+    "gathered",
+    "stacked_precision",
+    "stacks_of",
+    "weight_by",
+]
 
 
 @dataclass(frozen=True)
@@ -46,16 +56,50 @@ def stacks_of(widths: Sequence[int], operators: Sequence[Operator]) -> tuple[Sta
 
 
 @dataclass
+class Displacement:
+    r"""How far hidden activities have moved from a forward pass: :math:`z = \hat z + d`.
+
+    An error is :math:`\epsilon_l = d_l - [\hat z_l(\hat z_{l-1} + d_{l-1}) - \hat z_l(\hat z_{l-1})]`, all of
+    the size of the displacements: they keep their digits where the difference of two activities has none left.
+
+    Attributes
+    ----------
+    origin, moved : hidden stacks
+        :math:`\hat z` and d.
+    prediction : (B, n_L)
+        Of layer L at the origin.
+    """
+
+    origin: list[Tensor]
+    moved: list[Tensor]
+    prediction: Tensor
+
+
+@dataclass
 class State:
-    """Activities during inference: z_0 (B, n_0), hidden stacks (k, B, N), z_L (B, n_L). Changed in place."""
+    """Activities during inference: z_0 (B, n_0), hidden stacks (k, B, N), z_L (B, n_L). Changed in place.
+
+    `prediction`, (B, n_L), is that of the forward pass from which `hidden` starts, if it does. With a
+    displacement it decides about `hidden`, which follows when errors are asked for.
+    """
 
     x: Tensor
     hidden: list[Tensor]
     y: Tensor
+    prediction: Tensor | None = None
+    displacement: Displacement | None = None
 
-    def clone(self) -> State:
-        """A copy that shares nothing."""
-        return State(self.x.clone(), [z.clone() for z in self.hidden], self.y.clone())
+    def displace(self) -> None:
+        """Measure from here, a forward pass."""
+        if self.prediction is not None:
+            moved = [torch.zeros_like(z) for z in self.hidden]
+            self.displacement = Displacement([z.clone() for z in self.hidden], moved, self.prediction)
+
+    def follow(self) -> None:
+        """Bring `hidden` to where the displacement is."""
+        if (rest := self.displacement) is not None:
+            for z, origin, moved in zip(self.hidden, rest.origin, rest.moved, strict=True):
+                torch.add(origin, moved, out=z)
 
     def layers(self) -> tuple[Tensor, ...]:
         """Activities (z_0, ..., z_L), each (B, n_l), as views."""
@@ -63,18 +107,30 @@ class State:
 
 
 @dataclass
-class Gradient:
-    """Per-sample gradient in the activities, with the weighted errors it was made from.
+class Errors:
+    """Prediction errors, and as the precisions weigh them.
 
-    Rows of layers below `lowest` are not defined: their errors and their gradients are zero.
+    Rows of layers below `lowest` are not defined: their errors are zero. With a cross-entropy output the last
+    error is y - softmax.
     """
 
     lowest: int
     hidden: list[Tensor]
-    errors: list[Tensor]
     weighted: list[Tensor]
+    output: Tensor
     output_weighted: Tensor
     prediction: Tensor
+
+
+@dataclass
+class Gradient:
+    """Per-sample gradient in the activities, with the errors it was made from.
+
+    Rows of layers below the errors' `lowest` are not defined: their gradients are zero.
+    """
+
+    errors: Errors
+    hidden: list[Tensor]
     input: Tensor | None
     output: Tensor | None
 

@@ -3,6 +3,7 @@
 from .methods import (
     METHODS,
     Adam,
+    Adaptive,
     Descent,
     ErrorDescent,
     GradientDescent,
@@ -21,6 +22,7 @@ __all__ = [
     "METHODS",
     "STARTS",
     "Adam",
+    "Adaptive",
     "Descent",
     "Diverged",
     "ErrorDescent",

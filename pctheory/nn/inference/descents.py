@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .._stacked import Gradient, StackedNetwork, State, weight_by
+from .._stacked import Errors, Gradient, StackedNetwork, State
 from .methods import Adam, Descent, ErrorDescent, GradientDescent, Momentum
 from .problem import Problem, Trace, require_standard
 
@@ -34,7 +34,7 @@ class _Front:
             self._watch()
 
     def _row(self) -> Tensor:
-        for stack, z in zip(self.problem.net.stacks, self.problem.state.hidden, strict=True):
+        for stack, z in zip(self.problem.net.stacks, self.problem.variables, strict=False):
             if stack.first <= self.lowest <= stack.last:
                 return z[self.lowest - stack.first]
         raise AssertionError("no such layer")
@@ -55,16 +55,13 @@ class _Front:
             self._watch()
 
 
-def descend(problem: Problem, method: Descent, trace: Trace, learn: Learn | None = None) -> tuple[int, bool]:
-    """GD, momentum and Adam on the activities; returns where the front stands: its layer, and whether it is
-    on its way.
-
-    Returns
-    -------
-    (lowest, open) : int and bool
-        The layer of the front, and whether it is on its way.
+def descend(problem: Problem, method: Descent, trace: Trace, learn: Learn | None = None) -> Errors:
+    """GD, momentum and Adam on the activities, from a forward pass in its displacements; returns the errors
+    where they end.
     """
     problem.front = problem.front and learn is None  # weights that change send errors everywhere
+    if method.coordinates == "displacements":
+        problem.displace()
     stacks, scale, decay = problem.net.stacks, scale_of(problem, method.convention), method.decay
     variables = problem.variables
     front = _Front(problem, decay)
@@ -80,11 +77,11 @@ def descend(problem: Problem, method: Descent, trace: Trace, learn: Learn | None
         if trace.wants(t) and trace.measure(
             t,
             time(t),
-            lambda g=gradient: problem.net.energy_of(g, problem.state.y),  # type: ignore[misc]
+            lambda g=gradient: problem.net.energy_of(g.errors, problem.state.y),  # type: ignore[misc]
             problem.norm(values, front.lowest),
             last=False,
         ):
-            return front.lowest, front.open
+            return gradient.errors
         if learn is not None:
             problem.net = learn(problem.net, problem.state, gradient)
         for index, (z, value) in enumerate(zip(variables, values, strict=True)):
@@ -101,11 +98,12 @@ def descend(problem: Problem, method: Descent, trace: Trace, learn: Learn | None
         trace.measure(
             steps,
             time(steps),
-            lambda: problem.net.energy_of(gradient, problem.state.y),
+            lambda: problem.net.energy_of(gradient.errors, problem.state.y),
             problem.norm(values, front.lowest),
             last=True,
         )
-    return front.lowest, front.open
+        return gradient.errors
+    return problem.net.errors(problem.state, lowest=front.lowest, settled_below=front.open)
 
 
 # An update takes one step on a variable: g is its per-sample gradient, `scale` the convention's factor, t
@@ -149,29 +147,29 @@ class _Adam:
 _UPDATES: dict[type[Descent], type[Any]] = {GradientDescent: _Plain, Momentum: _Momentum, Adam: _Adam}
 
 
-def error_descent(problem: Problem, method: ErrorDescent, trace: Trace) -> None:
-    """Gradient descent in the errors, see `ErrorDescent`."""
+def error_descent(problem: Problem, method: ErrorDescent, trace: Trace) -> Errors:
+    """Gradient descent in the errors, see `ErrorDescent`; returns them."""
     require_standard(problem, method)
     net, state, scale = problem.net, problem.state, scale_of(problem, method.convention)
     errors = [torch.zeros_like(z) for z in state.hidden]
     backward = [torch.empty_like(z) for z in state.hidden]
     if not problem.front:
-        for target, source in zip(errors, net.gradient(state).errors, strict=True):
+        for target, source in zip(errors, net.errors(state).hidden, strict=True):
             target.copy_(source)
     steps = net.depth - 1 if trace.stop.num_steps is None else trace.stop.num_steps
     for t in range(steps + 1):
-        prediction = net.roll(state.x, errors, state).y
+        here = net.errors_of(errors, net.roll(state.x, errors, state).y, state.y)
         last = t == steps
         if (last and not trace.silent) or trace.wants(t):
-            values, gradient = problem.gradient()
-            energy = lambda g=gradient: net.energy_of(g, state.y)
+            values, _ = problem.gradient()
+            energy = lambda e=here: net.energy_of(e, state.y)
             if trace.measure(t, None, energy, problem.norm(values), last=last):
-                return
+                return here
         if last:
-            return
-        net.pull_back(net.output_error(prediction, state.y), net.slopes(state), backward)
+            return here
+        net.pull_back(here.output_weighted, net.slopes(state), backward)
         trace.num_passes += 1
-        for s, (error, value) in enumerate(zip(errors, backward, strict=True)):
-            weighted = weight_by(net.stack_precisions[s], error)
+        for error, weighted, value in zip(errors, here.weighted, backward, strict=True):
             error.sub_(weighted - value, alpha=method.step * scale)
         trace.after(t + 1)
+    raise AssertionError("the last step returns")

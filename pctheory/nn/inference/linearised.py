@@ -18,7 +18,7 @@ from torch import Tensor
 from .._stacked import StackedNetwork, State, weight_by
 from .problem import Trace
 
-__all__ = ["Linearised"]
+__all__ = ["Linearised", "inverse"]
 
 
 class Linearised:
@@ -46,7 +46,7 @@ class Linearised:
         self.net, self.trace = net, trace
         self.batch = state.y.shape[0]
         self.outputs = state.y.shape[1] if dense else 0
-        self.variances = [_inverse(p) for p in net.stack_precisions]
+        self.variances = [inverse(p) for p in net.stack_precisions]
         self.slopes: list[Tensor] = []
         self.rows = [z.new_zeros(self.batch, self.outputs, z.shape[0], z.shape[2]) for z in state.hidden]
         self.slot = [torch.full_like(z, -1, dtype=torch.long) for z in state.hidden]
@@ -234,8 +234,13 @@ class Linearised:
         return result
 
 
-def _inverse(precision: float | Tensor) -> float | Tensor:
-    if isinstance(precision, float) or precision.shape[1] == 1:
+def inverse(precision: float | Tensor) -> float | Tensor:
+    """The variance of a precision, one layer's or a stack's."""
+    if (
+        isinstance(precision, float)
+        or precision.ndim == 1
+        or (precision.ndim == 3 and precision.shape[1] == 1)
+    ):
         return 1.0 / precision
     return torch.linalg.inv(precision)
 

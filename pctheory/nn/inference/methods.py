@@ -11,6 +11,7 @@ from ... import _check
 __all__ = [
     "METHODS",
     "Adam",
+    "Adaptive",
     "Descent",
     "ErrorDescent",
     "GradientDescent",
@@ -40,8 +41,14 @@ def _convention(value: object, name: str) -> None:
     _check.choice(value, name, ("per-sample", "batch-mean"))
 
 
+def _coordinates(value: object, name: str) -> None:
+    _check.choice(value, name, ("displacements", "activities"))
+
+
 _CHECKS: dict[str, Callable[[Any, str], object]] = {
     "step": _check.positive,
+    "tolerance": _check.positive,
+    "max_passes": lambda value, name: _check.count(value, name, 2),
     "first_step": _check.positive,
     "t_max": _check.positive,
     "rtol": _check.positive,
@@ -51,6 +58,7 @@ _CHECKS: dict[str, Callable[[Any, str], object]] = {
     "momentum": _fraction,
     "betas": _betas,
     "convention": _convention,
+    "coordinates": _coordinates,
 }
 
 
@@ -74,6 +82,7 @@ class Descent(Method):
     step: float
     decay: float
     convention: str
+    coordinates: str
 
 
 @dataclass(frozen=True)
@@ -89,6 +98,10 @@ class GradientDescent(Descent):
         Decay of the activities.
     convention : "per-sample" or "batch-mean"
         What :math:`\nabla` is, see `Method`.
+    coordinates : "displacements" or "activities"
+        What moves from a forward pass: how far the activities are from it, so that errors keep their digits; or
+        the activities, whose difference to their prediction loses those errors that are below the rounding of
+        the activities, as in most published code.
 
     Examples
     --------
@@ -101,6 +114,7 @@ class GradientDescent(Descent):
     step: float = 0.1
     decay: float = 0.0
     convention: str = "per-sample"
+    coordinates: str = "displacements"
 
 
 @dataclass(frozen=True)
@@ -111,7 +125,7 @@ class Momentum(Descent):
     ----------
     step, momentum : float
         The step g, and :math:`\mu`.
-    decay, convention
+    decay, convention, coordinates
         As of `GradientDescent`.
     """
 
@@ -119,6 +133,7 @@ class Momentum(Descent):
     momentum: float = 0.9
     decay: float = 0.0
     convention: str = "per-sample"
+    coordinates: str = "displacements"
 
 
 @dataclass(frozen=True)
@@ -133,7 +148,7 @@ class Adam(Descent):
         Decay rates of the running means of the gradient and of its square.
     epsilon : float
         Added to the root of the mean square.
-    decay, convention
+    decay, convention, coordinates
         As of `GradientDescent`.
     """
 
@@ -142,6 +157,7 @@ class Adam(Descent):
     epsilon: float = 1e-8
     decay: float = 0.0
     convention: str = "per-sample"
+    coordinates: str = "displacements"
 
 
 @dataclass(frozen=True)
@@ -203,12 +219,32 @@ class Newton(Method):
     """
 
 
+@dataclass(frozen=True)
+class Adaptive(Method):
+    """Exact inference in as few passes as the weight gradient needs, with an estimate of what it is off.
+
+    An accelerated fixed point of the errors, in which units come to rest at kinks; Newton's method takes over
+    where it stalls. A step is a pass. Without a tolerance of the `Stop` it ends by its own.
+
+    Attributes
+    ----------
+    tolerance : float
+        Estimated relative error of the weight gradient, the largest over the layers, at which to stop.
+    max_passes : int
+        Passes before Newton's method takes over; a given number of steps leaves it out.
+    """
+
+    tolerance: float = 0.01
+    max_passes: int = 8
+
+
 METHODS: dict[str, type[Method]] = {
     "gd": GradientDescent,
     "momentum": Momentum,
     "adam": Adam,
     "error": ErrorDescent,
     "newton": Newton,
+    "adaptive": Adaptive,
 }
 """The names that stand for a method with its defaults."""
 
@@ -220,7 +256,7 @@ class Stop:
     Attributes
     ----------
     num_steps : int, optional
-        Steps to take at most. None: the number of hidden layers H (of `Heun` 100000, of `Newton` 100).
+        Steps to take at most. None: the number of hidden layers H (of `Heun` 100000, of `Newton` 100, of `Adaptive` as many as it needs).
     tolerance : float, optional
         Stop when the norm of the gradient is at most this fraction of its norm at the start.
     """

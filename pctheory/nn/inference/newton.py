@@ -12,17 +12,18 @@ that decides about convergence is the one of smallest norm there.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
-from .._stacked import StackedNetwork, State
+from .._stacked import Errors, StackedNetwork, State
 from .kinks import Kinks, smallest_slope
 from .linearised import Linearised
 from .methods import Newton
 from .problem import Problem, Trace, require_standard
 
-__all__ = ["newton_krylov"]
+__all__ = ["Local", "newton_krylov"]
 
 DENSE_OUTPUTS = 64
 """Widest output for which a smooth activation's Gauss-Newton step is exact; wider ones leave the rank-n_L
@@ -40,8 +41,18 @@ NEAR = 0.1
 ARMIJO = 1e-4
 
 
-def newton_krylov(problem: Problem, method: Newton, trace: Trace) -> None:
-    """Relax the hidden activities to a stationary point of the energy; input and output are clamped."""
+def newton_krylov(
+    problem: Problem,
+    method: Newton,
+    trace: Trace,
+    *,
+    enough: Callable[[Local], bool] | None = None,
+    done: int = 0,
+) -> Errors:
+    """Relax the hidden activities to a stationary point of the energy; returns the errors there.
+
+    `enough` ends the run where it is true, and `done` counts the steps of the method before this one.
+    """
     require_standard(problem, method)
     net, state = problem.net, problem.state
     limit = MAX_STEPS if trace.stop.num_steps is None else trace.stop.num_steps
@@ -49,7 +60,7 @@ def newton_krylov(problem: Problem, method: Newton, trace: Trace) -> None:
     lin = Linearised(net, state, trace, dense=kink is not None or state.y.shape[1] <= DENSE_OUTPUTS)
     previous, idle, bend = math.inf, 0, False
     for step in range(limit + 1):
-        local = _Local(net, state)
+        local = Local(net, state)
         trace.num_passes += 1
         energy = net.energy(state)
         mean = float(energy.mean())
@@ -58,26 +69,28 @@ def newton_krylov(problem: Problem, method: Newton, trace: Trace) -> None:
         idle = idle + 1 if previous - mean <= IDLE * mean else 0
         previous = mean
         stalled = idle == MAX_IDLE
-        last = step == limit or norm == 0 or stalled
-        if trace.measure(step, None, lambda f=mean: f, norm, last=last) or last:  # type: ignore[misc]
+        satisfied = enough is not None and enough(local)
+        last = step == limit or norm == 0 or stalled or satisfied
+        if trace.measure(done + step, None, lambda f=mean: f, norm, last=last) or last:  # type: ignore[misc]
             if norm == 0 and trace.stop.tolerance is not None:
                 trace.converged = True
-            if not (trace.converged or norm == 0):
+            if not (trace.converged or norm == 0 or satisfied):
                 trace.message = "stalled" if stalled else "step limit reached"
             else:
                 trace.message = "converged"
-            return
+            return net.errors(state)
         try:
             forcing = min(0.5, math.sqrt(norm / trace.reference)) if trace.reference else 0.5
             changes, held, fall = _direction(local, lin, state, forcing, bend=bend)
         except torch.linalg.LinAlgError:  # type: ignore[attr-defined]
             raise trace.diverged(f"a singular linear system after {step} steps") from None
         _line_search(problem, lin, energy, changes, held, fall)
-        trace.after(step + 1)
+        trace.after(done + step + 1)
+    raise AssertionError("the last step returns")
 
 
 def _direction(
-    local: _Local, lin: Linearised, state: State, forcing: float, *, bend: bool
+    local: Local, lin: Linearised, state: State, forcing: float, *, bend: bool
 ) -> tuple[list[Tensor], list[Tensor] | None, Tensor]:
     """Changes of the errors, the units that they hold at kinks, and the slope of the energy along them."""
     kink = local.net.activation.kink
@@ -90,7 +103,7 @@ def _direction(
     return kinks.direction(bend=bend)
 
 
-class _Local:
+class Local:
     """The energy's first and second derivatives at the current activities; at a kink the subgradient of
     smallest norm.
     """
@@ -100,18 +113,20 @@ class _Local:
         act = net.activation
         ones = [torch.ones_like(z) for z in state.hidden]
         full = net.gradient(state, slopes=ones)
-        self.curvature = net.output_curvature(full.prediction)
+        weighted = full.errors.weighted
+        self.curvature = net.output_curvature(full.errors.prediction)
+        self.weighted = weighted
         self.gradient: list[Tensor] = []
         self.slopes: list[Tensor] = []
         self.own: list[Tensor] = []  # the gradient's part that does not pass through the activation
         self.pulls: list[Tensor] = []  # u = M_{l+1}^T Pi_{l+1} eps_{l+1}, before the activation's slope
         self.diagonal: list[Tensor] | None = [] if act.curvature else None
         for s, z in enumerate(state.hidden):
-            own = full.weighted[s].clone()
+            own = weighted[s].clone()
             if net.inners[s] is not None:
-                own[:-1].sub_(net.taus[s] * full.weighted[s][1:])
+                own[:-1].sub_(net.taus[s] * weighted[s][1:])
             if net.skip[net.stacks[s].last]:  # of the map to the next stack
-                own[-1].sub_(full.weighted[s + 1][0])
+                own[-1].sub_(weighted[s + 1][0])
             pull = own - full.hidden[s]
             slope = act.slope(z, act.value(z))
             if act.kink is not None:
@@ -128,7 +143,7 @@ class _Local:
         return self.net.hessian_product(vectors, self.slopes, self.curvature, self.diagonal)
 
 
-def _conjugate_gradients(local: _Local, lin: Linearised, forcing: float) -> list[Tensor]:
+def _conjugate_gradients(local: Local, lin: Linearised, forcing: float) -> list[Tensor]:
     """Preconditioned conjugate gradients on the Newton equations, each sample with its own coefficients.
 
     A sample that meets negative curvature goes as far along it as if it were positive, which leads away from
@@ -210,7 +225,7 @@ def _line_search(
         z.copy_(new)
 
 
-def _error_changes(net: StackedNetwork, local: _Local, direction: list[Tensor]) -> list[Tensor]:
+def _error_changes(net: StackedNetwork, local: Local, direction: list[Tensor]) -> list[Tensor]:
     r"""What the linearised network makes of a step: :math:`d_l - J_l d_{l-1}`."""
     result, layer = [], 0
     before: tuple[Tensor, Tensor] | None = None

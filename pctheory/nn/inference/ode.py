@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from .._stacked import Gradient
+from .._stacked import Errors, Gradient
 from .descents import scale_of
 from .methods import Heun
 from .problem import Problem, Trace
@@ -17,8 +17,9 @@ __all__ = ["follow_ode"]
 MAX_STEPS = 100_000
 
 
-def follow_ode(problem: Problem, method: Heun, trace: Trace) -> None:
-    """The activity ODE by Heun's method, see `Heun`."""
+def follow_ode(problem: Problem, method: Heun, trace: Trace) -> Errors:
+    """The activity ODE by Heun's method, see `Heun`; returns the errors at its end."""
+    problem.displace()
     scale, variables = scale_of(problem, method.convention), problem.variables
     t_max, dt, time = method.t_max, min(method.first_step, method.t_max), 0.0
     count = sum(z.numel() for z in variables)
@@ -30,14 +31,14 @@ def follow_ode(problem: Problem, method: Heun, trace: Trace) -> None:
     step, limit = 0, MAX_STEPS if trace.stop.num_steps is None else trace.stop.num_steps
     values, gradient = rate()
     while True:
-        energy = problem.net.energy_of(gradient, problem.state.y)
+        energy = problem.net.energy_of(gradient.errors, problem.state.y)
         last = step == limit or time >= t_max
         norm = problem.norm(values)
         if trace.measure(step, time, lambda e=energy: e, norm, last=last) or last:  # type: ignore[misc]
             trace.message = (
                 trace.message if trace.converged or time >= t_max else "step limit reached before t_max"
             )
-            return
+            return gradient.errors
         first = [v.clone() for v in values]
         while True:
             dt = min(dt, t_max - time)

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .._stacked import Gradient, StackedNetwork, State
+from .._stacked import Errors, Gradient, StackedNetwork, State
 from .methods import Method, Stop
 
 __all__ = ["Diverged", "InferenceResult", "Problem", "Trace", "require_standard"]
@@ -27,6 +27,9 @@ class InferenceResult:
     Attributes
     ----------
     activities : (z_0, ..., z_L), each (B, n_l)
+    errors : (eps_1, ..., eps_L), each (B, n_l)
+        Prediction errors there. Descents from the forward pass and methods in errors keep digits in them that
+        differences of activities have lost: see `PCN.local_gradient`.
     energies, gradient_norms : (M,) numpy arrays
         Energy F at the recorded steps, and the norm of the gradient of F (and of the decay) over the free
         units; the last ones at the end.
@@ -40,11 +43,14 @@ class InferenceResult:
         Work in units of one gradient of all samples in all activities: one forward and one backward sweep.
     converged : bool or None
         Whether the last gradient norm is within the tolerance of the first; None when no tolerance was asked.
+    gradient_error : float or None
+        Estimate of the relative error of the weight gradient, the largest over the layers; of `Adaptive`.
     message : str
         Why inference stopped.
     """
 
     activities: tuple[Tensor, ...]
+    errors: tuple[Tensor, ...]
     energies: np.ndarray
     gradient_norms: np.ndarray
     steps: np.ndarray
@@ -52,6 +58,7 @@ class InferenceResult:
     num_steps: int
     num_passes: float
     converged: bool | None
+    gradient_error: float | None
     message: str
 
     @property
@@ -102,11 +109,17 @@ class Problem:
         device = self.state.x.device
         self.held = [torch.as_tensor(g, device=device) if g.any() else None for g in groups]
 
+    def displace(self) -> None:
+        """Measure hidden activities from the forward pass, if they start there and only they move."""
+        if self.front and self.state.hidden:
+            self.state.displace()
+
     @property
     def variables(self) -> list[Tensor]:
-        """Hidden stacks, then z_0 and z_L where they have free units."""
+        """Hidden stacks or their displacements, then z_0 and z_L where they have free units."""
+        rest = self.state.displacement
         ends = [z for z, free in ((self.state.x, self.free_input), (self.state.y, self.free_output)) if free]
-        return [*self.state.hidden, *ends]
+        return [*(self.state.hidden if rest is None else rest.moved), *ends]
 
     def gradient(
         self, lowest: int = 1, settled_below: bool = False, *, decay: float = 0.0
@@ -174,6 +187,7 @@ class Trace:
         self.times: list[float | None] = []
         self.num_steps, self.num_passes = 0, 0.0
         self.converged: bool | None = None if stop.tolerance is None else False
+        self.gradient_error: float | None = None
         self.message = "all steps taken"
 
     def wants(self, step: int) -> bool:
@@ -215,12 +229,19 @@ class Trace:
         """A step has been taken."""
         self.num_steps = step
         if self.callback is not None:
+            self.problem.state.follow()
             self.callback(step, self.problem.state.layers())
 
-    def result(self) -> InferenceResult:
+    def result(self, errors: Errors) -> InferenceResult:
         """The frozen record."""
+        state, layers = self.problem.state, []
+        for s, stack in enumerate(self.problem.net.stacks):
+            own = errors.hidden[s].clone()
+            own[: max(errors.lowest - stack.first, 0)] = 0
+            layers.extend(own.unbind(0))
         return InferenceResult(
-            activities=self.problem.state.layers(),
+            activities=state.layers(),
+            errors=(*layers, errors.output),
             energies=np.array(self.energies),
             gradient_norms=np.array(self.norms),
             steps=np.array(self.steps),
@@ -228,6 +249,7 @@ class Trace:
             num_steps=self.num_steps,
             num_passes=self.num_passes,
             converged=self.converged,
+            gradient_error=self.gradient_error,
             message=self.message,
         )
 

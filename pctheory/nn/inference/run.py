@@ -10,11 +10,14 @@ import torch
 from torch import Tensor
 
 from ... import _check
-from .._stacked import StackedNetwork, State
+from ...model import Data
+from .._stacked import Errors, StackedNetwork, State
 from ..pcn import PCN
+from .adaptive import adaptive_descent
 from .descents import Learn, descend, error_descent
 from .methods import (
     Adam,
+    Adaptive,
     Descent,
     ErrorDescent,
     GradientDescent,
@@ -34,13 +37,14 @@ __all__ = ["STARTS", "infer", "relax"]
 
 STARTS = ("feedforward", "zeros", "random")
 
-_ALGORITHMS: dict[type[Method], Callable[[Problem, Any, Trace], object]] = {
+_ALGORITHMS: dict[type[Method], Callable[[Problem, Any, Trace], Errors]] = {
     GradientDescent: descend,
     Momentum: descend,
     Adam: descend,
     Heun: follow_ode,
     ErrorDescent: error_descent,
     Newton: newton_krylov,
+    Adaptive: adaptive_descent,
 }
 
 
@@ -52,6 +56,7 @@ def infer(
     *,
     stop: Stop | None = None,
     clamp: Sequence[Any] | None = None,
+    observed: Any = None,
     start: str | Sequence[Any] = "feedforward",
     rng: np.random.Generator | int | None = None,
     record: int = 0,
@@ -67,13 +72,16 @@ def infer(
         Read on the clamped units only.
     y : (B, n_L) (labels (B,) with a cross-entropy output), or None when no unit of layer L is clamped
         Read on the clamped units only.
-    method : GradientDescent, Momentum, Adam, Heun, ErrorDescent or Newton
-        Or a name for one with its defaults: "gd", "momentum", "adam", "error", "newton".
+    method : GradientDescent, Momentum, Adam, Heun, ErrorDescent, Newton or Adaptive
+        Or a name for one with its defaults: "gd", "momentum", "adam", "error", "newton", "adaptive".
     stop : Stop, optional
         The most steps to take, and the tolerance on the gradient.
     clamp : None, or L + 1 of: bool, (n_l,) booleans
         True where a unit is clamped; None clamps layers 0 and L. The same value means the same to
         `pctheory.inference.ClampedProblem` and to `Clamps`.
+    observed : None or booleans (B, n_L)
+        With `clamp` None: the outputs of each sample that are clamped. The others are free, and their y is
+        not read (NaN is allowed there).
     start : "feedforward", "zeros", "random", or activities (z_0, ..., z_L)
         Where the free units start, and the values of clamped hidden units. "random" is N(0, 1); free units of
         layer 0 start at zero but for "random".
@@ -98,9 +106,9 @@ def infer(
     Notes
     -----
     From feedforward initialisation with a clamped output the error moves one layer a step, and nothing below
-    its front changes (claim ``first-arrival``): those layers are skipped, exactly. In float32 a step that is
-    too small to change an activity stops the front, as it does in the full computation; use float64 to follow
-    tiny errors.
+    its front changes (claim ``first-arrival``): those layers are skipped, exactly. Descents then move the
+    displacements d from the forward pass, and compute errors from them: tiny errors keep all their digits,
+    in float32 down to 1e-38, where the difference of two activities would round them away.
 
     Examples
     --------
@@ -118,13 +126,14 @@ def infer(
         raise TypeError(f"`model` must be a pctheory.nn.PCN. Got {type(model).__name__}.")
     chosen, until = checked_method(method), checked_stop(stop)
     clamped = _check.clamped_units(clamp, model.widths, "clamp")
+    if observed is not None:
+        clamped, y = _with_observed(clamped, clamp, y, observed)
     with torch.no_grad():
         net = model.stacked()
         state = _start(model, net, x, y, clamped, start, rng)
         problem = Problem(net, state, clamped, front=isinstance(start, str) and start == "feedforward")
         trace = Trace(problem, chosen, until, record=_check.count(record, "record"), callback=callback)
-        _ALGORITHMS[type(chosen)](problem, chosen, trace)
-        return trace.result()
+        return trace.result(_ALGORITHMS[type(chosen)](problem, chosen, trace))
 
 
 def relax(
@@ -136,7 +145,7 @@ def relax(
     start: str,
     rng: np.random.Generator,
     learn: Learn | None = None,
-) -> tuple[State, int, bool]:
+) -> tuple[State, Errors, Trace]:
     r"""Inference on checked tensors for training: nothing is measured unless `stop.tolerance` asks for it.
 
     Parameters
@@ -161,17 +170,28 @@ def relax(
     Returns
     -------
     state : the activities
-    lowest, settled_below : the arguments of `StackedNetwork.gradient` for their errors, which are exactly
-        zero below the front
+    errors : of these activities, exactly zero below the front
+    trace : with the passes and, of `Adaptive`, the estimated error of the weight gradient
     """
     state = _initial(net, x, start, rng)
     state.y = y
     problem = Problem(net, state, None, front=start == "feedforward")
     trace = Trace(problem, method, stop, record=None)
     if isinstance(method, Descent):
-        return state, *descend(problem, method, trace, learn)
-    _ALGORITHMS[type(method)](problem, method, trace)
-    return state, 1, False
+        return state, descend(problem, method, trace, learn), trace
+    return state, _ALGORITHMS[type(method)](problem, method, trace), trace
+
+
+def _with_observed(
+    clamped: Sequence[np.ndarray], clamp: Sequence[Any] | None, y: Any, observed: Any
+) -> tuple[tuple[np.ndarray, ...], np.ndarray]:
+    """The units to clamp, those of the output for each sample, and y with zeros on the free ones."""
+    if clamp is not None:
+        raise ValueError("`clamp` must be None with `observed`, which says what is clamped. Got both.")
+    targets = _check.to_numpy(y, "y")
+    data = Data(np.zeros((len(targets), 1)), targets, observed)
+    marks = np.ones(data.y.shape, dtype=bool) if data.observed is None else data.observed.copy()
+    return (*clamped[:-1], marks), data.y
 
 
 def _start(

@@ -1,7 +1,7 @@
 """Training by a learning rule that is a value, with checkpoints and measurements."""
 
 from .measures import accuracy
-from .rules import BP, IPC, PC, RULES, Rule, checked_rule
+from .rules import BP, IPC, PC, RULES, KeepRatio, Rule, Switch, checked_rule
 from .run import Run, train
 from .settings import TrainingResult, TrainingSettings
 
@@ -10,8 +10,10 @@ __all__ = [
     "IPC",
     "PC",
     "RULES",
+    "KeepRatio",
     "Rule",
     "Run",
+    "Switch",
     "TrainingResult",
     "TrainingSettings",
     "accuracy",

@@ -113,11 +113,11 @@ class Run:
             _require(test, "test", Data)
         self.model, self.settings = model, settings
         self.x = model.inputs(data.x)
-        self.y = model.targets(data.y, self.x.shape[0])
+        self.y = model.targets(data.complete().y, self.x.shape[0])
         self.test = None
         if test is not None:
             inputs = model.inputs(test.x)
-            self.test = (inputs, model.targets(test.y, inputs.shape[0]))
+            self.test = (inputs, model.targets(test.complete().y, inputs.shape[0]))
         if settings.batch_size > self.x.shape[0]:
             raise ValueError(
                 f"`batch_size` must not exceed the number of samples. Got {settings.batch_size} for "
@@ -129,12 +129,15 @@ class Run:
         model.stacked()  # gathers the weights in their stacks before the optimiser meets them
         self.learner = learner_of(checked_rule(settings.rule), model)
         self.optimiser = _optimiser(model, settings, self.frozen)
+        self.gradient_scales = [0.0] * model.depth  # no layer has had a gradient yet
+        self.rates = [group["lr"] for group in self.optimiser.param_groups]
         self.initial = [w.detach().clone() for w in model.weights]
         self.step, self.epoch = 0, -1
         self.seconds = 0.0
         self.metrics: dict[str, list[Any]] = {
             key: [] for key in ("step", "loss", "energy", "batch_accuracy", "weight_norms", "weight_change")
         }
+        self.inference: dict[str, list[float]] = {key: [] for key in self.learner.record}
         self.evaluations: dict[str, list[Any]] = {key: [] for key in ("step", "loss", "accuracy")}
 
     def advance(self) -> None:
@@ -151,6 +154,7 @@ class Run:
                 f"In step {self.step + 1} inference does not: {error}"
             ) from error
         self._require_finite()
+        _append(self.inference, self.learner.record)
         if measure:
             _append(self.metrics, {**row, "energy": energy})
         self.step += 1
@@ -179,6 +183,7 @@ class Run:
         return TrainingResult(
             settings=self.settings,
             metrics={key: np.array(value) for key, value in metrics.items()},
+            inference={key: np.array(value) for key, value in self.inference.items()},
             evaluations={key: np.array(value) for key, value in evaluations.items()},
             weights=tuple(_check.to_numpy(w, "weights") for w in self.model.weights),
             num_steps=self.step,
@@ -192,7 +197,10 @@ class Run:
             "step": self.step,
             "weights": [w.detach().clone() for w in self.model.weights],
             "optimiser": self.optimiser.state_dict(),
+            "gradient_scales": self.gradient_scales,
+            "learner": self.learner.memory(),
             "metrics": self.metrics,
+            "inference": self.inference,
             "evaluations": self.evaluations,
             "seconds": self.seconds,
         }
@@ -211,8 +219,11 @@ class Run:
             for weight, value in zip(self.model.weights, saved["weights"], strict=True):
                 weight.copy_(value)
         self.optimiser.load_state_dict(saved["optimiser"])
+        self.gradient_scales = saved["gradient_scales"]
         self.step, self.seconds = saved["step"], saved["seconds"]
         self.metrics, self.evaluations = saved["metrics"], saved["evaluations"]
+        self.inference = saved["inference"]
+        self.learner.remember(saved["learner"])
 
     def _identity(self) -> dict[str, str]:
         return identity_of(self.settings, self.model, self.x, self.y, self.initial)
@@ -221,14 +232,25 @@ class Run:
         return np.random.default_rng([self.settings.seed, 1, self.step])
 
     def _apply(self, gradients: list[Tensor]) -> None:
+        if self.settings.gradient_scaling == "layer":
+            self.gradient_scales = [
+                scale or _power_of_two(gradient)
+                for scale, gradient in zip(self.gradient_scales, gradients, strict=True)
+            ]
+            gradients = [g * s for g, s in zip(gradients, self.gradient_scales, strict=True)]
         for layer, (weight, gradient) in enumerate(zip(self.model.weights, gradients, strict=True), start=1):
             weight.grad = None if layer in self.frozen else gradient
+        for group, rate in zip(self.optimiser.param_groups, self.rates, strict=True):
+            group["lr"] = rate * self.learner.rate
         self.optimiser.step()
 
     def _require_finite(self) -> None:
-        largest = torch.nn.utils.get_total_norm([w.detach() for w in self.model.weights], math.inf)
-        if not math.isfinite(float(largest)):
-            finite = [bool(torch.isfinite(w).all()) for w in self.model.weights]
+        # a sum meets every NaN and infinity, at a hundredth of the price of the largest entry
+        total = torch.stack([w.detach().sum() for w in self.model.weights]).sum()
+        if math.isfinite(float(total)):
+            return
+        finite = [bool(torch.isfinite(w).all()) for w in self.model.weights]
+        if not all(finite):  # else only the sum overflows
             raise ValueError(
                 "`learning_rate` must be small enough for training to stay finite. Got NaN or infinite "
                 "weights "
@@ -276,6 +298,18 @@ def _require(value: object, name: str, kind: type) -> None:
         raise TypeError(f"`{name}` must be a {kind.__name__}. Got {type(value).__name__}.")
 
 
+def _power_of_two(gradient: Tensor) -> float:
+    """The power of two by which the root mean square becomes about 1, exactly; 0 for a zero gradient.
+
+    It stays below 2^126, what float32 can multiply by.
+    """
+    largest = float(gradient.abs().max())
+    if largest == 0.0:
+        return 0.0
+    mean = largest * float((gradient.double() / largest).square().mean().sqrt())
+    return math.ldexp(1.0, min(-round(math.log2(mean)), 126))
+
+
 def _frozen(settings: TrainingSettings, model: PCN) -> frozenset[int]:
     for layer in settings.frozen:
         if not 1 <= _check.count(layer, "frozen") <= model.depth:
@@ -286,7 +320,7 @@ def _frozen(settings: TrainingSettings, model: PCN) -> frozenset[int]:
 
 
 def _optimiser(model: PCN, settings: TrainingSettings, frozen: frozenset[int]) -> torch.optim.Optimizer:
-    rate = settings.learning_rate
+    rates = [settings.learning_rate] * model.depth
     if settings.learning_rate_scaling == "table":
         if model.parameterisation is None or model.gamma is None:
             raise ValueError(
@@ -295,7 +329,7 @@ def _optimiser(model: PCN, settings: TrainingSettings, frozen: frozenset[int]) -
                 "Got 'table'."
             )
         kind = "sgd" if settings.optimiser == "SGD" else "adam"
-        rate *= parameterisation.learning_rate_scale(
+        scales = parameterisation.learning_rate_scales(
             model.widths,
             model.parameterisation,
             kind,
@@ -303,13 +337,19 @@ def _optimiser(model: PCN, settings: TrainingSettings, frozen: frozenset[int]) -
             gamma=model.gamma,
             fan_ins=[o.fan_in for o in model.operators],
         )
+        rates = [settings.learning_rate * scale for scale in scales]
     cls = getattr(torch.optim, settings.optimiser)
     options = dict(settings.optimiser_options)
     if "foreach" in inspect.signature(cls).parameters and "fused" not in options:
         options.setdefault("foreach", True)  # one call for all layers instead of one per layer
-    learning = [w for layer, w in enumerate(model.weights, start=1) if layer not in frozen]
+    learning = [
+        (w, r)
+        for layer, (w, r) in enumerate(zip(model.weights, rates, strict=True), 1)
+        if layer not in frozen
+    ]
+    groups = [{"params": [w for w, r in learning if r == rate], "lr": rate} for rate in dict.fromkeys(rates)]
     try:
-        return cls(learning, lr=rate, **options)
+        return cls([g for g in groups if g["params"]], lr=settings.learning_rate, **options)
     except TypeError as error:
         raise TypeError(
             f"`optimiser_options` must be arguments of torch.optim.{settings.optimiser}. "

@@ -16,6 +16,7 @@ from .rules import PC, Rule, checked_rule
 __all__ = ["TrainingResult", "TrainingSettings"]
 
 SCALINGS = ("none", "table")
+GRADIENT_SCALINGS = ("none", "layer")
 
 
 @dataclass(frozen=True)
@@ -24,14 +25,18 @@ class TrainingSettings:
 
     Attributes
     ----------
-    rule : PC, IPC or BP
+    rule : PC, IPC, BP or Switch
         Or a name for one with its defaults: "pc", "ipc", "bp".
     optimiser : str
         A class of `torch.optim`, for example "Adam", "SGD", "AdamW"; not "LBFGS", which evaluates the loss by
         itself.
     learning_rate : float
     learning_rate_scaling : "none" or "table"
-        "table" multiplies the learning rate by `pctheory.model.learning_rate_scale`.
+        "table" multiplies the rate of each layer by `pctheory.model.learning_rate_scales`.
+    gradient_scaling : "none" or "layer"
+        "layer" divides the gradient of each layer by the power of two nearest to its root mean square in the
+        first step in which it is not zero. Adam's direction does not depend on such a factor, but its epsilon
+        hides gradients below it (1e-8 by default): this makes epsilon relative to the layer's own gradient.
     optimiser_options : mapping
         Further arguments of the optimiser, such as ``{"momentum": 0.9}``.
     batch_size : int
@@ -59,6 +64,7 @@ class TrainingSettings:
     optimiser: str = "Adam"
     learning_rate: float = 1e-3
     learning_rate_scaling: str = "none"
+    gradient_scaling: str = "none"
     optimiser_options: Mapping[str, Any] = field(default_factory=dict)
     batch_size: int = 64
     epochs: int | None = None
@@ -71,6 +77,7 @@ class TrainingSettings:
     def __post_init__(self) -> None:
         object.__setattr__(self, "rule", checked_rule(self.rule))
         _check.choice(self.learning_rate_scaling, "learning_rate_scaling", SCALINGS)
+        _check.choice(self.gradient_scaling, "gradient_scaling", GRADIENT_SCALINGS)
         optimiser = getattr(torch.optim, str(self.optimiser), None)
         if not (inspect.isclass(optimiser) and issubclass(optimiser, torch.optim.Optimizer)):
             raise ValueError(
@@ -107,6 +114,10 @@ class TrainingResult:
         "weight_change" (M, L):
         :math:`|W_l - W_l(0)| / |W_l(0)|`. Rows are measured before their step, the last one after the last
         step.
+    inference : dict of (num_steps,) numpy arrays
+        Of each batch: "passes" of inference (of `BP` 1), "gradient_error" (`Adaptive`'s estimate of the relative
+        error of the weight gradient; else NaN), "precision" (what the hidden ones were multiplied by; of `BP`
+        infinite), "loss" (where a rule follows it; else NaN).
     evaluations : dict of numpy arrays
         "step", "loss", "accuracy" on the test data.
     weights : tuple of (n_l, n_{l-1}) numpy arrays, of convolutions their kernels, at the end
@@ -115,6 +126,7 @@ class TrainingResult:
 
     settings: TrainingSettings
     metrics: dict[str, np.ndarray]
+    inference: dict[str, np.ndarray]
     evaluations: dict[str, np.ndarray]
     weights: tuple[np.ndarray, ...]
     num_steps: int
