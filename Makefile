@@ -9,6 +9,7 @@ MINUTES ?= 10
 SEED    ?= 0
 
 VENV := .venv
+LATEX := $(shell sed -n 's/^\\usepackage.*{\([a-z0-9, ]*\)}.*/\1/p' paper/preamble.tex | tr -d ' ' | tr ',' '\n' | sed 's/$$/.sty/')
 PY   := $(VENV)/bin/python
 
 # One BLAS thread per process: sweeps run in processes, and mixed thread pools slow small blocks down 40-400 times.
@@ -22,13 +23,14 @@ export SOURCE_DATE_EPOCH = 0
 .DEFAULT_GOAL := help
 .SECONDARY:
 .DELETE_ON_ERROR:
-.PHONY: help env data figures test mutants hunt bench quick lint types docstrings paper notebooks reproduce readme clean
+.PHONY: help env data figures test mutants hunt bench quick lint types docstrings latex paper notebooks lab reproduce readme clean
 
 help:
 	@echo "make figures [FIG=id] [PROFILE=quick|cpu|full] [JOBS=n]   draw the figures into figures/out/index.html"
 	@echo "make test        the tests            make paper      the paper, from figures and generated numbers"
 	@echo "make quick       every figure, small  make notebooks  run the notebooks"
 	@echo "make reproduce   recompute the committed results of the profile cpu, then draw"
+	@echo "make lab         JupyterLab on the notebooks"
 	@echo "make data        fetch the real data  make readme     the drawing and the table in the README"
 	@echo "make lint        ruff and mypy        make clean      remove what can be regenerated"
 	@echo "make mutants [MINUTES=10] [SEED=0]    break one formula at a time and list what no test notices"
@@ -40,20 +42,26 @@ env: $(VENV)/.installed
 $(VENV)/.installed: pyproject.toml constraints.txt
 	test -x $(PY) || $(PYTHON) -m venv $(VENV)
 	$(PY) -m pip install --quiet --disable-pip-version-check -e ".[all]" -c constraints.txt
+	touch $@ $(VENV)/.figures
+
+# What the figures need and no more: no JAX, no Jupyter, no tests. Everything else asks for all.
+$(VENV)/.figures: pyproject.toml constraints.txt
+	test -x $(PY) || $(PYTHON) -m venv $(VENV)
+	$(PY) -m pip install --quiet --disable-pip-version-check -e ".[experiments]" -c constraints.txt
 	touch $@
 
 # Asked for by name, the data are looked for again. The figures ask once: without the real sets they use the digits.
-data: env
+data: $(VENV)/.figures
 	$(PY) -m pctheory.datasets
 
-$(VENV)/.data: $(VENV)/.installed
+$(VENV)/.data: $(VENV)/.figures
 	$(PY) -m pctheory.datasets || echo "Some data sets are missing: figures that want them use the digits and say so."
 	touch $@
 
-figures: $(VENV)/.installed $(VENV)/.data
+figures: $(VENV)/.figures $(VENV)/.data
 	$(PY) -m figures $(FIG) --profile $(PROFILE) --jobs $(JOBS)
 
-quick: $(VENV)/.installed
+quick: $(VENV)/.figures
 	$(PY) -m figures $(FIG) --profile quick --jobs $(JOBS) --out build/quick
 
 test: $(VENV)/.installed
@@ -82,8 +90,15 @@ lint: types docstrings
 docstrings: $(VENV)/.installed
 	$(PY) -m ruff check --preview --select D417,DOC201,DOC402,DOC501 pctheory
 
+# Before anything is computed: is all of LaTeX there that the paper loads?
+latex:
+	@for file in $(LATEX); do kpsewhich $$file > /dev/null 2>&1 || { \
+	  echo "make paper needs LaTeX, with $$file: on Debian, apt-get install latexmk lmodern texlive-latex-extra \
+	texlive-fonts-recommended texlive-pictures (94 MB)."; exit 1; }; done
+	@command -v latexmk > /dev/null || { echo "make paper needs latexmk: on Debian, apt-get install latexmk."; exit 1; }
+
 # \pcstrict turns everything that was not generated (a figure, a caption, a number) into an error.
-paper: figures
+paper: latex $(VENV)/.installed figures
 	$(PY) -m pctheory.claims verify --jobs $(JOBS)
 	$(PY) -m paper.generate
 	cd paper && latexmk -pdf -halt-on-error -interaction=nonstopmode -outdir=build -usepretex='\def\pcstrict{}' main.tex
@@ -92,6 +107,9 @@ paper: figures
 
 notebooks: $(VENV)/.installed
 	$(PY) -m pytest --nbmake experiments/notebooks
+
+lab: $(VENV)/.installed
+	$(PY) -m jupyterlab experiments/notebooks/1_tour.ipynb
 
 # Interrupted, it is continued by `make figures`; git has the committed results.
 reproduce: $(VENV)/.installed $(VENV)/.data

@@ -3,26 +3,49 @@
 from __future__ import annotations
 
 import argparse
+import ast
+import importlib.util
+import os
 import sys
 from collections.abc import Sequence
-
-import joblib
+from pathlib import Path
 
 from experiments._progress import BACKENDS
 from experiments._store import PROFILES, Store
+from pctheory import _check
+
+INTERRUPTED = (
+    "Interrupted. Results and figures that were finished are kept, and so is every finished cell of a sweep: "
+    "the same command goes on from there."
+)
 
 
 def main(argv: Sequence[str] | None = None, store: Store | None = None) -> int:
-    """Run the command line and return the exit status: 0, 1 (something failed) or 2 (a wrong argument)."""
+    """Run the command line and return the exit status: 0, 1 (something failed), 2 (a wrong argument) or 130
+    (interrupted).
+    """
     store = store or Store()
     options = _parser().parse_args(argv)
+    if options.list and not options.names:
+        for name, facts in outline(store.package).items():
+            print(f"{name}\n    {facts.get('question', '?')}")
+        print("With a NAME, --list says too what is known of its results.", file=sys.stderr)
+        return 0
     try:
-        names = [store.experiment(name).name for name in options.names] or store.names()
-    except (ValueError, TypeError) as error:
+        names = [
+            _check.choice(name.replace("-", "_"), "experiment", store.names()) for name in options.names
+        ] or store.names()
+    except ValueError as error:
         print(error, file=sys.stderr)
         return 2
-    if options.list:
-        return _list(store, names)
+    try:
+        return _list(store, names) if options.list else _each(store, names, options)
+    except KeyboardInterrupt:
+        print(INTERRUPTED, file=sys.stderr)
+        return 130
+
+
+def _each(store: Store, names: Sequence[str], options: argparse.Namespace) -> int:
     failures: list[str] = []
     for name in names:
         try:
@@ -41,13 +64,39 @@ def main(argv: Sequence[str] | None = None, store: Store | None = None) -> int:
     return 1 if failures else 0
 
 
+def outline(package: str) -> dict[str, dict[str, str]]:
+    """What the modules of a package say of themselves, by name, read from their source without importing it.
+
+    Returns
+    -------
+    facts : dict by module of dict
+        "question" is the first paragraph of the docstring; the others are its strings in capital letters.
+    """
+    spec = importlib.util.find_spec(package)
+    folders = list(spec.submodule_search_locations or ()) if spec else []
+    found: dict[str, dict[str, str]] = {}
+    for path in sorted(p for folder in folders for p in Path(folder).glob("[!_]*.py")):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        facts = {"question": " ".join((ast.get_docstring(tree) or "").partition("\n\n")[0].split())}
+        for node in tree.body:
+            if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+                try:
+                    value = ast.literal_eval(node.value)
+                except ValueError:
+                    continue
+                if isinstance(value, str):
+                    facts[node.targets[0].id] = value
+        found[path.stem] = facts
+    return found
+
+
 def add_compute_options(parser: argparse.ArgumentParser) -> None:
     """The options that `python -m experiments` and `python -m figures` share."""
     parser.add_argument(
         "--profile", choices=PROFILES, default="cpu", help="settings (default: cpu, two cores)"
     )
     parser.add_argument(
-        "--jobs", type=_positive, default=joblib.cpu_count(), help="processes (default: one per core)"
+        "--jobs", type=_positive, default=os.cpu_count() or 1, help="processes (default: one per core)"
     )
     parser.add_argument("--backend", choices=BACKENDS, default="loky", help="joblib's way to the processes")
 
@@ -55,7 +104,9 @@ def add_compute_options(parser: argparse.ArgumentParser) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m experiments", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help="experiments (default: all)")
-    parser.add_argument("--list", action="store_true", help="show questions and the state of the results")
+    parser.add_argument(
+        "--list", action="store_true", help="show questions; of named experiments also the results"
+    )
     parser.add_argument("--force", action="store_true", help="recompute what is present, too")
     add_compute_options(parser)
     return parser

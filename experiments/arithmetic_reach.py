@@ -2,10 +2,10 @@ r"""Which layers get a gradient, and which are lost to rounding?
 
 A residual Depth-muP network with the published inference (activity rate .5 on the batch mean, g = .5 / B a
 sample). After T steps the error at k layers from the output is :math:`\binom{T}{k} g^k` times that of
-backpropagation, to leading order (claim ``early-pc-is-scale-free-bp``): nothing beyond T layers, and very little
-far inside. What of it survives? As a difference of activities it is lost below their rounding, as a
-displacement below the smallest number of the arithmetic; and Adam hides a gradient below its epsilon. Measured
-by plain loops in three arithmetics, at initialisation; then by training. Real inference and training in torch.
+backpropagation, to leading order (claim ``early-pc-is-scale-free-bp``): nothing beyond T layers, and very
+little far inside. What of it survives? As a difference of activities it is lost below their rounding, as a
+displacement below the smallest number of the arithmetic; and Adam hides a gradient below its epsilon.
+Measured by plain loops in three arithmetics, at initialisation, and by training: real inference and training.
 """
 
 from __future__ import annotations
@@ -202,6 +202,9 @@ def run(config: Config, progress: Progress) -> dict[str, Any]:
     trained = progress.cells(training, runs)
     result: dict[str, Any] = {
         "times": np.array(config.times),
+        "step": config.activity_rate / config.batch,
+        "hidden": config.hidden,
+        "agreement": config.agreement,
         "backward": progress.cells(backward, [{"seed": 0}])[0],
         "reach": {f"{a}/{c}": {} for a in DTYPES for c in COORDINATES},
         "training": {},

@@ -1,10 +1,9 @@
 r"""What becomes of muPC if the published learning rate is read as a base rate, to be scaled with width and
 depth?
 
-The networks and the training of ``mupc_depth`` with Adam's rate multiplied by (N L)^-1/2, the scaling under
-which the hidden layers of a residual network learn at a rate that neither width nor depth changes. The output
-layer, whose multiplier is 1/N, would need a rate of order one, and the hidden layers that could make up for
-it are not reached by the error.
+The networks and the training of ``mupc_depth`` with Depth-muP's own rates of Adam: those of the hidden layers
+are multiplied by (N L)^-1/2, under which they learn at a rate that neither width nor depth changes; the first
+and the last layer, whose multiplier is 1/N, keep the rate as it is.
 """
 
 from dataclasses import dataclass

@@ -7,28 +7,54 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from experiments.__main__ import add_compute_options
+from experiments.__main__ import INTERRUPTED, add_compute_options, outline
 from experiments._store import Store
-from figures._figure import FORMATS, Figure, draw_figure, draw_summary, figure_ids, load_figure, read_drawn
-from figures._gallery import write_gallery
-from figures._sections import reading_order
-from figures._tex import write_tex
+from pctheory import _check
+
+if TYPE_CHECKING:
+    from figures._figure import Figure
 
 ROOT = Path(__file__).resolve().parent.parent
 OUT = ROOT / "figures" / "out"
+FORMATS = ("png", "pdf")
 
 
 def main(argv: Sequence[str] | None = None, store: Store | None = None, package: str = "figures") -> int:
-    """Run the command line and return the exit status: 0, 1 (a figure failed) or 2 (a wrong argument)."""
+    """Run the command line and return the exit status: 0, 1 (a figure failed), 2 (a wrong argument) or 130
+    (interrupted).
+    """
     os.environ.setdefault("SOURCE_DATE_EPOCH", "0")  # read by matplotlib: no clock in the files
     store = store or Store()
     options = _parser().parse_args(argv)
-    known = figure_ids(package)
+    described = {name.replace("_", "-"): facts for name, facts in outline(package).items()}
+    known = list(described)
     ids = [name.replace("_", "-") for name in options.ids] or known
     if unknown := [name for name in ids if name not in known]:
-        print(f"A figure id must be one of {', '.join(known)}. Got {', '.join(unknown)}.", file=sys.stderr)
+        print(
+            f"A figure id must be one of {', '.join(known)}. Got {', '.join(unknown)}."
+            f"{_check.meant(unknown[0], known)}",
+            file=sys.stderr,
+        )
         return 2
+    if options.list and not options.ids:
+        for name, facts in described.items():
+            print(f"{name}  [{facts.get('SOURCE', '?')}]\n    {facts.get('TITLE', '?')}")
+        print("With an ID, --list says too what is known of its results.", file=sys.stderr)
+        return 0
+    try:
+        return _each(ids, known, options, store, package)
+    except KeyboardInterrupt:
+        print(INTERRUPTED, file=sys.stderr)
+        return 130
+
+
+def _each(
+    ids: Sequence[str], known: Sequence[str], options: argparse.Namespace, store: Store, package: str
+) -> int:
+    from figures._figure import draw_summary, load_figure, read_drawn
+
     failures: list[str] = []
     figures = []
     for figure_id in ids:
@@ -61,6 +87,8 @@ def _fail(failures: list[str], figure_id: str, error: Exception) -> None:
 
 
 def _draw(figure: Figure, store: Store, options: argparse.Namespace) -> None:
+    from figures._figure import draw_figure
+
     stored = [
         store.obtain(
             store.experiment(name),
@@ -79,6 +107,11 @@ def _write_pages(options: argparse.Namespace, known: set[str]) -> None:
     """The pages show all figures in the folder, those of earlier calls too, but none that no longer
     exists.
     """
+    from figures._figure import read_drawn
+    from figures._gallery import write_gallery
+    from figures._sections import reading_order
+    from figures._tex import write_tex
+
     drawn = [d for d in read_drawn(options.out) if d.id in known]
     inside = options.out.resolve().is_relative_to(ROOT)
     sources = Path(os.path.relpath(ROOT, options.out.resolve())) if inside else None
@@ -99,7 +132,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m figures", description=__doc__)
     parser.add_argument("ids", nargs="*", metavar="ID", help="figures (default: all)")
     parser.add_argument(
-        "--list", action="store_true", help="show titles, sources and the state of the results"
+        "--list", action="store_true", help="show titles and sources; of named figures also the results"
     )
     parser.add_argument("--out", type=Path, default=OUT, help="folder to write to (default: figures/out)")
     parser.add_argument(

@@ -22,7 +22,6 @@ from figures._tex import to_html
 from pctheory import _check
 from pctheory.plotting import style
 
-FORMATS = ("png", "pdf")
 THUMB_DPI = 90
 _SETTINGS = ("exact setting", "scaled down", "analogue")
 CAPTION_WORDS = 120
@@ -207,9 +206,14 @@ def _write(
 
 
 def read_drawn(out: Path) -> list[Drawn]:
-    """The records of all figures that lie in `out`, by id."""
+    """The records of all figures that lie in `out`, by id; those that an older version wrote do not count."""
+    fields = {field.name for field in dataclasses.fields(Drawn)}
     records = (json.loads(path.read_text()) for path in sorted(out.glob("*.json")))
-    return [Drawn(**{**record, "outcomes": [Outcome(**o) for o in record["outcomes"]]}) for record in records]
+    return [
+        Drawn(**{**record, "outcomes": [Outcome(**o) for o in record["outcomes"]]})
+        for record in records
+        if record.keys() == fields
+    ]
 
 
 def _render(figure: Figure, result: Any, formats: Sequence[str]) -> dict[str, bytes]:

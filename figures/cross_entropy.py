@@ -83,7 +83,7 @@ def caption(result: Result, meta: Meta) -> str:
     n, c = numbers(result), meta.config
     return (
         "With a cross-entropy output PC can drive its energy to 0 on any labels while the loss rises. "
-        rf"(a, b) The chain 1-1-2 on {c['samples']} noisy signs ($w_2$ and $-w_2$ read two classes); dot: the "
+        rf"(a, b) The chain 1-1-2 on {c['samples']} noisy signs ($\pm w_2$ read two classes); dot: the "
         r"only critical point of $F^*$ on the plane, a strict saddle. (c) "
         rf"{c['seeds']} muPC networks a width, true labels; dashed: $N^{{-2}}$. (d, e) Gradient flow of the "
         rf"chain: at the end $F^* = {n['chain-energy']}$ and the loss {n['chain-loss']}; BP's best (dotted) "

@@ -1,8 +1,7 @@
 r"""muPC on residual networks of growing depth beside backpropagation, and which of their layers learn.
 
 Published: muPC and BP with Depth-muP together at every H, standard PC falling behind with H or diverging.
-Here too, when the published rate is Adam's own; with the rate scaled by (N L)^-1/2 (dotted) muPC learns in
-the layers next to the output only.
+Dotted: muPC when the published rate is a base rate, of which hidden layers get (N L)^-1/2 and the others all.
 """
 
 from collections.abc import Mapping
@@ -23,7 +22,7 @@ TITLE = r"Deep residual networks under $\mu$PC"
 SOURCE = "MU 1 right"
 SIZE = (5.5, 3.9)
 LABELS = {"bp": r"BP, Depth-$\mu$P", "mupc": r"$\mu$PC", "sp": "PC, sp"}
-SCALED = r"$\mu$PC, rate $\times (NL)^{-1/2}$"
+SCALED = r"$\mu$PC, hidden rates $\times (NL)^{-1/2}$"
 MOVED = 0.1
 """Relative change of a layer's weights above which it counts as having learned."""
 
@@ -109,8 +108,8 @@ def caption(results: Mapping[str, Result], metas: Mapping[str, Meta]) -> str:
         rf"BP and PC in sp, by $H = {', '.join(depths)}$: {scores}. BP is ahead of $\mu$PC by "
         rf"{min(gaps):.1f} to {max(gaps):.1f} points; published: together. Bottom: change of each layer's "
         rf"weights; above {100 * MOVED:g}% under $\mu$PC: {moved}; the rest is rounding. Dotted: $\mu$PC "
-        rf"with Adam's rate times $(NL)^{{-1/2}}$, {_names.seeds(other.config)}: {further}; the published "
-        rf"accuracies need the rate as it is. ({meta.setting}; {_names.seeds(meta.config)}.)"
+        rf"with the rate of hidden layers times $(NL)^{{-1/2}}$, {_names.seeds(other.config)}: {further}. "
+        rf"({meta.setting}; {_names.seeds(meta.config)}.)"
     )
 
 

@@ -36,12 +36,12 @@ def draw(fig: Figure, result: Result) -> None:
         _prediction(row[1], result, task)
         _remedies(row[2], result, task)
         row[0].set_ylabel("overlap")
-    axes[0, 0].set_title("completion: with the regression")
-    axes[1, 0].set_title("classes: with the regression")
+    axes[0, 0].set_title("completion: overlap")
+    axes[1, 0].set_title("classes: overlap")
     axes[0, 1].set_title("completion: prediction")
     axes[1, 1].set_title("classes: prediction")
-    axes[0, 2].set_title("PC with weight decay")
-    axes[1, 2].set_title("PC with weight decay")
+    axes[0, 2].set_title("completion: weight decay")
+    axes[1, 2].set_title("classes: weight decay")
     axes[0, 0].legend(fontsize=7, loc="lower right", handlelength=1)
     axes[0, 2].legend(fontsize=7, loc="lower right", handlelength=1)
     plotting.letter(axes)
@@ -112,14 +112,14 @@ def caption(result: Result, meta: Meta) -> str:
     found = numbers(result)
     return (
         r"Behind a bottleneck PC learns the principal components of the targets, BP the regression. Linear "
-        rf"networks, {_names.dataset(result['dataset'])}, L-BFGS on each objective, one seed: the lower "
-        r"half of an image from the upper one (top), its class (bottom). (a, d) Overlap of the network's "
-        r"output space with that of reduced-rank regression; black: the overlap of the principal "
-        r"components, and 1. (b, e) Prediction; black: the best maps into both spaces. With "
-        rf"{found['units']} units classes are predicted with {found['pc-accuracy']} (PC) and "
-        rf"{found['bp-accuracy']} (BP). (c, f) PC with weight decay, {int(result['decay_units'])} units. "
-        rf"Images from themselves, without noise: both overlaps are {found['autoencoding']}. "
-        rf"({meta.setting}.)"
+        rf"networks, {_names.dataset(result['dataset'])}, L-BFGS, one seed: the lower half of an image from "
+        r"the upper one (top), its class (bottom). (a, d) Overlap of the network's output space with that "
+        r"of reduced-rank regression; black: the overlap of the principal components, and 1. The "
+        r"components of the classes are nearly equal, and PC has not quite reached them. (b, e) "
+        rf"Prediction; black: the best maps into both spaces. With {found['units']} units classes are "
+        rf"predicted with {found['pc-accuracy']} (PC) and {found['bp-accuracy']} (BP). (c, f) PC with "
+        rf"weight decay, {int(result['decay_units'])} units. Images from themselves, without noise: both "
+        rf"overlaps are {found['autoencoding']}. ({meta.setting}.)"
     )
 
 

@@ -11,6 +11,7 @@ Captions and numbers come from `python -m figures`.
 
 from __future__ import annotations
 
+import argparse
 import json
 import re
 import sys
@@ -33,8 +34,14 @@ LEGIBLE = 260
 """Characters of the longest formula that can be read when it is shrunk to the width of the text."""
 
 
-def main() -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Write the three files; 2 when there are no verdicts."""
+    parser = argparse.ArgumentParser(
+        prog="python -m paper.generate",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.parse_args(argv)
     verdicts = GENERATED / "verdicts.json"
     if not verdicts.exists():
         print(

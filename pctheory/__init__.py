@@ -49,6 +49,7 @@ from .model import (
     loss,
     weight_gradient,
 )
+from .sweeps import sweep
 from .trust_region import nearest_solution, trust_region_step, update_directions
 
 __version__ = metadata.version("pctheory")
@@ -57,6 +58,7 @@ _PACKAGES = (
     "claims",
     "datasets",
     "dynamics",
+    "explore",
     "inference",
     "landscape",
     "learning",
@@ -66,6 +68,7 @@ _PACKAGES = (
     "nn",
     "plotting",
     "related",
+    "sweeps",
     "symbolic",
     "trust_region",
 )
@@ -110,6 +113,7 @@ __all__ = [
     "relax",
     "rescaling",
     "solve_inference",
+    "sweep",
     "tradeoff_curve",
     "trust_region_step",
     "update_directions",

@@ -144,8 +144,16 @@ def choice(value: object, name: str, valid: Iterable[str]) -> str:
     if not isinstance(value, str):
         raise TypeError(f"`{name}` must be one of {_listed(options)}. Got {type(value).__name__}.")
     if value not in options:
-        raise ValueError(f"`{name}` must be one of {_listed(options)}. Got {value!r}.")
+        raise ValueError(f"`{name}` must be one of {_listed(options)}. Got {value!r}.{meant(value, options)}")
     return value
+
+
+def meant(value: str, valid: Iterable[str]) -> str:
+    """The words "Did you mean ...?" where one of the valid ones is near, else nothing."""
+    from difflib import get_close_matches
+
+    near = get_close_matches(value, list(valid), n=1)
+    return f" Did you mean {near[0]!r}?" if near else ""
 
 
 def positive(value: object, name: str) -> float:

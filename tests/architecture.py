@@ -14,24 +14,26 @@ README = ROOT / "README.md"
 BEGIN, END = "<!-- layout:begin -->\n", "<!-- layout:end -->"
 
 IMPORTS = {
-    "linalg": set(),
+    "plotting": set(),
+    "linalg": {"plotting"},
     "model": {"linalg"},
-    "inference": {"linalg", "model"},
-    "landscape": {"inference", "linalg", "model"},
-    "dynamics": {"inference", "landscape", "model"},
+    "inference": {"linalg", "model", "plotting"},
+    "landscape": {"inference", "linalg", "model", "plotting"},
+    "dynamics": {"inference", "landscape", "model", "plotting"},
     "trust_region": {"inference", "landscape", "model"},
-    "learning": {"inference", "model"},
-    "limits": {"model"},
+    "learning": {"inference", "model", "plotting"},
+    "limits": {"model", "plotting"},
     "related": {"inference", "model"},
     "datasets": {"model"},
-    "nn": {"model"},
+    "nn": {"model", "plotting"},
     "symbolic": set(),
-    "plotting": set(),
+    "explore": {"dynamics", "inference", "landscape", "limits", "model", "plotting", "trust_region"},
+    "sweeps": set(),
     "claims": set(),
 }
 """What each package imports from the others: exactly this.
 
-`_check` (arguments and error messages) serves them all.
+`_check` (arguments and error messages) and `_html` (what notebooks show) serve them all.
 """
 
 SAYS = {
@@ -48,6 +50,8 @@ SAYS = {
     "nn": "real training, in torch",
     "symbolic": "derivations, in sympy",
     "plotting": "style and panels, in matplotlib",
+    "explore": "scenes to move, in Jupyter",
+    "sweeps": "grids and seeds, kept and resumed",
     "claims": "the catalogue of results",
 }
 

@@ -20,7 +20,14 @@ NO_CODE = {
     tokenize.DEDENT,
     tokenize.ENDMARKER,
 }
-HEAVY = {"torch": {"nn"}, "sympy": {"symbolic"}, "matplotlib": {"plotting"}, "seaborn": {"plotting"}}
+HEAVY = {
+    "torch": {"nn"},
+    "sympy": {"symbolic"},
+    "matplotlib": {"plotting"},
+    "seaborn": {"plotting"},
+    "ipywidgets": {"explore"},
+    "anywidget": {"explore"},
+}
 
 
 def modules():
@@ -44,12 +51,12 @@ def top_names(path):
 @pytest.mark.parametrize("package", IMPORTS)
 def test_a_package_imports_exactly_what_the_table_says(package):
     found = set().union(*(imports_of(p) for p in modules() if package_of(p) == package))
-    assert found - {package, "_check"} == IMPORTS[package]
+    assert found - {package, "_check", "_html"} == IMPORTS[package]
 
 
 def test_every_module_belongs_to_a_package_of_the_table():
     assert {package_of(p) for p in modules()} == set(IMPORTS)
-    assert {p.name for p in PACKAGE.glob("*.py")} == {"__init__.py", "_check.py"}
+    assert {p.name for p in PACKAGE.glob("*.py")} == {"__init__.py", "__main__.py", "_check.py", "_html.py"}
 
 
 def test_no_package_stands_below_what_it_imports():
@@ -91,7 +98,7 @@ def test_no_private_name_crosses_a_package():
                 and len(path.relative_to(PACKAGE).parts) == 2
             ):
                 names = [*(node.module or "").split("."), *(alias.name for alias in node.names)]
-                private = [name for name in names if name.startswith("_") and name != "_check"]
+                private = [name for name in names if name.startswith("_") and name not in ("_check", "_html")]
                 assert not private, f"{path}: {private}"
 
 
@@ -137,7 +144,8 @@ def test_nothing_imports_upwards(folder, above):
 def test_importing_the_package_loads_nothing_heavy():
     code = (
         "import sys, pctheory; "
-        "print(sorted({'torch','sympy','seaborn','matplotlib','jax','sklearn','pandas'} & set(sys.modules)))"
+        "heavy = {'torch','sympy','seaborn','matplotlib','jax','sklearn','pandas','ipywidgets'}; "
+        "print(sorted(heavy & set(sys.modules)))"
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert out.stdout.strip() == "[]"

@@ -60,6 +60,10 @@ VALID = {
     "widths": NET.widths,
     "times": [0.0, 1.0],
     "method": "gd",
+    "name": "random",
+    "first": "random",
+    "second": "first weight",
+    "rule": "bp",
     "rng": 0,
 }
 NUMBERS = {"float": 0.1, "int": 1}
@@ -77,7 +81,9 @@ def arguments(function):
     """Valid values of the arguments without defaults, and of those that are tried with wrong ones."""
     values = {}
     for name, parameter in inspect.signature(function).parameters.items():
-        if name in WRONG or (parameter.default is parameter.empty and name != "self"):
+        if (name in WRONG and is_tried(function, name)) or (
+            parameter.default is parameter.empty and name != "self"
+        ):
             if name not in VALID and parameter.annotation not in NUMBERS:
                 return None
             values[name] = VALID.get(name, NUMBERS.get(parameter.annotation))

@@ -74,6 +74,13 @@ def test_without_multipliers_the_rates_are_those_of_predictive_coding():
     np.testing.assert_allclose(values, isometric_eigenvalues(9), rtol=1e-6)
 
 
+def test_the_rate_as_it_is_printed():
+    for nu in (0.04, 0.25):
+        root = math.sqrt(nu)
+        assert ballistic_rate(7, nu) == pytest.approx(root * math.atanh(root) / 7, rel=1e-12)
+        assert ballistic_rate(7, 1 / nu) == pytest.approx(math.atanh(root) / root / 7, rel=1e-12)
+
+
 @pytest.mark.parametrize("nu", [0.1, 0.25, 4.0])
 def test_the_slowest_mode_decays_like_one_over_the_depth(nu):
     ratios = [-primal_dual_eigenvalues(depth, nu)[0].real / ballistic_rate(depth, nu) for depth in (32, 128)]

@@ -63,6 +63,12 @@ def test_the_leading_coefficient_is_exact():
         assert error[k] == expected
 
 
+def test_the_scales_are_binomials():
+    exact = [math.comb(20, k) * 0.01**k for k in range(12)][::-1]
+    np.testing.assert_allclose(early_scales(12, 0.01, 20), exact, rtol=1e-12)
+    assert list(early_scales(6, 0.3, 2)[:3]) == [0, 0, 0]
+
+
 @pytest.mark.parametrize("steps", [11, 25])
 def test_each_layer_has_the_error_and_gradient_of_backprop_at_its_scale(steps):
     net, data = problem(12)

@@ -79,7 +79,9 @@ def test_another_rescaling_costs_its_factor(rescaling):
     np.testing.assert_allclose(flow.rescalings, rescaling, rtol=1e-9)
     assert flow.escape_time == pytest.approx(homotopy_time(widths(5), 1e-64, rule), rel=0.02)
     factor = rescaling**2 / (4 * (rescaling - 1))
-    assert homotopy_time(widths(5), 1e-64, rule) == pytest.approx(factor * fastest_time(widths(5), 1e-64))
+    assert homotopy_time(widths(5), 1e-64, rule) == pytest.approx(
+        factor * fastest_time(widths(5), 1e-64), rel=1e-12
+    )
 
 
 @pytest.mark.parametrize("signal", [0.5, 3.0])
@@ -192,6 +194,22 @@ def test_the_constant_of_three_weights():
     assert time == pytest.approx(3.6, rel=1e-6)
     assert grown == pytest.approx(2.4, rel=1e-6)
     assert fastest_time(widths(3), math.exp(-10.0)) == pytest.approx(time * (10 / grown) ** (2 / 3), rel=1e-6)
+
+
+@pytest.mark.parametrize("signal", [0.5, 1.0, 3.0])
+def test_the_formulas_as_they_are_printed(signal):
+    strength, squared = 10.0, signal**2
+    scale = math.exp(-strength)
+    for depth in (4, 7):
+        bound = 4 * (depth - 3) * strength / squared
+        assert fastest_time(widths(depth), scale, signal=signal) == pytest.approx(bound, rel=1e-12)
+        rule = KeepRescaling(3.0, floor=0.5)
+        kept = 4.5 * (depth - 3) * strength / squared + 0.5 * strength / squared
+        assert homotopy_time(widths(depth), scale, rule, signal=signal) == pytest.approx(kept, rel=1e-12)
+    three = 18 / 5 * (5 * strength / (12 * squared)) ** (2 / 3)
+    assert fastest_time(widths(3), scale, signal=signal) == pytest.approx(three, rel=1e-12)
+    kept = (3 * math.sqrt(2) * strength / squared) ** (2 / 3)
+    assert homotopy_time(widths(3), scale, signal=signal) == pytest.approx(kept, rel=1e-12)
 
 
 def test_bad_input_is_refused():

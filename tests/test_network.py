@@ -9,8 +9,15 @@ import torch
 from hypothesis import given
 from strategies import networks
 
-from pctheory import Data, EquilibratedEnergy, LinearPCN
-from pctheory.model import PARAMETERISATIONS, initial_weights, learning_rate_scale, multipliers
+from pctheory import Data, EquilibratedEnergy, LinearPCN, rescaling
+from pctheory.model import (
+    PARAMETERISATIONS,
+    hidden_precision,
+    initial_weights,
+    learning_rate_scale,
+    learning_rate_scales,
+    multipliers,
+)
 
 
 @given(networks())
@@ -65,6 +72,39 @@ def test_learning_rate_scalings():
     assert learning_rate_scale(widths, "mupc", "adam", skips=True) == pytest.approx(1 / 8)
     assert learning_rate_scale(widths, "mupc", "adam") == pytest.approx(1 / 4)
     assert learning_rate_scale(widths, "sp", "adam", skips=True) == 1
+    assert learning_rate_scales(widths, "mupc", "adam", skips=True) == pytest.approx((1, 1 / 8, 1 / 8, 1))
+    assert learning_rate_scales(widths, "ntp", "adam", skips=True) == pytest.approx((1, 1 / 8, 1 / 8, 1 / 4))
+    assert learning_rate_scales(widths, "mupc", "sgd", gamma=2) == (64,) * 4
+    assert learning_rate_scales(widths, "sp", "adam", skips=True) == (1,) * 4
+    assert learning_rate_scales((3, 2), "mupc", "adam") == (1,)
+    assert learning_rate_scales((3, 4, 2), "ntp", "adam") == pytest.approx((1, 1 / 2))
+
+
+def test_with_the_hidden_precision_of_the_table_the_rescaling_keeps_its_distance_from_one():
+    for name, skips in (("mupc", True), ("mupc", False), ("ntp", True), ("sp", False)):
+        spread = []
+        for width, hidden in ((32, 6), (128, 6), (32, 24)):
+            widths = (4, *[width] * hidden, 1)
+            precision = hidden_precision(widths, name, skips=skips, alpha=0.05)
+            means = [
+                float(np.asarray(rescaling(net))[0, 0]) - 1
+                for net in (
+                    LinearPCN.random(
+                        widths,
+                        parameterisation=name,
+                        skips=skips,
+                        precisions=[*[precision] * hidden, 1.0],
+                        rng=seed,
+                    )
+                    for seed in range(40)
+                )
+            ]
+            spread.append(np.mean(means))
+        # (e - 1) alpha with skips and alpha without, in the limit of depth
+        assert np.array(spread) == pytest.approx(0.05 * (np.e - 1 if skips else 1.0), rel=0.4), name
+    with pytest.raises(ValueError, match="`parameterisation` must be 'ntp' or 'mupc' with skips"):
+        hidden_precision((4, 8, 8, 2), "sp", skips=True)
+    assert hidden_precision((4, 512, 512, 2), "mupc", alpha=1.0) == 1.0
 
 
 @pytest.mark.parametrize("name", PARAMETERISATIONS)

@@ -8,7 +8,22 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from pctheory import Data
-from pctheory.nn import BP, IPC, PC, PCN, GradientDescent, Stop, TrainingSettings, accuracy, infer, train
+from pctheory.nn import (
+    BP,
+    IPC,
+    PC,
+    PCN,
+    Adaptive,
+    GradientDescent,
+    KeepRatio,
+    Stop,
+    Switch,
+    TrainingSettings,
+    accuracy,
+    infer,
+    train,
+)
+from pctheory.nn.training import Run
 
 EPS = float(np.finfo(np.float64).eps)
 
@@ -280,7 +295,7 @@ def test_bad_settings_are_refused_with_the_rule(changes, message):
         (lambda: PC(start="nowhere"), ValueError, "`start` must be one of"),
         (lambda: IPC("newton"), TypeError, "`method` must be GradientDescent, Momentum or Adam for IPC"),
         (lambda: BP(stop=Stop()), TypeError, "argument"),
-        (lambda: TrainingSettings(rule=3, steps=1), TypeError, r"`rule` must be PC\(...\), IPC\(...\) or BP"),
+        (lambda: TrainingSettings(rule=3, steps=1), TypeError, r"`rule` must be PC\(...\), IPC\(...\), BP"),
         (
             lambda: TrainingSettings(optimiser="LBFGS", steps=1),
             ValueError,
@@ -487,3 +502,169 @@ def test_every_damaged_checkpoint_is_refused(tmp_path):
         path.write_bytes(bytes(broken))
         with pytest.raises(ValueError, match="`checkpoint` must be a file written by `train`"):
             train(network(), classes(), settings, checkpoint=path)
+
+
+# -- precisions along training, rules in turn, rates and scales of layers ------------------------------------
+
+
+def test_a_factor_of_the_hidden_precisions_is_the_model_with_these_precisions():
+    data = classes(32)
+    base = TrainingSettings(optimiser="SGD", learning_rate=0.01, batch_size=32, steps=3)
+    one, two = network(), network(precisions=[5.0, 5.0, 5.0, 1.0])
+    rule = PC("newton", stop=Stop(20, 1e-8))
+    result = train(one, data, dataclasses.replace(base, rule=dataclasses.replace(rule, precision=5.0)))
+    train(two, data, dataclasses.replace(base, rule=rule))
+    assert all(torch.equal(a, b) for a, b in zip(one.weights, two.weights, strict=True))
+    assert result.inference["precision"].tolist() == [5.0] * 3
+    assert one.precisions == (1.0, 1.0, 1.0, 1.0)
+
+
+def small_start(init=0.12):
+    return PCN((6, 8, 8, 8, 8, 3), activation="tanh", init=init, rng=1, dtype=torch.float64)
+
+
+@pytest.mark.parametrize("rate_power", [0.0, 1.0])
+def test_the_precision_follows_the_ratio_of_loss_and_energy_and_the_rate_the_precision(rate_power):
+    data, seen = classes(64), []
+    keep = KeepRatio(1.2, factor=1.25, first=2.0, rate_power=rate_power)
+    settings = TrainingSettings(
+        PC(Adaptive(0.01), precision=keep), optimiser="SGD", learning_rate=0.5, batch_size=64, steps=120
+    )
+    run = Run(small_start(), data, settings)
+    for _ in range(settings.steps):
+        before = [w.detach().clone() for w in run.model.weights]
+        precision, rate = run.learner.precision, run.learner.rate
+        run.advance()
+        x, y = run.batch(run.step - 1)
+        after = [w.detach().clone() for w in run.model.weights]
+        with torch.no_grad():
+            for weight, old in zip(run.model.weights, before, strict=True):
+                weight.copy_(old)
+            twin = PCN.from_weights(
+                before, activation="tanh", precisions=[precision] * 4 + [1.0], dtype=torch.float64
+            )
+            ratio = float(twin.loss(x, y)) / infer(twin, x, y, "newton", stop=Stop(50, 1e-9)).energy
+            for weight, new in zip(run.model.weights, after, strict=True):
+                weight.copy_(new)
+        if abs(ratio - 1.2) > 0.01:
+            factor = 1.25 if ratio > 1.2 else 1 / 1.25
+            assert run.learner.precision == pytest.approx(max(precision * factor, 1.0))
+        assert rate == pytest.approx((2.0 / precision) ** rate_power)
+        assert run.optimiser.param_groups[0]["lr"] == pytest.approx(0.5 * rate)
+        seen.append(precision)
+    assert min(seen) == 1.0  # never below
+    assert max(seen) > 2.0
+    assert run.result().inference["precision"] == pytest.approx(seen)
+
+
+def test_backprop_takes_over_when_the_loss_has_fallen_and_at_its_own_rate():
+    data = classes(64)
+    rule = Switch(PC(Adaptive(0.05)), BP(), below=0.8, rate=0.25)
+    settings = TrainingSettings(rule, optimiser="SGD", learning_rate=1.0, batch_size=64, steps=150)
+    run = Run(small_start(), data, settings)
+    rates = []
+    for _ in range(settings.steps):
+        run.advance()
+        rates.append(run.optimiser.param_groups[0]["lr"])
+    result = run.result()
+    precision, loss = result.inference["precision"], result.inference["loss"]
+    (later,) = np.nonzero(np.isinf(precision))
+    start = int(later[0])
+    assert 10 < start < 140
+    assert np.isinf(precision[start:]).all()
+    assert set(rates[:start]) == {1.0}
+    assert set(rates[start:]) == {0.25}
+    mean = loss[0]
+    for value in loss[:start]:
+        assert mean >= 0.8 * loss[0]
+        mean = 0.9 * mean + 0.1 * value
+    assert mean < 0.8 * loss[0]
+
+
+def test_pc_then_backprop_leaves_a_saddle_that_holds_backprop():
+    data, losses = classes(64), {}
+    for name, rule in (("bp", BP()), ("both", Switch(PC(Adaptive(0.05)), BP(), below=0.5, rate=0.2))):
+        settings = TrainingSettings(rule, optimiser="SGD", learning_rate=1.0, batch_size=64, steps=200)
+        losses[name] = train(small_start(0.04), data, settings).metrics["loss"][-1]
+    assert losses["both"] < 0.5 * losses["bp"]
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        PC(Adaptive(0.05), precision=KeepRatio(1.1)),
+        Switch(PC(Adaptive(0.05), precision=KeepRatio(1.1)), "bp", below=0.9, rate=0.5),
+    ],
+)
+def test_a_rule_with_a_memory_resumes_to_the_identical_result(rule, tmp_path):
+    data = classes(64)
+    settings = TrainingSettings(
+        rule, learning_rate=0.01, gradient_scaling="layer", batch_size=32, steps=30, metrics_every=10
+    )
+    whole = train(small_start(), data, settings)
+    path = tmp_path / "run.pt"
+    train(small_start(), data, dataclasses.replace(settings, steps=17), checkpoint=path)
+    pieces = train(small_start(), data, settings, checkpoint=path)
+    assert all(np.array_equal(a, b) for a, b in zip(whole.weights, pieces.weights, strict=True))
+    for key, values in whole.inference.items():
+        assert np.array_equal(values, pieces.inference[key], equal_nan=True)
+
+
+def test_with_gradients_scaled_by_layer_adam_does_not_see_a_factor_of_a_layer():
+    data = classes(64)
+    settings = TrainingSettings(
+        PC(GradientDescent(1e-3), stop=Stop(4)), learning_rate=0.01, batch_size=32, steps=20
+    )
+    plain, scaled = network(), network()
+    train(plain, data, settings)
+    train(scaled, data, dataclasses.replace(settings, gradient_scaling="layer"))
+    start = network()
+    moved = [
+        [
+            float((w - w0).detach().norm() / w0.detach().norm())
+            for w, w0 in zip(m.weights, start.weights, strict=True)
+        ]
+        for m in (plain, scaled)
+    ]
+    assert moved[0][0] < 0.2 * moved[1][0]  # its gradient, of 1e-10, is far below Adam's epsilon
+    assert min(moved[1]) > 0.3 * max(moved[1])
+    tiny = network()
+    options = {"eps": 1e-300}
+    train(tiny, data, dataclasses.replace(settings, optimiser_options=options))
+    for a, b in zip(scaled.weights, tiny.weights, strict=True):
+        assert float((a - b).detach().abs().max()) < 1e-4
+
+
+def test_under_adam_the_table_scales_the_hidden_layers_alone():
+    data = classes(32)
+    base = TrainingSettings(rule="bp", learning_rate=0.01, batch_size=32, steps=1)
+    start, model = network(), network()
+    train(model, data, dataclasses.replace(base, learning_rate_scaling="table"))
+    moved = [
+        float((w - w0).detach().abs().median()) for w, w0 in zip(model.weights, start.weights, strict=True)
+    ]
+    hidden = 0.01 / (8 * 4) ** 0.5  # Adam's first step moves every weight by its rate
+    assert moved == pytest.approx([0.01, hidden, hidden, 0.01], rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    "make, error, message",
+    [
+        (lambda: PC(precision=0.0), ValueError, "`precision` must be greater than 0"),
+        (lambda: IPC(precision=KeepRatio()), TypeError, "`precision` must be a number for IPC"),
+        (lambda: KeepRatio(1.0), ValueError, "`target` must be greater than 1"),
+        (lambda: KeepRatio(factor=0.9), ValueError, "`factor` must be greater than 1"),
+        (lambda: KeepRatio(first=0.5), ValueError, "`first` must be at least `least`"),
+        (lambda: Switch("pc", "bp", below=1.5), ValueError, "`below` must be a share"),
+        (lambda: Switch(Switch("pc", "bp", below=0.5), "bp", below=0.5), TypeError, "no Switch"),
+        (lambda: Switch("pc", "hebb", below=0.5), ValueError, "`rule` must be PC"),
+        (
+            lambda: dataclasses.replace(SETTINGS, gradient_scaling="row"),
+            ValueError,
+            "`gradient_scaling` must",
+        ),
+    ],
+)
+def test_bad_rules_of_precision_and_turn_are_refused(make, error, message):
+    with pytest.raises(error, match=message):
+        make()

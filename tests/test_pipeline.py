@@ -20,7 +20,7 @@ import pytest
 
 import experiments.__main__ as experiments_cli
 import figures.__main__ as figures_cli
-from experiments import _result, _store
+from experiments import _store
 from experiments._digest import code_digest
 from experiments._progress import Progress
 from experiments._result import Result, read_result, write_atomically, write_result
@@ -29,6 +29,7 @@ from figures._figure import figure_ids, load_figure
 from figures._outcome import outcome
 from figures._sections import reading_order
 from figures._tex import format_number, to_html, to_latex
+from pctheory.sweeps import results
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -207,7 +208,7 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(
     def fail(*_: object) -> None:
         raise OSError("disk full")
 
-    monkeypatch.setattr(_result.os, "replace", fail)
+    monkeypatch.setattr(results.os, "replace", fail)
     with pytest.raises(OSError, match="disk full"):
         write_atomically(path, "new")
     assert path.read_text() == "old"
@@ -319,7 +320,7 @@ def test_any_flipped_bit_of_a_stored_array_is_noticed(tmp_path: Path) -> None:
         changed = bytearray(content)
         changed[bit // 8] ^= 1 << (bit % 8)
         path.write_bytes(changed)
-        with pytest.raises(_result.DamagedError):
+        with pytest.raises(results.DamagedError):
             read_result(path)
 
 
@@ -477,6 +478,8 @@ def test_a_broken_contract_is_named(project: Project, old: str, new: str, rule: 
 def test_experiments_lists_questions_and_states(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
     project.obtain()
     assert experiments_cli.main(["--list"], project.store) == 0
+    assert "waves\n    Does a sine cross zero?\n" in capsys.readouterr().out
+    assert experiments_cli.main(["waves", "--list"], project.store) == 0
     out = capsys.readouterr().out
     assert "waves\n    Does a sine cross zero?\n    quick  present, 0 s\n    cpu    missing" in out
 
@@ -488,7 +491,8 @@ def test_one_failing_experiment_does_not_stop_the_others(
     assert experiments_cli.main(["--profile", "quick", "--jobs", "1"], project.store) == 1
     assert project.state() == "present"
     assert "broken: ImportError: no such thing" in capsys.readouterr().err
-    assert experiments_cli.main(["--list"], project.store) == 1
+    assert experiments_cli.main(["broken", "--list"], project.store) == 1
+    assert experiments_cli.main(["--list"], project.store) == 0  # reads the source alone
 
 
 def test_unknown_names_list_the_valid_ones(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
@@ -503,6 +507,8 @@ def test_figures_are_listed_with_the_state_of_their_results(
     project: Project, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert project.draw("--list") == 0
+    assert "demo-waves  [SAD 1]" in capsys.readouterr().out
+    assert project.draw("demo-waves", "--list") == 0
     out = capsys.readouterr().out
     assert "demo-waves  [SAD 1]" in out
     assert "waves (quick): missing" in out
@@ -624,6 +630,13 @@ def test_a_figure_is_judged_by_its_outcomes_and_a_summary_is_drawn_from_the_reco
     assert '<td class="disagrees">disagrees</td>' in text
     assert "Of 2 published outcomes 1 are seen here, 0 in part, 1 not" in text
     assert text.index('id="all-waves"') < text.index('id="demo-waves"')
+
+
+def test_the_record_of_an_older_version_does_not_stop_the_gallery(project: Project) -> None:
+    project.draw("second")
+    (project.out / "demo-waves.json").write_text('{"id": "demo-waves", "title": "as it was"}')
+    assert project.draw("second") == 0
+    assert "as it was" not in (project.out / "index.html").read_text()
 
 
 def test_an_outcome_without_a_condition_is_refused() -> None:

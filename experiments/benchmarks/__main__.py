@@ -56,7 +56,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             found.append(row)
             say = row if isinstance(row, str) else f"{row.task}, {row.size}: {1e3 * row.seconds[1]:.3g} ms"
             print(f"{name}: {say}", file=sys.stderr, flush=True)
-    write(found, options.out, time.perf_counter() - start)
+        write(
+            found, options.out, time.perf_counter() - start
+        )  # after each: a run that is stopped leaves its rows
     print(options.out / "table.md")
     return 0
 

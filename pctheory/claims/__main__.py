@@ -13,6 +13,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from .. import _check
 from . import claims
 from ._readme import readme_block, rewrite
 from ._tests import ROOT, find_tests
@@ -42,7 +43,7 @@ def _verify(options: argparse.Namespace) -> int:
     if unknown := [name for name in options.ids if name not in claims]:
         raise ValueError(
             f"`ID` must be the id of a claim. Got {', '.join(map(repr, unknown))}: "
-            "`python -m pctheory.claims` lists them."
+            f"`python -m pctheory.claims` lists them.{_check.meant(unknown[0], claims)}"
         )
     if options.jobs < 1:
         raise ValueError(f"`--jobs` must be 1 or more. Got {options.jobs}.")

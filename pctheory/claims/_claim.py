@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pkgutil
 from dataclasses import dataclass
+from html import escape
 
-from .. import _check
+from .. import _check, _html
 
 __all__ = ["EVIDENCE", "Claim"]
 
@@ -94,5 +95,12 @@ class Claim:
     def __repr__(self) -> str:
         return f"Claim({self.id}: {', '.join(self.evidence)})"
 
-    def _repr_latex_(self) -> str:
-        return self.statement
+    def _repr_html_(self) -> str:
+        facts = {
+            "assumptions": self.assumptions,
+            "source": self.source,
+            "evidence": ", ".join(self.evidence),
+            "computed by": self.where,
+            "figures": ", ".join(self.figures) or "none",
+        }
+        return _html.card(f"{self.title} ({self.id})", facts, f"<p>{escape(self.statement)}</p>")

@@ -90,7 +90,8 @@ def source_file(claim: Claim) -> str:
     >>> source_file(claims["error-coordinates"])
     'pctheory/inference/error_coordinates.py'
     """
-    file = inspect.getsourcefile(claim.resolve())  # type: ignore[arg-type]
+    # a decorated function is found where it is written, not where its decorator is
+    file = inspect.getsourcefile(inspect.unwrap(claim.resolve()))  # type: ignore[arg-type]
     return Path(file or "").resolve().relative_to(ROOT).as_posix()
 
 

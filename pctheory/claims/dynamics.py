@@ -121,9 +121,9 @@ CLAIMS = (
         "Chain, equal small weights, activities at equilibrium; the first statement: linear network, one "
         "hidden precision.",
         "this work",
-        ("numerical",),
+        ("numerical", "empirical"),
         "pctheory.dynamics.homotopy_flow",
-        ("precision-homotopy",),
+        ("precision-homotopy", "homotopy-networks"),
     ),
     Claim(
         "fit-sharpness",

@@ -228,8 +228,9 @@ CLAIMS = (
         "Linear network, unit precisions, $gT \\lVert H \\rVert$ small. The reach: to within a layer or two "
         "(measured).",
         "this work; the decay with rounding: Goemaere et al. 2025",
-        ("numerical",),
+        ("numerical", "empirical"),
         "pctheory.inference.early_reach",
+        ("arithmetic-reach",),
     ),
     Claim(
         "error-reach",

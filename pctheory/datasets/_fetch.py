@@ -26,6 +26,7 @@ from pathlib import Path
 
 import numpy as np
 
+from .. import _check
 from . import (
     _importable,
     _locate,
@@ -265,7 +266,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--all", action="store_true", help="all of them: also cifar10 (139 MB)")
     options = parser.parse_args(arguments)
     if unknown := [name for name in options.names if name not in DATASETS]:
-        parser.error(f"NAME must be one of {', '.join(DATASETS)}. Got {', '.join(unknown)}.")
+        parser.error(
+            f"NAME must be one of {', '.join(DATASETS)}. Got {', '.join(unknown)}."
+            f"{_check.meant(unknown[0], DATASETS)}"
+        )
     names = dict.fromkeys((*options.names, *(DATASETS if options.all else () if options.names else DEFAULT)))
     failed = False
     for name in names:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .. import _check
+from .. import _check, _html
 from ..inference import equilibrium
 from ..landscape import Objective
 from ..model import Data, LinearPCN
@@ -39,6 +39,10 @@ JACOBIAN_LIMIT = 200
 
 DIVERGED = 1e8
 """Norm of the weights at which a trajectory is said to diverge."""
+
+
+SPARKS = 60
+"""Points of the small line that a notebook shows of a trajectory."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -82,6 +86,37 @@ class Trajectory:
         return np.stack(
             [np.linalg.norm(w, axis=(1, 2)) for w in self.net.split(self.weights)[: self.net.depth]], axis=1
         )
+
+    def plot(self, ax: Any = None, *objectives: Objective, **options: Any) -> Any:
+        """The descended objective, or others, against time.
+
+        Parameters
+        ----------
+        ax : matplotlib.axes.Axes, optional
+            A new figure's by default.
+        *objectives : Objective
+            By default the one that was descended.
+        **options
+            Of the lines.
+
+        Returns
+        -------
+        matplotlib.axes.Axes
+        """
+        from ..plotting import plot_trajectory
+
+        return plot_trajectory(self, ax, objectives, **options)
+
+    def _repr_html_(self) -> str:
+        kept = np.unique(np.linspace(0, len(self.times) - 1, SPARKS).astype(int))
+        values = self.objective.values(self.net, self.weights[kept])
+        facts = {
+            "of": type(self.objective).__name__,
+            "points": f"{len(self.times)}, to time {self.times[-1]:.4g}",
+            "status": self.status,
+            "value": f"{float(values[0]):.6g} \N{RIGHTWARDS ARROW} {float(values[-1]):.6g}",
+        }
+        return _html.card("Trajectory", facts, _html.sparkline(np.asarray(values)))
 
     def __repr__(self) -> str:
         return (

@@ -357,7 +357,7 @@ class ClampedEquilibrium:
         return self.problem.factor.inverse_blocks()
 
     def __repr__(self) -> str:
-        return f"ClampedEquilibrium(energy={float(self.energy):.6g}, {self.problem!r})"
+        return f"ClampedEquilibrium(energy={float(_check.detached(self.energy)):.6g}, {self.problem!r})"
 
 
 def clamped_equilibrium(

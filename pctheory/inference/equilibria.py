@@ -17,14 +17,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal, overload
+from typing import Any, Literal, overload
 
+import numpy as np
 from array_api_compat import array_namespace
 
-from .. import _check
+from .. import _check, _html
 from .._check import Array
 from ..model import Data, LinearPCN
-from ..model.definitions import any_rows, forward_pass, weight_rule
+from ..model.definitions import any_rows, energies_of, forward_pass, weight_rule
 from .accuracy import RelativeErrors, relative_errors
 from .observed import observed_sweep
 from .output_losses import ConvexLoss, EnvelopeEquilibrium, envelope_equilibrium
@@ -32,6 +33,10 @@ from .products import representable, rescaling
 from .routes import METHODS, solve
 
 __all__ = ["Equilibrium", "equilibrium", "gradient_decomposition"]
+
+
+SHOWN_OUTPUTS = 64
+"""Outputs up to which a notebook shows the loss and the spectrum of S: beyond, they would cost too much."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -106,8 +111,48 @@ class Equilibrium:
         """
         return weight_rule(self.net, self.weighted_errors, self.activities)
 
+    def layer_energies(self) -> Array:
+        r"""The energy of each layer, :math:`\frac{1}{2B}\sum_i \epsilon_l^{*T} \Pi_l \epsilon_l^*`, (L,)."""
+        return energies_of(self.net, self.errors)
+
+    def plot(self, ax: Any = None) -> Any:
+        """The energy of each layer.
+
+        Parameters
+        ----------
+        ax : matplotlib.axes.Axes, optional
+            A new figure's by default.
+
+        Returns
+        -------
+        matplotlib.axes.Axes
+        """
+        from ..plotting import plot_equilibrium
+
+        return plot_equilibrium(_check.to_numpy(self.layer_energies(), "energy"), ax)
+
+    def _repr_html_(self) -> str:
+        energies = _check.to_numpy(self.layer_energies(), "energy")
+        facts: dict[str, object] = {
+            "energy F*": f"{float(_check.detached(self.energy)):.6g}",
+            "of the layers": _html.brief([float(e) for e in energies]),
+            "found by": self.method,
+            "network": self.net,
+            "data": self.data,
+        }
+        if self.net.widths[-1] <= SHOWN_OUTPUTS:
+            whitened = self.net.precisions[-1].whiten(self.residual)
+            loss = 0.5 * float(_check.detached((whitened**2).sum())) / self.residual.shape[0]
+            spectrum = np.linalg.eigvalsh(_check.to_numpy(self.rescaling, "S"))
+            facts = {
+                "loss": f"{loss:.6g}",
+                **facts,
+                "eigenvalues of S": _html.brief(list(map(float, spectrum))),
+            }
+        return _html.card("Equilibrium", facts, _html.sparkline(energies))
+
     def __repr__(self) -> str:
-        return f"Equilibrium(energy={float(self.energy):.6g}, {self.net!r}, {self.data!r})"
+        return f"Equilibrium(energy={float(_check.detached(self.energy)):.6g}, {self.net!r}, {self.data!r})"
 
 
 @overload

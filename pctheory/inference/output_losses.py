@@ -241,7 +241,7 @@ class EnvelopeEquilibrium:
         return tuple((-a / size) * delta.T @ z for a, delta, z in layers)
 
     def __repr__(self) -> str:
-        found = f"{self.loss.name}, energy={float(self.energy):.6g}"
+        found = f"{self.loss.name}, energy={float(_check.detached(self.energy)):.6g}"
         return f"EnvelopeEquilibrium({found}, {self.net!r}, {self.data!r})"
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .. import _check
+from .. import _check, _html
 from ..model import Data, LinearPCN
 from ._whitened import FIT_TOLERANCE, Units, flat
 from .certificates import EscapeDirection, escape_direction
@@ -52,6 +52,24 @@ class CriticalPoint:
     form: SecondOrderForm | None
     escape: EscapeDirection | None
     net: LinearPCN
+
+    def _repr_html_(self) -> str:
+        facts: dict[str, object] = {
+            "value": f"{self.value:.6g}",
+            "norm of the gradient, relative": f"{self.gradient_norm:.1e}",
+            "smallest curvature": f"{self.min_curvature:.6g}",
+            "negative eigenvalues": "not counted" if self.index is None else self.index,
+            "network": self.net,
+        }
+        if self.form is not None:
+            facts["case of the theorem"] = f"{self.form.case}, least value of its form {self.form.value:.6g}"
+        if self.escape is not None:
+            facts["way out"] = f"case {self.escape.case}"
+            facts["its curvature"] = (
+                f"{self.escape.curvature:.6g} by a Hessian-vector product, {self.escape.predicted:.6g} by "
+                "the closed form"
+            )
+        return _html.card(f"Critical point: {self.kind}", facts)
 
     def __repr__(self) -> str:
         parts = [f"value {self.value:.6g}", f"|gradient| {self.gradient_norm:.1e}"]

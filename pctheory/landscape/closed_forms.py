@@ -96,6 +96,22 @@ class OriginHessian:
             found = np.concatenate([np.linalg.eigvalsh(block) for block in blocks])
         return np.sort(np.concatenate([found, np.zeros(self.num_weights - len(found))]))
 
+    def plot(self, ax: Any = None) -> Any:
+        """All eigenvalues, ascending, in closed form.
+
+        Parameters
+        ----------
+        ax : matplotlib.axes.Axes, optional
+            A new figure's by default.
+
+        Returns
+        -------
+        matplotlib.axes.Axes
+        """
+        from ..plotting import plot_spectrum
+
+        return plot_spectrum(self.eigenvalues(), ax)
+
     def __repr__(self) -> str:
         coupled = "with" if self.cross is not None else "without"
         widths = " -> ".join(map(str, self.widths))

@@ -37,12 +37,95 @@ class LandscapeSlice:
         One or two, as used (normalised unless they were given).
     net : LinearPCN
         The centre.
+    objective : str
+        The name of its class.
     """
 
     values: np.ndarray
     axes: tuple[np.ndarray, ...]
     directions: tuple[tuple[np.ndarray, ...], ...]
     net: LinearPCN
+    objective: str = ""
+
+    def plot(self, ax: Any = None, *trajectories: Any, **options: Any) -> Any:
+        """The line, or the contours of the plane with the paths of trajectories.
+
+        Parameters
+        ----------
+        ax : matplotlib.axes.Axes, optional
+            A new figure's by default.
+        *trajectories : Trajectory
+            Drawn where `project` puts them: the loss's grey, those of F* blue.
+        **options
+            Of `pctheory.plotting.contour`, or of the line.
+
+        Returns
+        -------
+        matplotlib.axes.Axes
+        """
+        from ..plotting import plot_slice
+
+        return plot_slice(self, ax, trajectories, **options)
+
+    def surface(self, ax: Any = None, **options: Any) -> Any:
+        """The plane as a surface.
+
+        Parameters
+        ----------
+        ax : matplotlib 3-D axes, optional
+            A new figure's by default.
+        **options
+            Of `pctheory.plotting.surface`: for example `ceiling`, above which it is cut.
+
+        Returns
+        -------
+        Axes3D
+
+        Raises
+        ------
+        ValueError
+            If the slice is a line.
+        """
+        if len(self.axes) != 2:
+            raise ValueError("A surface must have two directions. Got a slice along one: call `plot`.")
+        from ..plotting import plot_surface
+
+        return plot_surface(self, ax, **options)
+
+    def project(self, trajectory: Any) -> np.ndarray:
+        """Where weights lie in the slice: their coordinates along its directions, by least squares.
+
+        Parameters
+        ----------
+        trajectory : Trajectory, or (T, num_weights)
+            Weights in the order of ``net.flatten()``.
+
+        Returns
+        -------
+        points : (T, 2), or (T, 1) on a line
+
+        Raises
+        ------
+        ValueError
+            If the weights are not as many as those of the slice's network.
+
+        Examples
+        --------
+        >>> from pctheory import Data, MSELoss
+        >>> net = LinearPCN.zeros((1, 1, 1))
+        >>> plane = landscape_slice(MSELoss(Data([[1.0]], [[-1.0]])), net, [[1.0, 1.0], [0.0, 1.0]], num=3)
+        >>> plane.project([[2.0, 5.0]]).round(12)
+        array([[2., 3.]])
+        """
+        points = _check.to_numpy(getattr(trajectory, "weights", trajectory), "trajectory")
+        if points.ndim != 2 or points.shape[1] != self.net.num_weights:
+            raise ValueError(
+                f"`trajectory` must have shape (T, {self.net.num_weights}), one row per point. Got "
+                f"{points.shape}."
+            )
+        plane = np.stack([np.asarray(self.net.join(d)) for d in self.directions], axis=1)
+        away = points - _check.to_numpy(self.net.flatten(), "weights")
+        return np.asarray(np.linalg.lstsq(plane, away.T, rcond=None)[0].T)
 
     def __repr__(self) -> str:
         shape = " x ".join(str(n) for n in self.values.shape)
@@ -124,6 +207,7 @@ def landscape_slice(
         (axis,) * len(vectors),
         tuple(net.split(v) for v in vectors),
         net,
+        type(objective).__name__,
     )
 
 

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -93,6 +94,22 @@ class TradeoffCurve:
     def classification(self) -> np.ndarray:
         """(M,), not decreasing in the weight."""
         return np.array([p.classification for p in self.points])
+
+    def plot(self, ax: Any = None) -> Any:
+        """The error of the target against that of the input, one point a weight.
+
+        Parameters
+        ----------
+        ax : matplotlib.axes.Axes, optional
+            A new figure's by default.
+
+        Returns
+        -------
+        matplotlib.axes.Axes
+        """
+        from ..plotting import plot_tradeoff
+
+        return plot_tradeoff(self, ax)
 
     def __repr__(self) -> str:
         return f"TradeoffCurve(k = {self.dimension}, {len(self.points)} weights)"

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -61,6 +62,22 @@ class MeanFieldTraining:
     forward_kernels: np.ndarray
     backward_kernels: np.ndarray
     excess: np.ndarray
+
+    def plot(self, ax: Any = None) -> Any:
+        """The loss of each step.
+
+        Parameters
+        ----------
+        ax : matplotlib.axes.Axes, optional
+            A new figure's by default.
+
+        Returns
+        -------
+        matplotlib.axes.Axes
+        """
+        from ..plotting import plot_losses
+
+        return plot_losses(self.losses, ax)
 
     def __repr__(self) -> str:
         return (

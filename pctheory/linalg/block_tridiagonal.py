@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate, pairwise
+from typing import Any
 
 import numpy as np
 from array_api_compat import array_namespace, device, is_array_api_obj, is_numpy_namespace
@@ -100,6 +101,22 @@ class BlockTridiagonal:
     def shape(self) -> tuple[int, int]:
         """(n, n) with n = n_1 + ... + n_m."""
         return sum(self.sizes), sum(self.sizes)
+
+    def plot(self, ax: Any = None) -> Any:
+        """The matrix as a picture, white at zero, with the borders of its blocks.
+
+        Parameters
+        ----------
+        ax : matplotlib.axes.Axes, optional
+            A new figure's by default.
+
+        Returns
+        -------
+        matplotlib.axes.Axes
+        """
+        from ..plotting import plot_blocks
+
+        return plot_blocks(_check.to_numpy(self.to_dense(), "blocks"), self.sizes, ax)
 
     def __repr__(self) -> str:
         sizes = [str(n) for n in self.sizes]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import scipy.linalg
@@ -68,6 +68,22 @@ class SpectrumEnds:
     largest_vectors: np.ndarray
     smallest_residuals: np.ndarray
     largest_residuals: np.ndarray
+
+    def plot(self, ax: Any = None) -> Any:
+        """The eigenvalues at both ends, with their residuals.
+
+        Parameters
+        ----------
+        ax : matplotlib.axes.Axes, optional
+            A new figure's by default.
+
+        Returns
+        -------
+        matplotlib.axes.Axes
+        """
+        from ..plotting import plot_ends
+
+        return plot_ends(self, ax)
 
     def __repr__(self) -> str:
         worst = max(self.smallest_residuals.max(), self.largest_residuals.max())

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from array_api_compat import array_namespace, device, is_jax_array, is_numpy_array
 
-from .. import _check
+from .. import _check, _html
 from .._check import Array
 from ._chain import Wiring, chain_of
 from ._fields import biases_of, fixed_of, multipliers_of, precisions_of, read_only, weights_of
@@ -486,6 +486,26 @@ class LinearPCN:
     def __reduce__(self) -> tuple[Any, ...]:
         # copies and pickles: unpickled numpy arrays are writeable, and maps with a graph cannot be copied
         return _restored, tuple(getattr(self, name) for name in FIELDS)
+
+    def _repr_html_(self) -> str:
+        facts: dict[str, object] = {
+            "widths": _html.brief(self.widths),
+            "weights": f"{self.num_weights}, {type(self.weights[0]).__module__.split('.')[0]} "
+            f"{self.weights[0].dtype}",
+            "multipliers": _html.brief([float(a) for a in self.multipliers]),
+            "skips": ", ".join(str(l) for l, skip in enumerate(self.skips, 1) if skip) or "none",
+            "precisions": _html.brief(
+                [
+                    float(p.value)
+                    if isinstance(p.value, float)
+                    else "matrix"
+                    if p.value.ndim == 2
+                    else "vector"
+                    for p in self.precisions
+                ]
+            ),
+        }
+        return _html.card(f"LinearPCN, {self.depth} layers", facts, _html.layers(self.widths, self.skips))
 
     def __repr__(self) -> str:
         widths = self.widths if self.depth <= 8 else (*self.widths[:3], "...", *self.widths[-2:])

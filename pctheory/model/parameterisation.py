@@ -19,12 +19,12 @@ ntp       1                      1, N^-1/2 or (N L)^-1/2, N^-1/2             L /
 mupc      gamma^2 N              1, N^-1/2 or (N L)^-1/2, 1                  L / (alpha N)
 ========  =====================  ==========================================  ====================
 
-D is the input width and N the fan-in of the layer. The rates multiply a base rate; under Adam a weight moves
-by its rate whatever the gradient, so that the readout of "mupc", whose multiplier 1/N already keeps the output
-still, takes the base rate as it is, and so does the first layer, whose fan-in does not grow. With the hidden
-precision of the last column, for an output precision of 1, the rescaling S stays at a distance from the
-identity that :math:`\alpha` sets, at any width and depth (claim ``s-stable-limit``). Sources: Innocenti et al. 2025 (arXiv:2505.13124), who
-call Depth-muP applied to predictive coding muPC; Yang et al. 2023 (arXiv:2310.02244).
+D is the input width and N the fan-in of the layer. The rates multiply a base rate. Under Adam a weight moves
+by its rate whatever the gradient: the readout of "mupc", whose multiplier 1/N already keeps the output still,
+takes the base rate as it is, and so does the first layer, whose fan-in does not grow. With the hidden
+precision of the last column, for an output precision of 1, the distance of the rescaling S from the identity
+is set by alpha, at any width and depth (claim ``s-stable-limit``). Sources: Innocenti et al. 2025
+(arXiv:2505.13124), who call Depth-muP applied to predictive coding muPC; Yang et al. 2023 (arXiv:2310.02244).
 
 Convolutions. The unit of channel i at position p predicts :math:`a \sum_{c,q} w_{icq} \phi_{c,p+q}`, a sum
 over the :math:`f = C k^2` weights of C channels below and a kernel of side k, which are independent at first.
@@ -361,12 +361,11 @@ def hidden_precision(
     skips: bool | Iterable[bool] = False,
     alpha: float = 1 / 64,
 ) -> float:
-    r"""The precision of the hidden layers that keeps the rescaling S near the identity, for an output precision
-    of 1.
+    r"""The hidden precision that keeps the rescaling S near the identity, for an output precision of 1.
 
-    :math:`\pi = L / (\alpha N)` for "mupc", :math:`L / \alpha` for "ntp", and for "sp" without skips (claim
-    ``s-stable-limit``). Small :math:`\alpha` brings the gradient of predictive coding near
-    backpropagation's: they differ by :math:`O(\alpha)`.
+    It is ``L / (alpha N)`` for "mupc", N the width of the last hidden layer, and ``L / alpha`` for "ntp" and
+    for "sp" without skips (claim ``s-stable-limit``). A small ``alpha`` brings the gradient of predictive
+    coding near that of backpropagation: they differ by a share of this order.
 
     Parameters
     ----------
@@ -377,7 +376,7 @@ def hidden_precision(
     skips : bool, or one per layer
         Whether the hidden layers are residual.
     alpha : float
-        :math:`\alpha`; at initialisation, without skips, :math:`S \approx 1 + \alpha` in "mupc".
+        The distance from the identity: at initialisation and without skips S is about ``1 + alpha``.
 
     Returns
     -------
@@ -398,8 +397,8 @@ def hidden_precision(
     powers = PARAMETERISATIONS[_check.choice(parameterisation, "parameterisation", PARAMETERISATIONS)]
     if parameterisation == "sp" and any(skip_pattern(sizes, skips)):
         raise ValueError(
-            "`parameterisation` must be 'ntp' or 'mupc' with skips: in 'sp' the rescaling grows exponentially "
-            "with the depth, which no power of it mends. Got 'sp'."
+            "`parameterisation` must be 'ntp' or 'mupc' with skips: in 'sp' the rescaling grows "
+            "exponentially with the depth, which no power of it mends. Got 'sp'."
         )
     share = _check.positive(alpha, "alpha")
     return max((len(sizes) - 1) * float(sizes[-2]) ** powers.precision_width / share, 1.0)

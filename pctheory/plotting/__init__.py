@@ -8,8 +8,21 @@ from pctheory.plotting.axes import legend_outside, letter, log2_axis, note
 from pctheory.plotting.graphs import draw_graph
 from pctheory.plotting.landscape import contour, heatmap, path, surface
 from pctheory.plotting.lines import measured, spectrum, spread, theory
+from pctheory.plotting.live import Ground, Relief, Scale, Stage, common_levels
 from pctheory.plotting.statistics import distribution, medians, violins
 from pctheory.plotting.theme import COLOURS, DIVERGING, LANDSCAPE, SEQUENCE, WIDTH, shades, style
+from pctheory.plotting.views import (
+    plot_blocks,
+    plot_ends,
+    plot_equilibrium,
+    plot_losses,
+    plot_slice,
+    plot_spectrum,
+    plot_surface,
+    plot_tradeoff,
+    plot_training,
+    plot_trajectory,
+)
 
 __all__ = [
     "COLOURS",
@@ -17,6 +30,11 @@ __all__ = [
     "LANDSCAPE",
     "SEQUENCE",
     "WIDTH",
+    "Ground",
+    "Relief",
+    "Scale",
+    "Stage",
+    "common_levels",
     "contour",
     "distribution",
     "draw_graph",
@@ -28,6 +46,16 @@ __all__ = [
     "medians",
     "note",
     "path",
+    "plot_blocks",
+    "plot_ends",
+    "plot_equilibrium",
+    "plot_losses",
+    "plot_slice",
+    "plot_spectrum",
+    "plot_surface",
+    "plot_tradeoff",
+    "plot_training",
+    "plot_trajectory",
     "shades",
     "spectrum",
     "spread",

@@ -2,9 +2,11 @@
 
 from .directions import (
     DIRECTIONS,
+    Directions,
     NearestSolution,
     cosines,
     gauss_newton_matrix,
+    gauss_newton_step,
     nearest_solution,
     norms,
     update_directions,
@@ -13,11 +15,13 @@ from .step import QuadraticModel, TrustRegionStep, implied_radius, quadratic_mod
 
 __all__ = [
     "DIRECTIONS",
+    "Directions",
     "NearestSolution",
     "QuadraticModel",
     "TrustRegionStep",
     "cosines",
     "gauss_newton_matrix",
+    "gauss_newton_step",
     "implied_radius",
     "nearest_solution",
     "norms",

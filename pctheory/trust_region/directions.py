@@ -11,10 +11,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from .. import _check
+from .. import _check, _html
 from ..inference import (
     equilibrium,
     gradient_decomposition,
@@ -31,9 +32,11 @@ from .step import numpy_problem
 
 __all__ = [
     "DIRECTIONS",
+    "Directions",
     "NearestSolution",
     "cosines",
     "gauss_newton_matrix",
+    "gauss_newton_step",
     "nearest_solution",
     "norms",
     "update_directions",
@@ -55,6 +58,42 @@ DIRECTIONS = (
 """The names that `update_directions` returns."""
 
 
+class Directions(dict[str, Direction]):
+    """Directions in weight space by name: a dict that also knows their angles."""
+
+    def angles(self, towards: Sequence[np.ndarray] | None = None) -> dict[str, Any]:
+        """Angles in degrees: all pairs, or each to one reference; NaN where a direction is zero.
+
+        Parameters
+        ----------
+        towards : None, or arrays like the weights
+            As in `cosines`.
+
+        Returns
+        -------
+        angles : dict by name, or (without `towards`) dict of dicts
+
+        Examples
+        --------
+        >>> pair = {"a": (np.array([[3.0]]), np.array([[0.0]])), "b": (np.array([[1.0]]), np.array([[1.0]]))}
+        >>> round(Directions(pair).angles()["a"]["b"], 12)
+        45.0
+        """
+        found: dict[str, Any] = cosines(self, towards)
+        return {
+            name: _degrees(value) if towards is not None else {k: _degrees(v) for k, v in value.items()}
+            for name, value in found.items()
+        }
+
+    def _repr_html_(self) -> str:
+        lengths, angles = norms(self), self.angles()
+        rows = (
+            (name, f"{lengths[name]:.3g}", *(f"{angle:.1f}" for angle in row.values()))
+            for name, row in angles.items()
+        )
+        return _html.table(["degrees between", "length", *self], rows)
+
+
 def update_directions(
     net: LinearPCN,
     data: Data,
@@ -62,7 +101,7 @@ def update_directions(
     damping: float = 2.0,
     step: float | None = None,
     num_steps: int | None = None,
-) -> dict[str, Direction]:
+) -> Directions:
     r"""Where each learning rule would move the weights, a step of length one each.
 
     By claim ``tr-weights`` "pc" is "gd" plus "pc-residual" plus a term that vanishes as S tends to
@@ -82,7 +121,7 @@ def update_directions(
 
     Returns
     -------
-    directions : dict of tuples like ``net.weights``, numpy float64
+    directions : Directions, a dict of tuples like ``net.weights``, numpy float64
         ==========================
         ====================================================================================
         "gd"                        :math:`-\nabla\mathcal L`
@@ -124,7 +163,7 @@ def update_directions(
     preconditioned, residual = gradient_decomposition(host, sample)
     curvatures, vectors = np.linalg.eigh(MSELoss(sample).hessian(host))
     shift = 2 * max(0.0, -float(curvatures[0]))
-    return {
+    found = {
         "gd": host.split(-loss_gradient),
         "pc": tuple(-g for g in pc),
         "pc-finite": _finite(host, sample, step, num_steps),
@@ -135,6 +174,7 @@ def update_directions(
         "trust-region-newton": host.split(_newton(curvatures + mu, vectors, loss_gradient, pseudo=False)),
         "natural-gradient": _natural(host, sample, pc),
     }
+    return Directions(found)
 
 
 def norms(directions: Mapping[str, Sequence[np.ndarray]]) -> dict[str, float]:
@@ -201,6 +241,38 @@ def gauss_newton_matrix(net: LinearPCN, data: Data) -> np.ndarray:
     _check.memory(host.num_weights**2, "net", "take a smaller network")
     jacobian = _jacobian(host, Data(x, y).compress())
     return np.asarray(jacobian.T @ jacobian)
+
+
+def gauss_newton_step(net: LinearPCN, data: Data, *, damping: float = 0.0) -> Direction:
+    r"""The Gauss-Newton step of the loss, :math:`-(J^T J + \mu I)^{+} \nabla\mathcal L`.
+
+    Parameters
+    ----------
+    net : LinearPCN
+        The network.
+    data : Data
+        x (B, n_0) and y (B, n_L).
+    damping : float
+        :math:`\mu \ge 0`. With 0 it is the step of least norm that minimises the linearised loss; above, the
+        step of Levenberg and Marquardt, which is shorter: the minimum of the linearised loss in a trust
+        region.
+
+    Returns
+    -------
+    step : tuple like ``net.weights``, numpy float64
+
+    Notes
+    -----
+    From the Jacobian of at most n_0 + n_L samples: :math:`J^T J` is not formed.
+
+    Examples
+    --------
+    >>> net, data = LinearPCN([[[2.0]], [[3.0]]]), Data([[1.0]], [[7.0]])  # r = 1, J = (3, 2)
+    >>> [[round(w.item(), 12) for w in gauss_newton_step(net, data, damping=mu)] for mu in (0.0, 13.0)]
+    [[0.230769230769, 0.153846153846], [0.115384615385, 0.076923076923]]
+    """
+    host, x, y = numpy_problem(net, data)
+    return host.split(_gauss_newton(host, Data(x, y).compress(), _check.non_negative(damping, "damping")))
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -389,9 +461,12 @@ def _finite(net: LinearPCN, data: Data, step: float | None, num_steps: int | Non
     return tuple(-g for g in weight_gradient(net, activities))
 
 
-def _gauss_newton(net: LinearPCN, data: Data) -> np.ndarray:
-    """The step of least norm that minimises the linearised loss."""
+def _gauss_newton(net: LinearPCN, data: Data, damping: float = 0.0) -> np.ndarray:
+    """The step of least norm that minimises the linearised loss, plus half the damping times its square."""
     jacobian, residual = _jacobian(net, data), _whitened_residual(net, data)
+    if damping:
+        gram = jacobian @ jacobian.T + damping * np.eye(len(jacobian))
+        return np.asarray(jacobian.T @ np.linalg.solve(gram, residual))
     return np.asarray(np.linalg.lstsq(jacobian, residual, rcond=None)[0])
 
 
@@ -461,6 +536,10 @@ def _flat(direction: object, name: str) -> np.ndarray:
     parts = _check.sequence(direction, name, "a list or tuple of arrays like the weights")
     arrays = [np.ravel(_check.to_numpy(part, f"{name}[{l}]")) for l, part in enumerate(parts)]
     return np.asarray(_check.finite(np.concatenate([np.zeros(0), *arrays]), name))
+
+
+def _degrees(cosine: float) -> float:
+    return math.degrees(math.acos(min(1.0, max(-1.0, cosine)))) if not math.isnan(cosine) else math.nan
 
 
 def _cosine(a: np.ndarray, b: np.ndarray) -> float:

@@ -60,7 +60,7 @@ class Displacement:
     r"""How far hidden activities have moved from a forward pass: :math:`z = \hat z + d`.
 
     An error is :math:`\epsilon_l = d_l - [\hat z_l(\hat z_{l-1} + d_{l-1}) - \hat z_l(\hat z_{l-1})]`, all of
-    the size of the displacements: they keep their digits where the difference of two activities has none left.
+    the size of the displacements: they keep their digits where the difference of two activities has none.
 
     Attributes
     ----------

@@ -1,13 +1,14 @@
 r"""Exact inference in a few passes: an accelerated fixed point of the errors, watched by an estimate.
 
 At equilibrium :math:`\Pi_l\epsilon_l` is what the backward pass makes of one vector a sample, the force
-:math:`u = \Pi_L\epsilon_L` of the output. So the unknown has n_L numbers, and a pass (forward with the errors,
-backward with a force) tells how the force at the output answers u: Anderson's method finds the u that answers
-itself. The slopes of the activation follow from pass to pass. A unit that rests at a kink would jump from one
-side to the other for ever: its slope is found by the secant through its last two passes, which brings it to 0.
+:math:`u = \Pi_L\epsilon_L` of the output. So the unknown has n_L numbers, and a pass (forward with the
+errors, backward with a force) tells how the output's force answers u: Anderson's method finds the u that
+answers itself. The slopes of the activation follow from pass to pass. A unit that rests at a kink would jump
+from one side to the other for ever: the secant through its last two passes finds the slope that brings it to
+0.
 
-Where precisions keep the rescaling S near the identity two to four passes do. Where S is large, and where many
-units rest at kinks, the iteration may stall: then Newton's method takes over.
+Where precisions keep the rescaling S near the identity two to four passes do. Where S is large, and where
+many units rest at kinks, the iteration may stall: then Newton's method takes over.
 """
 
 from __future__ import annotations
@@ -53,10 +54,8 @@ def adaptive_descent(problem: Problem, method: Adaptive, trace: Trace) -> Errors
         enough = stop.tolerance is None and t > 0 and change.estimate <= method.tolerance
         last = t >= limit or enough
         if (last and not trace.silent) or trace.wants(t):
-            values, _ = problem.gradient()
-            if trace.measure(
-                t, None, lambda e=here: net.energy_of(e, state.y), problem.norm(values), last=last
-            ):  # type: ignore[misc]
+            norm, value = problem.norm(problem.gradient()[0]), net.energy_of(here, state.y)
+            if trace.measure(t, None, lambda f=value: f, norm, last=last):  # type: ignore[misc]
                 return here
         if last:
             trace.message = "converged" if enough else trace.message
@@ -87,8 +86,8 @@ def _newton(problem: Problem, method: Adaptive, trace: Trace, steps: int) -> Err
     """Newton's method from here, until the weight gradient is as near as `method` asks."""
 
     def enough(local: Local) -> bool:
-        r"""Whether :math:`\rho`, the gradient in the errors, is small beside :math:`\Pi\epsilon` in every layer:
-        what it is off, :math:`S^{-1}` of it along the outputs, is smaller still.
+        r"""Whether the gradient in the errors is small beside :math:`\Pi\epsilon` in every layer: what the
+        latter is off, :math:`S^{-1}` of it along the outputs, is smaller still.
         """
         lin = Linearised(problem.net, problem.state, trace, dense=False)
         lin.slopes = local.slopes
@@ -111,8 +110,8 @@ def _largest(parts: list[Tensor], wholes: list[Tensor]) -> float:
 
 
 class _Forces:
-    """Anderson's method for the output's force of each sample: the combination of earlier forces whose answers
-    differ least from them.
+    """Anderson's method for the output's force of each sample: the combination of earlier forces whose
+    answers differ least from them.
     """
 
     def __init__(self, like: Tensor) -> None:
@@ -184,13 +183,13 @@ class _Slopes:
 
 
 class _Change:
-    r"""How much :math:`\Pi_l\epsilon_l` still changes, and what the weight gradient is off after the last pass.
+    r"""How much :math:`\Pi_l\epsilon_l` still changes, and what the weight gradient is off in the end.
 
     With q the relative change in a pass, the largest over the layers, the next one is about q times
-    :math:`\rho`, the last ratio of changes, and half of it is left in a gradient summed over a batch. Jumps of
-    single units make the ratio uneven: it is taken for a half at least, and a change for an eighth of that
-    before. What is left along the large eigenvalues of S changes little from pass to pass: that is allowed for
-    by the square of the inflation.
+    :math:`\rho`, the last ratio of changes, and half of it is left in a gradient summed over a batch. Jumps
+    of single units make the ratio uneven: it is taken for a half at least, and a change for an eighth of that
+    before. What is left along the large eigenvalues of S changes little from pass to pass: that is allowed
+    for by the square of the inflation.
     """
 
     def __init__(self, net: StackedNetwork) -> None:

@@ -99,9 +99,9 @@ class GradientDescent(Descent):
     convention : "per-sample" or "batch-mean"
         What :math:`\nabla` is, see `Method`.
     coordinates : "displacements" or "activities"
-        What moves from a forward pass: how far the activities are from it, so that errors keep their digits; or
-        the activities, whose difference to their prediction loses those errors that are below the rounding of
-        the activities, as in most published code.
+        What moves from a forward pass: how far the activities are from it, so that errors keep their digits;
+        or the activities, whose difference to their prediction loses errors below the rounding of the
+        activities, as in most published code.
 
     Examples
     --------
@@ -256,7 +256,8 @@ class Stop:
     Attributes
     ----------
     num_steps : int, optional
-        Steps to take at most. None: the number of hidden layers H (of `Heun` 100000, of `Newton` 100, of `Adaptive` as many as it needs).
+        Steps to take at most. None: the number of hidden layers H (of `Heun` 100000, of `Newton` 100, of
+        `Adaptive` as many as it needs).
     tolerance : float, optional
         Stop when the norm of the gradient is at most this fraction of its norm at the start.
     """

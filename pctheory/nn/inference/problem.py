@@ -234,7 +234,8 @@ class Trace:
 
     def result(self, errors: Errors) -> InferenceResult:
         """The frozen record."""
-        state, layers = self.problem.state, []
+        state = self.problem.state
+        layers: list[Tensor] = []
         for s, stack in enumerate(self.problem.net.stacks):
             own = errors.hidden[s].clone()
             own[: max(errors.lowest - stack.first, 0)] = 0

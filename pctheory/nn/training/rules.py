@@ -115,8 +115,8 @@ class IPC(PC):
             )
         if isinstance(self.precision, KeepRatio):
             raise TypeError(
-                "`precision` must be a number for IPC: no energy of its inference belongs to one set of weights. "
-                "Got KeepRatio."
+                "`precision` must be a number for IPC: no energy of its inference belongs to one set of "
+                "weights. Got KeepRatio."
             )
 
 
@@ -134,8 +134,8 @@ class Switch(Rule):
     first, then : PC, IPC or BP
         Or a name for one with its defaults.
     below : float in (0, 1]
-        The second rule takes over when the loss, averaged over the last ten batches or so, is below this share
-        of the first batch's.
+        The second rule takes over when the loss, averaged over the last ten batches or so, is below this
+        share of the first batch's.
     rate : float
         What the learning rate is multiplied by from there.
 

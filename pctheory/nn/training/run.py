@@ -301,13 +301,14 @@ def _require(value: object, name: str, kind: type) -> None:
 def _power_of_two(gradient: Tensor) -> float:
     """The power of two by which the root mean square becomes about 1, exactly; 0 for a zero gradient.
 
-    It stays below 2^126, what float32 can multiply by.
+    It stays below the largest number of the gradient's arithmetic.
     """
     largest = float(gradient.abs().max())
     if largest == 0.0:
         return 0.0
     mean = largest * float((gradient.double() / largest).square().mean().sqrt())
-    return math.ldexp(1.0, min(-round(math.log2(mean)), 126))
+    largest_power = math.frexp(torch.finfo(gradient.dtype).max)[1] - 2
+    return math.ldexp(1.0, min(-round(math.log2(mean)), largest_power))
 
 
 def _frozen(settings: TrainingSettings, model: PCN) -> frozenset[int]:
