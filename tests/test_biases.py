@@ -462,6 +462,7 @@ REFUSED = {
     "fit_sharpness": lambda f, n, d: f(MSELoss(d), n),
     "inflation": lambda f, n, d: f(n, 1.0, 1.0),
     "gauss_newton_matrix": lambda f, n, d: f(n, d),
+    "gauss_newton_step": lambda f, n, d: f(n, d),
     "nearest_solution": lambda f, n, d: f(n, d),
     "update_directions": lambda f, n, d: f(n, d),
     "aligned_update": lambda f, n, d: f(n, d),

@@ -271,7 +271,7 @@ def gauss_newton_step(net: LinearPCN, data: Data, *, damping: float = 0.0) -> Di
     >>> [[round(w.item(), 12) for w in gauss_newton_step(net, data, damping=mu)] for mu in (0.0, 13.0)]
     [[0.230769230769, 0.153846153846], [0.115384615385, 0.076923076923]]
     """
-    host, x, y = numpy_problem(net, data)
+    host, x, y = numpy_problem(require_plain(net), data)
     return host.split(_gauss_newton(host, Data(x, y).compress(), _check.non_negative(damping, "damping")))
 
 
