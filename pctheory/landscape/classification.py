@@ -117,7 +117,8 @@ def classify_critical_point(
     decided by the theorem's case and form, see `pctheory.landscape.second_order_form`; that of other
     objectives by the eigenvalues of the Hessian. A global minimum is recognised by its value, see `infimum`;
     of objectives without a known infimum minima are
-    "local minimum" or "degenerate".
+    "local minimum" or "degenerate". With biases, fixed entries or units that carry a value it is the
+    eigenvalues that decide.
 
     Examples
     --------
@@ -133,7 +134,7 @@ def classify_critical_point(
     limit = _check.positive(gradient_tolerance, "gradient_tolerance")
     value, gradient = objective.value_and_gradient(net)
     units = Units.of(objective, net)
-    norm = float(np.linalg.norm(units.gradient(flat(gradient))))
+    norm = float(np.linalg.norm(units.gradient(flat(net, gradient))))
     zero = np.sqrt(norm) + 1e-9
     if curvature_tolerance is not None:
         zero = _check.non_negative(curvature_tolerance, "curvature_tolerance")
@@ -241,7 +242,7 @@ def _spectrum(objective: Objective, net: LinearPCN, units: Units) -> _Spectrum:
 
 def _has_form(objective: Objective, net: LinearPCN) -> bool:
     complete = isinstance(objective, EquilibratedEnergy) and objective.data.observed is None
-    return complete and net.depth > 1 and 0 not in net.multipliers
+    return complete and net.is_plain and net.depth > 1 and 0 not in net.multipliers
 
 
 def _is_infimum(objective: Objective, net: LinearPCN, value: float, gradient_norm: float) -> bool:

@@ -124,7 +124,7 @@ class EnvelopeEnergy(_ConvexObjective):
         float or None
             0, or None.
         """
-        if self.output != "cross-entropy" or net.depth < 2:
+        if self.output != "cross-entropy" or net.depth < 2 or net.fixed or net.carries:
             return None
         one_hot = bool(np.all(np.max(_check.to_numpy(self.data.y, "y"), axis=1) == 1.0))
         enough = net.widths[-2] >= 2 or net.widths[-1] == 2
