@@ -199,7 +199,7 @@ class Objective(ABC):
 
     def one_by_one(self, net: LinearPCN) -> Array:
         """`stacked_values` where they are not computed all at once."""
-        xp = array_namespace(*net.weights)
+        xp = array_namespace(*_check.instance(net, "net", LinearPCN).weights)
         shape = net.weights[0].shape[:-2]
         flat = [xp.reshape(p, (-1, *p.shape[len(shape) :])) for p in net.parameters]
         values = [

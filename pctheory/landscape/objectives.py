@@ -76,7 +76,7 @@ class _DataObjective(Objective):
 
     def _chain(self, net: LinearPCN) -> tuple[LinearPCN, Data]:
         """A network without biases, and its data."""
-        if not net.biases:
+        if not _check.instance(net, "net", LinearPCN).biases:
             return net, self._cast(net, self.data)
         data_rows(net, self.samples)
         chain = net.with_constant()
