@@ -1,23 +1,26 @@
 r"""The second variation of the energy at a critical point under any convex output loss.
 
-Claims ``moreau-envelope``, ``cross-entropy-landscape`` and ``convex-loss-landscape``. At a critical point no
-hidden error is left, and :math:`A_L^T g = 0` for every sample. Let V be the change of :math:`A_L`, N x that of
-:math:`h = Q_{L-1} x`, and e the hidden error that arises before the output. With :math:`M = M_{L-1}` and the
-Hessian :math:`\Lambda` of the loss, to second order
+Claims ``moreau-envelope``, ``cross-entropy-landscape`` and ``convex-loss-landscape``. At a critical point
+no hidden error is left, and :math:`A_L^T g = 0` for every sample. Let V be the change of :math:`A_L`, N x
+that of :math:`h = Q_{L-1} x`, and e the hidden error that arises before the output. With
+:math:`M = M_{L-1}` and the Hessian :math:`\Lambda` of the loss, to second order
 
 .. math:: \delta^2 F^* = \Big\langle \min_e \; 2 g^T V (N x + e) + e^T M^{-1} e + d^T \Lambda\, d \Big\rangle,
           \qquad d = V h + A_L (N x + e) .
 
 Three changes are known to have no effect: of the basis of the last hidden layer, :math:`V = -A_L X, N = X
-Q_{L-1}`, so that N x may be taken uncorrelated with h; of N in directions that :math:`A_L` does not read, if
-:math:`\langle g x^T \rangle = 0`; and of all outputs of a softmax together. On what is left, four cases as for
-squared errors (`pctheory.landscape.second_order_form`):
+Q_{L-1}`, so that N x may be taken uncorrelated with h; of N in directions that :math:`A_L` does not read,
+if :math:`\langle g x^T \rangle = 0`; and of all outputs of a softmax together. On what is left there are four
+cases, as for squared errors (`pctheory.landscape.second_order_form`):
 
 (i)   :math:`\langle h h^T \rangle` singular: strict, with N = 0.
 (ii)  :math:`\langle h h^T \rangle \succ 0`, :math:`A_L` with a kernel, :math:`\langle g x^T \rangle \ne 0`:
-strict. (ii') the same with :math:`\langle g x^T \rangle = 0`, and (iii) :math:`A_L` without a kernel: strict
-if and only if
-      the form takes a negative value. Where it is positive definite the point is a local minimum.
+      strict.
+(ii') The same with :math:`\langle g x^T \rangle = 0`: strict if and only if the form takes a negative value.
+(iii) :math:`\langle h h^T \rangle \succ 0`, :math:`A_L` without a kernel: likewise.
+
+Where the form is positive definite the point is a local minimum: its zeros are then the tangents of a
+manifold of critical points of the same value.
 
 With cross-entropy and hard labels :math:`A_L` reads nothing, :math:`\Lambda = J / C`, and case (ii') is
 :math:`\langle h h^T \rangle \succeq C \lambda_{max}(J \,\mathrm{diag}(p) J)\, M`.
@@ -52,7 +55,7 @@ def envelope_form(
     *,
     gradient_tolerance: float = 1e-6,
 ) -> SecondOrderForm:
-    r"""The case of a critical point of the energy under a convex output loss, and the form that decides there.
+    r"""The case of a critical point under a convex output loss, and the least value of the form that decides.
 
     Parameters
     ----------
