@@ -248,3 +248,14 @@ def test_a_form_too_large_for_a_dense_matrix_is_applied_in_blocks(monkeypatch):
     monkeypatch.setattr(envelope_forms, "BLOCK", 1)
     iterated = envelope_form(net, data, LOSSES["pseudo-huber"])
     assert iterated.value == pytest.approx(dense.value, rel=1e-9)
+
+
+def test_with_biases_the_eigenvalues_decide():
+    data = Data([[1.0], [1.0], [-1.0], [-1.0]], np.eye(2)[[0, 1, 0, 1]])
+    net = LinearPCN([[[1.5]], [[0.2], [0.2]]], biases=[[0.0], [0.0, 0.0]])
+    point = classify_critical_point(EnvelopeEnergy(data), net)
+    assert (point.kind, point.form) == ("degenerate", None)
+    with pytest.raises(ValueError, match="biases"):
+        envelope_form(net, data)
+    fitted = Data(data.x, np.full((4, 2), 0.5))
+    assert classify_critical_point(EnvelopeEnergy(fitted), net).kind == "global minimum"

@@ -23,6 +23,7 @@ from scipy.sparse.linalg import LinearOperator, eigsh
 
 from .. import _check
 from ..model import Data, LinearPCN
+from ..model.definitions import require_plain
 from ._whitened import RANK_TOLERANCE, Units, Whitened, flat, mean, regression
 from .objectives import EquilibratedEnergy, Objective
 
@@ -113,7 +114,7 @@ def escape_direction(
     """
     if case is not None:
         _check.choice(case, "case", CASES)
-    if _check.instance(net, "net", LinearPCN).depth < 2:
+    if require_plain(net).depth < 2:
         raise ValueError("`net` must have at least two layers: with one the problem is convex. Got one.")
     if 0 in net.multipliers:
         raise ValueError(f"`multipliers` must not be 0 where weights learn. Got {net.multipliers}.")
@@ -147,7 +148,7 @@ def require_critical(objective: Objective, net: LinearPCN, tolerance: float) -> 
         raise ValueError("`net` must have at least two layers: with one the problem is convex. Got one.")
     if 0 in net.multipliers:
         raise ValueError(f"`multipliers` must not be 0 where weights learn. Got {net.multipliers}.")
-    size = float(np.linalg.norm(Units.of(objective, net).gradient(flat(objective.gradient(net)))))
+    size = float(np.linalg.norm(Units.of(objective, net).gradient(flat(net, objective.gradient(net)))))
     if not size <= tolerance:
         raise ValueError(
             "`net` must be a critical point of the equilibrated energy. Got a gradient of norm "

@@ -121,7 +121,7 @@ def classify_critical_point(
     `pctheory.landscape.envelope_form`; that of other objectives by the eigenvalues of the Hessian. A global
     minimum is recognised by its value, see `infimum`, and with a convex output loss also where every sample
     is at the minimum of its loss; of objectives without a known infimum minima are "local minimum" or
-    "degenerate".
+    "degenerate". With biases, fixed entries or units that carry a value it is the eigenvalues that decide.
 
     Examples
     --------
@@ -137,7 +137,7 @@ def classify_critical_point(
     limit = _check.positive(gradient_tolerance, "gradient_tolerance")
     value, gradient = objective.value_and_gradient(net)
     units = Units.of(objective, net)
-    norm = float(np.linalg.norm(units.gradient(flat(gradient))))
+    norm = float(np.linalg.norm(units.gradient(flat(net, gradient))))
     zero = np.sqrt(norm) + 1e-9
     if curvature_tolerance is not None:
         zero = _check.non_negative(curvature_tolerance, "curvature_tolerance")
@@ -242,7 +242,8 @@ def _spectrum(objective: Objective, net: LinearPCN, units: Units) -> _Spectrum:
 
 def _has_form(objective: Objective, net: LinearPCN) -> bool:
     energy = isinstance(objective, EquilibratedEnergy | EnvelopeEnergy)
-    return energy and objective.data.observed is None and net.depth > 1 and 0 not in net.multipliers
+    complete = energy and objective.data.observed is None
+    return complete and net.is_plain and net.depth > 1 and 0 not in net.multipliers
 
 
 def _form(objective: Objective, net: LinearPCN, limit: float) -> SecondOrderForm:

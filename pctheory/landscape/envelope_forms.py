@@ -37,6 +37,7 @@ from .. import _check
 from ..inference import ConvexLoss, input_products, noise_covariances
 from ..inference.output_losses import output_loss
 from ..model import Data, LinearPCN, feedforward
+from ..model.definitions import require_plain
 from ._whitened import FIT_TOLERANCE, RANK_TOLERANCE, mean
 from .certificates import least, measured, require_critical
 from .envelopes import EnvelopeEnergy
@@ -96,14 +97,14 @@ def envelope_form(
     >>> envelope_form(LinearPCN([[[1.2]], [[0.3], [0.3]]]), data)
     SecondOrderForm(case ii', value 0.44, curvature 0.22)
     """
-    _check.instance(net, "net", LinearPCN)
+    require_plain(net)
     objective = EnvelopeEnergy(data, output)
     require_critical(objective, net, _check.positive(gradient_tolerance, "gradient_tolerance"))
-    point = _Point.of(net, data, output)
-    if point.excess <= FIT_TOLERANCE**2:
+    if _excess(net, data, output) <= FIT_TOLERANCE**2:
         raise ValueError(
             "`net` must leave some sample above the minimum of its loss. Got none: a global minimum."
         )
+    point = _Point.of(net, data, output)
     value, v, inner = point.least()
     first = None
     if inner is not None:
@@ -118,8 +119,15 @@ def envelope_form(
 
 def every_sample_at_its_minimum(objective: EnvelopeEnergy, net: LinearPCN, gradient_norm: float) -> bool:
     """Whether no sample has a gradient left, up to what a gradient in the weights of this norm allows."""
-    point = _Point.of(net, objective.data, objective.output)
-    return point.excess <= gradient_norm + FIT_TOLERANCE**2
+    return _excess(net, objective.data, objective.output) <= gradient_norm + FIT_TOLERANCE**2
+
+
+def _excess(net: LinearPCN, data: Data, output: str | ConvexLoss) -> float:
+    r""":math:`\langle |g|^2 \rangle` as a part of its value at the output 0."""
+    loss, y = output_loss(net, output), np.asarray(data.y)
+    out = np.asarray(feedforward(net, np.asarray(data.x))[-1])
+    square, at_zero = (float(np.sum(np.asarray(loss.gradient(o, y)) ** 2)) for o in (out, 0 * out))
+    return square / at_zero if at_zero else square
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,7 +140,6 @@ class _Point:
     features: np.ndarray  # (B, n), h
     slope: np.ndarray  # (B, m), g
     curvature: np.ndarray  # (B, m, m), Lambda
-    excess: float  # <|g|^2>, as a part of its value at the output 0
     inputs: np.ndarray  # (B, r), x with covariance I
     whiten: np.ndarray  # (n_0, r), inputs = x whiten
 
@@ -144,8 +151,6 @@ class _Point:
         basis = np.eye(y.shape[1])
         if output == "cross-entropy":
             basis = null_space(np.ones((1, y.shape[1])))
-        slope = np.asarray(loss.gradient(out, y)) @ basis
-        square, at_zero = (np.sum(g**2) for g in (slope, np.asarray(loss.gradient(0 * out, y))))
         root = np.linalg.cholesky(np.asarray(noise_covariances(net)[-2]))
         left, singular, rows = np.linalg.svd(x, full_matrices=False)
         rank = int(np.sum(singular > RANK_TOLERANCE * np.max(singular, initial=0.0)))
@@ -155,9 +160,8 @@ class _Point:
             root=root,
             a=basis.T @ np.asarray(net.maps[-1]) @ root,
             features=np.linalg.solve(root, np.asarray(input_products(net)[-2]) @ x.T).T,
-            slope=slope,
+            slope=np.asarray(loss.gradient(out, y)) @ basis,
             curvature=basis.T @ np.asarray(loss.hessian(out, y)) @ basis,
-            excess=float(square / at_zero) if at_zero else float(square),
             inputs=np.sqrt(len(x)) * left[:, :rank],
             whiten=whiten,
         )

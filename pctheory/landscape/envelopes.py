@@ -127,7 +127,7 @@ class EnvelopeEnergy(_ConvexObjective):
         """
         if self.output == "mse":
             return EquilibratedEnergy(self.data).infimum(net)
-        if self.output != "cross-entropy" or net.depth < 2:
+        if self.output != "cross-entropy" or net.depth < 2 or net.fixed or net.carries:
             return None
         one_hot = bool(np.all(np.max(_check.to_numpy(self.data.y, "y"), axis=1) == 1.0))
         enough = net.widths[-2] >= 2 or net.widths[-1] == 2
