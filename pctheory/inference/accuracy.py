@@ -103,8 +103,15 @@ def _array(array: Array) -> np.ndarray:
 
 def _host(net: LinearPCN) -> LinearPCN:
     """The network in numpy, of the same dtype."""
-    return net.with_weights(tuple(_array(w) for w in net.weights)).with_precisions(
-        tuple(p if isinstance(p.value, float) else Precision(_array(p.value), p.size) for p in net.precisions)
+    return (
+        net.all_learned()
+        .with_weights(tuple(_array(p) for p in net.parameters))
+        .with_precisions(
+            tuple(
+                p if isinstance(p.value, float) else Precision(_array(p.value), p.size)
+                for p in net.precisions
+            )
+        )
     )
 
 
@@ -139,6 +146,7 @@ def _moved(net: LinearPCN, orders: Sequence[np.ndarray], rng: np.random.Generato
         _near(w[above][:, below], rng)
         for w, below, above in zip(net.weights, orders[:-1], orders[1:], strict=True)
     )
+    biases = tuple(_near(b[order], rng) for b, order in zip(net.biases, orders[1:], strict=False))
     precisions = []
     for p, order in zip(net.precisions, orders[1:], strict=True):
         if isinstance(p.value, float):
@@ -149,4 +157,4 @@ def _moved(net: LinearPCN, orders: Sequence[np.ndarray], rng: np.random.Generato
             moved = _near(p.value[order][:, order], rng)
             value = np.tril(moved) + np.tril(moved, -1).T
         precisions.append(Precision(value, p.size))
-    return net.with_weights(weights).with_precisions(tuple(precisions))
+    return net.with_weights((*weights, *biases)).with_precisions(tuple(precisions))

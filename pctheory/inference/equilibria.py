@@ -26,7 +26,7 @@ from array_api_compat import array_namespace
 from .. import _check, _html
 from .._check import Array
 from ..model import Data, LinearPCN
-from ..model.definitions import any_rows, energies_of, forward_pass, local_rule
+from ..model.definitions import any_rows, energies_of, forward_pass, weight_rule
 from .accuracy import RelativeErrors, relative_errors
 from .observed import observed_sweep
 from .output_losses import ConvexLoss, EnvelopeEquilibrium, envelope_equilibrium
@@ -88,17 +88,29 @@ class Equilibrium:
         method = "feedback" if self.method == "observed" else self.method
         return relative_errors(self.net, self.activities, self.errors, self.energy, method)
 
+    @cached_property
+    def weighted_errors(self) -> tuple[Array, ...]:
+        r""":math:`\Pi_l \epsilon_l^* = P_l^T S^{-1} r`, (B, n_l) each, l = 1..L; finite without noise too."""
+        weighted: list[Array] = []
+        for l in range(self.net.depth, 0, -1):
+            precision = self.net.precisions[l - 1]
+            weighted.append(
+                weighted[-1] @ self.net.maps[l] if precision.carries else precision.apply(self.errors[l - 1])
+            )
+        return tuple(weighted[::-1])
+
     def weight_gradient(self) -> tuple[Array, ...]:
         r"""The gradient of :math:`F^*` in the weights, (n_l, n_{l-1}) each: the local rule at equilibrium.
 
-        Claim ``envelope-gradient``. It uses the errors of the equilibrium, which are not differences of
-        activities.
+        Claims ``envelope-gradient`` and, for :math:`-\langle \Pi_l \epsilon_l^* \rangle` of the biases,
+        ``biases``. It uses the errors of the equilibrium, which are not differences of activities.
 
         Returns
         -------
-        gradient : tuple of (n_l, n_{l-1}), l = 1..L
+        gradient : tuple of (n_l, n_{l-1}), l = 1..L, then with biases (n_l,), l = 1..L
+            0 where an entry is fixed.
         """
-        return local_rule(self.net, self.errors, self.activities)
+        return weight_rule(self.net, self.weighted_errors, self.activities)
 
     def layer_energies(self) -> Array:
         r"""The energy of each layer, :math:`\frac{1}{2B}\sum_i \epsilon_l^{*T} \Pi_l \epsilon_l^*`, (L,)."""
@@ -299,4 +311,7 @@ def gradient_decomposition(net: LinearPCN, data: Data) -> tuple[tuple[Array, ...
     ]  # z* - zhat = K S^{-1} r, without a difference
     for matrix, error in zip(net.maps, eq.errors, strict=True):
         drift.append(drift[-1] @ matrix.T + error)
-    return local_rule(net, eq.errors, forward), local_rule(net, eq.errors, drift)
+    terms = [list(weight_rule(net, eq.weighted_errors, inputs)) for inputs in (forward, drift)]
+    for index in range(net.depth, len(terms[1])):  # a bias belongs to the forward pass
+        terms[1][index] = array_namespace(*terms[1]).zeros_like(terms[1][index])
+    return tuple(terms[0]), tuple(terms[1])

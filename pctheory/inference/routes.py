@@ -57,6 +57,13 @@ def solve(net: LinearPCN, x: Array, y: Array, method: str) -> Route:
     """The equilibrium by one of `METHODS`."""
     if method == "elimination":
         return _finite(_by_elimination(net, x, y))
+    if net.biases:  # a constant unit carries them
+        xp = namespace(x)
+        route = solve(net.with_constant(), xp.concat([x, xp.ones_like(x[:, :1])], axis=1), y, method)
+        pairs = zip((*route.activities, *route.errors), (*net.widths, *net.widths[1:]), strict=True)
+        rows = [array[:, :width] for array, width in pairs]
+        cut = net.depth + 1
+        return Route(tuple(rows[:cut]), tuple(rows[cut:]), route.energy, route.method)
     if method == "sweep" or (method == "auto" and net.widths[-1] <= min(net.widths[1:])):
         route = _by_sweep(net, x, y)
         if method == "sweep" or not route.doubtful:
