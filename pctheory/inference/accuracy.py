@@ -5,9 +5,9 @@ computed again with every input moved at random by a few eps of itself, and with
 another order, which makes other rounding errors; twice by its own method, and once by the feedback, which
 needs no moderate products. The largest move of the result, and at least eps for every layer, is the estimate:
 of what the condition of the problem does and of what the method adds. It is a sample and no bound. Against
-120 digits and more, 12000 networks with precisions
-between 1e-12 and 1e12, weights between 1e-150 and 1e150 and up to 1000 layers, the worst error was @W@ times its
-estimate, of activities, errors or energy, and in the median it is a tenth of it (`tests/accuracy_study.py`).
+120 digits and more, on 12000 networks with precisions between 1e-12 and 1e12, weights between 1e-150 and
+1e150 and up to 1000 layers, the worst error was 5.3 times its estimate for the activities, 5.6 times for the
+errors and 5.8 times for the energy, and most estimates are about ten times the error.
 """
 
 from __future__ import annotations
