@@ -453,6 +453,7 @@ REFUSED = {
     "escape_direction": lambda f, n, d: f(n, d),
     "gauss_newton_hessian": lambda f, n, d: f(MSELoss(d), n),
     "second_order_form": lambda f, n, d: f(n, d),
+    "envelope_form": lambda f, n, d: f(n, d, "cross-entropy"),
     "zero_rank_hessian": lambda f, n, d: f(MSELoss(d), n),
     "best_precision": lambda f, n, d: f(n, 0.1),
     "chain_flow": lambda f, n, d: f(n, 0.1),

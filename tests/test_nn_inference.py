@@ -596,7 +596,7 @@ def test_bad_fields_are_refused_when_the_value_is_made(call, error, message):
         (
             {"method": "gauss-newton"},
             ValueError,
-            "or one of 'gd', 'momentum', 'adam', 'error', 'adaptive', 'newton'. Got 'gauss-",
+            "or one of 'gd', 'momentum', 'adam', 'error', 'newton', 'adaptive'. Got 'gauss-",
         ),
         ({"method": 3}, TypeError, "`method` must be a method such as"),
         ({"stop": 3}, TypeError, "`stop` must be a Stop. Got int"),

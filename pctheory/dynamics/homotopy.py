@@ -116,6 +116,8 @@ def homotopy_flow(
 
     Raises
     ------
+    TypeError
+        If `rule` is no function.
     ArithmeticError
         If the integrator does not reach the end.
 
@@ -139,6 +141,8 @@ def homotopy_flow(
             "`fraction` must be below 1, and the product of the weights must start below that part of the "
             f"target. Got a fraction of {part:g} and a start at {-depth * log_inverse:g} in logarithms."
         )
+    if rule is not None and not callable(rule):
+        raise TypeError(f"`rule` must be a function of the log weights. Got {type(rule).__name__}.")
     chosen = KeepRescaling() if rule is None else rule
 
     def rates(logs: np.ndarray) -> np.ndarray:
@@ -189,7 +193,8 @@ def homotopy_time(
     [36.8, 41.4]
     """
     depth, log_inverse = chain_depth(net), log_inverse_scale(scale)
-    sigma, kept = _check.positive(signal, "signal"), KeepRescaling() if rule is None else rule
+    sigma = _check.positive(signal, "signal")
+    kept = _check.instance(KeepRescaling() if rule is None else rule, "rule", KeepRescaling)
     s = kept.rescaling
     if depth == 3:
         main = (3 * s**2 * log_inverse / (2 * sigma**2 * math.sqrt(2 * (s - 1)))) ** (2 / 3)

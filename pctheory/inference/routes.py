@@ -63,7 +63,7 @@ def solve(net: LinearPCN, x: Array, y: Array, method: str) -> Route:
         pairs = zip((*route.activities, *route.errors), (*net.widths, *net.widths[1:]), strict=True)
         rows = [array[:, :width] for array, width in pairs]
         cut = net.depth + 1
-        return Route(tuple(rows[:cut]), tuple(rows[cut:]), route.energy, route.method)
+        return Route(tuple(rows[:cut]), tuple(rows[cut:]), route.energy, route.method, route.doubtful)
     if method == "sweep" or (method == "auto" and net.widths[-1] <= min(net.widths[1:])):
         route = _by_sweep(net, x, y)
         if method == "sweep" or not route.doubtful:

@@ -1,19 +1,19 @@
 r"""The second variation of the energy at a critical point under any convex output loss.
 
 Claims ``moreau-envelope``, ``cross-entropy-landscape`` and ``convex-loss-landscape``. At a critical point
-no hidden error is left, and :math:`A_L^T g = 0` for every sample. Let V be the change of :math:`A_L`, N x
+no hidden error is left, and :math:`A_L^T g = 0` for every sample. Let V be the change of :math:`A_L`, Z x
 that of :math:`h = Q_{L-1} x`, and e the hidden error that arises before the output. With
 :math:`M = M_{L-1}` and the Hessian :math:`\Lambda` of the loss, to second order
 
-.. math:: \delta^2 F^* = \Big\langle \min_e \; 2 g^T V (N x + e) + e^T M^{-1} e + d^T \Lambda\, d \Big\rangle,
-          \qquad d = V h + A_L (N x + e) .
+.. math:: \delta^2 F^* = \Big\langle \min_e \; 2 g^T V (Z x + e) + e^T M^{-1} e + d^T \Lambda\, d \Big\rangle,
+          \qquad d = V h + A_L (Z x + e) .
 
-Three changes are known to have no effect: of the basis of the last hidden layer, :math:`V = -A_L X, N = X
-Q_{L-1}`, so that N x may be taken uncorrelated with h; of N in directions that :math:`A_L` does not read,
+Three changes are known to have no effect: of the basis of the last hidden layer, :math:`V = -A_L X, Z = X
+Q_{L-1}`, so that Z x may be taken uncorrelated with h; of Z in directions that :math:`A_L` does not read,
 if :math:`\langle g x^T \rangle = 0`; and of all outputs of a softmax together. On what is left there are four
 cases, as for squared errors (`pctheory.landscape.second_order_form`):
 
-(i)   :math:`\langle h h^T \rangle` singular: strict, with N = 0.
+(i)   :math:`\langle h h^T \rangle` singular: strict, with Z = 0.
 (ii)  :math:`\langle h h^T \rangle \succ 0`, :math:`A_L` with a kernel, :math:`\langle g x^T \rangle \ne 0`:
       strict.
 (ii') The same with :math:`\langle g x^T \rangle = 0`: strict if and only if the form takes a negative value.
@@ -74,7 +74,7 @@ def envelope_form(
     -------
     SecondOrderForm
         The point is a strict saddle if and only if `value` is negative. It is the least on the unit sphere of
-        (V, N), with unit hidden noise, uncorrelated inputs and V in units of one over the size of g.
+        (V, Z), with unit hidden noise, uncorrelated inputs and V in units of one over the size of g.
 
     Raises
     ------
@@ -207,7 +207,7 @@ class _Point:
         return max(1.0, RANK_TOLERANCE * float(others) / self.size**2)
 
     def least(self) -> tuple[float, np.ndarray, np.ndarray | None]:
-        r"""The least value of the form on the unit sphere, with the V and the N where it is taken.
+        r"""The least value of the form on the unit sphere, with the V and the Z where it is taken.
 
         Returns
         -------
@@ -230,7 +230,7 @@ class _Point:
 
 
 class _Form:
-    r"""The quadratic form of the second variation as a symmetric map of vectors (V, N), one or a stack."""
+    r"""The quadratic form of the second variation as a symmetric map of vectors (V, Z), one or a stack."""
 
     def __init__(self, point: _Point, free: np.ndarray, turned: np.ndarray) -> None:
         self.point, self.free, self.turned = point, free, turned
@@ -253,7 +253,7 @@ class _Form:
         v = rows[:, : m * n].reshape(count, m, n) / at.size
         inner = rows[:, m * n :].reshape(count, self.turned.shape[1], self.free.shape[1])
         slope = at.slope @ v  # V^T g, (count, B, n)
-        moved = self.free @ np.swapaxes(inner, 1, 2) @ self.turned.T  # N x
+        moved = self.free @ np.swapaxes(inner, 1, 2) @ self.turned.T  # Z x
         shift = at.features @ np.swapaxes(v, 1, 2) + moved @ at.a.T  # d without e
         error = -_each(self.posterior, slope + _each(at.curvature, shift) @ at.a)  # the least e
         strain = _each(at.curvature, shift + error @ at.a.T)  # Lambda d

@@ -117,7 +117,8 @@ def update_precisions(
     _check.choice(rule, "rule", PRECISION_RULES)
     _check.choice(shape, "shape", PRECISION_SHAPES)
     depth = _check.instance(net, "net", LinearPCN).depth
-    learning = set(range(1, depth + 1)) if layers is None else {_layer(l, depth) for l in layers}
+    chosen = range(1, depth + 1) if layers is None else _check.iterable(layers, "layers", "numbers of layers")
+    learning = {_layer(l, depth) for l in chosen}
     precisions = []
     for l, (precision, (found, taken)) in enumerate(
         zip(net.precisions, _moments(net, data), strict=True), start=1

@@ -347,7 +347,10 @@ def _observed_targets(value: object, mask: object) -> tuple[Array, np.ndarray | 
     """Targets with zeros where they are missing, and the mask, or None if none is."""
     array = _check.as_array(value, "y")
     xp = array_namespace(array)
-    observed = np.array(mask.detach().cpu().numpy() if hasattr(mask, "detach") else mask)
+    try:
+        observed = np.array(mask.detach().cpu().numpy() if hasattr(mask, "detach") else mask)
+    except (TypeError, ValueError):
+        raise TypeError(f"`observed` must be an array of booleans. Got {type(mask).__name__}.") from None
     if observed.dtype != np.bool_ or observed.shape != tuple(array.shape):
         raise ValueError(
             f"`observed` must be booleans of the shape of y, {tuple(array.shape)}. Got an array of shape "
