@@ -199,7 +199,7 @@ def run(config: Config, progress: Progress) -> dict[str, Any]:
     """A sweep of each rule's rates with the first seed, then the other seeds at the rate of the best test
     accuracy.
     """
-    cases = [
+    cases: list[dict[str, Any]] = [
         {"dataset": d, "hidden": h, "rule": rule}
         for d in config.datasets
         for h in config.depths
