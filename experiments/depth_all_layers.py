@@ -68,7 +68,7 @@ PROFILES = {
         published_rates=(0.1,), published_depth=6, unit_rates=(0.1,), unit_depth=2, ablated=200, seeds=2,
     ),
     "cpu": Config(
-        datasets=("mnist",), depths=(8, 30), iterations=200, published_rates=(0.1, 0.3, 1.0),
+        datasets=("mnist",), depths=(8, 30), iterations=200, published_rates=(0.1, 0.3),
         published_depth=30, unit_depth=8,
     ),
     "full": Config(),
