@@ -145,7 +145,9 @@ def caption(result: Result, meta: Meta) -> str:
         for rule in ("pc", "near")
     }
     best = min(worst, key=lambda rule: worst[rule])
-    own, bp = (layers(result["runs"][first][str(hidden)][rule]) for rule in (best, "bp"))
+    own, published, bp = (
+        layers(result["runs"][first][str(hidden)][rule]) for rule in (best, "published", "bp")
+    )
     verdict = f"{'at most' if worst[best] <= GOAL else 'up to'} {max(worst[best], 0):.1f} points behind"
     larger, smaller = (f"$1/{1 / alpha:g}$" for alpha in c["alphas"])
     parts = []
@@ -160,10 +162,10 @@ def caption(result: Result, meta: Meta) -> str:
     ends = [f"{rule} {h}" for _, h, rule, run in runs(result) if at_edge(run)]
     edge = f" Best rate at an end of its grid: {', '.join(ends)}." if ends else ""
     return (
-        rf"Exact inference at $\pi = L / (\alpha N)$ is {verdict} backpropagation, and resetting {own} of "
-        rf"{hidden + 1} layers costs over {100 * MATTERS:g} points (backpropagation: {bp}). ReLU residual "
-        rf"networks, $N = {c['width']}$, {_names.dataset(first)}, {c['iterations']} iterations, best rates; "
-        rf"$\alpha$ = {larger}, {smaller}. Points behind BP, such layers, time over BP's at "
-        rf"$H$ = {' / '.join(map(str, depths(result, first, 'bp')))}: {'; '.join(parts)}; BP {counts} layers."
-        rf"{edge} ({meta.setting}; {_names.seeds(c)}.)"
+        rf"Exact inference at $\pi = L / (\alpha N)$ is {verdict} backpropagation; the layers whose own reset "
+        rf"costs over {100 * MATTERS:g} points are {own} of {hidden + 1} (backpropagation {bp}, published "
+        rf"inference {published}). ReLU residual networks, $N = {c['width']}$, {_names.dataset(first)}, "
+        rf"{c['iterations']} iterations, best rates; $\alpha$ = {larger}, {smaller}. Points behind BP, such "
+        rf"layers, time over BP's at $H$ = {' / '.join(map(str, depths(result, first, 'bp')))}: "
+        rf"{'; '.join(parts)}; BP {counts} layers.{edge} ({meta.setting}; {_names.seeds(c)}.)"
     )

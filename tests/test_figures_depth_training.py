@@ -65,7 +65,6 @@ def test_predictive_coding_gets_out_of_the_saddle_and_hands_over():
     drawn(homotopy_figure, result, panels=3, shown=accuracies)
 
 
-@pytest.mark.claim("s-stable-limit")
 def test_exact_inference_at_a_small_alpha_trains_as_backpropagation_does():
     result = quick(depth_all_layers)
     config = depth_all_layers.PROFILES["quick"]
