@@ -165,7 +165,7 @@ def caption(result: Result, meta: Meta) -> str:
         rf"Exact inference at $\pi = L / (\alpha N)$ is {verdict} backpropagation; the layers whose own "
         rf"reset costs over {100 * MATTERS:g} points are {own} of {hidden + 1} (backpropagation {bp}, "
         rf"published inference {published}). ReLU residual networks, $N = {c['width']}$, "
-        rf"{_names.dataset(first)}, {c['iterations']} iterations, best rates; $\alpha$ = {larger}, {smaller}. Points behind BP, such "
-        rf"layers, time over BP's at $H$ = {' / '.join(map(str, depths(result, first, 'bp')))}: "
+        rf"{_names.dataset(first)}, {c['iterations']} iterations, best rates; $\alpha$ = {larger}, {smaller}. "
+        rf"Points behind BP, such layers, time over BP's at $H$ = {' / '.join(map(str, depths(result, first, 'bp')))}: "
         rf"{'; '.join(parts)}; BP {counts} layers.{edge} ({meta.setting}; {_names.seeds(c)}.)"
     )
