@@ -158,6 +158,7 @@ def caption(result: Result, meta: Meta) -> str:
             for h in depths(result, first, rule)
         ]
         parts.append(f"{name} {' / '.join(cells)}")
+    at = " / ".join(map(str, depths(result, first, "bp")))
     counts = " / ".join(str(layers(result["runs"][first][str(h)]["bp"])) for h in depths(result, first, "bp"))
     ends = [f"{rule} {h}" for _, h, rule, run in runs(result) if at_edge(run)]
     edge = f" Best rate at an end of its grid: {', '.join(ends)}." if ends else ""
@@ -165,7 +166,7 @@ def caption(result: Result, meta: Meta) -> str:
         rf"Exact inference at $\pi = L / (\alpha N)$ is {verdict} backpropagation; the layers whose own "
         rf"reset costs over {100 * MATTERS:g} points are {own} of {hidden + 1} (backpropagation {bp}, "
         rf"published inference {published}). ReLU residual networks, $N = {c['width']}$, "
-        rf"{_names.dataset(first)}, {c['iterations']} iterations, best rates; $\alpha$ = {larger}, {smaller}. "
-        rf"Points behind BP, such layers, time over BP's at $H$ = {' / '.join(map(str, depths(result, first, 'bp')))}: "
+        rf"{_names.dataset(first)}, {c['iterations']} iterations, best rates; $\alpha$ = {larger}, "
+        rf"{smaller}. Points behind BP, such layers, time over BP's at $H$ = {at}: "
         rf"{'; '.join(parts)}; BP {counts} layers.{edge} ({meta.setting}; {_names.seeds(c)}.)"
     )
