@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
+from scipy import stats
 
 from experiments import depth_all_layers
 from experiments._result import Result
@@ -140,15 +141,19 @@ def caption(result: Result, meta: Meta) -> str:
     c, first, hidden = meta.config, next(iter(result["runs"])), deepest(result)
     worst = {
         rule: max(
-            float(behind(result, d, rule, h).mean()) for d in result["runs"] for h in depths(result, d, rule)
+            (behind(result, d, rule, h) for d in result["runs"] for h in depths(result, d, rule)), key=np.mean
         )
         for rule in ("pc", "near")
     }
-    best = min(worst, key=lambda rule: worst[rule])
+    best = min(worst, key=lambda rule: float(worst[rule].mean()))
+    gap = float(worst[best].mean())
+    half = float(stats.t.ppf(0.975, len(worst[best]) - 1) * stats.sem(worst[best]))
     own, published, bp = (
         layers(result["runs"][first][str(hidden)][rule]) for rule in (best, "published", "bp")
     )
-    verdict = f"{'at most' if worst[best] <= GOAL else 'up to'} {max(worst[best], 0):.1f} points behind"
+    verdict = (
+        rf"{'at most' if gap <= GOAL else 'up to'} {max(gap, 0):.1f} points (95%: $\pm {half:.1f}$) behind"
+    )
     larger, smaller = (f"$1/{1 / alpha:g}$" for alpha in c["alphas"])
     parts = []
     for rule, name in {"published": "published", "unit": r"$\pi = 1$", "pc": larger, "near": smaller}.items():
