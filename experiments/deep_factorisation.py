@@ -224,7 +224,7 @@ def final(config: Config, rule: str, depth: int, rate: float, decay: float, seed
 def library(config: Config, factors: int, regularisation: float, seed: int) -> dict[str, Any]:
     """Validation and test error of the library's factorisation, and its CPU seconds."""
     import pandas as pd
-    import surprise  # type: ignore[import-not-found]
+    import surprise
 
     raw = ratings(config, seed).raw
     table = pd.DataFrame(dict(zip(("user", "film", "stars"), raw["train"], strict=True)))

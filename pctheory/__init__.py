@@ -40,6 +40,7 @@ from .limits import expected_rescaling, mean_field_training
 from .linalg import BlockTridiagonal
 from .model import (
     Data,
+    LinearGraph,
     LinearPCN,
     activity_gradient,
     activity_hessian,
@@ -80,6 +81,7 @@ __all__ = [
     "Data",
     "EquilibratedEnergy",
     "Equilibrium",
+    "LinearGraph",
     "LinearPCN",
     "MSELoss",
     "NegativeLogLikelihood",

@@ -169,6 +169,7 @@ class Given:
             "aligned_update": {"data": one_sample},
             "chain_flow": chain,
             "envelope_equilibrium": {"data": Data(x, np.eye(2)[[0, 1, 1, 0]])},
+            "envelope_form": {"net": origin, "data": Data(x, np.eye(2)[[0, 1, 1, 0]])},
             "escape_direction": {"net": origin},
             "escape_time": chain,
             "nearest_solution": {"data": Data(x, self.hidden[-1] + 0.1 * x)},

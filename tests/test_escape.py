@@ -433,7 +433,7 @@ def test_without_noise_nothing_inflates():
 def test_beyond_the_largest_float_the_time_on_the_loss_is_infinite():
     assert escape_time(widths(4), Decimal("1e-300"), objective="loss") == math.inf
     assert fewest_loss_steps(widths(4), Decimal("1e-300")) == math.inf
-    with pytest.raises(ValueError, match="`scale` must be large enough that the chain leaves"):
+    with pytest.raises(ValueError, match="`scale` must be large enough for the time of the escape on the loss"):
         chain_flow(widths(4), Decimal("1e-300"), objective="loss")
 
 

@@ -9,7 +9,7 @@ import torch
 from hypothesis import given
 from strategies import networks
 
-from pctheory import Data, EquilibratedEnergy, LinearPCN, feedforward, rescaling
+from pctheory import Data, EquilibratedEnergy, LinearPCN, rescaling
 from pctheory.model import (
     PARAMETERISATIONS,
     hidden_precision,
@@ -130,55 +130,6 @@ def test_orthogonal_initialisation_has_unit_singular_values(shape):
     np.testing.assert_allclose(np.linalg.svd(weight, compute_uv=False), 1, rtol=1e-13)
 
 
-class Other(torch.nn.Module):
-    """Two square layers, and a forward of its own."""
-
-    def __init__(self, kind):
-        super().__init__()
-        self.kind = kind
-        self.first, self.second = (torch.nn.Linear(3, 3, bias=False, dtype=torch.float64) for _ in range(2))
-
-    def forward(self, x):
-        if self.kind == "skip":
-            return self.second(self.first(x)) + x
-        if self.kind == "twice":
-            return self.second(self.first(self.first(x)))
-        if self.kind == "relu":
-            return self.second(torch.relu(self.first(x)))
-        if self.kind == "order":
-            return self.first(self.second(x))
-        if self.kind == "shape":
-            return self.second(self.first(x)).sum(-1)
-        return self.second(self.first(x))
-
-
-@pytest.mark.parametrize("kind", ["skip", "twice", "relu", "order", "shape"])
-def test_a_module_that_is_not_its_layers_one_after_another_is_refused(kind):
-    with pytest.raises(ValueError, match="`module` must apply its linear layers one after another"):
-        LinearPCN.from_torch(Other(kind))
-
-
-def test_a_module_that_is_its_layers_one_after_another_is_read():
-    module = Other("plain")
-    net = LinearPCN.from_torch(module)
-    x = torch.randn(5, 3, dtype=torch.float64)
-    np.testing.assert_allclose(feedforward(net, x.numpy())[-1], module(x).detach().numpy(), rtol=1e-12)
-
-
-@pytest.mark.parametrize("layer", [torch.nn.Dropout(), torch.nn.Identity()])
-def test_a_module_without_linear_layers_is_refused(layer):
-    with pytest.raises(ValueError, match="`module` must hold"):
-        LinearPCN.from_torch(torch.nn.Sequential(layer))
-
-
-def test_from_torch_reads_linear_layers_in_order():
-    module = torch.nn.Sequential(torch.nn.Linear(3, 4, bias=False), torch.nn.Linear(4, 2, bias=False))
-    net = LinearPCN.from_torch(module)
-    assert net.widths == (3, 4, 2)
-    np.testing.assert_allclose(net.weights[0], module[0].weight.detach().numpy())
-    assert net.weights[0].dtype == np.float64
-
-
 BAD = [
     (
         lambda: LinearPCN([np.ones((3, 2)), np.ones((1, 4))]),
@@ -214,12 +165,6 @@ BAD = [
     (lambda: LinearPCN.random((2, 2), rng=None), TypeError, "`rng` must be"),
     (lambda: LinearPCN([[[1.0]]]).unflatten(np.ones(2)), ValueError, r"must have shape \(1,\)"),
     (lambda: LinearPCN([[[1.0]]]).replace(width=2), TypeError, "takes only"),
-    (lambda: LinearPCN.from_torch(torch.nn.Sequential(torch.nn.Linear(2, 2))), ValueError, "no biases"),
-    (
-        lambda: LinearPCN.from_torch(torch.nn.Sequential(torch.nn.Linear(2, 2, bias=False), torch.nn.ReLU())),
-        ValueError,
-        "only linear layers.*ReLU",
-    ),
 ]
 
 

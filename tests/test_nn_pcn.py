@@ -155,7 +155,6 @@ def test_labels_and_one_hot_rows_are_the_same_targets():
         (lambda: PCN((3, 2), rng=0).loss(np.zeros((2, 3)), np.zeros((1, 2))), "one row per sample"),
         (lambda: PCN((3, 3), activation="relu", rng=0).linear_parameters(), "`activation` must be 'linear'"),
         (lambda: PCN((3, 3), output="cross-entropy", rng=0).linear_parameters(), "`output` must be 'mse'"),
-        (lambda: LinearPCN.from_torch(torch.nn.Linear(3, 2)), "`module` must have no biases"),
     ],
 )
 def test_bad_input_is_refused_with_the_rule(call, message):

@@ -27,6 +27,7 @@ import numpy as np
 
 from .. import _check
 from ..model import LinearPCN
+from ..model.definitions import require_plain
 
 __all__ = [
     "best_precision",
@@ -232,7 +233,7 @@ def fewest_loss_steps(net: LinearPCN | Iterable[int], scale: float | Decimal) ->
 
 
 def chain_depth(net: LinearPCN | Iterable[int]) -> int:
-    depth = net.depth if isinstance(net, LinearPCN) else len(_check.widths(net)) - 1
+    depth = require_plain(net).depth if isinstance(net, LinearPCN) else len(_check.widths(net)) - 1
     if depth < 3:
         raise ValueError(
             f"`net` must have 3 weights or more: with fewer the origin repels at once. Got {depth}."

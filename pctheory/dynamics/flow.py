@@ -83,7 +83,9 @@ class Trajectory:
 
     def layer_norms(self) -> np.ndarray:
         r""":math:`\|W_l\|_F`, (T, L)."""
-        return np.stack([np.linalg.norm(w, axis=(1, 2)) for w in self.net.split(self.weights)], axis=1)
+        return np.stack(
+            [np.linalg.norm(w, axis=(1, 2)) for w in self.net.split(self.weights)[: self.net.depth]], axis=1
+        )
 
     def plot(self, ax: Any = None, *objectives: Objective, **options: Any) -> Any:
         """The descended objective, or others, against time.
@@ -281,7 +283,9 @@ def gradient_descent(
 
 
 def imbalance(net: LinearPCN) -> tuple[np.ndarray, ...]:
-    r"""The imbalance of neighbouring layers, :math:`D_l = A_{l+1}^T A_{l+1} / a_{l+1}^2 - A_l A_l^T / a_l^2`.
+    r"""The imbalance of neighbouring layers:
+
+    .. math:: D_l = A_{l+1}^T A_{l+1} / a_{l+1}^2 - A_l A_l^T / a_l^2 - b_l b_l^T
 
     Returns
     -------
@@ -290,16 +294,20 @@ def imbalance(net: LinearPCN) -> tuple[np.ndarray, ...]:
     Notes
     -----
     Gradient flow on the loss conserves it; on :math:`F^*` it obeys :math:`\dot D_l` = `imbalance_rate` (claim
-    ``balance-law``).
+    ``balance-law``; with biases ``biases``).
 
     Examples
     --------
     >>> imbalance(LinearPCN([[[2.0]], [[3.0]]]))[0]
     array([[5.]])
     """
-    net = _check.instance(net, "net", LinearPCN).to_numpy()
+    net = _all_learn(net).to_numpy()
     scaled = [m / _nonzero(a, l) for l, (m, a) in enumerate(zip(net.maps, net.multipliers, strict=True), 1)]
-    return tuple(above.T @ above - below @ below.T for below, above in pairwise(scaled))
+    shifts = net.biases or tuple(np.zeros(n) for n in net.widths[1:])
+    return tuple(
+        above.T @ above - below @ below.T - np.outer(b, b)
+        for (below, above), b in zip(pairwise(scaled), shifts, strict=False)
+    )
 
 
 def imbalance_rate(net: LinearPCN, data: Data) -> tuple[np.ndarray, ...]:
@@ -325,11 +333,12 @@ def imbalance_rate(net: LinearPCN, data: Data) -> tuple[np.ndarray, ...]:
     >>> rate[0].round(12)  # the error is 3 r / S = 0.3
     array([[0.18]])
     """
-    any_rows(net, data)
+    any_rows(_all_learn(net), data)
     for l, a in enumerate(net.multipliers, 1):
         _nonzero(a, l)
     net, data = net.to_numpy(), data.to_numpy()
-    errors = equilibrium(net, data.compress() if data.observed is None else data).errors
+    whole = bool(net.biases) or data.observed is not None
+    errors = equilibrium(net, data if whole else data.compress()).errors
     rates = []
     for precision, error in zip(net.precisions[:-1], errors[:-1], strict=True):
         product = precision.apply(error).T @ error / len(error)
@@ -408,6 +417,16 @@ def _times(times: ArrayLike) -> np.ndarray:
             f"`times` must be a strictly increasing list of two or more. Got shape {when.shape}."
         )
     return np.asarray(when)
+
+
+def _all_learn(net: LinearPCN) -> LinearPCN:
+    if _check.instance(net, "net", LinearPCN).fixed:
+        raise ValueError(
+            "`net` must learn all its entries for the balance law of whole layers. Got "
+            f"{sum(int(mask.sum()) for mask in net.fixed)} fixed entries: the law of each node of a graph is "
+            "claim `graph-balance`, see `LinearGraph.imbalance`."
+        )
+    return net
 
 
 def _nonzero(multiplier: float, layer: int) -> float:

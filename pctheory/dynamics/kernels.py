@@ -16,7 +16,7 @@ import numpy as np
 
 from ..inference import input_products, output_products, rescaling
 from ..model import Data, LinearPCN
-from ..model.definitions import data_rows
+from ..model.definitions import data_rows, require_plain
 
 OBJECTIVES = ("energy", "loss")
 
@@ -53,6 +53,7 @@ class TangentKernel(NamedTuple):
 
 def tangent_kernel(net: LinearPCN, data: Data, objective: str) -> TangentKernel:
     """The kernel of the equilibrated energy or of the loss at the present weights."""
+    require_plain(net)
     data_rows(net, data)
     net, own = net.to_numpy(), data.to_numpy().compress()
     products = output_products(net)[1:]

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from .. import _check
 from ..model import LinearPCN
+from ..model.definitions import require_plain
 
 __all__ = ["Inflation", "inflation"]
 
@@ -62,7 +63,7 @@ def inflation(net: LinearPCN | Iterable[int], noise: float, time: float) -> Infl
     >>> round(late.weight, 4), round(late.energy, 6)
     (11.2468, 0.007906)
     """
-    depth = net.depth if isinstance(net, LinearPCN) else len(_check.widths(net)) - 1
+    depth = require_plain(net).depth if isinstance(net, LinearPCN) else len(_check.widths(net)) - 1
     if depth < 2:
         raise ValueError(f"`net` must have 2 weights or more: a single one cannot inflate. Got {depth}.")
     nu, when = _check.positive(noise, "noise"), _check.positive(time, "time")

@@ -17,7 +17,7 @@ import numpy as np
 from .. import _check
 from ..inference import equilibrium, output_products
 from ..model import Data, LinearPCN, feedforward
-from ..model.definitions import data_rows
+from ..model.definitions import data_rows, require_plain
 from .kernels import OBJECTIVES
 
 __all__ = ["GradientNoise", "gradient_noise"]
@@ -99,6 +99,7 @@ def gradient_noise(net: LinearPCN, data: Data, *, objective: str = "energy") -> 
     >>> noise.traces.round(12), noise.squares.round(12), round(noise.scale, 12)
     (array([0.25, 1.  ]), array([0.25, 1.  ]), 1.0)
     """
+    require_plain(net)
     _check.choice(objective, "objective", OBJECTIVES)
     data_rows(net, data)
     net, data = net.to_numpy(), data.to_numpy()

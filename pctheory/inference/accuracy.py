@@ -2,10 +2,12 @@ r"""How accurate a computed equilibrium is: how far it moves when its inputs mov
 
 A computation in floating point is roughly an exact one of slightly different numbers. The equilibrium is
 computed again with every input moved at random by a few eps of itself, and with the units of every layer in
-another order, which makes other rounding errors. The largest move of the result, and at least eps for every
-layer, is the estimate: of what the condition of the problem does and of what the method adds. It is a sample
-and no bound: against 60 digits and more, on networks with precisions between 1e-12 and 1e12, the worst error
-was 1.1 times its estimate for the activities, 12 times for the energy and 77 times for the errors.
+another order, which makes other rounding errors; twice by its own method, and once by the feedback, which
+needs no moderate products. The largest move of the result, and at least eps for every layer, is the estimate:
+of what the condition of the problem does and of what the method adds. It is a sample and no bound. Against
+120 digits and more, on 12000 networks with precisions between 1e-12 and 1e12, weights between 1e-150 and
+1e150 and up to 1000 layers, the worst error was 5.3 times its estimate for the activities, 5.6 times for the
+errors and 5.8 times for the energy, and most estimates are about ten times the error.
 """
 
 from __future__ import annotations
@@ -24,8 +26,6 @@ __all__ = ["RelativeErrors", "relative_errors"]
 
 PERTURBATION = 4.0
 """Largest relative move of an input, in units of eps."""
-
-REPEATS = 3
 
 NO_DIGIT = 0.3
 """A relative move beyond which no digit is left, and nothing more is known of the error."""
@@ -61,11 +61,11 @@ def relative_errors(
     white = _whitened(host, found)
     rng = np.random.default_rng(0)
     moves = [0.0, 0.0, 0.0]
-    for _ in range(REPEATS):
+    for way in (method, method, "feedback"):  # what a method loses every time, another one shows
         orders = _orders(host, rng)
         try:
             moved = _moved(host, orders, rng)
-            other = solve(moved, _near(z[0], rng), _near(z[-1][:, orders[-1]], rng), method)
+            other = solve(moved, _near(z[0], rng), _near(z[-1][:, orders[-1]], rng), way)
         except (ValueError, np.linalg.LinAlgError):  # no longer positive definite
             return RelativeErrors(math.inf, math.inf, math.inf)
         other_errors = _in_place(other.errors, orders[1:])
@@ -103,8 +103,15 @@ def _array(array: Array) -> np.ndarray:
 
 def _host(net: LinearPCN) -> LinearPCN:
     """The network in numpy, of the same dtype."""
-    return net.with_weights(tuple(_array(w) for w in net.weights)).with_precisions(
-        tuple(p if isinstance(p.value, float) else Precision(_array(p.value), p.size) for p in net.precisions)
+    return (
+        net.all_learned()
+        .with_weights(tuple(_array(p) for p in net.parameters))
+        .with_precisions(
+            tuple(
+                p if isinstance(p.value, float) else Precision(_array(p.value), p.size)
+                for p in net.precisions
+            )
+        )
     )
 
 
@@ -139,6 +146,7 @@ def _moved(net: LinearPCN, orders: Sequence[np.ndarray], rng: np.random.Generato
         _near(w[above][:, below], rng)
         for w, below, above in zip(net.weights, orders[:-1], orders[1:], strict=True)
     )
+    biases = tuple(_near(b[order], rng) for b, order in zip(net.biases, orders[1:], strict=False))
     precisions = []
     for p, order in zip(net.precisions, orders[1:], strict=True):
         if isinstance(p.value, float):
@@ -149,4 +157,4 @@ def _moved(net: LinearPCN, orders: Sequence[np.ndarray], rng: np.random.Generato
             moved = _near(p.value[order][:, order], rng)
             value = np.tril(moved) + np.tril(moved, -1).T
         precisions.append(Precision(value, p.size))
-    return net.with_weights(weights).with_precisions(tuple(precisions))
+    return net.with_weights((*weights, *biases)).with_precisions(tuple(precisions))

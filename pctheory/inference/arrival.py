@@ -14,7 +14,7 @@ import numpy as np
 from .. import _check
 from .._check import Array
 from ..model import Data, LinearPCN
-from ..model.definitions import data_rows, errors_of, forward_pass
+from ..model.definitions import data_rows, errors_of, forward_pass, weight_rule
 from .dynamics import inference_start
 
 __all__ = [
@@ -177,10 +177,8 @@ def spiking_update(net: LinearPCN, data: Data, step: float, alpha: float) -> tup
     x, _ = data_rows(net, data)
     forward = forward_pass(net, x)
     z = scheduled_inference(net, data, step, spiking_precision(net.depth, alpha))
-    return tuple(
-        (-a / x.shape[0]) * (z[l] - forward[l]).T @ forward[l - 1]
-        for l, a in enumerate(net.multipliers, start=1)
-    )
+    moved = [after - before for after, before in zip(z[1:], forward[1:], strict=True)]
+    return weight_rule(net, moved, forward)
 
 
 def delayed_multipliers(step_times_eigenvalue: float, delay: int = 1) -> np.ndarray:

@@ -120,7 +120,7 @@ class ClampedProblem:
     def product(self, layers: Sequence[Array]) -> tuple[Array, ...]:
         r"""Rows :math:`v \mapsto \mathcal H v` on the free units, zero elsewhere; each (B, n_l).
 
-        The energy has no linear term, so this is also the gradient of a sample's energy at v.
+        Without biases the energy has no linear term, and this is also the gradient of a sample's energy at v.
 
         Returns
         -------
@@ -130,9 +130,17 @@ class ClampedProblem:
         return self._product(activity_rows(self.net, layers, "layers"))
 
     def _product(self, v: tuple[Array, ...]) -> tuple[Array, ...]:
-        slope = list(slope_of(self.net, errors_of(self.net, v)))
-        if self.reverse is not None:
-            back = slope_of(self.reverse, errors_of(self.reverse, v[::-1]))[::-1]
+        reverse = self.reverse and self.reverse.without_biases()
+        return self._slope(v, self.net.without_biases(), reverse)
+
+    def _gradient(self, z: tuple[Array, ...]) -> tuple[Array, ...]:
+        """Gradient of a sample's energy in the free units."""
+        return self._slope(z, self.net, self.reverse)
+
+    def _slope(self, v: tuple[Array, ...], net: LinearPCN, reverse: LinearPCN | None) -> tuple[Array, ...]:
+        slope = list(slope_of(net, errors_of(net, v)))
+        if reverse is not None:
+            back = slope_of(reverse, errors_of(reverse, v[::-1]))[::-1]
             slope = [a + b for a, b in zip(slope, back, strict=True)]
         if self.prior is not None:
             slope[0] = slope[0] + self.prior.apply(v[0])
@@ -219,8 +227,8 @@ class ClampedProblem:
         activities : tuple of (B, n_l), l = 0..L
         """
         z = [self._place(0, None, self.activities[0])]
-        for l, matrix in enumerate(self.net.maps, start=1):
-            z.append(self._place(l, _take(z[-1] @ matrix.T, self.free[l]), self.activities[l]))
+        for l, predict in enumerate(self.net.predictors, start=1):
+            z.append(self._place(l, _take(predict(z[-1]), self.free[l]), self.activities[l]))
         return tuple(z)
 
     def relax(
@@ -246,14 +254,14 @@ class ClampedProblem:
         _check.memory(kept, "num_steps", "take fewer steps, or go on from the last activities with `start`")
         path = [self.start() if start is None else self._clamped(activity_rows(self.net, start, "start"))]
         for _ in range(steps):
-            slope = self._product(path[-1])
+            slope = self._gradient(path[-1])
             path.append(tuple(z - g * s for z, s in zip(path[-1], slope, strict=True)))
         return path
 
     def equilibrium(self) -> ClampedEquilibrium:
         """The minimum of the energy over the free units."""
         held = self._clamped(tuple(array_namespace(z).zeros_like(z) for z in self.activities))
-        moved = self.solve(self._product(held))
+        moved = self.solve(self._gradient(held))
         z = tuple(a - b for a, b in zip(held, moved, strict=True))
         return ClampedEquilibrium(z, self._energy(z), self)
 

@@ -396,6 +396,7 @@ def _errors_after(net: LinearPCN, residual: Array, step: float, num_steps: int) 
         xp.zeros((residual.shape[0], n), dtype=residual.dtype, device=device(residual))
         for n in net.widths[:-1]
     ]
+    net = net.without_biases()  # what they add is in the residual
     return errors_of(net, _descended(net, (*zeros, residual), step, num_steps))
 
 

@@ -21,7 +21,7 @@ import numpy as np
 from .. import _check
 from .._check import Array
 from ..model import Data, LinearPCN
-from ..model.definitions import data_rows, forward_pass, local_rule
+from ..model.definitions import data_rows, forward_pass, local_rule, require_plain
 
 __all__ = ["early_reach", "early_scales"]
 
@@ -118,6 +118,7 @@ def early_reach(
     >>> [early_reach(net, data, 0.01, 6, roundoff=u) for u in (0.0, 1e-16, 6e-8, 4e-3)]
     [5, 5, 4, 1]
     """
+    require_plain(net)
     x, y = data_rows(net, data)
     if not all(precision.is_identity for precision in net.precisions):
         raise ValueError("`net` must have unit precisions: the scales are those. Got others.")

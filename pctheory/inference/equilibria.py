@@ -15,6 +15,7 @@ condition is the square of G's.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal, overload
@@ -25,7 +26,7 @@ from array_api_compat import array_namespace
 from .. import _check, _html
 from .._check import Array
 from ..model import Data, LinearPCN
-from ..model.definitions import any_rows, energies_of, forward_pass, local_rule
+from ..model.definitions import any_rows, energies_of, forward_pass, weight_rule
 from .accuracy import RelativeErrors, relative_errors
 from .observed import observed_sweep
 from .output_losses import ConvexLoss, EnvelopeEquilibrium, envelope_equilibrium
@@ -87,17 +88,29 @@ class Equilibrium:
         method = "feedback" if self.method == "observed" else self.method
         return relative_errors(self.net, self.activities, self.errors, self.energy, method)
 
+    @cached_property
+    def weighted_errors(self) -> tuple[Array, ...]:
+        r""":math:`\Pi_l \epsilon_l^* = P_l^T S^{-1} r`, (B, n_l) each, l = 1..L; finite without noise too."""
+        weighted: list[Array] = []
+        for l in range(self.net.depth, 0, -1):
+            precision = self.net.precisions[l - 1]
+            weighted.append(
+                weighted[-1] @ self.net.maps[l] if precision.carries else precision.apply(self.errors[l - 1])
+            )
+        return tuple(weighted[::-1])
+
     def weight_gradient(self) -> tuple[Array, ...]:
         r"""The gradient of :math:`F^*` in the weights, (n_l, n_{l-1}) each: the local rule at equilibrium.
 
-        Claim ``envelope-gradient``. It uses the errors of the equilibrium, which are not differences of
-        activities.
+        Claims ``envelope-gradient`` and, for :math:`-\langle \Pi_l \epsilon_l^* \rangle` of the biases,
+        ``biases``. It uses the errors of the equilibrium, which are not differences of activities.
 
         Returns
         -------
-        gradient : tuple of (n_l, n_{l-1}), l = 1..L
+        gradient : tuple of (n_l, n_{l-1}), l = 1..L, then with biases (n_l,), l = 1..L
+            0 where an entry is fixed.
         """
-        return local_rule(self.net, self.errors, self.activities)
+        return weight_rule(self.net, self.weighted_errors, self.activities)
 
     def layer_energies(self) -> Array:
         r"""The energy of each layer, :math:`\frac{1}{2B}\sum_i \epsilon_l^{*T} \Pi_l \epsilon_l^*`, (L,)."""
@@ -190,13 +203,15 @@ def equilibrium(
     ------
     ValueError
         If `method` is given where there is one only: for another output, or missing targets. If no digit is
-        left: the result overflows, or the H of the elimination is, rounded, not positive
-        definite.
+        left: the result overflows, the H of the elimination is, rounded, not positive definite, or the
+        method's rounding errors exceed the activities, or the errors where another method has them.
 
     Notes
     -----
     Claims ``equilibrium-errors`` and ``equilibrated-energy``. Differentiable in the weights in torch and JAX.
-    `Equilibrium.accuracy` estimates the errors of the result.
+    `Equilibrium.accuracy` estimates the errors of the result. Where the network fits the data to the last
+    digit, errors and energy are 0 up to the rounding errors of the data: this is no failure, and their
+    estimates are infinite.
 
     Examples
     --------
@@ -218,7 +233,35 @@ def equilibrium(
         activities, errors, energy = observed_sweep(net, x, y, data.observed)
         return Equilibrium(activities, errors, representable(energy, "F"), "observed", net, data)
     route = solve(net, x, y, method)
-    return Equilibrium(route.activities, route.errors, route.energy, route.method, net, data)
+    eq = Equilibrium(route.activities, route.errors, route.energy, route.method, net, data)
+    if route.doubtful:
+        _require_digits(eq, method)
+    return eq
+
+
+def _require_digits(eq: Equilibrium, method: str) -> None:
+    """Raise an error if rounding errors of the method have left no digit.
+
+    Errors and energy are also lost where the network fits the data to the last digit, with every method:
+    then they are 0 up to the rounding errors of the data, and this is the answer.
+    """
+    lost = [name for name, estimate in eq.accuracy._asdict().items() if math.isinf(estimate)]
+    if not lost:
+        return
+    if method in ("auto", "feedback"):
+        if "activities" in lost:
+            raise ValueError(
+                "`weights` must not be so large that the predictions of a layer cancel to the last digit. "
+                "Got a network without an accurate digit in its activities at equilibrium: scale the "
+                "weights down."
+            )
+        return
+    other = equilibrium(eq.net, eq.data).accuracy._asdict()
+    if any(not math.isinf(other[name]) for name in lost):
+        raise ValueError(
+            "`method` must be one whose rounding errors leave a digit of the equilibrium. Got "
+            f"{method!r}, which leaves none of the {' and '.join(lost)}: use 'auto'."
+        )
 
 
 def _require_auto(method: str, where: str) -> None:
@@ -268,4 +311,7 @@ def gradient_decomposition(net: LinearPCN, data: Data) -> tuple[tuple[Array, ...
     ]  # z* - zhat = K S^{-1} r, without a difference
     for matrix, error in zip(net.maps, eq.errors, strict=True):
         drift.append(drift[-1] @ matrix.T + error)
-    return local_rule(net, eq.errors, forward), local_rule(net, eq.errors, drift)
+    terms = [list(weight_rule(net, eq.weighted_errors, inputs)) for inputs in (forward, drift)]
+    for index in range(net.depth, len(terms[1])):  # a bias belongs to the forward pass
+        terms[1][index] = array_namespace(*terms[1]).zeros_like(terms[1][index])
+    return tuple(terms[0]), tuple(terms[1])

@@ -63,10 +63,10 @@ def activities_from_errors(net: LinearPCN, x: Array, errors: Sequence[Array]) ->
 
 def forward_with_errors(net: LinearPCN, x: Array, errors: Sequence[Array]) -> tuple[Array, ...]:
     """`activities_from_errors` of checked arrays."""
-    activities, maps = [x], net.maps
-    for matrix, error in zip(maps[:-1], errors, strict=True):
-        activities.append(activities[-1] @ matrix.T + error)
-    return (*activities, activities[-1] @ maps[-1].T)
+    activities, predictors = [x], net.predictors
+    for predict, error in zip(predictors[:-1], errors, strict=True):
+        activities.append(predict(activities[-1]) + error)
+    return (*activities, predictors[-1](activities[-1]))
 
 
 def error_energy(net: LinearPCN, data: Data, errors: Sequence[Array]) -> Array:

@@ -13,7 +13,7 @@ from array_api_compat import array_namespace
 from .. import _check
 from .._check import Array
 from ..model import Data, LinearPCN
-from ..model.definitions import data_rows
+from ..model.definitions import data_rows, require_plain
 from .dynamics import InferenceRate
 from .error_coordinates import error_eigenvalues, error_slope
 from .products import require_hidden
@@ -65,6 +65,7 @@ def error_inference_rate(net: LinearPCN, start: str = "feedforward") -> Inferenc
     >>> [(round(r.stability_bound(), 6), round(r.best_step, 6), round(r.rate, 6)) for r in rates]
     [(0.333333, 0.166667, 0.0), (0.333333, 0.2, 0.2)]
     """
+    require_plain(net)
     require_hidden(net)
     _check.choice(start, "start", STARTS)
     values = _hidden_precision(net) * error_eigenvalues(net)
@@ -103,6 +104,7 @@ def relax_errors(net: LinearPCN, data: Data, step: float, num_steps: int) -> lis
     >>> [round(errors[0].item(), 12) for errors in relax_errors(net, data, 0.05, 3)]
     [0.0, 0.15, 0.225, 0.2625]
     """
+    require_plain(net)
     require_hidden(net)
     x, y = data_rows(net, data)
     g, steps = _check.positive(step, "step"), _check.count(num_steps, "num_steps")

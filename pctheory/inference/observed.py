@@ -26,6 +26,7 @@ from array_api_compat import array_namespace, device
 from .._check import Array
 from ..linalg import by_pattern, solve_observed, where_observed
 from ..model import LinearPCN, Precision
+from ..model.definitions import forward_pass
 from .output_losses import hidden_root
 
 __all__ = ["ObservedMetric", "observed_sweep"]
@@ -81,9 +82,7 @@ def observed_sweep(
     The free outputs of z_L are those that inference fills in.
     """
     xp = array_namespace(x, y)
-    predicted = x
-    for matrix in net.maps:
-        predicted = predicted @ matrix.T
+    predicted = forward_pass(net, x)[-1]
     residual = where_observed(y - predicted, observed)
     delta = ObservedMetric(net.precisions[-1], hidden_root(net)[1], observed).solve(residual)
     energy = 0.5 * xp.sum(residual * delta) / x.shape[0]
@@ -92,8 +91,8 @@ def observed_sweep(
         weighted.append(weighted[-1] @ matrix)
     errors = [p.solve(w) for p, w in zip(net.precisions, weighted[::-1], strict=True)]
     activities = [x]
-    for matrix, error in zip(net.maps, errors, strict=True):
-        activities.append(activities[-1] @ matrix.T + error)
+    for predict, error in zip(net.predictors, errors, strict=True):
+        activities.append(predict(activities[-1]) + error)
     # the observed outputs are known without rounding errors
     activities[-1] = where_observed(y, observed) + where_observed(activities[-1], ~observed)
     return tuple(activities), tuple(errors), energy

@@ -26,7 +26,8 @@ from array_api_compat import array_namespace, device
 from .. import _check
 from .._check import Array
 from ..model import Data, LinearPCN
-from ..model.definitions import data_rows
+from ..model.definitions import data_rows, forward_pass
+from .error_coordinates import forward_with_errors
 from .products import hidden_products, whitened_stack
 
 __all__ = ["OUTPUT_LOSSES", "ConvexLoss", "EnvelopeEquilibrium", "envelope_equilibrium", "pseudo_huber"]
@@ -290,9 +291,7 @@ def envelope_equilibrium(
         _require_probabilities(y)
     xp = array_namespace(x, y)
     hidden = net.precisions[:-1]
-    predicted = x
-    for matrix in net.maps:
-        predicted = predicted @ matrix.T
+    predicted = forward_pass(net, x)[-1]
     q, r = hidden_root(net)
     # the minimum over c does not move to first order: derivatives of the energy need not pass through the
     # search
@@ -302,10 +301,7 @@ def envelope_equilibrium(
     for precision in hidden:
         errors.append(precision.unwhiten(whitened[:, start : start + precision.size]))
         start += precision.size
-    activities = [x]
-    for matrix, error in zip(net.maps[:-1], errors, strict=True):
-        activities.append(activities[-1] @ matrix.T + error)
-    out = activities[-1] @ net.maps[-1].T
+    *activities, out = forward_with_errors(net, x, errors)
     energy = xp.mean(loss.value(target, y) + 0.5 * xp.sum(c**2, axis=-1))
     return EnvelopeEquilibrium(
         activities=(*activities, out),

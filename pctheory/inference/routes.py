@@ -36,28 +36,40 @@ CLOSURE_BOUND = 1e4
 SPREAD_BOUND = 1e4
 """Largest ratio of two precisions of a network at which a sweep is trusted."""
 
+CANCELLED = 100.0
+"""Activities over those predicted, in units of eps, below which they may be rounding errors."""
+
 
 @dataclass(frozen=True, eq=False)
 class Route:
     """Activities (z_0, ..., z_L), errors (eps_1, ..., eps_L) and energy at equilibrium, and the method they
-    are from.
+    are from; `doubtful`: whether rounding errors may have left no digit.
     """
 
     activities: tuple[Array, ...]
     errors: tuple[Array, ...]
     energy: Array
     method: str
+    doubtful: bool
 
 
 def solve(net: LinearPCN, x: Array, y: Array, method: str) -> Route:
     """The equilibrium by one of `METHODS`."""
     if method == "elimination":
         return _finite(_by_elimination(net, x, y))
+    if net.biases:  # a constant unit carries them
+        xp = namespace(x)
+        route = solve(net.with_constant(), xp.concat([x, xp.ones_like(x[:, :1])], axis=1), y, method)
+        pairs = zip((*route.activities, *route.errors), (*net.widths, *net.widths[1:]), strict=True)
+        rows = [array[:, :width] for array, width in pairs]
+        cut = net.depth + 1
+        return Route(tuple(rows[:cut]), tuple(rows[cut:]), route.energy, route.method)
     if method == "sweep" or (method == "auto" and net.widths[-1] <= min(net.widths[1:])):
-        route, is_accurate = _by_sweep(net, x, y)
-        if is_accurate or method == "sweep":
+        route = _by_sweep(net, x, y)
+        if method == "sweep" or not route.doubtful:
             return _finite(route)
-    return _finite(Route(*feedback_sweep(net, x, y), "feedback"))
+    activities, errors, energy = feedback_sweep(net, x, y)
+    return _finite(Route(activities, errors, energy, "feedback", _cancels(net, activities)))
 
 
 def is_trusted(net: LinearPCN, norm: float, growth: float, *, order: int = 1) -> bool:
@@ -149,8 +161,8 @@ def forward_sweep(
     return rows, growth
 
 
-def _by_sweep(net: LinearPCN, x: Array, y: Array) -> tuple[Route, bool]:
-    """Through the products, forward without feedback; and whether it is accurate."""
+def _by_sweep(net: LinearPCN, x: Array, y: Array) -> Route:
+    """Through the products, forward without feedback."""
     xp, maps = namespace(x, y), net.maps
     products = hidden_products(net)
     first = x @ maps[0].T
@@ -165,7 +177,8 @@ def _by_sweep(net: LinearPCN, x: Array, y: Array) -> tuple[Route, bool]:
     size = output_norm(net, r)
     rows, growth = forward_sweep(net, x, first, errors, size * largest(whitened), y)
     energy = 0.5 * xp.sum(solved**2) / x.shape[0]
-    return Route((x, *rows[:-1], y), tuple(errors), energy, "sweep"), is_trusted(net, size, growth)
+    doubtful = not is_trusted(net, size, growth)
+    return Route((x, *rows[:-1], y), tuple(errors), energy, "sweep", doubtful)
 
 
 def _by_elimination(net: LinearPCN, x: Array, y: Array) -> Route:
@@ -178,7 +191,17 @@ def _by_elimination(net: LinearPCN, x: Array, y: Array) -> Route:
     errors = errors_of(net, activities)
     energies = energies_of(net, errors)
     energy = namespace(energies).sum(energies)
-    return Route(activities, errors, energy, "elimination")
+    return Route(activities, errors, energy, "elimination", doubtful=True)
+
+
+def _cancels(net: LinearPCN, activities: Sequence[Array]) -> bool:
+    """Whether the activities of a hidden layer are as small as the rounding errors of their prediction."""
+    eps = float(namespace(activities[0]).finfo(activities[0].dtype).eps)
+    sizes = [largest(z) for z in activities]
+    return any(
+        after < CANCELLED * eps * before * largest(matrix)
+        for before, after, matrix in zip(sizes, sizes[1:-1], net.maps, strict=False)
+    )
 
 
 def _finite(route: Route) -> Route:

@@ -3,6 +3,7 @@
 from .certificates import EscapeDirection, escape_direction
 from .classification import KINDS, CriticalPoint, classify_critical_point, infimum, non_strict_saddle
 from .closed_forms import OriginHessian, gauss_newton_hessian, origin_hessian, zero_rank_hessian
+from .envelope_forms import envelope_form
 from .envelopes import EnvelopeEnergy, OutputLoss
 from .objectives import (
     EquilibratedEnergy,
@@ -34,6 +35,7 @@ __all__ = [
     "SecondOrderForm",
     "WeightDecay",
     "classify_critical_point",
+    "envelope_form",
     "escape_direction",
     "every_saddle_is_strict",
     "extreme_eigenvalues",

@@ -129,6 +129,31 @@ class Sweep(Expansion):
         return tuple(product)
 
 
+class Biased(Expansion):
+    """An expansion in weights and biases, from that of the network whose constant unit carries the biases."""
+
+    def __init__(self, inner: Sweep, net: LinearPCN) -> None:
+        self.inner, self.net, self.value = inner, net, inner.value
+
+    def gradient(self) -> tuple[Array, ...]:
+        return self._apart(self.inner.gradient())
+
+    def hvp(self, direction: Sequence[Array]) -> tuple[Array, ...]:
+        xp = array_namespace(*direction)
+        joined = []
+        depth, multipliers = self.net.depth, self.net.multipliers
+        for l, (a, d, b) in enumerate(zip(multipliers, direction, direction[depth:], strict=False), start=1):
+            rows = xp.concat([a * d, b[..., None]], axis=-1)
+            still = xp.zeros_like(rows[..., :1, :])
+            joined.append(rows if l == depth else xp.concat([rows, still], axis=-2))
+        return self._apart(self.inner.hvp(joined))
+
+    def _apart(self, parts: Sequence[Array]) -> tuple[Array, ...]:
+        own = [part[..., :n, :] for part, n in zip(parts, self.net.widths[1:], strict=True)]
+        weights = [a * part[..., :-1] for a, part in zip(self.net.multipliers, own, strict=True)]
+        return (*weights, *(part[..., -1] for part in own))
+
+
 class Elimination(Expansion):
     r"""F* from the equilibrium of every row; the tangent solves :math:`H\,dz = -(dH\,z - db)`."""
 
@@ -144,7 +169,7 @@ class Elimination(Expansion):
     @cached_property
     def delta(self) -> list[Array]:
         """Pi_l eps_l, l = 1..L."""
-        return [pi.apply(e) for pi, e in zip(self.net.precisions, self.at.errors, strict=True)]
+        return list(self.at.weighted_errors)
 
     def gradient(self) -> tuple[Array, ...]:
         return self.at.weight_gradient()
@@ -158,37 +183,44 @@ class Elimination(Expansion):
             return tuple(xp.stack(list(parts)) for parts in stacks)
         z, delta, net, maps = self.at.activities, self.delta, self.net, self.net.maps
         xp = array_namespace(z[0])
-        moved = [a * d for a, d in zip(net.multipliers, direction, strict=True)]
-        # errors and their weighted values move by -dA_l z_{l-1} at fixed activities
-        fixed = [-pi.apply(before @ m.T) for pi, before, m in zip(net.precisions, z[:-1], moved, strict=True)]
+        moved = [a * d for a, d in zip(net.multipliers, direction, strict=False)]
+        change = [before @ m.T for before, m in zip(z[:-1], moved, strict=True)]
+        if net.biases:
+            change = [c + d for c, d in zip(change, direction[net.depth :], strict=True)]
+        # errors and their weighted values move by -dA_l z_{l-1} - db_l at fixed activities
+        fixed = [-pi.apply(c) for pi, c in zip(net.precisions, change, strict=True)]
         dz = [xp.zeros_like(z[0]), xp.zeros_like(z[-1])]
         if net.depth > 1:
             force = [fixed[l - 1] - delta[l] @ moved[l] - fixed[l] @ maps[l] for l in range(1, net.depth)]
             rows = self.factor.substitute(xp.concat(force, axis=1))
             dz[1:1] = self.factor.matrix.split_rows(-rows)
-        product = []
+        product, shifts = [], []
         for l, (a, pi, matrix) in enumerate(zip(net.multipliers, net.precisions, maps, strict=True), start=1):
             tangent = fixed[l - 1] + pi.apply(dz[l] - dz[l - 1] @ matrix.T)
             term = tangent.T @ z[l - 1] + delta[l - 1].T @ dz[l - 1]
             product.append(-a / z[0].shape[0] * term)
-        return tuple(product)
+            shifts.append(-xp.mean(tangent, axis=0))
+        return (*product, *shifts) if net.biases else tuple(product)
 
 
 class Decayed(Expansion):
-    """An expansion with weight decay."""
+    """An expansion with decay of the weights, not of biases nor of what is fixed."""
 
-    def __init__(self, inner: Expansion, weights: Sequence[Array], strength: float) -> None:
-        self.inner, self.weights, self.strength = inner, weights, strength
-        squares = sum(array_namespace(w).sum(w**2) for w in weights)
+    def __init__(self, inner: Expansion, net: LinearPCN, strength: float) -> None:
+        self.inner, self.strength = inner, strength
+        self.weights = net.masked(net.weights)
+        squares = sum(array_namespace(w).sum(w**2) for w in self.weights)
         self.value = inner.value + strength / 2 * squares
 
     def gradient(self) -> tuple[Array, ...]:
-        pairs = zip(self.inner.gradient(), self.weights, strict=True)
-        return tuple(g + self.strength * w for g, w in pairs)
+        return self._added(self.inner.gradient(), self.weights)
 
     def hvp(self, direction: Sequence[Array]) -> tuple[Array, ...]:
-        pairs = zip(self.inner.hvp(direction), direction, strict=True)
-        return tuple(h + self.strength * d for h, d in pairs)
+        return self._added(self.inner.hvp(direction), direction[: len(self.weights)])
+
+    def _added(self, parts: Sequence[Array], weights: Sequence[Array]) -> tuple[Array, ...]:
+        pairs = zip(parts, weights, strict=False)
+        return (*(part + self.strength * w for part, w in pairs), *parts[len(weights) :])
 
 
 def transpose(stack: Array) -> Array:

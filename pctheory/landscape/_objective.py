@@ -77,13 +77,19 @@ class Objective(ABC):
         """Values (...,) of a network whose weights are stacks, (..., n_l, n_{l-1}). Unchecked."""
 
     def gradient(self, net: LinearPCN) -> tuple[Array, ...]:
-        r""":math:`\partial f / \partial W_l`, a tuple like ``net.weights``."""
-        return self.expand(net).gradient()
+        r""":math:`\partial f / \partial W_l`, then :math:`\partial f / \partial b_l` if there are biases.
+
+        Returns
+        -------
+        gradient : tuple like ``net.parameters``
+            0 where an entry is fixed.
+        """
+        return self.value_and_gradient(net)[1]
 
     def value_and_gradient(self, net: LinearPCN) -> tuple[Array, tuple[Array, ...]]:
         """`value` and `gradient`, for the cost of the gradient."""
         expansion = self.expand(net)
-        return expansion.value, expansion.gradient()
+        return expansion.value, net.masked(expansion.gradient())
 
     def metric_and_noise(self, net: LinearPCN) -> tuple[np.ndarray, np.ndarray]:
         r"""The matrices :math:`\Lambda` and :math:`\Omega` of the closed forms (see
@@ -122,8 +128,8 @@ class Objective(ABC):
         ----------
         net : LinearPCN
             Where the Hessian is taken.
-        direction : arrays like ``net.weights``, or vector (num_weights,)
-            A vector is in the order of ``net.flatten()``.
+        direction : arrays like ``net.parameters``, or vector (num_weights,)
+            A vector is in the order of ``net.flatten()``. What is fixed does not move.
 
         Returns
         -------
@@ -141,7 +147,7 @@ class Objective(ABC):
         """
         _check.instance(net, "net", LinearPCN)
         parts, flat = _direction(net, direction)
-        product = self.expand(net, 2).hvp(parts)
+        product = net.masked(self.expand(net, 2).hvp(net.masked(parts)))
         return net.join(product) if flat else product
 
     def hessian(self, net: LinearPCN) -> Array:
@@ -193,11 +199,11 @@ class Objective(ABC):
 
     def one_by_one(self, net: LinearPCN) -> Array:
         """`stacked_values` where they are not computed all at once."""
-        xp = array_namespace(*net.weights)
+        xp = array_namespace(*_check.instance(net, "net", LinearPCN).weights)
         shape = net.weights[0].shape[:-2]
-        flat = [xp.reshape(w, (-1, *w.shape[-2:])) for w in net.weights]
+        flat = [xp.reshape(p, (-1, *p.shape[len(shape) :])) for p in net.parameters]
         values = [
-            self.value(net.with_weights(tuple(w[i, ...] for w in flat))) for i in range(flat[0].shape[0])
+            self.value(net.with_weights(tuple(p[i, ...] for p in flat))) for i in range(flat[0].shape[0])
         ]
         return xp.reshape(xp.stack(values), shape)
 
@@ -220,15 +226,21 @@ def _direction(net: LinearPCN, direction: Sequence[Array] | Array) -> tuple[tupl
                 f"{tuple(vector.shape)}."
             )
         return net.split(vector), True
-    if len(direction) != net.depth:
+    if len(direction) != len(net.parameters):
+        beside = " and per bias" if net.biases else ""
         raise ValueError(
-            f"`direction` must hold one array per layer, {net.depth} of them. Got {len(direction)}."
+            f"`direction` must hold one array per layer{beside}, {len(net.parameters)} of them. Got "
+            f"{len(direction)}."
         )
-    parts = tuple(_check.matrix(d, f"direction[{l}]") for l, d in enumerate(direction))
-    for l, (part, weight) in enumerate(zip(parts, net.weights, strict=True)):
-        if part.shape != weight.shape:
+    parts = tuple(
+        _check.finite(_check.as_array(d, f"direction[{l}]"), f"direction[{l}]")
+        for l, d in enumerate(direction)
+    )
+    for l, (part, own) in enumerate(zip(parts, net.parameters, strict=True)):
+        if tuple(part.shape) != tuple(own.shape):
+            name = f"W_{l + 1}" if l < net.depth else f"b_{l + 1 - net.depth}"
             raise ValueError(
-                f"`direction[{l}]` must have the shape of `W_{l + 1}`, {tuple(weight.shape)}. Got "
+                f"`direction[{l}]` must have the shape of `{name}`, {tuple(own.shape)}. Got "
                 f"{tuple(part.shape)}."
             )
     return parts, False

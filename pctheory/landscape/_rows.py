@@ -22,7 +22,7 @@ from ..inference.observed import ObservedMetric
 from ..inference.output_losses import hidden_root
 from ..linalg import where_observed
 from ..model import Data, LinearPCN, feedforward, loss
-from ..model.definitions import any_rows
+from ..model.definitions import any_rows, weight_rule
 from ._expansion import Expansion
 
 
@@ -43,11 +43,7 @@ class Rows(Expansion):
     noisy: bool
 
     def gradient(self) -> tuple[Array, ...]:
-        size = self.activities[0].shape[0]
-        return tuple(
-            (-a / size) * delta.T @ z
-            for a, delta, z in zip(self.net.multipliers, self.delta, self.activities, strict=True)
-        )
+        return weight_rule(self.net, self.delta, self.activities)
 
     def hvp(self, direction: Sequence[Array]) -> tuple[Array, ...]:
         if direction[0].ndim > 2:
@@ -55,16 +51,20 @@ class Rows(Expansion):
             products = [self.hvp([d[i, ...] for d in direction]) for i in range(direction[0].shape[0])]
             return tuple(xp.stack(list(parts)) for parts in zip(*products, strict=True))
         net, z, delta = self.net, self.activities, self.delta
-        moved = [a * d for a, d in zip(net.multipliers, direction, strict=True)]  # dA_l
+        moved = [a * d for a, d in zip(net.multipliers, direction, strict=False)]  # dA_l
+        shifted = direction[net.depth :]  # db_l
         # with the output's delta held still
         free = self._backward(moved, array_namespace(z[0]).zeros_like(delta[-1]))
-        shift = self._forward(moved, free)[-1]
+        shift = self._forward(moved, free, shifted)[-1]
         turned = self._backward(moved, self.push(shift))
-        dz = self._forward(moved, turned)
+        dz = self._forward(moved, turned, shifted)
         size = z[0].shape[0]
-        return tuple(
+        product = [
             (-a / size) * (turned[l].T @ z[l] + delta[l].T @ dz[l]) for l, a in enumerate(net.multipliers)
-        )
+        ]
+        if net.biases:
+            product += [-array_namespace(rows).mean(rows, axis=0) for rows in turned]
+        return tuple(product)
 
     def _backward(self, moved: Sequence[Array], last: Array) -> list[Array]:
         r"""Derivatives of :math:`\delta_l = A_{l+1}^T \delta_{l+1}`, l = 1..L, from that of
@@ -79,11 +79,15 @@ class Rows(Expansion):
             rows.append(rows[-1] @ self.net.maps[l] + self.delta[l] @ moved[l])
         return rows[::-1]
 
-    def _forward(self, moved: Sequence[Array], turned: Sequence[Array]) -> list[Array]:
-        r"""Derivatives of :math:`z_l = A_l z_{l-1} + \Sigma_l \delta_l`, l = 0..L-1, and of the output."""
+    def _forward(
+        self, moved: Sequence[Array], turned: Sequence[Array], shifted: Sequence[Array]
+    ) -> list[Array]:
+        r"""Derivatives of :math:`z_l = A_l z_{l-1} + b_l + \Sigma_l \delta_l`, l < L, and of the output."""
         rows = [array_namespace(self.activities[0]).zeros_like(self.activities[0])]
         for l, (matrix, change) in enumerate(zip(self.net.maps, moved, strict=True)):
             row = rows[-1] @ matrix.T + self.activities[l] @ change.T
+            if shifted:
+                row = row + shifted[l]
             if self.noisy and l + 1 < self.net.depth:
                 row = row + self.net.precisions[l].solve(turned[l])
             rows.append(row)
@@ -126,7 +130,7 @@ def observed_rows(net: LinearPCN, data: Data, *, noisy: bool) -> Rows:
     if noisy:
         at = equilibrium(net, data)
         metric = ObservedMetric(last, hidden_root(net)[1], observed)
-        delta = [p.apply(e) for p, e in zip(net.precisions, at.errors, strict=True)]
+        delta = list(at.weighted_errors)
         # on the free outputs 0 but for rounding errors
         delta[-1] = where_observed(delta[-1], observed)
         return Rows(at.energy, net, at.activities[:-1], delta, lambda shift: -metric.solve(shift), noisy)

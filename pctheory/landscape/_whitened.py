@@ -118,11 +118,14 @@ class Units:
         like = np.eye(1)
         noise = [1.0]
         noise += [float(np.sqrt(np.mean(np.diag(np.asarray(p.covariance(like)))))) for p in net.precisions]
-        parts = []
-        for l, (weight, multiplier) in enumerate(zip(net.weights, net.multipliers, strict=True)):
+        noise = [level or 1.0 for level in noise]  # a layer that carries its values has none
+        parts: list[np.ndarray] = []
+        for l, multiplier in enumerate(net.multipliers):
             unit = noise[l + 1] / noise[l] / (multiplier or 1.0) * (y_size / x_size if l == 0 else 1.0)
-            parts.append(np.full(weight.size, unit))
-        return cls(np.concatenate(parts), y_size**2)
+            parts.append(np.full((net.widths[l + 1], net.widths[l]), unit))
+        if net.biases:
+            parts += [np.full(n, noise[l] * y_size) for l, n in enumerate(net.widths[1:], start=1)]
+        return cls(np.asarray(net.join(parts)), y_size**2)
 
     def gradient(self, vector: np.ndarray) -> np.ndarray:
         return vector * self.weights / self.energy
@@ -131,6 +134,6 @@ class Units:
         return matrix * np.outer(self.weights, self.weights) / self.energy
 
 
-def flat(parts: tuple[object, ...]) -> np.ndarray:
-    """A tuple like ``net.weights`` as one vector."""
-    return np.concatenate([np.ravel(np.asarray(part)) for part in parts])
+def flat(net: LinearPCN, parts: tuple[object, ...]) -> np.ndarray:
+    """A tuple like ``net.parameters`` as one vector of what learns."""
+    return np.asarray(net.join([np.asarray(part) for part in parts]))

@@ -23,8 +23,9 @@ from scipy.sparse.linalg import LinearOperator, eigsh
 
 from .. import _check
 from ..model import Data, LinearPCN
+from ..model.definitions import require_plain
 from ._whitened import RANK_TOLERANCE, Units, Whitened, flat, mean, regression
-from .objectives import EquilibratedEnergy
+from .objectives import EquilibratedEnergy, Objective
 
 __all__ = ["EscapeDirection", "escape_direction"]
 
@@ -113,7 +114,7 @@ def escape_direction(
     """
     if case is not None:
         _check.choice(case, "case", CASES)
-    if _check.instance(net, "net", LinearPCN).depth < 2:
+    if require_plain(net).depth < 2:
         raise ValueError("`net` must have at least two layers: with one the problem is convex. Got one.")
     if 0 in net.multipliers:
         raise ValueError(f"`multipliers` must not be 0 where weights learn. Got {net.multipliers}.")
@@ -134,20 +135,25 @@ def escape_direction(
 
 def critical(objective: EquilibratedEnergy, net: LinearPCN, tolerance: float) -> Whitened:
     """The whitened network, if it is a critical point with a residual, to which the certificates apply."""
+    require_critical(objective, net, tolerance)
+    point = Whitened.of(net, objective.data.complete())
+    if point.fits:
+        raise ValueError("`net` must have a residual to escape from. Got a perfect fit: a global minimum.")
+    return point
+
+
+def require_critical(objective: Objective, net: LinearPCN, tolerance: float) -> None:
+    """Refuse what is not a critical point of a network to which the second-order forms apply."""
     if net.depth < 2:
         raise ValueError("`net` must have at least two layers: with one the problem is convex. Got one.")
     if 0 in net.multipliers:
         raise ValueError(f"`multipliers` must not be 0 where weights learn. Got {net.multipliers}.")
-    size = float(np.linalg.norm(Units.of(objective, net).gradient(flat(objective.gradient(net)))))
+    size = float(np.linalg.norm(Units.of(objective, net).gradient(flat(net, objective.gradient(net)))))
     if not size <= tolerance:
         raise ValueError(
             "`net` must be a critical point of the equilibrated energy. Got a gradient of norm "
             f"{size:.2e} on the scale of the data: refine it first, or raise `gradient_tolerance`."
         )
-    point = Whitened.of(net, objective.data.complete())
-    if point.fits:
-        raise ValueError("`net` must have a residual to escape from. Got a perfect fit: a global minimum.")
-    return point
 
 
 Candidate = tuple[np.ndarray, np.ndarray | None, float]
@@ -215,7 +221,7 @@ def rotation(point: Whitened) -> Candidate | None:
     def form(v: np.ndarray) -> np.ndarray:
         return np.asarray(seen @ v - v @ explained - shrink @ v @ unexplained)
 
-    value, v = _least(form, (inside.shape[1], outside.shape[1]))
+    value, v = least(form, (inside.shape[1], outside.shape[1]))
     hidden = np.linalg.lstsq(a, inside @ v @ predictor, rcond=None)[0]
     first = _reach(point, hidden)
     return None if first is None else (outside @ v.T @ inside.T @ a, first, value)
@@ -235,9 +241,9 @@ def _reach(point: Whitened, target: np.ndarray) -> np.ndarray | None:
     return None if missed > RANK_TOLERANCE * np.linalg.norm(target) else found
 
 
-def _least(form: Callable[[np.ndarray], np.ndarray], shape: tuple[int, int]) -> tuple[float, np.ndarray]:
-    """Smallest eigenvalue of a symmetric map of (stacks of) matrices, and its unit eigenmatrix."""
-    size = shape[0] * shape[1]
+def least(form: Callable[[np.ndarray], np.ndarray], shape: tuple[int, ...]) -> tuple[float, np.ndarray]:
+    """Smallest eigenvalue of a symmetric map of (stacks of) arrays, and where it is taken, of unit norm."""
+    size = int(np.prod(shape))
     if size <= DENSE_FORM:
         matrix = form(np.eye(size).reshape(size, *shape)).reshape(size, size)
         values, vectors = eigh(matrix, subset_by_index=[0, 0])
@@ -255,11 +261,18 @@ def verified(
 ) -> EscapeDirection:
     """Back to the weights, to unit length, and one Hessian-vector product."""
     last, first, predicted = candidate
+    first = None if first is None else np.linalg.solve(point.roots[1].T, first)
+    last = np.linalg.solve(point.roots[-1].T, last) @ point.roots[-2].T
+    return measured(objective, net, case, (last, first, predicted))
+
+
+def measured(objective: Objective, net: LinearPCN, case: str, candidate: Candidate) -> EscapeDirection:
+    """From changes of the maps to a direction of weights of unit length, and one Hessian-vector product."""
+    last, first, predicted = candidate
     direction = [np.zeros(w.shape) for w in net.weights]
-    for l, change in ((1, first), (net.depth, last)):
+    for l, change in ((0, first), (-1, last)):
         if change is not None:
-            own = np.linalg.solve(point.roots[l].T, change) @ point.roots[l - 1].T
-            direction[l - 1] = direction[l - 1] + own / net.multipliers[l - 1]
+            direction[l] = direction[l] + change / net.multipliers[l]
     norm = np.sqrt(sum(np.sum(d**2) for d in direction))
     unit = tuple(d / norm for d in direction)
     product = objective.hvp(net, unit)

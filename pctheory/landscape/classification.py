@@ -10,6 +10,8 @@ from .. import _check, _html
 from ..model import Data, LinearPCN
 from ._whitened import FIT_TOLERANCE, Units, flat
 from .certificates import EscapeDirection, escape_direction
+from .envelope_forms import envelope_form, every_sample_at_its_minimum
+from .envelopes import EnvelopeEnergy
 from .objectives import EquilibratedEnergy, Objective
 from .second_order import SecondOrderForm, second_order_form
 from .spectrum import DENSE_LIMIT, extreme_eigenvalues
@@ -113,11 +115,13 @@ def classify_critical_point(
 
     Notes
     -----
-    Claims ``critical-points``, ``second-order-classification``. Whether a point of :math:`F^*` is strict is
-    decided by the theorem's case and form, see `pctheory.landscape.second_order_form`; that of other
-    objectives by the eigenvalues of the Hessian. A global minimum is recognised by its value, see `infimum`;
-    of objectives without a known infimum minima are
-    "local minimum" or "degenerate".
+    Claims ``critical-points``, ``second-order-classification``, ``cross-entropy-landscape`` and
+    ``convex-loss-landscape``. Whether a point of :math:`F^*` is strict is decided by the theorem's case and
+    form, see `pctheory.landscape.second_order_form` and, for other convex output losses,
+    `pctheory.landscape.envelope_form`; that of other objectives by the eigenvalues of the Hessian. A global
+    minimum is recognised by its value, see `infimum`, and with a convex output loss also where every sample
+    is at the minimum of its loss; of objectives without a known infimum minima are "local minimum" or
+    "degenerate". With biases, fixed entries or units that carry a value it is the eigenvalues that decide.
 
     Examples
     --------
@@ -133,7 +137,7 @@ def classify_critical_point(
     limit = _check.positive(gradient_tolerance, "gradient_tolerance")
     value, gradient = objective.value_and_gradient(net)
     units = Units.of(objective, net)
-    norm = float(np.linalg.norm(units.gradient(flat(gradient))))
+    norm = float(np.linalg.norm(units.gradient(flat(net, gradient))))
     zero = np.sqrt(norm) + 1e-9
     if curvature_tolerance is not None:
         zero = _check.non_negative(curvature_tolerance, "curvature_tolerance")
@@ -145,12 +149,9 @@ def classify_critical_point(
         if _is_infimum(objective, net, float(value), norm):
             kind = "global minimum"
         else:
-            form = second_order_form(net, objective.data, gradient_tolerance=limit)
+            form = _form(objective, net, limit)
             if form.curvature < 0 and (form.value < -zero * form.scale or form.case in ("i", "ii")):
-                kind, escape = (
-                    "strict saddle",
-                    escape_direction(net, objective.data, gradient_tolerance=limit),
-                )
+                kind, escape = "strict saddle", _way_out(objective, net, limit, form)
             elif form.value > zero * form.scale:
                 kind = "local minimum"
     elif spectrum.ends[0] < -zero * spectrum.size:
@@ -240,12 +241,27 @@ def _spectrum(objective: Objective, net: LinearPCN, units: Units) -> _Spectrum:
 
 
 def _has_form(objective: Objective, net: LinearPCN) -> bool:
-    complete = isinstance(objective, EquilibratedEnergy) and objective.data.observed is None
-    return complete and net.depth > 1 and 0 not in net.multipliers
+    energy = isinstance(objective, EquilibratedEnergy | EnvelopeEnergy)
+    complete = energy and objective.data.observed is None
+    return complete and net.is_plain and net.depth > 1 and 0 not in net.multipliers
+
+
+def _form(objective: Objective, net: LinearPCN, limit: float) -> SecondOrderForm:
+    if isinstance(objective, EnvelopeEnergy):
+        return envelope_form(net, objective.data, objective.output, gradient_tolerance=limit)
+    return second_order_form(net, objective.data, gradient_tolerance=limit)
+
+
+def _way_out(objective: Objective, net: LinearPCN, limit: float, form: SecondOrderForm) -> EscapeDirection:
+    if isinstance(objective, EnvelopeEnergy):
+        return EscapeDirection(form.direction, form.curvature, form.predicted, form.case)
+    return escape_direction(net, objective.data, gradient_tolerance=limit)
 
 
 def _is_infimum(objective: Objective, net: LinearPCN, value: float, gradient_norm: float) -> bool:
     """Whether the value is the infimum, up to rounding and to what a gradient of this norm allows."""
+    if isinstance(objective, EnvelopeEnergy) and every_sample_at_its_minimum(objective, net, gradient_norm):
+        return True
     bound = infimum(objective, net)
     if bound is None:
         return False

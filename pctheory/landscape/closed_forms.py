@@ -23,6 +23,7 @@ import numpy as np
 from .. import _check
 from ..inference import input_products, noise_covariances, output_products
 from ..model import LinearPCN
+from ..model.definitions import require_plain
 from .objectives import Objective
 
 __all__ = ["OriginHessian", "gauss_newton_hessian", "origin_hessian", "zero_rank_hessian"]
@@ -213,7 +214,7 @@ def zero_rank_hessian(objective: Objective, net: LinearPCN) -> np.ndarray:
     array([[-45.]])
     """
     _check.instance(objective, "objective", Objective)
-    if _check.instance(net, "net", LinearPCN).depth < 2:
+    if require_plain(net).depth < 2:
         raise ValueError("`net` must have at least two layers. Got one: its Hessian is `origin_hessian`.")
     if np.any(np.asarray(net.weights[-1])):
         largest = np.max(np.abs(np.asarray(net.weights[-1])))
@@ -262,7 +263,7 @@ def gauss_newton_hessian(objective: Objective, net: LinearPCN) -> np.ndarray:
     array([[0.9, 0.6],
            [0.6, 0.4]])
     """
-    inverse, _ = _check.instance(objective, "objective", Objective).metric_and_noise(net)
+    inverse, _ = _check.instance(objective, "objective", Objective).metric_and_noise(require_plain(net))
     if objective.entropy_weight:
         raise TypeError(
             "`objective` must be an MSELoss or an EquilibratedEnergy. "

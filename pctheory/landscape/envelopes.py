@@ -27,6 +27,7 @@ from ..model import Data, LinearPCN, feedforward
 from ..model.definitions import data_rows
 from ._objective import Objective
 from ._rows import Curvature, Rows
+from .objectives import EquilibratedEnergy
 
 __all__ = ["EnvelopeEnergy", "OutputLoss"]
 
@@ -116,15 +117,17 @@ class EnvelopeEnergy(_ConvexObjective):
         return Rows(at.energy, net, at.activities[:-1], at.weighted_errors, curvature.push, noisy=True)
 
     def infimum(self, net: LinearPCN) -> float | None:
-        r"""Cross-entropy, two or more hidden units before the output (or two classes): 0; None where it is
-        not known.
+        r"""Cross-entropy of hard labels, two or more hidden units before the output (or two classes): 0;
+        squared errors: as `pctheory.landscape.EquilibratedEnergy`; None where it is not known.
 
         Returns
         -------
         float or None
-            0, or None.
+            The bound, or None.
         """
-        if self.output != "cross-entropy" or net.depth < 2:
+        if self.output == "mse":
+            return EquilibratedEnergy(self.data).infimum(net)
+        if self.output != "cross-entropy" or net.depth < 2 or net.fixed or net.carries:
             return None
         one_hot = bool(np.all(np.max(_check.to_numpy(self.data.y, "y"), axis=1) == 1.0))
         enough = net.widths[-2] >= 2 or net.widths[-1] == 2

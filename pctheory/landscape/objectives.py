@@ -18,6 +18,7 @@ the Hessian-vector product.
 from __future__ import annotations
 
 from abc import abstractmethod
+from functools import cached_property
 from typing import final
 
 import numpy as np
@@ -30,8 +31,8 @@ from ..inference.products import hidden_products
 from ..inference.routes import CLOSURE_BOUND, is_trusted
 from ..linalg import thin_qr
 from ..model import Data, LinearPCN
-from ..model.definitions import data_rows
-from ._expansion import Decayed, Elimination, Expansion, Metric, Sweep, on_rows, transpose
+from ..model.definitions import data_rows, require_plain
+from ._expansion import Biased, Decayed, Elimination, Expansion, Metric, Sweep, on_rows, transpose
 from ._objective import Objective
 from ._rows import observed_rows
 
@@ -49,8 +50,15 @@ class _DataObjective(Objective):
     """What the loss, the equilibrated energy and the likelihood share."""
 
     def __init__(self, data: Data) -> None:
-        data = _check.instance(data, "data", Data)
+        self.samples = _check.instance(data, "data", Data)
         self.data = data.compress() if data.observed is None else data
+
+    @cached_property
+    def _with_ones(self) -> Data:
+        """The data with a last input of ones, for the unit that carries the biases."""
+        xp = array_namespace(self.samples.x)
+        ones = xp.ones_like(self.samples.x[:, :1])
+        return Data(xp.concat([self.samples.x, ones], axis=1), self.samples.y).compress()
 
     @abstractmethod
     def _metric(self, net: LinearPCN, products: list[Array]) -> Metric:
@@ -59,28 +67,36 @@ class _DataObjective(Objective):
     def expand(self, net: LinearPCN, order: int = 1) -> Expansion:
         if self.data.observed is not None:
             return observed_rows(net, self.data, noisy=False)
-        return self._sweep(net)
+        return _apart(net, self._sweep(net))
 
     def _sweep(self, net: LinearPCN) -> Sweep:
-        metric, data, rho = self._whitened(net)
-        return Sweep(net, metric, data, rho, self._value(metric, rho))
+        chain, data = self._chain(net)
+        metric, rho = self._whitened(chain, data)
+        return Sweep(chain, metric, data, rho, self._value(metric, rho))
 
-    def _whitened(self, net: LinearPCN) -> tuple[Metric, Data, Array]:
-        data = self._cast(net)
+    def _chain(self, net: LinearPCN) -> tuple[LinearPCN, Data]:
+        """A network without biases, and its data."""
+        if not _check.instance(net, "net", LinearPCN).biases:
+            return net, self._cast(net, self.data)
+        data_rows(net, self.samples)
+        chain = net.with_constant()
+        return chain, self._cast(chain, self._with_ones)
+
+    def _whitened(self, net: LinearPCN, data: Data) -> tuple[Metric, Array]:
         products = hidden_products(net)
         metric = self._metric(net, products)
         residual = data.y - data.x @ transpose(products[0] @ net.maps[0])  # P_0 first: n_L rows, not B
-        return metric, data, metric.whiten(residual)
+        return metric, metric.whiten(residual)
 
-    def _cast(self, net: LinearPCN) -> Data:
+    def _cast(self, net: LinearPCN, data: Data) -> Data:
         """The data in the weights' dtype; usually as they are, with their moments already computed."""
-        x, y = data_rows(net, self.data)
-        return self.data if x is self.data.x and y is self.data.y else Data(x, y)
+        x, y = data_rows(net, data)
+        return data if x is data.x and y is data.y else Data(x, y)
 
     def stacked_values(self, net: LinearPCN) -> Array:
         if self.data.observed is not None:
             return self.one_by_one(net)
-        metric, _, rho = self._whitened(net)
+        metric, rho = self._whitened(*self._chain(net))
         return self._value(metric, rho)
 
     def _value(self, metric: Metric, rho: Array) -> Array:
@@ -98,9 +114,18 @@ class _DataObjective(Objective):
             )
         return net, data
 
+    def _reduced(self, net: LinearPCN) -> tuple[LinearPCN, Data]:
+        """`_host`, with centred data in the place of an output bias that learns."""
+        host, data = self._host(net)
+        if not host.biases:
+            return host, data
+        data = self.samples.to_numpy()
+        x, y = data.x - data.x.mean(axis=0), data.y - data.y.mean(axis=0)
+        return host.without_biases(), Data(x, y).compress()
+
     def _best_map(self, net: LinearPCN) -> float:
         """The loss of the best linear map of rank min n_l."""
-        net, data = self._host(net)
+        net, data = self._reduced(net)
         x, y = data.x, net.precisions[-1].whiten(data.y)
         basis, singular, _ = np.linalg.svd(x, full_matrices=False)
         basis = basis[:, singular > max(x.shape) * np.finfo(np.float64).eps * singular[0]]
@@ -137,18 +162,19 @@ class MSELoss(_DataObjective):
 
     def metric_and_noise(self, net: LinearPCN) -> tuple[np.ndarray, np.ndarray]:
         host, _ = self._host(net)
-        metric = np.asarray(host.precisions[-1].matrix(host.maps[-1]))
+        metric = np.asarray(require_plain(host).precisions[-1].matrix(host.maps[-1]))
         return metric, np.zeros_like(metric)
 
     def infimum(self, net: LinearPCN) -> float | None:
-        """The loss of the best linear map of rank min n_l; None where targets are missing.
+        """The loss of the best linear (with biases affine) map of rank min n_l.
 
         Returns
         -------
         float or None
-            The bound, or None.
+            The bound; None where targets are missing or entries are fixed.
         """
-        return self._best_map(net) if self.data.observed is None else None
+        fixed = _check.instance(net, "net", LinearPCN).fixed
+        return None if fixed or self.data.observed is not None else self._best_map(net)
 
 
 class RescaledObjective(_DataObjective):
@@ -168,7 +194,12 @@ class RescaledObjective(_DataObjective):
         for pi in net.precisions:
             weighted.append(on_rows(pi.unwhiten, transpose(q[..., start : start + pi.size, :])))
             start += pi.size
-        outputs = [on_rows(pi.apply, s) for pi, s in zip(net.precisions, weighted, strict=True)]
+        outputs = [
+            xp.linalg.solve(transpose(r), xp.broadcast_to(p, s.shape))  # R^{-T} P_l: Pi_l is infinite
+            if pi.carries
+            else on_rows(pi.apply, s)
+            for pi, s, p in zip(net.precisions, weighted, products, strict=True)
+        ]
         half_logdet = xp.sum(xp.log(xp.abs(xp.linalg.diagonal(r))), axis=-1)
         return Metric(
             outputs,
@@ -184,8 +215,8 @@ class RescaledObjective(_DataObjective):
         if self.data.observed is not None:
             return observed_rows(net, self.data, noisy=True)
         sweep = self._sweep(net)
-        if is_trusted(net, sweep.norm, sweep.growth, order=order):
-            return sweep
+        if is_trusted(sweep.net, sweep.norm, sweep.growth, order=order):
+            return _apart(net, sweep)
         return self._without_closure(net, sweep)
 
     @abstractmethod
@@ -194,7 +225,7 @@ class RescaledObjective(_DataObjective):
 
     def metric_and_noise(self, net: LinearPCN) -> tuple[np.ndarray, np.ndarray]:
         host, data = self._host(net)
-        inverse = np.linalg.solve(rescaling(host), np.eye(host.widths[-1]))
+        inverse = np.linalg.solve(rescaling(require_plain(host)), np.eye(host.widths[-1]))
         inverse = (inverse + inverse.T) / 2
         solved = (data.y - data.x @ output_products(host)[0].T) @ inverse
         return inverse, solved.T @ solved / data.num_samples - self.entropy_weight * inverse
@@ -225,24 +256,27 @@ class EquilibratedEnergy(RescaledObjective):
     """
 
     def _without_closure(self, net: LinearPCN, sweep: Sweep) -> Expansion:
-        return Elimination(net, self.data)
+        if net.carries and not sweep.growth > CLOSURE_BOUND:
+            return _apart(net, sweep)  # H needs finite precisions; second derivatives to about 1e-8
+        return Elimination(net, self.samples if net.biases else self.data)
 
     def infimum(self, net: LinearPCN) -> float | None:
         r"""What n_{L-1} units must leave of y: :math:`\frac12 \sum_{j > n_{L-1}} \lambda_j(\Pi_L^{1/2} S_{yy}
         \Pi_L^{1/2})`.
 
-        With L = 1 there are no hidden units, and it is that of the loss. None where targets are missing.
+        With L = 1 there are no hidden units, and it is that of the loss. With biases the moment is that of
+        the centred y.
 
         Returns
         -------
         float or None
-            The bound, or None.
+            The bound; None where targets are missing, entries are fixed or units carry a value.
         """
-        if self.data.observed is not None:
+        if _check.instance(net, "net", LinearPCN).fixed or net.carries or self.data.observed is not None:
             return None
         if net.depth == 1:
             return self._best_map(net)
-        net, data = self._host(net)
+        net, data = self._reduced(net)
         y = net.precisions[-1].whiten(data.y)
         tail = np.linalg.svd(y, compute_uv=False)[net.widths[-2] :]
         return float(np.sum(tail**2) / (2 * len(y)))
@@ -277,7 +311,7 @@ class NegativeLogLikelihood(RescaledObjective):
 
     def _without_closure(self, net: LinearPCN, sweep: Sweep) -> Expansion:
         if not sweep.growth > CLOSURE_BOUND:  # also where a traced growth is NaN
-            return sweep  # second derivatives to about 1e-8
+            return _apart(net, sweep)  # second derivatives to about 1e-8
         raise ValueError(
             "`net` must have maps of moderate size for the derivatives of the log determinant to be "
             "accurate. "
@@ -289,7 +323,7 @@ class NegativeLogLikelihood(RescaledObjective):
 
 @final
 class WeightDecay(Objective):
-    r"""An objective with weight decay, :math:`f + \frac{\lambda}{2} \sum_l \|W_l\|_F^2`.
+    r"""An objective with weight decay, :math:`f + \frac{\lambda}{2} \sum_l \|W_l\|_F^2`, biases left alone.
 
     With it :math:`F^*` has a minimiser on noisy data (claim ``no-minimiser-with-noise``).
 
@@ -312,11 +346,16 @@ class WeightDecay(Objective):
         self.data = objective.data
 
     def expand(self, net: LinearPCN, order: int = 1) -> Expansion:
-        return Decayed(self.objective.expand(net, order), net.weights, self.strength)
+        return Decayed(self.objective.expand(net, order), net, self.strength)
 
     def stacked_values(self, net: LinearPCN) -> Array:
-        squares = [array_namespace(w).sum(w**2, axis=(-2, -1)) for w in net.weights]
+        squares = [array_namespace(w).sum(w**2, axis=(-2, -1)) for w in net.masked(net.weights)]
         return self.objective.stacked_values(net) + self.strength / 2 * sum(squares)
 
     def __repr__(self) -> str:
         return f"WeightDecay({self.objective!r}, {self.strength:g})"
+
+
+def _apart(net: LinearPCN, sweep: Sweep) -> Expansion:
+    """The expansion in the parameters of `net` from that of its chain."""
+    return Biased(sweep, net) if net.biases else sweep

@@ -159,7 +159,8 @@ def _start(net: LinearPCN, scale: float, rng: np.random.Generator) -> np.ndarray
             left, singular, right = np.linalg.svd(matrix, full_matrices=False)
             kept = rng.integers(0, len(singular) + 1)
             matrices[l] = (left[:, :kept] * singular[:kept]) @ right[:kept]
-    return np.concatenate([m.ravel() for m in matrices])
+    shifts = [level * rng.standard_normal(b.shape) for b in net.biases]
+    return np.asarray(net.join([*matrices, *shifts]))
 
 
 def _polish(
@@ -168,7 +169,7 @@ def _polish(
     """The end of a Levenberg-Marquardt run in the units of the data, or None if it ran away."""
 
     def gradient(at: np.ndarray) -> np.ndarray:
-        return units.gradient(flat(objective.gradient(net.with_weights(net.split(at)))))
+        return units.gradient(flat(net, objective.gradient(net.with_weights(net.split(at)))))
 
     here = gradient(vector)
     damping = 1e-2

@@ -29,6 +29,7 @@ import numpy as np
 
 from .. import _check
 from ..model import Data, LinearPCN, Precision
+from ..model.definitions import require_plain
 from ._whitened import RANK_TOLERANCE, mean, regression
 from .certificates import CASES, critical, verified
 from .objectives import EquilibratedEnergy
@@ -102,7 +103,7 @@ def second_order_form(net: LinearPCN, data: Data, *, gradient_tolerance: float =
     >>> second_order_form(LinearPCN([[[2.0]], [[0.5], [0.0]]]), data)  # 1 - 4 + 4 / (1 + 1/4)
     SecondOrderForm(case iii, value 0.2, curvature 0.8)
     """
-    _check.instance(net, "net", LinearPCN)
+    require_plain(net)
     objective = EquilibratedEnergy(data)
     limit = _check.positive(gradient_tolerance, "gradient_tolerance")
     point = critical(objective, net, limit)

@@ -233,22 +233,22 @@ def _slice_vectors(
 
 def _layer_normalised(net: LinearPCN, vector: np.ndarray) -> np.ndarray:
     parts = []
-    for l, (part, weight) in enumerate(zip(net.split(vector), net.weights, strict=True), start=1):
-        norm = np.linalg.norm(weight)
-        if not norm > 0:
+    for l, (part, own) in enumerate(zip(net.split(vector), net.parameters, strict=True), start=1):
+        norm = np.linalg.norm(own)
+        if not norm > 0 and l <= net.depth:
             raise ValueError(
                 f'`W_{l}` must not be zero for layer-normalised directions. Got a zero matrix: use "random".'
             )
-        parts.append(part * (norm / np.linalg.norm(part)))
+        parts.append(part * (norm / (np.linalg.norm(part) or 1.0)))
     return np.asarray(net.join(parts))
 
 
 def _as_vector(net: LinearPCN, direction: Any) -> np.ndarray:
     """A direction, as a tuple of arrays or a vector, as a vector."""
     if isinstance(direction, list | tuple) and any(np.ndim(d) for d in direction):
-        if [np.shape(d) for d in direction] != [w.shape for w in net.weights]:
+        if [np.shape(d) for d in direction] != [p.shape for p in net.parameters]:
             raise ValueError(
-                f"`directions` must have the shapes of the weights, {[w.shape for w in net.weights]}. "
+                f"`directions` must have the shapes of the weights, {[p.shape for p in net.parameters]}. "
                 f"Got {[np.shape(d) for d in direction]}."
             )
         direction = net.join([_check.to_numpy(d, "directions") for d in direction])

@@ -11,7 +11,7 @@ from .. import _check
 from .._check import Array
 from ..inference import ClampedProblem, error_eigenvalues, inference_rate, spiking_update
 from ..model import Data, LinearPCN, feedforward
-from ..model.definitions import data_rows
+from ..model.definitions import data_rows, require_plain
 from .losses import LayerEnergies, TaskLoss
 from .rules import (
     backprop_gradient,
@@ -224,7 +224,7 @@ def compare_gradients(
     """
     chosen = LEARNING_RULES if rules is None else _check.sequence(rules, "rules")
     names = dict.fromkeys(("bp", "pc", *(_check.choice(name, "rules", LEARNING_RULES) for name in chosen)))
-    rate = inference_rate(net)
+    rate = inference_rate(require_plain(net))
     g = rate.best_step if step is None else _check.positive(step, "step")
     steps = _check.count(num_steps, "num_steps")
     settings = _Settings(
@@ -275,7 +275,7 @@ def gradient_bounds(problem: ClampedProblem, step: float, num_steps: int) -> Gra
     GradientBounds
     """
     _check.instance(problem, "problem", ClampedProblem)
-    net, size = problem.net, problem.batch_size
+    net, size = require_plain(problem.net), problem.batch_size
     rate = inference_rate(net)
     g, T = _check.positive(step, "step"), _check.count(num_steps, "num_steps")
     rho, top = rate.contraction(g), rate.largest

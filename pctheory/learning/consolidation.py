@@ -11,7 +11,7 @@ from .. import _check
 from .._check import Array
 from ..inference import equilibrium, output_products
 from ..model import Data, LinearPCN, activity_hessian, feedforward
-from ..model.definitions import data_rows, like_weights
+from ..model.definitions import data_rows, like_weights, require_plain
 
 __all__ = ["aligned_update", "one_shot", "output_change", "posterior_averaged_gradient", "target_alignment"]
 
@@ -40,7 +40,7 @@ def output_change(net: LinearPCN, x: Array, update: tuple[Array, ...]) -> Array:
     >>> output_change(net, [[1.0]], ([[0.1]], [[0.2]])).round(12)  # 3 * 0.1 + 0.2 * 2
     array([[0.7]])
     """
-    _check.instance(net, "net", LinearPCN)
+    require_plain(net)
     update = _like_weights(net, update)
     forward = feedforward(net, x)
     return sum(
@@ -112,7 +112,7 @@ def aligned_update(net: LinearPCN, data: Data) -> tuple[Array, ...]:
     >>> output_change(net, data.x, aligned_update(net, data)).round(12)
     array([[1.]])
     """
-    x, _ = data_rows(net, data)
+    x, _ = data_rows(require_plain(net), data)
     if data.num_samples != 1:
         raise ValueError(
             f"`data` must hold one sample, as the learning rates depend on it. Got {data.num_samples}: "
@@ -167,7 +167,7 @@ def one_shot(net: LinearPCN, data: Data) -> LinearPCN:
     >>> round(feedforward(one_shot(net, data), data.x)[-1].item(), 12)
     7.0
     """
-    settled = equilibrium(net, data)
+    settled = equilibrium(require_plain(net), data)
     host = [_check.to_numpy(z, "z") for z in settled.activities[:-1]]
     for l, z in enumerate(host):
         rank = np.linalg.matrix_rank(z)
@@ -216,7 +216,7 @@ def posterior_averaged_gradient(net: LinearPCN, data: Data) -> tuple[Array, ...]
     >>> bool(abs(posterior_averaged_gradient(net, data)[1].item()) < 1e-15)  # W^2 = lambda - sigma^2 = 2 - 1
     True
     """
-    settled = equilibrium(net, _check.instance(data, "data", Data).complete())
+    settled = equilibrium(require_plain(net), _check.instance(data, "data", Data).complete())
     size = settled.activities[0].shape[0]
     hessian = activity_hessian(net)
     diagonal, lower = hessian.cholesky().inverse_blocks() if net.depth > 1 else ((), ())

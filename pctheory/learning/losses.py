@@ -16,6 +16,7 @@ from .. import _check
 from .._check import Array
 from ..inference import OUTPUT_LOSSES
 from ..model import LinearPCN, layer_energies, prediction_errors
+from ..model.definitions import weight_rule
 
 __all__ = ["CrossEntropy", "LayerEnergies", "Mixture", "SquaredError", "TaskLoss"]
 
@@ -79,12 +80,8 @@ class LayerEnergies:
 
     def weight_gradient(self, net: LinearPCN, activities: Sequence[Array]) -> tuple[Array, ...]:
         r""":math:`-\frac{a_l c_l}{B} \sum \Pi_l \epsilon_l z_{l-1}^T`."""
-        return tuple(
-            -a * error.T @ before
-            for a, error, before in zip(
-                net.multipliers, self._errors(net, activities), activities, strict=False
-            )
-        )
+        size = activities[0].shape[0]
+        return weight_rule(net, [size * error for error in self._errors(net, activities)], activities)
 
     def _errors(self, net: LinearPCN, activities: Sequence[Array]) -> list[Array]:
         size = activities[0].shape[0]
@@ -246,4 +243,4 @@ def _only(activities: Sequence[Array], layer: int, slope: Array) -> tuple[Array,
 
 
 def _no_weights(net: LinearPCN) -> tuple[Array, ...]:
-    return tuple(array_namespace(w).zeros_like(w) for w in net.weights)
+    return tuple(array_namespace(w).zeros_like(w) for w in net.parameters)

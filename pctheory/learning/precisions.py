@@ -21,6 +21,7 @@ from .. import _check
 from .._check import Array
 from ..inference import equilibrium, output_products
 from ..model import Data, LinearPCN
+from ..model.definitions import require_plain
 
 __all__ = ["PRECISION_RULES", "PRECISION_SHAPES", "precision_gradient", "update_precisions"]
 
@@ -57,6 +58,7 @@ def precision_gradient(net: LinearPCN, data: Data) -> tuple[Array, ...]:
     >>> [round(g.item(), 12) for g in precision_gradient(net, data)]  # (.09 - .9) / 2 and (.01 - .1) / 2
     [-0.405, -0.045]
     """
+    require_plain(net)
     return tuple((found - taken) / 2 for found, taken in _moments(net, data))
 
 
@@ -111,6 +113,7 @@ def update_precisions(
     ...  for r in ("em", "map")]  # .09 + 1 - .9, .01 + 1 - .1
     [[0.19, 0.91], [0.09, 0.01]]
     """
+    require_plain(net)
     _check.choice(rule, "rule", PRECISION_RULES)
     _check.choice(shape, "shape", PRECISION_SHAPES)
     depth = _check.instance(net, "net", LinearPCN).depth

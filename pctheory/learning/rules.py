@@ -15,7 +15,7 @@ from .. import _check
 from .._check import Array
 from ..inference import activities_from_errors, equilibrium, error_gradient, inference_start, relax
 from ..model import Data, LinearPCN, feedforward, prediction_errors, weight_gradient
-from ..model.definitions import data_rows
+from ..model.definitions import data_rows, require_plain, weight_rule
 
 __all__ = [
     "backprop_gradient",
@@ -49,11 +49,10 @@ def backprop_gradient(net: LinearPCN, data: Data) -> tuple[Array, ...]:
     x, y = data_rows(net, data)
     forward = feedforward(net, x)
     delta = net.precisions[-1].apply(y - forward[-1])
-    gradient = []
-    for l in range(net.depth, 0, -1):
-        gradient.append((-net.multipliers[l - 1] / x.shape[0]) * delta.T @ forward[l - 1])
-        delta = delta @ net.maps[l - 1]
-    return tuple(gradient[::-1])
+    deltas = [delta]
+    for matrix in net.maps[:0:-1]:
+        deltas.append(deltas[-1] @ matrix)
+    return weight_rule(net, deltas[::-1], forward)
 
 
 def pc_gradient(net: LinearPCN, data: Data) -> tuple[Array, ...]:
@@ -176,7 +175,7 @@ def z_il_gradient(net: LinearPCN, data: Data) -> tuple[Array, ...]:
     [-3.0, -2.0]
     """
     gradient: list[Array] = []
-    z = inference_start(net, data)
+    z = inference_start(require_plain(net), data)
     for l in range(net.depth, 0, -1):
         gradient.append(weight_gradient(net, z)[l - 1])
         if l > 1:
@@ -226,7 +225,4 @@ def fixed_prediction_gradient(net: LinearPCN, data: Data, step: float, num_steps
         pushed = [p.apply(e) for p, e in zip(net.precisions, errors, strict=True)]
         for l in range(1, net.depth):
             errors[l - 1] = errors[l - 1] - g * (pushed[l - 1] - pushed[l] @ net.maps[l])
-    return tuple(
-        (-a / x.shape[0]) * p.apply(e).T @ z
-        for a, p, e, z in zip(net.multipliers, net.precisions, errors, forward, strict=False)
-    )
+    return weight_rule(net, [p.apply(e) for p, e in zip(net.precisions, errors, strict=True)], forward)

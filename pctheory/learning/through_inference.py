@@ -23,7 +23,7 @@ from .. import _check
 from .._check import Array
 from ..inference import ClampedProblem
 from ..model import LinearPCN, weight_gradient
-from ..model.definitions import activity_rows, errors_of
+from ..model.definitions import activity_rows, errors_of, require_plain
 from .losses import TaskLoss
 
 __all__ = [
@@ -63,7 +63,7 @@ def mixed_derivative(
     >>> mixed_derivative(net, z, z)[0].item()
     6.0
     """
-    return _mixed(net, activity_rows(net, activities), activity_rows(net, adjoint, "adjoint"))
+    return _mixed(require_plain(net), activity_rows(net, activities), activity_rows(net, adjoint, "adjoint"))
 
 
 def _mixed(net: LinearPCN, activities: Sequence[Array], adjoint: Sequence[Array]) -> tuple[Array, ...]:
@@ -300,7 +300,10 @@ def equilibrium_propagation_gradient(
 
 
 def _require(problem: object, loss: object) -> None:
-    _check.instance(problem, "problem", ClampedProblem)
+    inference: ClampedProblem = _check.instance(problem, "problem", ClampedProblem)
+    for net in (inference.net, inference.reverse):
+        if net is not None:
+            require_plain(net)
     _check.instance(loss, "loss", TaskLoss)
 
 

@@ -22,7 +22,7 @@ from scipy.linalg import eigh_tridiagonal
 from .. import _check
 from .._check import Array
 from ..model import LinearPCN
-from ..model.definitions import forward_pass, input_rows
+from ..model.definitions import forward_pass, input_rows, require_plain
 
 __all__ = ["ConditionBound", "condition_bound"]
 
@@ -84,6 +84,7 @@ def condition_bound(net: LinearPCN, x: Array) -> ConditionBound:
     >>> round(found.bound, 12), round(found.depth_bound, 12)
     (3.0, 1.0)
     """
+    require_plain(net)
     host = _check.instance(net, "net", LinearPCN).to_numpy()
     if host.depth < 2:
         raise ValueError("`net` must have a hidden layer. Got a network of one layer.")

@@ -234,7 +234,8 @@ def mean_field_training(
     x, y = _check.to_numpy(data.complete().x, "x"), _check.to_numpy(data.y, "y")
     weigh = Precision.of(1.0 if precision is None else precision, y.shape[1], y, "precision")
     outputs = y.shape[1]
-    kernels = (4 * layers + 3) * (times * (min(x.shape) + outputs)) ** 2
+    most = max(min(x.shape) + (outputs if strength else 0), outputs)
+    kernels = (4 * layers + 3) * (times * most) ** 2
     _check.memory(kernels, "num_steps", "take fewer steps, hidden layers or samples")
     # hidden layers of width 1 have the multipliers c_l, and obey the same rules about skips
     unit = (1,) * (layers + 2)

@@ -12,6 +12,7 @@ from .definitions import (
     prediction_errors,
     weight_gradient,
 )
+from .graph import GraphValues, LinearGraph
 from .network import LinearPCN
 from .parameterisation import (
     INITIALISATIONS,
@@ -30,6 +31,8 @@ __all__ = [
     "INITIALISATIONS",
     "PARAMETERISATIONS",
     "Data",
+    "GraphValues",
+    "LinearGraph",
     "LinearPCN",
     "Parameterisation",
     "Precision",

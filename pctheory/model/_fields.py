@@ -1,4 +1,4 @@
-"""The fields of a network, checked: weights that fit together, a multiplier and a precision per layer."""
+"""The fields of a network, checked: weights that fit together, and what each layer has beside them."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from array_api_compat import is_numpy_array
+from array_api_compat import array_namespace, device, is_numpy_array
 
 from .. import _check
 from .._check import Array
 from .precision import Precision
 
-__all__ = ["multipliers_of", "precisions_of", "read_only", "weights_of"]
+__all__ = ["biases_of", "fixed_of", "multipliers_of", "precisions_of", "read_only", "weights_of"]
 
 
 def weights_of(weights: Sequence[Array]) -> tuple[Array, ...]:
@@ -61,6 +61,67 @@ def precisions_of(
     if len(values) != depth:
         raise ValueError(f"`precisions` must be one per layer, {depth} of them. Got {len(values)}.")
     return tuple(
-        Precision.of(1.0 if value is None else value, widths[layer], like, f"precisions[{layer - 1}]")
+        Precision.of(
+            1.0 if value is None else value,
+            widths[layer],
+            like,
+            f"precisions[{layer - 1}]",
+            zero_noise=layer < depth,
+        )
         for layer, value in enumerate(values, start=1)
     )
+
+
+def biases_of(biases: Sequence[Any] | None, weights: tuple[Array, ...]) -> tuple[Array, ...]:
+    """One vector for each layer, zero where None is given; none at all without biases."""
+    if biases is None:
+        return ()
+    values = _check.sequence(biases, "biases", "a list or tuple of vectors")
+    if len(values) != len(weights):
+        raise ValueError(f"`biases` must be one vector per layer, {len(weights)} of them. Got {len(values)}.")
+    result = []
+    for layer, (value, weight) in enumerate(zip(values, weights, strict=True), start=1):
+        xp = array_namespace(weight)
+        if value is None:
+            vector = xp.zeros(weight.shape[:1], dtype=weight.dtype, device=device(weight))
+        else:
+            vector = _check.finite(_check.as_array(value, f"b_{layer}"), f"b_{layer}")
+            _check.same_namespace((weight, vector), "the weights and the biases")
+        if tuple(vector.shape) != (weight.shape[0],):
+            raise ValueError(
+                f"`b_{layer}` must have shape ({weight.shape[0]},): one number for each unit of layer "
+                f"{layer}. Got {tuple(vector.shape)}."
+            )
+        result.append(read_only(vector) if is_numpy_array(vector) else vector)
+    return tuple(result)
+
+
+def fixed_of(
+    fixed: Sequence[Any] | None, parameters: tuple[Array, ...], absent: Sequence[int]
+) -> tuple[np.ndarray, ...]:
+    """A mask for each parameter, True where it does not learn; none at all if all of them learn.
+
+    `absent` are the layers, from 0, whose biases were not given: they do not learn.
+    """
+    depth = sum(p.ndim == 2 for p in parameters)
+    values = [None] * depth if fixed is None else _check.sequence(fixed, "fixed", "a list or tuple of masks")
+    if len(values) == depth:
+        values = values + [None] * (len(parameters) - depth)
+    if len(values) != len(parameters):
+        raise ValueError(
+            f"`fixed` must be one mask per layer, {depth} of them, or one per weight matrix and bias. Got "
+            f"{len(values)}."
+        )
+    masks = []
+    for index, (value, parameter) in enumerate(zip(values, parameters, strict=True)):
+        mask = np.asarray(False if value is None else value)
+        if mask.dtype != np.bool_ or mask.shape not in ((), tuple(parameter.shape)):
+            raise ValueError(
+                f"`fixed[{index}]` must be True, False or an array of booleans of shape "
+                f"{tuple(parameter.shape)}, True where an entry does not learn. Got shape {mask.shape} and "
+                f"dtype {mask.dtype}."
+            )
+        masks.append(np.broadcast_to(mask, parameter.shape).copy())
+    for layer in absent:
+        masks[depth + layer][:] = True
+    return tuple(masks) if any(mask.any() for mask in masks) else ()

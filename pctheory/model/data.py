@@ -27,6 +27,9 @@ class Teacher(Protocol):
     @property
     def maps(self) -> tuple[Array, ...]: ...
 
+    @property
+    def biases(self) -> tuple[Array, ...]: ...
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Data:
@@ -37,7 +40,7 @@ class Data:
     x : (B, n_0)
         Inputs.
     y : (B, n_L)
-        Targets.
+        Targets; one-hot rows for classes.
     observed : None or booleans (B, n_L)
         True where a target is observed; the others are free, and their y is not read (NaN is allowed there).
         None: all of them. `equilibrium`, `loss`, `MSELoss` and `EquilibratedEnergy` take missing targets
@@ -61,6 +64,8 @@ class Data:
     x: Array
     y: Array
     observed: Array | None = None
+    is_compressed = False
+    """Whether the rows are no samples, but have their second moments: then the mean is lost."""
 
     def __post_init__(self) -> None:
         x, observed = _check.matrix(self.x, "x"), None
@@ -158,7 +163,11 @@ class Data:
     def to_numpy(self) -> Data:
         """The same samples in numpy float64, off the device and out of the graph of their arrays."""
         x, y = _check.to_numpy(self.x, "x"), _check.to_numpy(self.y, "y")
-        return self if x is self.x and y is self.y else Data(x, y, self.observed)
+        if x is self.x and y is self.y:
+            return self
+        data = Data(x, y, self.observed)
+        object.__setattr__(data, "is_compressed", self.is_compressed)
+        return data
 
     def batches(self, batch_size: int, *, rng: np.random.Generator | int) -> Iterator[Data]:
         """One pass over the samples in random order; the last, incomplete batch is left out.
@@ -256,6 +265,7 @@ class Data:
             `num_samples` rows, numpy float64.
         """
         matrix = _check.matrix(_whole_map(teacher), "teacher")
+        shift = _whole_shift(teacher)
         count = _check.count(num_samples, "num_samples", 1)
         _check.memory(
             count * sum(matrix.shape), "num_samples", "draw batches, and join them with `from_batches`"
@@ -263,7 +273,7 @@ class Data:
         level = _check.non_negative(noise, "noise")
         generator = _check.generator(rng)
         x = generator.standard_normal((count, matrix.shape[1]))
-        y = x @ matrix.T
+        y = x @ matrix.T if shift is None else x @ matrix.T + shift
         if level:
             y = y + level * generator.standard_normal(y.shape)
         return cls(x, y)
@@ -426,7 +436,9 @@ def _compressed(parts: Iterator[tuple[Array, Array]]) -> Data:
             root = xp.linalg.qr(rows, mode="reduced")[1]
     assert root is not None
     root = root * math.sqrt(root.shape[0] / count)  # moments are means over the rows
-    return Data(root[:, :n_x], root[:, n_x:])
+    data = Data(root[:, :n_x], root[:, n_x:])
+    object.__setattr__(data, "is_compressed", count > columns)
+    return data
 
 
 def _whole_map(teacher: Teacher | Array) -> Array:
@@ -437,3 +449,14 @@ def _whole_map(teacher: Teacher | Array) -> Array:
     for matrix in maps[1:]:
         product = matrix @ product
     return product
+
+
+def _whole_shift(teacher: Teacher | Array) -> Array | None:
+    """What the biases of all layers add to the output, (n_L,)."""
+    biases = getattr(teacher, "biases", ())
+    if not biases:
+        return None
+    shift = biases[0]
+    for matrix, bias in zip(teacher.maps[1:], biases[1:], strict=True):
+        shift = matrix @ shift + bias
+    return shift

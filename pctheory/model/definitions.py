@@ -4,11 +4,11 @@ Activities are a tuple :math:`(z_0, \dots, z_L)`, each (B, n_l), whose rows are 
 over the batch with the factor 1/2:
 
 .. math:: F(z) = \frac{1}{2B} \sum_{i=1}^{B} \sum_{l=1}^{L} \epsilon_l^T \Pi_l \epsilon_l,
-          \qquad \epsilon_l = z_l - A_l z_{l-1}.
+          \qquad \epsilon_l = z_l - A_l z_{l-1} - b_l.
 
 Each formula is in a function that does not check its arguments, for loops and for callers that have better
 errors than the differences of activities: `errors_of`, `energies_of`, `slope_of`, `local_rule`,
-`forward_pass`. The public functions check, and call these.
+`weight_rule`, `forward_pass`. The public functions check, and call these.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ __all__ = [
 
 
 def feedforward(net: LinearPCN, x: Array) -> tuple[Array, ...]:
-    r"""Activities without prediction error: :math:`\hat z_l = A_l \hat z_{l-1}`, :math:`\hat z_0 = x`.
+    r"""Activities without prediction error: :math:`\hat z_l = A_l \hat z_{l-1} + b_l`, :math:`\hat z_0 = x`.
 
     Parameters
     ----------
@@ -59,7 +59,7 @@ def feedforward(net: LinearPCN, x: Array) -> tuple[Array, ...]:
 
 
 def prediction_errors(net: LinearPCN, activities: Sequence[Array]) -> tuple[Array, ...]:
-    r"""Prediction errors :math:`\epsilon_l = z_l - A_l z_{l-1}`.
+    r"""Prediction errors :math:`\epsilon_l = z_l - A_l z_{l-1} - b_l`.
 
     Parameters
     ----------
@@ -100,7 +100,10 @@ def layer_energies(net: LinearPCN, activities: Sequence[Array]) -> Array:
     >>> layer_energies(LinearPCN([[[2.0]], [[3.0]]]), ([[1.0]], [[2.5]], [[7.0]]))
     array([0.125, 0.125])
     """
-    return energies_of(net, errors_of(net, activity_rows(net, activities)))
+    errors = errors_of(net, activity_rows(net, activities))
+    for l, (precision, error) in enumerate(zip(net.precisions, errors, strict=True), start=1):
+        precision.require_carried(error, activities[l], f"z_{l}")
+    return energies_of(net, errors)
 
 
 def energy(net: LinearPCN, activities: Sequence[Array]) -> Array:
@@ -170,6 +173,8 @@ def weight_gradient(net: LinearPCN, activities: Sequence[Array]) -> tuple[Array,
     Returns
     -------
     gradient : tuple of (n_l, n_{l-1}), l = 1..L
+        With biases L vectors (n_l,) follow, :math:`-\frac1B \sum_i \Pi_l \epsilon_l`; 0 where an entry is
+        fixed.
 
     Notes
     -----
@@ -250,13 +255,19 @@ def linear_term(net: LinearPCN, x: Array, y: Array) -> Array:
     if net.depth == 1:
         return xp.zeros_like(x[:, :0])
     blocks = [xp.zeros((x.shape[0], n), dtype=x.dtype, device=device(x)) for n in net.widths[1:-1]]
-    blocks[0] = blocks[0] + net.precisions[0].apply(x @ net.maps[0].T)
+    blocks[0] = blocks[0] + net.precisions[0].apply(net.predictors[0](x))
     blocks[-1] = blocks[-1] + net.precisions[-1].apply(y) @ net.maps[-1]
+    if net.biases:
+        pushed = [p.apply(b[None, :]) for p, b in zip(net.precisions, net.biases, strict=True)]
+        blocks = [
+            block + (pushed[l] if l else 0.0) - pushed[l + 1] @ net.maps[l + 1]
+            for l, block in enumerate(blocks)
+        ]
     return xp.concat(blocks, axis=1)
 
 
 def loss(net: LinearPCN, data: Data) -> Array:
-    r"""The loss :math:`\mathcal L = \frac{1}{2B}\sum_i |y - P_0 x|^2_{\Pi_L}`, at the energy's scale.
+    r"""The loss :math:`\mathcal L = \frac{1}{2B}\sum_i |y - \hat z_L|^2_{\Pi_L}`, at the energy's scale.
 
     With missing targets, the least loss over the free ones: :math:`r_O^T (\Sigma_{L,OO})^{-1} r_O` of the
     observed ones.
@@ -289,15 +300,15 @@ def loss(net: LinearPCN, data: Data) -> Array:
 def forward_pass(net: LinearPCN, x: Array) -> tuple[Array, ...]:
     """`feedforward` of checked rows."""
     activities = [x]
-    for matrix in net.maps:
-        activities.append(activities[-1] @ matrix.T)
+    for predict in net.predictors:
+        activities.append(predict(activities[-1]))
     return tuple(activities)
 
 
 def errors_of(net: LinearPCN, activities: Sequence[Array]) -> tuple[Array, ...]:
     """`prediction_errors` of checked activities."""
     z = activities
-    return tuple(z[l] - z[l - 1] @ matrix.T for l, matrix in enumerate(net.maps, start=1))
+    return tuple(z[l] - predict(z[l - 1]) for l, predict in enumerate(net.predictors, start=1))
 
 
 def energies_of(net: LinearPCN, errors: Sequence[Array]) -> Array:
@@ -317,13 +328,58 @@ def slope_of(net: LinearPCN, errors: Sequence[Array]) -> tuple[Array, ...]:
 
 def local_rule(net: LinearPCN, errors: Sequence[Array], activities: Sequence[Array]) -> tuple[Array, ...]:
     """`weight_gradient` of given errors and activities."""
-    size = activities[0].shape[0]
-    return tuple(
-        (-multiplier / size) * precision.apply(error).T @ before
-        for multiplier, precision, error, before in zip(
-            net.multipliers, net.precisions, errors, activities, strict=False
+    weighted = [p.apply(e) for p, e in zip(net.precisions, errors, strict=True)]
+    return weight_rule(net, weighted, activities)
+
+
+def weight_rule(net: LinearPCN, weighted: Sequence[Array], inputs: Sequence[Array]) -> tuple[Array, ...]:
+    r"""The rule :math:`-a_l \langle \delta_l z_{l-1}^T \rangle`, :math:`-\langle \delta_l \rangle` for
+    biases, of weighted errors :math:`\delta_l` (B, n_l), l = 1..L, and inputs :math:`z_{l-1}` of the layers.
+
+    Returns
+    -------
+    update : arrays like ``net.parameters``
+        In the sign of a gradient, 0 where an entry is fixed.
+    """
+    size = inputs[0].shape[0]
+    update = [
+        (-multiplier / size) * delta.T @ before
+        for multiplier, delta, before in zip(net.multipliers, weighted, inputs, strict=False)
+    ]
+    if net.biases:
+        xp = array_namespace(*weighted)
+        update += [-xp.sum(delta, axis=0) / size for delta in weighted]
+    return net.masked(update)
+
+
+def require_plain(net: LinearPCN) -> LinearPCN:
+    """A network without biases, whose entries all learn and whose units all have noise; others are refused.
+
+    Raises
+    ------
+    TypeError
+        If it is no network.
+    ValueError
+        If it is not plain.
+    """
+    _check.instance(net, "net", LinearPCN)
+    if net.biases:
+        raise ValueError(
+            "`net` must have no biases here: this formula is for networks without them. Got biases: centre "
+            "the data and pass `net.without_biases()`, or make them weights from a constant input."
         )
-    )
+    if net.fixed:
+        raise ValueError(
+            "`net` must learn all its entries here: this formula is for networks without fixed ones. Got "
+            f"{sum(int(mask.sum()) for mask in net.fixed)} fixed entries: pass `net.all_learned()`, or use "
+            "the derivatives of `EquilibratedEnergy`."
+        )
+    if net.carries:
+        raise ValueError(
+            "`net` must have finite precisions here: this formula is for networks whose units all have "
+            "noise. Got units of precision inf: use the derivatives of `EquilibratedEnergy`."
+        )
+    return net
 
 
 def like_weights(net: LinearPCN, rows: Array) -> Array:
@@ -368,6 +424,11 @@ def any_rows(net: LinearPCN, data: Data) -> tuple[Array, Array]:
             raise ValueError(
                 f"`{name}` must have {width} columns, one for each unit of that layer. Got {rows.shape[1]}."
             )
+    if net.biases and data.is_compressed:
+        raise ValueError(
+            "`data` must be samples for a network with biases. Got compressed rows, which lost the mean: "
+            "compress data with a column of ones in x, and make the biases weights from it."
+        )
     return like_weights(net, data.x), like_weights(net, data.y)
 
 

@@ -1,10 +1,10 @@
-r"""The linear predictive coding network: weights, multipliers, skips and precisions, as one frozen value."""
+r"""The linear predictive coding network, as one frozen value."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import pairwise
 from typing import Any
 
@@ -13,13 +13,17 @@ from array_api_compat import array_namespace, device, is_jax_array, is_numpy_arr
 
 from .. import _check, _html
 from .._check import Array
-from ._fields import multipliers_of, precisions_of, read_only, weights_of
-from ._modules import linear_layers, require_same_map
+from ._chain import Wiring, chain_of
+from ._fields import biases_of, fixed_of, multipliers_of, precisions_of, read_only, weights_of
+from ._layout import Layout
+from ._modules import read_module, require_same_map
 from .parameterisation import initial_weights, skip_pattern
 from .parameterisation import multipliers as parameterised_multipliers
 from .precision import Precision
 
 __all__ = ["LinearPCN"]
+
+FIELDS = ("weights", "biases", "multipliers", "skips", "precisions", "fixed")
 
 
 @dataclass(frozen=True, eq=False, repr=False, init=False)
@@ -27,24 +31,36 @@ class LinearPCN:
     r"""A linear predictive coding network with effective maps :math:`A_l = a_l W_l + \tau_l I`.
 
     Its energy is :math:`F = \frac{1}{2B} \sum_i \sum_{l=1}^{L} \epsilon_l^T \Pi_l \epsilon_l` with
-    :math:`\epsilon_l = z_l - A_l z_{l-1}`; there are no biases.
+    :math:`\epsilon_l = z_l - A_l z_{l-1} - b_l`.
 
     Parameters
     ----------
     weights : sequence of L arrays, W_l of shape (n_l, n_{l-1})
         Arrays of any array-API library, which every result keeps. Numpy arrays are copied and made read-only.
+    biases : None or L of: None, vector (n_l,)
+        :math:`b_l`. None for a layer: it has none, which counts as a zero that does not learn.
     multipliers : None or L numbers
-        :math:`a_l`, 1 by default.
+        :math:`a_l`, 1 by default; the bias is not multiplied.
     skips : None, bool or L booleans
         :math:`\tau_l`: an identity skip around layer l. True means every hidden layer 2..L-1; the first and
         the last layer, and layers that are not square, cannot have one.
     precisions : None or L of: None, number, vector (n_l,), matrix (n_l, n_l)
-        :math:`\Pi_l`, 1 by default; a matrix must be symmetric positive definite.
+        :math:`\Pi_l`, 1 by default; a matrix must be symmetric positive definite. In hidden layers inf (on
+        the diagonal) makes a unit carry its value without noise: :math:`\epsilon_l = 0` there. A function
+        that needs a finite precision says so.
+    fixed : None or L, or 2 L with biases, of: None, bool, mask like the weight (then like the bias)
+        True where an entry does not learn. Its gradient is 0, and the vectors of `flatten` and `split` leave
+        it out.
 
     Raises
     ------
     ValueError, TypeError
         One sentence with the rule that the argument breaks.
+
+    Notes
+    -----
+    With biases everything is as without them for the targets less what the biases add to the output (claim
+    ``biases``). A network with edges over several layers, or cycles, is a `LinearGraph`.
 
     Examples
     --------
@@ -56,24 +72,44 @@ class LinearPCN:
     """
 
     weights: tuple[Array, ...]
+    biases: tuple[Array, ...]
     multipliers: tuple[float, ...]
     skips: tuple[bool, ...]
     precisions: tuple[Precision, ...]
+    fixed: tuple[np.ndarray, ...]
 
     def __init__(
         self,
         weights: Sequence[Array],
         *,
+        biases: Sequence[Any] | None = None,
         multipliers: Sequence[float] | None = None,
         skips: bool | Iterable[bool] | None = None,
         precisions: Sequence[Any] | None = None,
+        fixed: Sequence[Any] | None = None,
     ) -> None:
         matrices = weights_of(weights)
+        vectors = biases_of(biases, matrices)
+        absent = [] if biases is None else [layer for layer, b in enumerate(biases) if b is None]
         widths = (matrices[0].shape[1], *(w.shape[0] for w in matrices))
-        object.__setattr__(self, "weights", matrices)
-        object.__setattr__(self, "multipliers", multipliers_of(multipliers, len(matrices)))
-        object.__setattr__(self, "skips", skip_pattern(widths, False if skips is None else skips))
-        object.__setattr__(self, "precisions", precisions_of(precisions, widths, matrices[0]))
+        self._set(
+            weights=matrices,
+            biases=vectors,
+            multipliers=multipliers_of(multipliers, len(matrices)),
+            skips=skip_pattern(widths, False if skips is None else skips),
+            precisions=precisions_of(precisions, widths, matrices[0]),
+            fixed=fixed_of(fixed, (*matrices, *vectors), absent),
+        )
+
+    def _set(self, **fields: Any) -> None:
+        for name, value in fields.items():
+            object.__setattr__(self, name, value)
+
+    def _with(self, **fields: Any) -> LinearPCN:
+        """The network with other fields, unchecked."""
+        net = object.__new__(LinearPCN)
+        net._set(**{name: fields.get(name, getattr(self, name)) for name in FIELDS})
+        return net
 
     @classmethod
     def random(
@@ -84,6 +120,7 @@ class LinearPCN:
         skips: bool | Iterable[bool] = False,
         gamma: float = 1.0,
         init: str | float | None = None,
+        biases: float | None = None,
         precisions: Sequence[Any] | None = None,
         rng: np.random.Generator | int,
     ) -> LinearPCN:
@@ -102,6 +139,8 @@ class LinearPCN:
         init : None, float, "normal", "torch" or "orthogonal"
             None: the parameterisation's own variance; a number: the standard deviation of every entry; the
             others as in `initial_weights`.
+        biases : float, optional
+            Standard deviation of the biases, 0 for biases that start at zero; None for no biases.
         precisions
             As in `LinearPCN`.
         rng : numpy.random.Generator or int
@@ -117,8 +156,14 @@ class LinearPCN:
         LinearPCN(3 -> 5 -> 5 -> 2, 50 weights, skips on layers 2)
         """
         sizes = _check.widths(widths)
-        weights = initial_weights(sizes, parameterisation, init=init, rng=rng)
-        return cls._parameterised(sizes, weights, parameterisation, skips, gamma, precisions)
+        generator = _check.generator(rng)
+        weights = initial_weights(sizes, parameterisation, init=init, rng=generator)
+        shifts = None
+        if biases is not None:
+            level = _check.non_negative(biases, "biases")
+            shifts = [level * generator.standard_normal(width) for width in sizes[1:]]
+        net = cls._parameterised(sizes, weights, parameterisation, skips, gamma, precisions)
+        return net if shifts is None else net.replace(biases=shifts)
 
     @classmethod
     def zeros(
@@ -166,39 +211,51 @@ class LinearPCN:
         return cls(weights, multipliers=scales, skips=pattern, precisions=precisions)
 
     @classmethod
-    def from_torch(cls, module: Any) -> LinearPCN:
-        """The linear network of a torch module, as float64 numpy arrays.
+    def from_torch(
+        cls, module: Any, *, input_shape: Sequence[int] | None = None, tensors: bool = False
+    ) -> LinearPCN:
+        """The linear network of a torch module.
 
         Parameters
         ----------
         module : torch.nn.Module
-            A `pctheory.nn.PCN` with linear activation, or any container of bias-free `torch.nn.Linear` layers
-            in the order of their use.
+            A `pctheory.nn.PCN` with linear activation, or any module that is linear in its input: linear
+            layers with or without biases, residual blocks and long skips, convolutions, average pools, batch
+            norm in eval mode, flatten and the like. Its forward pass is traced, and the result compared with
+            it.
+        input_shape : sequence of int, optional
+            Shape of an input without the batch; needed if the first layer is not a linear one. The network
+            takes inputs that are flattened.
+        tensors : bool
+            Whether to keep the module's tensors, with dtype and graph, instead of float64 numpy copies.
 
         Returns
         -------
         LinearPCN
+            Every input of a layer is a hidden layer with precision 1. A skip over several layers is carried
+            by units of precision inf. What is no weight of a linear layer, or is used twice, is fixed:
+            kernels of convolutions, pools, skips, shared layers. A batch norm, or an identity around one
+            layer, is part of its matrix. `LinearGraph.from_torch` has the same by names.
 
         Raises
         ------
         ValueError
-            If a layer has a bias, if the module holds anything that is not linear, or if its output on random
-            inputs is not that of its layers one after another: a skip, a shared layer or a non-linearity in
-            `forward`.
+            At the first operation that is not linear, which it names; or if the forward pass cannot be
+            traced.
         TypeError
             If it is no module.
         """
         own = getattr(module, "linear_parameters", None)
         if own is not None:
             return cls(**own())
-        if not callable(getattr(module, "modules", None)):
-            raise TypeError(
-                "`module` must be a torch.nn.Module of linear layers. "
-                f"Got {type(module).__name__}: for matrices, use LinearPCN(weights)."
-            )
-        matrices = linear_layers(module)
-        net = cls([_check.to_numpy(matrix, "weight") for matrix in matrices])
-        require_same_map(module, net, matrices[0])
+        read = read_module(module, input_shape, tensors=_check.flag(tensors, "tensors"))
+        ones = {name: Precision(1.0, size) for name, size in read.nodes.items()}
+        names = list(read.nodes)
+        fields, precisions = chain_of(
+            Wiring(read.nodes, read.edges, read.biases, ones, frozenset(read.fixed), names[0], names[-1])
+        )
+        net = cls(**fields).with_precisions(precisions)
+        require_same_map(module, net, input_shape)
         return net
 
     @property
@@ -230,6 +287,17 @@ class LinearPCN:
         return scaled + xp.eye(weight.shape[-1], dtype=weight.dtype, device=device(weight))
 
     @property
+    def predictors(self) -> tuple[Callable[[Array], Array], ...]:
+        r"""The predictions of the layers, rows :math:`z_{l-1} \mapsto A_l z_{l-1} + b_l`, l = 1..L."""
+        shifts = self.biases or (None,) * self.depth
+        return tuple(partial(_affine, matrix, shift) for matrix, shift in zip(self.maps, shifts, strict=True))
+
+    @property
+    def parameters(self) -> tuple[Array, ...]:
+        """The weights, then the biases if there are any."""
+        return (*self.weights, *self.biases)
+
+    @property
     def depth(self) -> int:
         """Number of weight layers L."""
         return len(self.weights)
@@ -239,10 +307,28 @@ class LinearPCN:
         """Layer widths (n_0, ..., n_L)."""
         return (int(self.weights[0].shape[-1]), *(int(w.shape[-2]) for w in self.weights))
 
+    @cached_property
+    def layout(self) -> Layout:
+        """Where the parameters lie in the vector of `flatten`."""
+        shapes: list[tuple[int, ...]] = [(out, into) for into, out in pairwise(self.widths)]
+        if self.biases:
+            shapes += [(width,) for width in self.widths[1:]]
+        return Layout(tuple(shapes), self.fixed)
+
     @property
     def num_weights(self) -> int:
-        """Number of scalar weights."""
-        return sum(out * into for into, out in pairwise(self.widths))
+        """Number of scalars that learn: weights, and biases if there are any."""
+        return self.layout.size
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether there are no biases, all entries learn, and every unit has noise."""
+        return not self.biases and not self.fixed and not self.carries
+
+    @cached_property
+    def carries(self) -> bool:
+        """Whether some units carry a value without noise."""
+        return any(precision.carries for precision in self.precisions)
 
     def replace(self, **changes: Any) -> LinearPCN:
         """A new network with some fields changed.
@@ -250,7 +336,7 @@ class LinearPCN:
         Parameters
         ----------
         **changes
-            Any of `weights`, `multipliers`, `skips` and `precisions`, as in `LinearPCN`.
+            Any of `weights`, `biases`, `multipliers`, `skips`, `precisions` and `fixed`, as in `LinearPCN`.
 
         Returns
         -------
@@ -263,9 +349,11 @@ class LinearPCN:
         """
         fields = {
             "weights": self.weights,
+            "biases": self.biases or None,
             "multipliers": self.multipliers,
             "skips": self.skips,
             "precisions": [precision.value for precision in self.precisions],
+            "fixed": (self.fixed[: self.depth] if "biases" in changes else self.fixed) or None,
         }
         unknown = sorted(set(changes) - set(fields))
         if unknown:
@@ -273,16 +361,16 @@ class LinearPCN:
         return LinearPCN(**{**fields, **changes})
 
     def flatten(self) -> Array:
-        """All weights as one vector (num_weights,): W_1, ..., W_L, each row by row."""
-        return self.join(self.weights)
+        """All that learns as one vector (num_weights,): W_1, ..., W_L row by row, then b_1, ..., b_L."""
+        return self.join(self.parameters)
 
     def unflatten(self, vector: Array) -> LinearPCN:
-        """The network with the weights of `vector`, (num_weights,): the inverse of `flatten`.
+        """The network with the parameters of `vector`, (num_weights,): the inverse of `flatten`.
 
         Returns
         -------
         LinearPCN
-            With the new weights.
+            With the new weights and biases.
 
         Raises
         ------
@@ -295,67 +383,109 @@ class LinearPCN:
         return self.with_weights(self.split(_check.finite(array, "vector")))
 
     def split(self, vectors: Array) -> tuple[Array, ...]:
-        """Vectors (..., num_weights) as arrays of the weights' shapes, (..., n_l, n_{l-1}), l = 1..L.
+        """Vectors (..., num_weights) as arrays like `parameters`, 0 where an entry is fixed.
 
         Unchecked.
 
         Returns
         -------
-        tuple of (..., n_l, n_{l-1}), l = 1..L
+        tuple of (..., n_l, n_{l-1}), l = 1..L, then with biases (..., n_l), l = 1..L
         """
-        xp = array_namespace(vectors)
-        parts, start = [], 0
-        for into, out in pairwise(self.widths):
-            stop = start + out * into
-            parts.append(xp.reshape(vectors[..., start:stop], (*vectors.shape[:-1], out, into)))
-            start = stop
-        return tuple(parts)
+        return self.layout.split(vectors)
 
     def join(self, parts: Sequence[Array]) -> Array:
-        """Arrays (..., n_l, n_{l-1}), l = 1..L, as vectors (..., num_weights): the inverse of `split`.
+        """Arrays like `parameters` as vectors (..., num_weights): the inverse of `split`.
 
         Unchecked.
 
         Returns
         -------
         (..., num_weights)
-            In the order of `flatten`.
+            In the order of `flatten`, without what is fixed.
         """
-        xp = array_namespace(*parts)
-        return xp.concat([xp.reshape(part, (*part.shape[:-2], -1)) for part in parts], axis=-1)
+        return self.layout.join(parts)
 
-    def to_numpy(self) -> LinearPCN:
-        """The same network in numpy float64, off the device and out of the graph of its arrays."""
-        if all(isinstance(w, np.ndarray) and w.dtype == np.float64 for w in self.weights):
-            return self
-        weights = tuple(read_only(_check.to_numpy(w, "weights")) for w in self.weights)
-        return self.with_weights(weights).with_precisions(tuple(p.to_numpy() for p in self.precisions))
+    def masked(self, parts: Sequence[Array]) -> tuple[Array, ...]:
+        """Arrays like `parameters` with 0 where an entry is fixed."""
+        return self.layout.masked(parts)
 
-    def with_weights(self, weights: tuple[Array, ...]) -> LinearPCN:
-        """The network with other weights of the same shapes, or with stacks of them, (..., n_l, n_{l-1}).
+    def without_biases(self) -> LinearPCN:
+        """The network with all biases zero and none to learn."""
+        masks = self.fixed[: self.depth]
+        return self._with(biases=(), fixed=masks if any(mask.any() for mask in masks) else ())
 
-        Unchecked.
+    def all_learned(self) -> LinearPCN:
+        """The network with nothing fixed."""
+        return self._with(fixed=())
+
+    def with_constant(self) -> LinearPCN:
+        r"""The network whose last unit of layers 0..L-1 carries a 1, and whose biases are weights from it.
+
+        .. math:: A_l \mapsto \begin{pmatrix} A_l & b_l \\ 0 & 1 \end{pmatrix}, \qquad
+                  \Sigma_l \mapsto \begin{pmatrix} \Sigma_l & 0 \\ 0 & 0 \end{pmatrix} \quad (l < L)
+
+        Claim ``biases``. Its multipliers are 1, and it has no skips: its weights are its maps.
 
         Returns
         -------
         LinearPCN
-            All but the weights is shared.
+            Of widths n_0 + 1, ..., n_{L-1} + 1, n_L, for inputs with a last column of ones.
         """
-        net = object.__new__(LinearPCN)
-        object.__setattr__(net, "weights", weights)
-        for name in ("multipliers", "skips", "precisions"):
-            object.__setattr__(net, name, getattr(self, name))
-        return net
+        like = self.weights[0]
+        xp = array_namespace(like)
+        weights = []
+        for layer, (matrix, bias) in enumerate(zip(self.maps, self.biases, strict=True), start=1):
+            stack = (*matrix.shape[:-2], matrix.shape[-2], 1)
+            rows = xp.concat([matrix, xp.broadcast_to(bias[..., None], stack)], axis=-1)
+            if layer < self.depth:
+                last = xp.eye(rows.shape[-1], dtype=like.dtype, device=device(like))[-1:, :]
+                last = xp.broadcast_to(last, (*rows.shape[:-2], 1, rows.shape[-1]))
+                rows = xp.concat([rows, last], axis=-2)
+            weights.append(rows)
+        return self._with(
+            weights=tuple(weights),
+            biases=(),
+            multipliers=(1.0,) * self.depth,
+            skips=(False,) * self.depth,
+            precisions=(*(p.with_constant(like) for p in self.precisions[:-1]), self.precisions[-1]),
+            fixed=(),
+        )
+
+    def to_numpy(self) -> LinearPCN:
+        """The same network in numpy float64, off the device and out of the graph of its arrays."""
+        if all(isinstance(p, np.ndarray) and p.dtype == np.float64 for p in self.parameters):
+            return self
+        weights = tuple(read_only(_check.to_numpy(w, "weights")) for w in self.weights)
+        biases = tuple(read_only(_check.to_numpy(b, "biases")) for b in self.biases)
+        return self._with(
+            weights=weights, biases=biases, precisions=tuple(p.to_numpy() for p in self.precisions)
+        )
+
+    def with_weights(self, parts: Sequence[Array]) -> LinearPCN:
+        """The network with other parameters of the same shapes, or with stacks of them, (..., n_l, n_{l-1}).
+
+        Unchecked.
+
+        Parameters
+        ----------
+        parts : arrays like the weights, or like `parameters`
+            Biases that are not given stay, and so do entries that are fixed.
+
+        Returns
+        -------
+        LinearPCN
+            All else is shared.
+        """
+        kept = self.layout.masked(parts, self.parameters) if self.fixed else tuple(parts)
+        return self._with(weights=kept[: self.depth], biases=kept[self.depth :] or self.biases)
 
     def with_precisions(self, precisions: tuple[Precision, ...]) -> LinearPCN:
         """The network with other precisions of the same sizes. Unchecked."""
-        net = self.with_weights(self.weights)
-        object.__setattr__(net, "precisions", precisions)
-        return net
+        return self._with(precisions=precisions)
 
     def __reduce__(self) -> tuple[Any, ...]:
         # copies and pickles: unpickled numpy arrays are writeable, and maps with a graph cannot be copied
-        return _restored, (self.weights, self.multipliers, self.skips, self.precisions)
+        return _restored, tuple(getattr(self, name) for name in FIELDS)
 
     def _repr_html_(self) -> str:
         facts: dict[str, object] = {
@@ -380,26 +510,27 @@ class LinearPCN:
     def __repr__(self) -> str:
         widths = self.widths if self.depth <= 8 else (*self.widths[:3], "...", *self.widths[-2:])
         parts = [" -> ".join(str(n) for n in widths), f"{self.num_weights} weights"]
+        if self.biases:
+            parts[1] += " and biases"
         if any(self.skips):
             parts.append("skips on layers " + ", ".join(str(i) for i, s in enumerate(self.skips, 1) if s))
         if not all(p.is_identity for p in self.precisions):
             parts.append("precisions")
+        if self.fixed:
+            parts.append(f"{sum(int(mask.sum()) for mask in self.fixed)} entries fixed")
         return f"LinearPCN({', '.join(parts)})"
 
 
-def _restored(
-    weights: tuple[Array, ...],
-    multipliers: tuple[float, ...],
-    skips: tuple[bool, ...],
-    precisions: tuple[Precision, ...],
-) -> LinearPCN:
+def _restored(*values: Any) -> LinearPCN:
     """A network from the fields of another one."""
     net = object.__new__(LinearPCN)
-    matrices = tuple(read_only(w) if is_numpy_array(w) else w for w in weights)
-    for name, value in zip(
-        ("weights", "multipliers", "skips", "precisions"),
-        (matrices, multipliers, skips, precisions),
-        strict=True,
-    ):
-        object.__setattr__(net, name, value)
+    fields = dict(zip(FIELDS, values, strict=True))
+    for name in ("weights", "biases", "fixed"):
+        fields[name] = tuple(read_only(w) if is_numpy_array(w) else w for w in fields[name])
+    net._set(**fields)
     return net
+
+
+def _affine(matrix: Array, shift: Array | None, rows: Array) -> Array:
+    predicted = rows @ matrix.T
+    return predicted if shift is None else predicted + shift

@@ -1,7 +1,9 @@
 r"""The precision :math:`\Pi_l` of a layer's prediction errors, and its inverse :math:`\Sigma_l`.
 
 A precision is a positive number, a positive vector (the diagonal) or a symmetric positive definite matrix.
-Every operation on precisions is here, so that no other module needs to know which of the three it has.
+Units without noise have the precision inf: they *carry* a value, :math:`\epsilon_l = 0`. Everything that
+needs only :math:`\Sigma_l`, which is then singular, goes on as before; what needs :math:`\Pi_l` refuses.
+Every operation on precisions is here, so that no other module needs to know which kind it has.
 """
 
 from __future__ import annotations
@@ -26,7 +28,8 @@ class Precision:
     Parameters
     ----------
     value : float, or array of shape (size,) or (size, size)
-        Positive, the diagonal, or symmetric positive definite.
+        Positive, the diagonal, or symmetric positive definite; inf on the diagonal for units that carry a
+        value.
     size : int
         Units of the layer.
 
@@ -43,12 +46,14 @@ class Precision:
 
     def __post_init__(self) -> None:
         _check.count(self.size, "size", 1)
-        host = _checked(self.value, self.size, "value")
+        host = _checked(self.value, self.size, "value", zero_noise=True)
         if host.ndim == 0:
             object.__setattr__(self, "value", float(host))
+        elif np.ndim(self.value) == 0:  # inf
+            object.__setattr__(self, "value", host)
 
     @classmethod
-    def of(cls, value: object, size: int, like: Array, name: str) -> Precision:
+    def of(cls, value: object, size: int, like: Array, name: str, *, zero_noise: bool = False) -> Precision:
         """The precision `value`, checked and copied into the library and dtype of the array `like`.
 
         Parameters
@@ -61,6 +66,8 @@ class Precision:
             Gives the library, the dtype and the device.
         name : str
             How errors call it.
+        zero_noise : bool
+            Whether units may have the precision inf.
 
         Returns
         -------
@@ -74,33 +81,65 @@ class Precision:
         TypeError
             If it does not hold real numbers.
         """
-        host = _checked(value, size, name).copy()
+        host = _checked(value, size, name, zero_noise=zero_noise).copy()
         if host.ndim == 0:
-            return cls._trusted(float(host), size)
+            return cls.unchecked(float(host), size)
         xp = array_namespace(like)
-        return cls._trusted(xp.asarray(host, dtype=like.dtype, device=device(like)), size)
+        return cls.unchecked(xp.asarray(host, dtype=like.dtype, device=device(like)), size)
 
     @classmethod
-    def _trusted(cls, value: float | Array, size: int) -> Precision:
+    def unchecked(cls, value: float | Array, size: int) -> Precision:
+        """A precision of a value that is known to be one."""
         made = object.__new__(cls)
         object.__setattr__(made, "value", value)
         object.__setattr__(made, "size", size)
         return made
 
     @cached_property
+    def carries(self) -> bool:
+        """Whether some units carry a value: have no noise."""
+        return not bool(np.all(self.noisy))
+
+    @cached_property
+    def noisy(self) -> np.ndarray:
+        """Which units have noise, booleans (size,)."""
+        if isinstance(self.value, float):
+            return np.ones(self.size, dtype=bool)
+        host = _check.to_numpy(self.value, "precisions")
+        return np.isfinite(np.diagonal(host) if host.ndim == 2 else host)
+
+    @cached_property
+    def _noise(self) -> Array:
+        """1 for units with noise, 0 for the others."""
+        value: Array = self.value
+        return array_namespace(value).asarray(self.noisy, dtype=value.dtype, device=device(value))
+
+    @cached_property
     def extremes(self) -> tuple[float, float]:
-        """Smallest and largest eigenvalue."""
+        """Smallest and largest eigenvalue of the part that is finite; (inf, 0) if there is none."""
         if isinstance(self.value, float):
             return self.value, self.value
         host = _check.to_numpy(self.value, "precisions")
+        host = host[self.noisy][:, self.noisy] if host.ndim == 2 else host[self.noisy]
         values = np.linalg.eigvalsh(host) if host.ndim == 2 else host
-        return float(np.min(values)), float(np.max(values))
+        return float(np.min(values, initial=np.inf)), float(np.max(values, initial=0.0))
+
+    def with_constant(self, like: Array) -> Precision:
+        """The precision of these units and one more that carries a value."""
+        xp = array_namespace(like)
+        corner = xp.full((1, 1), xp.inf, dtype=like.dtype, device=device(like))
+        if not self._is_matrix:
+            flat = xp.ones((self.size,), dtype=like.dtype, device=device(like)) * self.value
+            return Precision.unchecked(xp.concat([flat, corner[0, :]]), self.size + 1)
+        beside = xp.zeros((self.size, 1), dtype=like.dtype, device=device(like))
+        top, bottom = xp.concat([self.value, beside], axis=1), xp.concat([beside.T, corner], axis=1)
+        return Precision.unchecked(xp.concat([top, bottom], axis=0), self.size + 1)
 
     def to_numpy(self) -> Precision:
         """The same precision with a float64 numpy array, or a float."""
         if isinstance(self.value, float):
             return self
-        return self._trusted(_check.to_numpy(self.value, "precisions"), self.size)
+        return self.unchecked(_check.to_numpy(self.value, "precisions"), self.size)
 
     @property
     def is_identity(self) -> bool:
@@ -117,16 +156,37 @@ class Precision:
         return not self.is_diagonal
 
     @cached_property
+    def _finite(self) -> Array:
+        """The value with 1 in the place of inf."""
+        if not self.carries:
+            return self.value
+        xp = array_namespace(self.value)
+        return xp.where(xp.isfinite(self.value), self.value, xp.ones_like(self.value))
+
+    @cached_property
     def _factor(self) -> Array:
         """Lower Cholesky factor C with Pi = C C^T (square root of the entries when diagonal)."""
         if self._is_matrix:
-            return array_namespace(self.value).linalg.cholesky(self.value)
-        return self.value**0.5
+            return array_namespace(self.value).linalg.cholesky(self._finite)
+        return self._finite**0.5
 
     def apply(self, rows: Array) -> Array:
-        r"""Rows :math:`v \mapsto \Pi v`, shape (B, size)."""
+        r"""Rows :math:`v \mapsto \Pi v`, shape (B, size).
+
+        Raises
+        ------
+        ValueError
+            If units carry a value: their :math:`\Pi` is infinite.
+        """
         if self.is_identity:
             return rows
+        if self.carries:
+            raise ValueError(
+                "`precisions` must be finite here: this needs the inverse of the noise's covariance. Got "
+                f"{int(np.sum(~self.noisy))} units that carry a value exactly (precision inf): use "
+                "`equilibrium` or `EquilibratedEnergy`, which need the covariance only, or give these units "
+                "a large finite precision."
+            )
         return rows @ self.value if self._is_matrix else rows * self.value
 
     def solve(self, rows: Array) -> Array:
@@ -135,14 +195,17 @@ class Precision:
             return rows
         if self._is_matrix:
             xp = array_namespace(rows)
-            return xp.linalg.solve(self.value, rows.T).T
+            return self._masked(xp.linalg.solve(self._finite, rows.T).T)
         return rows / self.value
 
     def whiten(self, rows: Array) -> Array:
-        r"""Rows :math:`v \mapsto C^T v` with :math:`C C^T = \Pi`, so that :math:`|C^T v|^2 = v^T \Pi v`."""
+        r"""Rows :math:`v \mapsto C^T v` with :math:`C C^T = \Pi`, so that :math:`|C^T v|^2 = v^T \Pi v`.
+
+        Units that carry a value get 0: they have no error.
+        """
         if self.is_identity:
             return rows
-        return rows @ self._factor if self._is_matrix else rows * self._factor
+        return self._masked(rows @ self._factor if self._is_matrix else rows * self._factor)
 
     def colour(self, rows: Array) -> Array:
         r"""Rows :math:`v \mapsto C^{-1} v`, so that :math:`|C^{-1} v|^2 = v^T \Sigma v`."""
@@ -150,8 +213,8 @@ class Precision:
             return rows
         if self._is_matrix:
             xp = array_namespace(rows)
-            return xp.linalg.solve(self._factor, rows.T).T
-        return rows / self._factor
+            return self._masked(xp.linalg.solve(self._factor, rows.T).T)
+        return self._masked(rows / self._factor)
 
     def apply_observed(self, rows: Array, observed: np.ndarray) -> Array:
         r"""Rows :math:`v \mapsto (\Sigma_{OO})^{-1} v_O` on the observed units O of each row, and 0
@@ -166,17 +229,40 @@ class Precision:
         return self.apply(where_observed(rows, observed))
 
     def unwhiten(self, rows: Array) -> Array:
-        r"""Rows :math:`v \mapsto C^{-T} v`, the inverse of `whiten`."""
+        r"""Rows :math:`v \mapsto C^{-T} v`, the inverse of `whiten` (0 for units that carry a value)."""
         if self.is_identity:
             return rows
         if self._is_matrix:
             xp = array_namespace(rows)
-            return xp.linalg.solve(self._factor.T, rows.T).T
-        return rows / self._factor
+            return self._masked(xp.linalg.solve(self._factor.T, rows.T).T)
+        return self._masked(rows / self._factor)
+
+    def require_carried(self, errors: Array, activities: Array, name: str) -> None:
+        """Refuse errors of units that carry a value, beyond rounding against the activities called `name`."""
+        if not self.carries:
+            return
+        xp = array_namespace(errors)
+        found = xp.max(xp.abs(_check.detached(errors) * (1 - self._noise)))
+        scale = xp.max(xp.abs(_check.detached(activities)))
+        if bool(found > 1e3 * xp.finfo(errors.dtype).eps * self.size * scale):
+            raise ValueError(
+                f"`{name}` must have no error at the units of precision inf, which carry a value exactly. "
+                f"Got errors up to {float(found):.2g}: their energy is infinite."
+            )
+
+    def _masked(self, rows: Array) -> Array:
+        return rows * self._noise if self.carries else rows
 
     def matrix(self, like: Array) -> Array:
-        r""":math:`\Pi` as a (size, size) array of the kind of `like`."""
-        return self.value if self._is_matrix else self.apply(_identity(self.size, like))
+        r""":math:`\Pi` as a (size, size) array of the kind of `like`; refused like `apply`."""
+        if self._is_matrix and not self.carries:
+            return self.value
+        return self.apply(_identity(self.size, like))
+
+    def finite_matrix(self, like: Array) -> Array:
+        r""":math:`\Pi` with 0 for units without noise."""
+        factor = self.whiten(_identity(self.size, like))
+        return factor @ factor.T
 
     def covariance(self, like: Array) -> Array:
         r""":math:`\Sigma = \Pi^{-1}` as a (size, size) array of the kind of `like`."""
@@ -187,16 +273,18 @@ def _identity(size: int, like: Array) -> Array:
     return array_namespace(like).eye(size, dtype=like.dtype, device=device(like))
 
 
-def _checked(value: object, size: int, name: str) -> np.ndarray:
+def _checked(value: object, size: int, name: str, *, zero_noise: bool) -> np.ndarray:
     """The value in numpy float64, a positive definite precision of this size."""
-    host = _check.finite(_check.to_numpy(value, name), name)
+    host = _check.to_numpy(value, name)
+    if not zero_noise or np.any(np.isnan(host)):
+        _check.finite(host, name)
     if host.shape not in ((), (size,), (size, size)):
         raise ValueError(
             f"`{name}` must be a number, a vector ({size},) or a matrix ({size}, {size}). Got shape "
             f"{host.shape}."
         )
     _require_positive_definite(host, name)
-    return host
+    return np.full(size, np.inf) if host.ndim == 0 and np.isinf(host) else host
 
 
 def _require_positive_definite(host: np.ndarray, name: str) -> None:
@@ -207,6 +295,14 @@ def _require_positive_definite(host: np.ndarray, name: str) -> None:
                 f"{host.min():g}."
             )
         return
+    carried = np.isposinf(np.diagonal(host))
+    off = host[carried] if carried.any() else host[:0]
+    if np.any(np.isinf(host) & ~np.diag(carried)) or np.any(off[~np.isinf(off)]):
+        raise ValueError(
+            f"`{name}` must have inf on the diagonal only, and zeros beside it: such a unit has no noise "
+            "that could be correlated with another's. Got other entries there."
+        )
+    host = np.where(np.diag(carried), 1.0, host)
     asymmetry, scale = np.max(np.abs(host - host.T)), np.max(np.abs(host))
     if asymmetry > 1e-6 * scale:
         raise ValueError(

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from .. import _check
 from ..model import LinearPCN, parameterisation
+from ..model.definitions import require_plain
 from ._activation import Activation, activation
 from ._definition import Definition
 from ._rows import checked_dtype, checked_precisions
@@ -160,6 +161,7 @@ class PCN(Definition):
         """The same network as a torch module; float64 unless `dtype` says otherwise."""
         if not isinstance(net, LinearPCN):
             raise TypeError(f"`net` must be a pctheory.LinearPCN. Got {type(net).__name__}.")
+        require_plain(net)
         model = cls.__new__(cls)
         model._build(
             operators_of(net.widths),

@@ -5,6 +5,7 @@ Nothing here changes matplotlib's global settings: `with style():` around the dr
 """
 
 from pctheory.plotting.axes import legend_outside, letter, log2_axis, note
+from pctheory.plotting.graphs import draw_graph
 from pctheory.plotting.landscape import contour, heatmap, path, surface
 from pctheory.plotting.lines import measured, spectrum, spread, theory
 from pctheory.plotting.live import Ground, Relief, Scale, Stage, common_levels
@@ -36,6 +37,7 @@ __all__ = [
     "common_levels",
     "contour",
     "distribution",
+    "draw_graph",
     "heatmap",
     "legend_outside",
     "letter",

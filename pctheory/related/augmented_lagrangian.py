@@ -17,6 +17,7 @@ import numpy as np
 
 from .. import _check
 from ..model import LinearPCN
+from ..model.definitions import require_plain
 
 __all__ = ["ballistic_rate", "primal_dual_eigenvalues", "primal_dual_matrix"]
 
@@ -55,6 +56,7 @@ def primal_dual_matrix(net: LinearPCN, dual_rate: float) -> np.ndarray:
     array([[-10. ,  -1. ],
            [  0.5,   0. ]])
     """
+    require_plain(net)
     host, nu = _check.instance(net, "net", LinearPCN).to_numpy(), _check.positive(dual_rate, "dual_rate")
     if host.depth < 2:
         raise ValueError("`net` must have a hidden layer. Got a network of one layer.")

@@ -22,6 +22,7 @@ import numpy as np
 from .. import _check
 from .._check import Array
 from ..model import LinearPCN
+from ..model.definitions import require_plain
 
 __all__ = ["Predify", "chain_is_stable", "chain_multiplier", "chain_speed"]
 
@@ -107,7 +108,7 @@ class Predify:
         >>> Predify.predictive_coding(LinearPCN([[[2.0]]], precisions=[0.1])).map.item()  # 1 - 0.1 * 2^2
         0.6
         """
-        _check.instance(net, "net", LinearPCN)
+        require_plain(net)
         for l, precision in enumerate(net.precisions):
             if np.ndim(precision.value):
                 raise ValueError(

@@ -27,6 +27,7 @@ from ..inference import (
 )
 from ..landscape import EquilibratedEnergy, MSELoss
 from ..model import Data, LinearPCN, weight_gradient
+from ..model.definitions import require_plain
 from .step import numpy_problem
 
 __all__ = [
@@ -155,7 +156,7 @@ def update_directions(
     >>> [w.item() for w in found["gd"]], [round(w.item(), 12) for w in found["pc"]]  # -dF*/dw = (.3, .23)
     ([3.0, 2.0], [0.3, 0.23])
     """
-    host, x, y = numpy_problem(net, data)
+    host, x, y = numpy_problem(require_plain(net), data)
     mu, sample = _check.real(damping, "damping"), Data(x, y).compress()
     loss_gradient = host.join(MSELoss(sample).gradient(host))
     pc = EquilibratedEnergy(sample).gradient(host)
@@ -236,7 +237,7 @@ def gauss_newton_matrix(net: LinearPCN, data: Data) -> np.ndarray:
     (num_weights, num_weights)
         Numpy float64.
     """
-    host, x, y = numpy_problem(net, data)
+    host, x, y = numpy_problem(require_plain(net), data)
     _check.memory(host.num_weights**2, "net", "take a smaller network")
     jacobian = _jacobian(host, Data(x, y).compress())
     return np.asarray(jacobian.T @ jacobian)
@@ -270,7 +271,7 @@ def gauss_newton_step(net: LinearPCN, data: Data, *, damping: float = 0.0) -> Di
     >>> [[round(w.item(), 12) for w in gauss_newton_step(net, data, damping=mu)] for mu in (0.0, 13.0)]
     [[0.230769230769, 0.153846153846], [0.115384615385, 0.076923076923]]
     """
-    host, x, y = numpy_problem(net, data)
+    host, x, y = numpy_problem(require_plain(net), data)
     return host.split(_gauss_newton(host, Data(x, y).compress(), _check.non_negative(damping, "damping")))
 
 
@@ -343,7 +344,7 @@ def nearest_solution(
     >>> found.distance
     0.0
     """
-    host, x, y = numpy_problem(net, data)
+    host, x, y = numpy_problem(require_plain(net), data)
     sample, start = Data(x, y).compress(), host.flatten()
     limit = _check.positive(tolerance, "tolerance")
     steps = _check.count(max_steps, "max_steps", 1)

@@ -31,7 +31,7 @@ from .. import _check
 from .._check import Array
 from ..inference import activities_from_errors, equilibrium, output_products
 from ..model import Data, LinearPCN, activity_hessian, feedforward
-from ..model.definitions import data_rows
+from ..model.definitions import data_rows, weight_rule
 
 __all__ = ["QuadraticModel", "TrustRegionStep", "implied_radius", "quadratic_model", "trust_region_step"]
 
@@ -94,11 +94,7 @@ class TrustRegionStep:
         tuple of (n_l, n_{l-1}), l = 1..L
             Numpy float64.
         """
-        size = len(self.radius)
-        return tuple(
-            -a / size * delta.T @ z
-            for a, delta, z in zip(self.net.multipliers, self.backward, self.activities, strict=False)
-        )
+        return weight_rule(self.net, self.backward, self.activities)
 
     def __repr__(self) -> str:
         return f"TrustRegionStep({len(self.radius)} samples, {self.net!r})"
