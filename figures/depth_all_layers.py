@@ -5,6 +5,7 @@ gradient of backpropagation, at every depth; the published inference reaches the
 """
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -82,7 +83,7 @@ def draw(fig: Figure, result: Result) -> None:
     bottom = fig.add_subplot(grid[1, :])
     first = next(iter(result["runs"]))
     for rule, (label, colour, marker) in RULES.items():
-        look = {"marker": marker, "ms": 3.5, "lw": 0.9}
+        look: dict[str, Any] = {"marker": marker, "ms": 3.5, "lw": 0.9}
         for dataset, style in zip(result["runs"], ("-", "--"), strict=False):
             at = depths(result, dataset, rule)
             accuracy = 100 * np.array([result["runs"][dataset][str(h)][rule]["accuracy"] for h in at]).T
