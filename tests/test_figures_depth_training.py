@@ -8,11 +8,12 @@ from figure_checks import drawn, quick
 
 torch = pytest.importorskip("torch")
 
-from experiments import arithmetic_reach, homotopy_networks
+from experiments import arithmetic_reach, depth_all_layers, homotopy_networks
 from figures import arithmetic_reach as reach_figure
+from figures import depth_all_layers as depth_figure
 from figures import homotopy_networks as homotopy_figure
 from pctheory import load_dataset
-from pctheory.nn import GradientDescent, Stop, infer
+from pctheory.nn import BP, PCN, GradientDescent, Stop, TrainingSettings, accuracy, infer, train
 
 pytestmark = pytest.mark.evidence("empirical")
 
@@ -62,3 +63,36 @@ def test_predictive_coding_gets_out_of_the_saddle_and_hands_over():
     result = quick(homotopy_networks)
     accuracies = [100 * np.asarray(run["accuracy"]).mean(axis=0) for run in result["runs"].values()]
     drawn(homotopy_figure, result, panels=3, shown=accuracies)
+
+
+def test_exact_inference_at_a_small_alpha_trains_as_backpropagation_does():
+    result = quick(depth_all_layers)
+    config = depth_all_layers.PROFILES["quick"]
+    for hidden in config.depths:
+        near, pc, bp = (result["runs"]["digits"][str(hidden)][rule] for rule in ("near", "pc", "bp"))
+        assert np.abs(np.asarray(near["accuracy"]) - np.asarray(bp["accuracy"])).max() < 0.05
+        assert np.asarray(near["true"])[0] < config.tolerance
+        assert 1 < np.asarray(near["ratio"])[0] < np.asarray(pc["ratio"])[0]
+    shown = [
+        100 * np.mean([result["runs"]["digits"][str(h)]["bp"]["accuracy"] for h in config.depths], axis=1),
+        100 * np.mean(result["runs"]["digits"]["6"]["published"]["lost"], axis=0),
+    ]
+    drawn(depth_figure, result, panels=4, shown=shown)
+
+
+def test_a_reset_costs_what_the_network_loses_with_that_layer_untrained():
+    config = depth_all_layers.PROFILES["quick"]
+    data = load_dataset("digits", limit=200)
+    model = depth_all_layers.network(config, 3, 0, data)
+    initial = [w.detach().clone() for w in model.weights]
+    settings = TrainingSettings(BP(), learning_rate=0.1, batch_size=50, steps=10)
+    train(model, data, settings)
+    lost = depth_all_layers.ablation(model, initial, data, 200)
+    for layer in range(model.depth):
+        weights = [(initial if k == layer else model.weights)[k].detach().numpy() for k in range(model.depth)]
+        twin = PCN.from_weights(
+            weights, activation="relu", multipliers=model.multipliers, skips=model.skips, dtype=torch.float32
+        )
+        expected = accuracy(model, data.x, data.y) - accuracy(twin, data.x, data.y)
+        assert abs(lost[layer] - expected) < 1e-9
+    assert np.abs(lost).max() > 0.1
