@@ -203,9 +203,7 @@ def integer(value: object, name: str) -> int:
 
 
 def memory(entries: int, name: str, advice: str) -> None:
-    """Refuse, before they are made, float64 numbers that this machine's memory cannot hold; `advice` ends the
-    error.
-    """
+    """Refuse float64 numbers that memory cannot hold, before they are made; `advice` ends the error."""
     needed, there = 8 * entries, _memory()
     if needed > there:
         raise ValueError(

@@ -20,6 +20,7 @@ def card(title: str, facts: Mapping[str, object], *drawings: str) -> str:
     Parameters
     ----------
     title : str
+        In bold.
     facts : mapping from name to value
         Shown as text.
     *drawings : str
@@ -43,8 +44,10 @@ def table(head: Iterable[object], rows: Iterable[Iterable[object]]) -> str:
 
     Parameters
     ----------
-    head : cells
-    rows : rows of cells
+    head : iterable of cells
+        Shown as text.
+    rows : iterable of rows of cells
+        Shown as text.
 
     Returns
     -------

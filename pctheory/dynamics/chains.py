@@ -178,9 +178,7 @@ def chain_flow(
 def follow(
     rates: Callable[[np.ndarray], np.ndarray], depth: int, log_inverse: float, end: float, accuracy: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Times (T,) and logarithms of the weights (T, L) from equal weights until the log of the product is
-    `end`.
-    """
+    """Times (T,) and log weights (T, L) from equal weights until the log of the product is `end`."""
     from scipy.integrate import solve_ivp  # 0.3 s that `import pctheory` need not wait for
 
     def slope(_: float, state: np.ndarray) -> np.ndarray:

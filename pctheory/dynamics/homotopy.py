@@ -118,6 +118,8 @@ def homotopy_flow(
     ------
     TypeError
         If `rule` is no function.
+    ValueError
+        If `scale` is too small for a rule, or `fraction` leaves no way to go.
     ArithmeticError
         If the integrator does not reach the end.
 

@@ -52,7 +52,9 @@ def direction(net: LinearPCN, data: Data, name: str) -> np.ndarray:
     Parameters
     ----------
     net : LinearPCN
+        Where it starts.
     data : Data
+        What the objectives are of.
     name : str
         One of `DIRECTIONS`.
 

@@ -88,6 +88,7 @@ def descent(net: LinearPCN, data: Data, method: str) -> Descent:
     net : LinearPCN
         With a hidden layer.
     data : Data
+        What is clamped.
     method : str
         One of `METHODS`.
 

@@ -33,6 +33,7 @@ def rule_path(net: LinearPCN, data: Data, rule: str, rate: float, steps: int) ->
     net : LinearPCN
         The start.
     data : Data
+        What the objectives are of.
     rule : "bp", "pc", "gauss-newton" or "trust-region"
         "bp" and "pc": gradient descent on the loss and on :math:`F^*`. "gauss-newton": a quarter of
         :math:`-(J^T J)^+ \nabla\mathcal L` at a time. "trust-region": a quarter of
@@ -40,6 +41,7 @@ def rule_path(net: LinearPCN, data: Data, rule: str, rate: float, steps: int) ->
     rate : float
         Learning rate of the descents.
     steps : int
+        How many are taken.
 
     Returns
     -------

@@ -41,7 +41,9 @@ def given(net: Any, data: Data | None) -> Problem:
     Parameters
     ----------
     net : LinearPCN or torch.nn.Module
+        Linear.
     data : Data, optional
+        Of its widths.
 
     Returns
     -------

@@ -85,7 +85,9 @@ class Scene(ABC):
 
         Raises
         ------
-        ValueError, TypeError
+        ValueError
+            With the rule that the setting breaks.
+        TypeError
             With the rule that the setting breaks.
         """
         before = dict(self.settings)

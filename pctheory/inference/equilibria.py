@@ -244,6 +244,11 @@ def _require_digits(eq: Equilibrium, method: str) -> None:
 
     Errors and energy are also lost where the network fits the data to the last digit, with every method:
     then they are 0 up to the rounding errors of the data, and this is the answer.
+
+    Raises
+    ------
+    ValueError
+        If no digit is left.
     """
     lost = [name for name, estimate in eq.accuracy._asdict().items() if math.isinf(estimate)]
     if not lost:

@@ -79,7 +79,10 @@ def observed_sweep(
 ) -> tuple[tuple[Array, ...], tuple[Array, ...], Array]:
     """Activities (z_0, ..., z_L), errors (eps_1, ..., eps_L) and energy at equilibrium, of checked rows.
 
-    The free outputs of z_L are those that inference fills in.
+    Returns
+    -------
+    activities, errors, energy
+        The free outputs of z_L are those that inference fills in.
     """
     xp = array_namespace(x, y)
     predicted = forward_pass(net, x)[-1]

@@ -122,8 +122,12 @@ class Curvature:
 
 
 def observed_rows(net: LinearPCN, data: Data, *, noisy: bool) -> Rows:
-    r"""The expansion of :math:`F^*` (`noisy`) or of the loss where targets are missing: :math:`\delta_L =
-    (S_{OO})^{-1} r_O`, with :math:`\Sigma_L` in the place of S for the loss.
+    r"""The expansion of :math:`F^*` (`noisy`) or of the loss where targets are missing.
+
+    Returns
+    -------
+    Expansion
+        :math:`\delta_L = (S_{OO})^{-1} r_O`, with :math:`\Sigma_L` in the place of S for the loss.
     """
     (x, y), observed = any_rows(net, data), np.asarray(data.observed)
     last = net.precisions[-1]

@@ -66,6 +66,7 @@ def envelope_form(
     data : Data
         x (B, n_0) and targets y (B, n_L).
     output : "cross-entropy", "mse", or a ConvexLoss
+        The loss of the outputs.
     gradient_tolerance : float
         Largest norm of the gradient at which the point is taken as critical, relative to the scale of the
         data.

@@ -139,9 +139,7 @@ def _layer(value: object, depth: int) -> int:
 
 
 def _moments(net: LinearPCN, data: Data) -> list[tuple[Array, Array]]:
-    r"""For each layer :math:`\langle \epsilon^* \epsilon^{*T} \rangle` and :math:`\Sigma P^T S^{-1} P
-    \Sigma`.
-    """
+    r"""Of each layer :math:`\langle\epsilon^*\epsilon^{*T}\rangle` and :math:`\Sigma P^T S^{-1} P\Sigma`."""
     at = equilibrium(net, _check.instance(data, "data", Data).complete())
     xp = array_namespace(at.energy)
     pairs = []

@@ -260,9 +260,7 @@ def mean_field_training(
     rescalings, beta = np.zeros((times, outputs, outputs)), np.zeros((times, size, outputs))
 
     def learned(field: _Process, scale: float, residuals: np.ndarray, t: int) -> np.ndarray:
-        """What the steps before t have put into the weights, read by the field at t: multiplies the partner's
-        past.
-        """
+        """What the steps before t put into the weights, as the field at t reads it: factors of the past."""
         kernel = field.kernel[field.at(t), field.before(t)].reshape(field.size, t, field.size)
         moved = np.einsum("isj,sjk->isk", kernel, residuals[:t])
         return rate * richness * scale**2 * moved.reshape(field.size, -1)

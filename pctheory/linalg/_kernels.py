@@ -111,7 +111,10 @@ def solve_lower(lower: Array, rows: Array, *, transposed: bool = False) -> Array
 def thin_qr(columns: Array) -> tuple[Array, Array]:
     """Q (m, k) with orthonormal columns and the upper triangular R (k, k) of m >= k rows. Unchecked.
 
-    By LAPACK's own routines, which take a third of the time of numpy's `qr` where there are few columns.
+    Returns
+    -------
+    q, r
+        By LAPACK's own routines, which take a third of the time of numpy's `qr` where there are few columns.
     """
     is_raw = isinstance(columns, np.ndarray) and columns.ndim == 2 and columns.dtype.char in _QR
     if not is_raw:

@@ -102,6 +102,16 @@ def fixed_of(
     """A mask for each parameter, True where it does not learn; none at all if all of them learn.
 
     `absent` are the layers, from 0, whose biases were not given: they do not learn.
+
+    Returns
+    -------
+    masks
+        Like the parameters.
+
+    Raises
+    ------
+    ValueError
+        If a mask does not fit its parameter.
     """
     depth = sum(p.ndim == 2 for p in parameters)
     values = [None] * depth if fixed is None else _check.sequence(fixed, "fixed", "a list or tuple of masks")

@@ -106,6 +106,11 @@ class Data:
     def complete(self) -> Data:
         """The data themselves, if every target is observed.
 
+        Returns
+        -------
+        Data
+            Unchanged.
+
         Raises
         ------
         ValueError

@@ -355,6 +355,11 @@ def weight_rule(net: LinearPCN, weighted: Sequence[Array], inputs: Sequence[Arra
 def require_plain(net: LinearPCN) -> LinearPCN:
     """A network without biases, whose entries all learn and whose units all have noise; others are refused.
 
+    Returns
+    -------
+    LinearPCN
+        Unchanged.
+
     Raises
     ------
     TypeError

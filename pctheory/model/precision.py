@@ -171,7 +171,11 @@ class Precision:
         return self._finite**0.5
 
     def apply(self, rows: Array) -> Array:
-        r"""Rows :math:`v \mapsto \Pi v`, shape (B, size).
+        r"""Rows :math:`v \mapsto \Pi v`.
+
+        Returns
+        -------
+        rows : (B, size)
 
         Raises
         ------
@@ -201,7 +205,10 @@ class Precision:
     def whiten(self, rows: Array) -> Array:
         r"""Rows :math:`v \mapsto C^T v` with :math:`C C^T = \Pi`, so that :math:`|C^T v|^2 = v^T \Pi v`.
 
-        Units that carry a value get 0: they have no error.
+        Returns
+        -------
+        rows : (B, size)
+            0 for units that carry a value: they have no error.
         """
         if self.is_identity:
             return rows

@@ -100,10 +100,13 @@ def _autograd_pullback(function: Callable[[Tensor], Tensor]) -> Callable[[Tensor
 def _quadrature_change(
     function: Callable[[Tensor], Tensor], pullback: Callable[[Tensor, Tensor, Tensor], Tensor]
 ) -> Callable[[Tensor, Tensor], Tensor]:
-    r"""A change :math:`\phi(z + d) - \phi(z)`: d times the mean slope on the way, by Gauss' rule of two
-    points, where this agrees with the difference to the rounding of the latter.
+    r"""A change :math:`\phi(z + d) - \phi(z)` without cancellation.
 
-    It does where d is small, unless a kink lies between.
+    Returns
+    -------
+    Tensor
+        d times the mean slope on the way, by Gauss' rule of two points, where this agrees with the difference
+        to the rounding of the latter: where d is small, unless a kink lies between.
     """
 
     def change(z: Tensor, d: Tensor) -> Tensor:

@@ -331,8 +331,12 @@ class PCN(Definition):
             return tuple(net.weight_gradients(state, forces, self.multipliers))
 
     def stacked(self, precision: float = 1.0) -> StackedNetwork:
-        """The effective maps in stacks, as they are now (weights are not copied where multipliers are 1),
-        with the precisions of the hidden layers times `precision`.
+        """The effective maps in stacks, as they are now, with hidden precisions times `precision`.
+
+        Returns
+        -------
+        StackedNetwork
+            Weights are not copied where multipliers are 1.
         """
         checked_dtype(self.dtype)
         *hidden, last = self.precisions

@@ -61,6 +61,11 @@ class EmpiricalKernel:
         -------
         outputs : (T, B, n_L)
 
+        Raises
+        ------
+        ValueError
+            If `targets` or `times` do not fit.
+
         Notes
         -----
         Claim ``lazy-prediction``. Cost: the eigenvectors of a matrix with :math:`B n_L` rows.

@@ -29,6 +29,7 @@ def draw_graph(
     places : mapping of names to (x, y)
         In units of the distance of neighbours.
     edges : pairs (source, target)
+        Names of nodes.
     bends : mapping of edges to numbers, optional
         How far an arrow bends, as a part of its length; 0 by default.
     colours : mapping of names to colours, optional

@@ -124,6 +124,7 @@ class StateSpace:
         Parameters
         ----------
         observations : (T, m)
+            One row a time.
 
         Returns
         -------
@@ -142,6 +143,7 @@ class StateSpace:
         Parameters
         ----------
         observations : (T, m)
+            One row a time.
 
         Returns
         -------
@@ -168,6 +170,7 @@ class StateSpace:
         Parameters
         ----------
         observations : (T, m)
+            One row a time.
         step, num_steps : float and int, optional
             g and the number of gradient steps from the prediction; together, or neither for the equilibrium.
 
@@ -194,6 +197,11 @@ class StateSpace:
         Returns
         -------
         gain : (n, m)
+
+        Raises
+        ------
+        ValueError
+            If only one of `step` and `num_steps` is given, or they are out of range.
         """
         c, q = self.observation, self.state_noise
         gain = np.linalg.solve(c @ q @ c.T + self.observation_noise, c @ q).T
@@ -212,6 +220,11 @@ class StateSpace:
         Returns
         -------
         gain : (n, m)
+
+        Raises
+        ------
+        ValueError
+            If only one of `step` and `num_steps` is given, or they are out of range.
         """
         c = self.observation
         predicted = solve_discrete_are(self.transition.T, c.T, self.state_noise, self.observation_noise)

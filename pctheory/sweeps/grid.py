@@ -128,8 +128,10 @@ def sweep(
 
     Raises
     ------
-    ValueError, TypeError
-        If the grid is empty or a value cannot be kept.
+    ValueError
+        If the grid is empty.
+    TypeError
+        If a value cannot be kept.
     ModuleNotFoundError
         If several processes are asked for without joblib (``pip install pctheory[experiments]``).
 

@@ -70,9 +70,14 @@ class Result(Mapping[str, Any]):
 
 
 def write_result(path: Path, result: Result, *, compact: bool) -> int:
-    """Write `path` (.npz) atomically and return its size in bytes; the same arrays give the same bytes.
+    """Write `path` (.npz) atomically; the same arrays give the same bytes.
 
     The zip archive's comment is the sha256 of all that stands before it.
+
+    Returns
+    -------
+    int
+        Size in bytes.
     """
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -90,6 +95,10 @@ def write_result(path: Path, result: Result, *, compact: bool) -> int:
 
 def read_result(path: Path) -> Result:
     """Read what `write_result` wrote.
+
+    Returns
+    -------
+    Result
 
     Raises
     ------
@@ -136,10 +145,7 @@ def _flatten(values: Mapping[Any, Any], prefix: str) -> Iterator[tuple[str, np.n
 
 
 def _compact(array: np.ndarray) -> np.ndarray:
-    """Float32 for long float64 arrays that lie in its range.
-
-    Pictures need six digits, and the repository stays small.
-    """
+    """Float32 for long float64 arrays that lie in its range: six digits, and the repository stays small."""
     if array.dtype != np.float64 or array.size <= _COMPACT_ABOVE:
         return array
     size = np.abs(array[np.isfinite(array) & (array != 0)])

@@ -86,8 +86,12 @@ def _newton(problem: Problem, method: Adaptive, trace: Trace, steps: int) -> Err
     """Newton's method from here, until the weight gradient is as near as `method` asks."""
 
     def enough(local: Local) -> bool:
-        r"""Whether the gradient in the errors is small beside :math:`\Pi\epsilon` in every layer: what the
-        latter is off, :math:`S^{-1}` of it along the outputs, is smaller still.
+        r"""Whether the gradient in the errors is small beside :math:`\Pi\epsilon` in every layer.
+
+        Returns
+        -------
+        bool
+            What the errors are off, :math:`S^{-1}` of the gradient along the outputs, is smaller still.
         """
         lin = Linearised(problem.net, problem.state, trace, dense=False)
         lin.slopes = local.slopes

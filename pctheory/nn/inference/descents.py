@@ -56,9 +56,7 @@ class _Front:
 
 
 def descend(problem: Problem, method: Descent, trace: Trace, learn: Learn | None = None) -> Errors:
-    """GD, momentum and Adam on the activities, from a forward pass in its displacements; returns the errors
-    where they end.
-    """
+    """Errors where GD, momentum and Adam on the activities end, from a forward pass in its displacements."""
     problem.front = problem.front and learn is None  # weights that change send errors everywhere
     if method.coordinates == "displacements":
         problem.displace()

@@ -49,9 +49,19 @@ def newton_krylov(
     enough: Callable[[Local], bool] | None = None,
     done: int = 0,
 ) -> Errors:
-    """Relax the hidden activities to a stationary point of the energy; returns the errors there.
+    """Relax the hidden activities to a stationary point of the energy.
 
     `enough` ends the run where it is true, and `done` counts the steps of the method before this one.
+
+    Returns
+    -------
+    Errors
+        Those at the end.
+
+    Raises
+    ------
+    AssertionError
+        Never: a run has at least one step.
     """
     require_standard(problem, method)
     net, state = problem.net, problem.state

@@ -301,7 +301,10 @@ def _require(value: object, name: str, kind: type) -> None:
 def _power_of_two(gradient: Tensor) -> float:
     """The power of two by which the root mean square becomes about 1, exactly; 0 for a zero gradient.
 
-    It stays below the largest number of the gradient's arithmetic.
+    Returns
+    -------
+    Tensor
+        Below the largest number of the gradient's arithmetic.
     """
     largest = float(gradient.abs().max())
     if largest == 0.0:
