@@ -75,7 +75,7 @@ class PC(Rule):
     Examples
     --------
     >>> PC("newton", stop=Stop(tolerance=1e-6))
-    PC(method=Newton(), stop=Stop(num_steps=None, tolerance=1e-06), start='feedforward')
+    PC(method=Newton(), stop=Stop(num_steps=None, tolerance=1e-06), start='feedforward', precision=1.0)
     """
 
     method: Method | str = field(default_factory=GradientDescent)
