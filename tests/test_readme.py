@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from experiments._store import Store
-from figures import escape_time, mupc_128
+from figures import deep_factorisation, depth_all_layers, escape_time, mupc_128
 from pctheory.dynamics import fewest_loss_steps
 
 ROOT = Path(__file__).parent.parent
@@ -50,3 +50,12 @@ def test_the_findings_quote_the_committed_results():
         f"reach {float(deep['mnist-pc']):.0f}% on MNIST, but only {deep['mnist-pc-moved']} of 129 layers"
         in text
     )
+    every = stored_numbers(depth_all_layers)
+    behind, time = every["mnist-near-30-behind"], every["mnist-near-30-time"]
+    assert f"end {behind} points behind backpropagation, at {time} times its time" in text
+    stars = stored_numbers(deep_factorisation)
+    two, library = (f"{float(stars[key]):.3f}" for key in ("bp-2", "library"))
+    assert f"held-out error of {two} and {library} stars" in text
+    assert {f"{float(stars[f'pc-{depth}']):.3f}" for depth in (2, 3, 4)} == {"0.884"}
+    assert "predictive coding at 0.884 at every depth" in text
+    assert min(float(stars[f"bp-{depth}"]) for depth in (3, 4)) >= float(stars["means"]) - 1e-3
