@@ -96,6 +96,10 @@ READ = {
         None,
     ),
     "scaled and shifted": (lambda: Net(with_scale, a=square(), b=square()), None),
+    "shifted twice": (
+        lambda: Net(lambda net, x: net.c(2 * (net.a(x) + 1) + 3), a=square(), c=square()),
+        None,
+    ),
     "dense block": (lambda: Net(concatenated, a=square(), c=nn.Linear(6, 2)), None),
     "view by sizes": (lambda: Net(sizes, a=square(), c=square()), None),
     "reshape and transpose": (lambda: Net(reshaped, a=nn.Linear(3, 4), c=nn.Linear(4, 2)), None),
