@@ -30,7 +30,7 @@ class Config:
     hidden: int = field(default=10, metadata={"label": "hidden layers H"})
     width: int = field(default=64, metadata={"label": "width N"})
     scale: float = field(default=0.4, metadata={"label": "initial scale c"})
-    rates: tuple[float, ...] = field(default=(3e-4, 1e-3, 3e-3), metadata={"label": "rates of Adam"})
+    rates: tuple[float, ...] = field(default=(3e-4, 1e-3, 3e-3, 1e-2), metadata={"label": "rates of Adam"})
     batch: int = 64
     iterations: int = field(default=900, metadata={"label": "iterations"})
     ratio: float = field(default=2.0, metadata={"label": "ratio of loss and energy that is kept"})
@@ -48,7 +48,7 @@ PROFILES = {
         dataset="digits", hidden=4, width=16, batch=32, rates=(3e-3,), iterations=30, every=10, images=500,
         seeds=1,
     ),
-    "cpu": Config(iterations=200, rates=(1e-3,), seeds=2),
+    "cpu": Config(iterations=300),
     "full": Config(),
 }  # fmt: skip
 

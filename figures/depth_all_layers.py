@@ -172,7 +172,7 @@ def caption(result: Result, meta: Meta) -> str:
         rf"Exact inference at $\pi = L / (\alpha N)$ is {verdict} backpropagation; the layers whose own "
         rf"reset costs over {100 * MATTERS:g} points are {own} of {hidden + 1} (backpropagation {bp}, "
         rf"published inference {published}). ReLU residual networks, $N = {c['width']}$, "
-        rf"{_names.dataset(first)}, {c['iterations']} iterations, best rates; $\alpha$ = {larger}, "
-        rf"{smaller}. Points behind BP, such layers, time over BP's at $H$ = {at}: "
+        rf"{_names.dataset(first)}, {c['iterations']} iterations, rates best for one seed; $\alpha$ = "
+        rf"{larger}, {smaller}. Points behind BP, such layers, time over BP's at $H$ = {at}: "
         rf"{'; '.join(parts)}; BP {counts} layers.{edge} ({meta.setting}; {_names.seeds(c)}.)"
     )
