@@ -268,6 +268,19 @@ def check_envelope(function):
     ours, theirs = function(net, data, "mse"), function(plain, twin, "mse")
     close(ours.energy, theirs.energy)
     close(moved(net, ours.activities), theirs.activities)
+    held = net.replace(fixed=[True, None, None])
+    for some in (net, held):
+        close(function(some, data, "mse").weight_gradient(), EnvelopeEnergy(data, "mse").gradient(some))
+        close(function(some, data, "mse").weight_gradient(), finite_gradient(function, some, data), 1e-7)
+
+
+def finite_gradient(function, net, data, step=1e-5):
+    start = net.flatten()
+    energies = [
+        [float(function(net.unflatten(start + sign * d), data, "mse").energy) for sign in (1, -1)]
+        for d in step * np.eye(len(start))
+    ]
+    return net.split((np.array(energies) @ [1.0, -1.0]) / (2 * step))
 
 
 def of_objective(function):

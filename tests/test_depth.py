@@ -163,6 +163,7 @@ def test_the_spectrum_in_the_errors_is_the_precision_times_that_of_the_rescaling
         assert_close(rate.smallest, pi, size=size, scale=dense[-1])
         assert rate.best_step == pytest.approx(2 / (pi * (1 + rows[-1])), rel=1e-9)
         assert_close(rate.rate, (rows[-1] - 1) / (rows[-1] + 1), size=size, scale=1.0)
+    assert np.isnan(rate.residual)  # not known
     seen = error_inference_rate(net)
     if size >= net.widths[-1]:
         assert_close(seen.smallest, pi * rows[0], size=size, scale=dense[-1])

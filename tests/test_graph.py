@@ -570,6 +570,17 @@ BAD = [
         "'h' is on a cycle",
     ),
     (
+        lambda: LinearGraph(SIZES, EDGES, fixed=[["x", "h"]]),
+        ValueError,
+        r"`fixed` must name edges.*Got \['x', 'h'\]",
+    ),
+    (lambda: LinearGraph(SIZES, EDGES, fixed="h"), TypeError, "`fixed` must be a list of edges"),
+    (
+        lambda: LinearGraph(SIZES, EDGES, biases={"h": torch.zeros(1, dtype=torch.float64)}),
+        TypeError,
+        "the weights and the biases` must all be arrays of one library",
+    ),
+    (
         lambda: LinearGraph(SIZES, EDGES, fixed=[("h", "x")]),
         ValueError,
         "`fixed` must name edges.*Got .'h', 'x'.",

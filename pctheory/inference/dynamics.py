@@ -50,7 +50,8 @@ class InferenceRate:
     smallest, largest : float
         Extreme eigenvalues of H: the slowest and the fastest curvature.
     residual : float
-        Largest relative residual of the two pairs: each eigenvalue is exact to this relative distance.
+        Largest relative residual of the two pairs: each eigenvalue is exact to this relative distance. NaN
+        where it is not known, as from `error_inference_rate`.
     """
 
     smallest: float

@@ -55,6 +55,7 @@ def early_scales(depth: int, step: float, num_steps: int) -> np.ndarray:
     """
     layers, g = _check.count(depth, "depth", 1), _check.positive(step, "step")
     steps = _check.count(num_steps, "num_steps")
+    _check.memory(layers, "depth", "take fewer layers")
     logs = [
         math.lgamma(steps + 1) - math.lgamma(k + 1) - math.lgamma(steps - k + 1) + k * math.log(g)
         if k <= steps

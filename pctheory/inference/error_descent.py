@@ -8,7 +8,9 @@ multiple of I, two or three are enough (claim ``error-step-bound``).
 
 from __future__ import annotations
 
-from array_api_compat import array_namespace
+import math
+
+from array_api_compat import array_namespace, device
 
 from .. import _check
 from .._check import Array
@@ -45,7 +47,8 @@ def error_inference_rate(net: LinearPCN, start: str = "feedforward") -> Inferenc
     Returns
     -------
     InferenceRate
-        Of a step g on the energy of a sample, :math:`\epsilon \leftarrow \epsilon - g\, \partial F`.
+        Of a step g on the energy of a sample, :math:`\epsilon \leftarrow \epsilon - g\, \partial F`. Its
+        `residual` is NaN: the curvatures are from a singular value decomposition, which gives none.
 
     Raises
     ------
@@ -70,7 +73,7 @@ def error_inference_rate(net: LinearPCN, start: str = "feedforward") -> Inferenc
     _check.choice(start, "start", STARTS)
     values = _hidden_precision(net) * error_eigenvalues(net)
     moved = min(len(values), net.widths[-1]) if start == "feedforward" else len(values)
-    return InferenceRate(float(values[-moved]), float(values[-1]), 0.0)
+    return InferenceRate(float(values[-moved]), float(values[-1]), math.nan)
 
 
 def relax_errors(net: LinearPCN, data: Data, step: float, num_steps: int) -> list[tuple[Array, ...]]:
@@ -108,8 +111,10 @@ def relax_errors(net: LinearPCN, data: Data, step: float, num_steps: int) -> lis
     require_hidden(net)
     x, y = data_rows(net, data)
     g, steps = _check.positive(step, "step"), _check.count(num_steps, "num_steps")
+    kept = (steps + 1) * x.shape[0] * sum(net.widths[1:-1])
+    _check.memory(kept, "num_steps", "take fewer steps")
     xp = array_namespace(x)
-    path = [tuple(xp.zeros((x.shape[0], n), dtype=x.dtype) for n in net.widths[1:-1])]
+    path = [tuple(xp.zeros((x.shape[0], n), dtype=x.dtype, device=device(x)) for n in net.widths[1:-1])]
     for _ in range(steps):
         slope = error_slope(net, x, y, path[-1])
         path.append(tuple(e - g * s for e, s in zip(path[-1], slope, strict=True)))
@@ -120,7 +125,8 @@ def _hidden_precision(net: LinearPCN) -> float:
     values = [p.value for p in net.precisions[:-1]]
     if not all(isinstance(v, float) for v in values) or len(set(values)) > 1:
         raise ValueError(
-            "`net` must have one number as the precision of all hidden layers: the spectrum in the errors is "
-            "known there. Got precisions that differ: whiten the errors (`error_eigenvalues`)."
+            "`net` must have one number as the precision of all hidden layers. Got layers that differ, or a "
+            "vector or matrix: change them with `net.replace(precisions=...)`, or take the spectrum in "
+            "whitened errors, `error_eigenvalues`."
         )
     return float(values[0])

@@ -52,26 +52,17 @@ class ObservedMetric:
         if not self.precision.is_diagonal or root.shape[0] >= root.shape[1]:
             return solve_observed(self.precision.covariance(root) + root.T @ root, rows, self.observed)
         weighted = self.precision.apply_observed(rows, self.observed)
-        pulled = weighted @ root.T
         eye = xp.eye(root.shape[0], dtype=root.dtype, device=device(root))
-        parts, places = [], []
-        for pattern, numbers in by_pattern(self.observed):
-            read = xp.take(root, xp.asarray(np.flatnonzero(pattern), device=device(root)), axis=1)
-            scales = self._scales(pattern, root)
-            own = xp.take(pulled, xp.asarray(numbers, device=device(rows)), axis=0)
-            parts.append(xp.linalg.solve(eye + (read * scales) @ read.T, own.T).T)
-            places.append(numbers)
-        back = np.argsort(np.concatenate(places))
-        inner = xp.take(xp.concat(parts, axis=0), xp.asarray(back, device=device(rows)), axis=0)
-        return weighted - self.precision.apply_observed(inner @ root, self.observed)
 
-    def _scales(self, pattern: np.ndarray, like: Array) -> float | Array:
-        value = self.precision.value
-        if isinstance(value, float):
-            return value
-        return array_namespace(like).take(
-            value, array_namespace(like).asarray(np.flatnonzero(pattern), device=device(like)), axis=0
-        )
+        def solve(pattern: np.ndarray, own: Array) -> Array:
+            columns = xp.asarray(np.flatnonzero(pattern), device=device(root))
+            read, scales = xp.take(root, columns, axis=1), self.precision.value
+            if not isinstance(scales, float):
+                scales = xp.take(scales, columns, axis=0)
+            return xp.linalg.solve(eye + (read * scales) @ read.T, own.T).T
+
+        inner = by_pattern(solve, weighted @ root.T, self.observed)
+        return weighted - self.precision.apply_observed(inner @ root, self.observed)
 
 
 def observed_sweep(

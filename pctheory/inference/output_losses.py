@@ -26,7 +26,7 @@ from array_api_compat import array_namespace, device
 from .. import _check
 from .._check import Array
 from ..model import Data, LinearPCN
-from ..model.definitions import data_rows, forward_pass
+from ..model.definitions import data_rows, forward_pass, weight_rule
 from .error_coordinates import forward_with_errors
 from .products import hidden_products, whitened_stack
 
@@ -234,11 +234,10 @@ class EnvelopeEquilibrium:
 
         Returns
         -------
-        gradient : tuple of (n_l, n_{l-1}), l = 1..L
+        gradient : tuple of (n_l, n_{l-1}), l = 1..L, then with biases (n_l,), l = 1..L
+            0 where an entry is fixed.
         """
-        size = self.gradient.shape[0]
-        layers = zip(self.net.multipliers, self.weighted_errors, self.activities, strict=False)
-        return tuple((-a / size) * delta.T @ z for a, delta, z in layers)
+        return weight_rule(self.net, self.weighted_errors, self.activities)
 
     def __repr__(self) -> str:
         found = f"{self.loss.name}, energy={float(_check.detached(self.energy)):.6g}"

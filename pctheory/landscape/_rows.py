@@ -139,8 +139,11 @@ def observed_rows(net: LinearPCN, data: Data, *, noisy: bool) -> Rows:
         delta[-1] = where_observed(delta[-1], observed)
         return Rows(at.energy, net, at.activities[:-1], delta, lambda shift: -metric.solve(shift), noisy)
     *activities, out = feedforward(net, x)
-    metric = ObservedMetric(last, net.maps[-1][:0, :] @ net.maps[-1].T, observed)
-    delta = [metric.solve(y - out)]
+    delta = [last.apply_observed(y - out, observed)]
     for matrix in reversed(net.maps[1:]):
         delta.append(delta[-1] @ matrix)
-    return Rows(loss(net, data), net, activities, delta[::-1], lambda shift: -metric.solve(shift), noisy)
+
+    def push(shift: Array) -> Array:
+        return -last.apply_observed(shift, observed)
+
+    return Rows(loss(net, data), net, activities, delta[::-1], push, noisy)

@@ -2,7 +2,7 @@ r"""Systems of the observed entries alone: one principal submatrix for each patt
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable
 
 import numpy as np
 from array_api_compat import array_namespace, device
@@ -19,12 +19,24 @@ def where_observed(rows: Array, observed: np.ndarray) -> Array:
     return xp.where(there, rows, xp.zeros_like(rows))
 
 
-def by_pattern(observed: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Each different row of `observed` (B, n), and the numbers of the rows that are equal to it."""
+def by_pattern(change: Callable[[np.ndarray, Array], Array], rows: Array, observed: np.ndarray) -> Array:
+    """`change` of each different row of `observed` (B, n) and of the `rows` (B, k) that have it, in their
+    order.
+
+    Returns
+    -------
+    (B, k)
+    """
+    xp = array_namespace(rows)
     patterns, group = np.unique(observed, axis=0, return_inverse=True)
     order = np.argsort(group, kind="stable")
-    ends = np.cumsum(np.bincount(group.ravel()))[:-1]
-    yield from zip(patterns, np.split(order, ends), strict=True)
+    groups = np.split(order, np.cumsum(np.bincount(group.ravel()))[:-1])
+    parts = [
+        change(pattern, xp.take(rows, xp.asarray(numbers, device=device(rows)), axis=0))
+        for pattern, numbers in zip(patterns, groups, strict=True)
+    ]
+    back = xp.asarray(np.argsort(order), device=device(rows))
+    return xp.take(xp.concat(parts, axis=0), back, axis=0)
 
 
 def solve_observed(matrix: Array, rows: Array, observed: np.ndarray) -> Array:
@@ -50,16 +62,10 @@ def solve_observed(matrix: Array, rows: Array, observed: np.ndarray) -> Array:
     array([[0., 2.]])
     """
     xp = array_namespace(matrix, rows)
-    rows = where_observed(rows, observed)
-    parts, places = [], []
-    for pattern, numbers in by_pattern(observed):
+
+    def solve(pattern: np.ndarray, own: Array) -> Array:
         # the unit matrix on the other entries, whose right-hand side is 0
-        both = np.outer(pattern, pattern)
-        system = where_observed(matrix, both) + xp.asarray(
-            np.diag(1.0 - pattern), dtype=matrix.dtype, device=device(matrix)
-        )
-        own = xp.take(rows, xp.asarray(numbers, device=device(rows)), axis=0)
-        parts.append(xp.linalg.solve(system, own.T).T)
-        places.append(numbers)
-    back = np.argsort(np.concatenate(places))
-    return xp.take(xp.concat(parts, axis=0), xp.asarray(back, device=device(rows)), axis=0)
+        rest = xp.asarray(np.diag(1.0 - pattern), dtype=matrix.dtype, device=device(matrix))
+        return xp.linalg.solve(where_observed(matrix, np.outer(pattern, pattern)) + rest, own.T).T
+
+    return by_pattern(solve, where_observed(rows, observed), observed)

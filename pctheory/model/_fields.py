@@ -12,7 +12,7 @@ from .. import _check
 from .._check import Array
 from .precision import Precision
 
-__all__ = ["biases_of", "fixed_of", "multipliers_of", "precisions_of", "read_only", "weights_of"]
+__all__ = ["bias_of", "biases_of", "fixed_of", "multipliers_of", "precisions_of", "read_only", "weights_of"]
 
 
 def weights_of(weights: Sequence[Array]) -> tuple[Array, ...]:
@@ -83,17 +83,23 @@ def biases_of(biases: Sequence[Any] | None, weights: tuple[Array, ...]) -> tuple
     for layer, (value, weight) in enumerate(zip(values, weights, strict=True), start=1):
         xp = array_namespace(weight)
         if value is None:
-            vector = xp.zeros(weight.shape[:1], dtype=weight.dtype, device=device(weight))
-        else:
-            vector = _check.finite(_check.as_array(value, f"b_{layer}"), f"b_{layer}")
-            _check.same_namespace((weight, vector), "the weights and the biases")
-        if tuple(vector.shape) != (weight.shape[0],):
-            raise ValueError(
-                f"`b_{layer}` must have shape ({weight.shape[0]},): one number for each unit of layer "
-                f"{layer}. Got {tuple(vector.shape)}."
-            )
-        result.append(read_only(vector) if is_numpy_array(vector) else vector)
+            value = xp.zeros(weight.shape[:1], dtype=weight.dtype, device=device(weight))
+        result.append(bias_of(value, weight.shape[0], weight, f"b_{layer}", f"layer {layer}"))
     return tuple(result)
+
+
+def bias_of(value: object, size: int, like: Array, name: str, where: str) -> Array:
+    """A vector (size,) in the library and dtype of `like`."""
+    vector = _check.finite(_check.as_array(value, name), name)
+    xp = _check.same_namespace((like, vector), "the weights and the biases")
+    if tuple(vector.shape) != (size,):
+        raise ValueError(
+            f"`{name}` must have shape ({size},): one number for each unit of {where}. Got "
+            f"{tuple(vector.shape)}."
+        )
+    if vector.dtype != like.dtype:
+        vector = xp.astype(vector, like.dtype)
+    return read_only(vector) if is_numpy_array(vector) else vector
 
 
 def fixed_of(

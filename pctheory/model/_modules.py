@@ -355,7 +355,8 @@ def require_same_map(module: Any, net: Network, input_shape: Sequence[int] | Non
         expected = predict(expected)
     eps = 2.0**-52 if weight.element_size() == 8 else 2.0**-23
     scale = max(float(np.max(np.abs(expected))), float(np.max(np.abs(output), initial=0.0)))
-    if output.shape != expected.shape or np.max(np.abs(output - expected)) > 1e4 * eps * scale * size:
+    # a NaN does not pass
+    if output.shape != expected.shape or not np.max(np.abs(output - expected)) <= 1e4 * eps * scale * size:
         raise ValueError(
             "`module` must do what its trace does. Got other outputs on random inputs: its forward pass "
             "changes tensors in place or keeps a state."

@@ -10,10 +10,11 @@ from itertools import chain
 from typing import Protocol
 
 import numpy as np
-from array_api_compat import array_namespace, device
+from array_api_compat import array_namespace
 
 from .. import _check
 from .._check import Array
+from ..linalg import where_observed
 
 __all__ = ["Data"]
 
@@ -351,7 +352,6 @@ def _targets(value: object) -> Array:
 def _observed_targets(value: object, mask: object) -> tuple[Array, np.ndarray | None]:
     """Targets with zeros where they are missing, and the mask, or None if none is."""
     array = _check.as_array(value, "y")
-    xp = array_namespace(array)
     try:
         observed = np.array(mask.detach().cpu().numpy() if hasattr(mask, "detach") else mask)
     except (TypeError, ValueError):
@@ -364,8 +364,7 @@ def _observed_targets(value: object, mask: object) -> tuple[Array, np.ndarray | 
     if observed.all():
         return _check.matrix(array, "y"), None
     observed.flags.writeable = False
-    there = xp.asarray(np.array(observed), device=device(array))
-    return _check.matrix(xp.where(there, array, xp.zeros_like(array)), "y"), observed
+    return _check.matrix(where_observed(array, observed), "y"), observed
 
 
 def _parts(x: Array, y: Array) -> Iterator[tuple[Array, Array]]:

@@ -26,7 +26,7 @@ from array_api_compat import array_namespace, is_numpy_array
 from .. import _check
 from .._check import Array
 from ._chain import Edge, Wiring, chain_of, layers_of, loop_of, place_of
-from ._fields import read_only
+from ._fields import bias_of, read_only
 from ._modules import read_module, require_same_map
 from .network import LinearPCN
 from .precision import Precision
@@ -135,13 +135,7 @@ class LinearGraph(Wiring):
         shifts = {}
         for name, value in _check.mapping(biases or {}, "biases").items():
             _require_node(name, sizes, "biases", first)
-            vector = _check.finite(_check.as_array(value, f"biases[{name!r}]"), f"biases[{name!r}]")
-            if tuple(vector.shape) != (sizes[name],):
-                raise ValueError(
-                    f"`biases[{name!r}]` must have shape ({sizes[name]},), as node {name!r} has units. Got "
-                    f"{tuple(vector.shape)}."
-                )
-            shifts[name] = read_only(vector) if is_numpy_array(vector) else vector
+            shifts[name] = bias_of(value, sizes[name], like, f"biases[{name!r}]", f"node {name!r}")
         given = _check.mapping(precisions or {}, "precisions")
         for name in given:
             _require_node(name, sizes, "precisions", first)
@@ -152,12 +146,15 @@ class LinearGraph(Wiring):
             for name, size in sizes.items()
             if name != first
         }
-        held = frozenset(fixed)
-        for entry in held - set(matrices) - set(shifts):
-            raise ValueError(
-                f"`fixed` must name edges of the graph, or nodes with a bias. Got {entry!r}: it is neither."
-            )
-        fields = (sizes, matrices, shifts, chosen, held, first, last)
+        held = _check.sequence(fixed, "fixed", "a list of edges (source, target) and of nodes")
+        known = [*matrices, *shifts]
+        for entry in held:
+            if entry not in known:
+                raise ValueError(
+                    f"`fixed` must name edges of the graph, or nodes with a bias. Got {entry!r}: it is "
+                    "neither."
+                )
+        fields = (sizes, matrices, shifts, chosen, frozenset(held), first, last)
         for name, value in zip(self.__dataclass_fields__, fields, strict=True):
             object.__setattr__(self, name, value)
         for members in self.cycles:
