@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.linalg import expm
 from strategies import networks, seeds
 
 from pctheory import Data, LinearPCN, feedforward
@@ -92,11 +93,16 @@ def test_the_slowest_mode_decays_like_one_over_the_depth(nu):
     assert -primal_dual_eigenvalues(128, nu)[0].real > diffusive
 
 
-def test_at_the_matched_rate_the_output_absorbs_the_waves():
-    scaled = [-primal_dual_eigenvalues(depth, 1.0)[0].real * depth for depth in (8, 32, 128)]
-    assert scaled[0] < scaled[1] < scaled[2]  # slower than 1/L
-    assert scaled[0] > 5 > 40 * ballistic_rate(8, 0.1)
-    assert ballistic_rate(8, 1.0) == math.inf
+@pytest.mark.parametrize("depth", [2, 3, 8])
+def test_at_the_matched_rate_every_rate_is_one(depth):
+    """M + I is nilpotent, in integers and so exactly; it is a single Jordan block."""
+    shifted = primal_dual_matrix(LinearPCN([[[1.0]]] * depth), 1.0) + np.eye(2 * depth - 2)
+    assert not np.linalg.matrix_power(shifted, 2 * depth - 2).any()
+    assert np.linalg.matrix_power(shifted, 2 * depth - 3).any()
+    np.testing.assert_array_equal(primal_dual_eigenvalues(depth, 1.0), np.full(2 * depth - 2, -1.0))
+    assert ballistic_rate(depth, 1.0) == math.inf
+    nearby = primal_dual_eigenvalues(depth, 1 + 1e-9)
+    assert np.abs(np.abs(nearby + 1) - 1e-9 ** (1 / (2 * depth - 2))).max() < 1e-2
 
 
 def test_signals_arrive_as_a_wave():
@@ -107,9 +113,7 @@ def test_signals_arrive_as_a_wave():
     rest = np.concatenate([np.zeros(n), np.ones(n)]) * data.y[0, 0]  # lambda_l = P_l^T r = 1
 
     def after(time):
-        values, vectors = np.linalg.eig(matrix)
-        decay = vectors @ np.diag(np.exp(time * values)) @ np.linalg.inv(vectors)
-        return rest - (decay @ rest).real
+        return rest - expm(time * matrix) @ rest
 
     assert np.abs(after(3.0 * depth)[n:] - 1).max() < 0.02
     assert np.abs(after(0.5 * depth)[n] - 1) > 0.5  # the first layer has not heard of it

@@ -59,6 +59,21 @@ def test_an_em_update_is_the_posterior_second_moment_of_the_errors_and_the_gradi
         assert_close(gradient, (moment - sigma) / 2, size=4096, kappa=kappa, scale=scale)
 
 
+@pytest.mark.parametrize("shape", ["matrix", "diagonal", "number"])
+def test_the_new_covariances_are_the_posterior_second_moments_of_their_shape(shape):
+    net = LinearPCN.random((3, 4, 2, 3), rng=1, precisions=[2.0, np.array([0.5, 3.0]), None])
+    data = samples(net, 0)
+    keep = {
+        "matrix": lambda m: m,
+        "diagonal": lambda m: np.diag(np.diag(m)),
+        "number": lambda m: np.eye(len(m)) * np.trace(m) / len(m),
+    }[shape]
+    found = update_precisions(net, data, shape=shape)
+    for p, moment in zip(found.precisions, posterior_moments(net, data), strict=True):
+        new = np.linalg.inv(p.matrix(np.eye(1)))
+        np.testing.assert_allclose(new, keep(moment), atol=1e-12 * np.max(moment))
+
+
 @pytest.mark.parametrize("layer", [1, 2, 3])
 def test_the_gradient_is_that_of_the_likelihood(layer):
     rng = np.random.default_rng(layer)

@@ -154,6 +154,12 @@ def test_if_one_pattern_moves_all_move_alike_and_if_one_stays_all_stay():
     )
 
 
+def test_a_frequency_that_the_predictor_removes_has_no_phase():
+    mean = drift_phases(np.full((4, 4), 0.25))
+    assert mean[0] == 0
+    assert np.isnan(mean[1:]).all()
+
+
 def test_a_filter_that_is_the_same_everywhere_predicts_so_too_and_a_nonlinear_one_need_not():
     rng = np.random.default_rng(2)
     size = 8
@@ -184,6 +190,7 @@ def test_a_filter_that_is_the_same_everywhere_predicts_so_too_and_a_nonlinear_on
     [
         ({"transition": [1.0]}, "`transition` must be a matrix"),
         ({"observation": [[1.0, 2.0]]}, "`observation` must have shape"),
+        ({"transition": [[np.nan]]}, "`transition` must be finite"),
         ({"state_noise": [[-1.0]]}, "`state_noise` must be symmetric and positive definite"),
     ],
 )
@@ -202,6 +209,10 @@ def test_bad_input_is_refused():
         walk.temporal_gain(step=0.1)
     with pytest.raises(ValueError, match="`gain` must keep the errors bounded"):
         walk.error_covariance(np.zeros((1, 1)))
+    with pytest.raises(ValueError, match="`gain` must have shape"):
+        walk.error_covariance(np.zeros((2, 1)))
+    with pytest.raises(np.linalg.LinAlgError):
+        StateSpace([[2.0]], [[0.0]], [[1.0]], [[1.0]], [[1.0]]).steady_gain()
     with pytest.raises(ValueError, match="`predictor` must be circulant"):
         drift_phases(np.diag([1.0, 2.0]))
     with pytest.raises(ValueError, match="`predictor` must be a square matrix"):

@@ -120,8 +120,8 @@ CLAIMS = (
         r"\Sigma_l$ never raises the negative log likelihood (EM). The rule $\Sigma_l \leftarrow \langle "
         r"\epsilon_l^* \epsilon_l^{*\top} \rangle$ descends $F^* - \frac12 \sum_l \log\det \Pi_l$, which has "
         r"no lower bound: with one output each update squares the ratios of the shares $P_l \Sigma_l "
-        r"P_l^\top / S$, and all precisions but one tend to infinity. With learned precisions the likelihood "
-        "has a minimiser wherever the residual noise is positive definite.",
+        r"P_l^\top / S$, and all precisions but that of the largest share tend to infinity. With learned "
+        "precisions the likelihood has a minimiser wherever the residual noise is positive definite.",
         _CHAIN + r" The last statement for maps $P_0$ and $S$ that the network can represent.",
         "this work; EM for one layer of factors: Rubin and Thayer 1982",
         ("numerical",),

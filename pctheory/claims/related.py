@@ -48,9 +48,10 @@ CLAIMS = (
         r"layer, with the last belief as the prior of the layer below, a step of the Kalman filter. Temporal "
         r"predictive coding, the layer below clamped, is the filter with $Q$ in the place of $P_{t|t-1}$: "
         r"its gain is $Q C^\top (C Q C^\top + R)^{-1}$, $[I - (I - gH)^T]$ times that after $T$ steps, and "
-        r"its errors have the covariance $P = (I - KC)(APA^\top + Q)(I - KC)^\top + K R K^\top$. A "
-        r"translation-invariant linear predictor turns the phase of each frequency of every pattern by the "
-        r"same angle: it displaces every pattern or, if it leaves one with all frequencies in place, none.",
+        r"its errors tend to the covariance $P = (I - KC)(APA^\top + Q)(I - KC)^\top + K R K^\top$ if $(I - "
+        r"KC) A$ is stable. A translation-invariant linear predictor turns the phase of each frequency of "
+        r"every pattern by the same angle: if it displaces one pattern with all frequencies, by 0 or more "
+        r"pixels, it displaces all patterns by as much.",
         "Linear Gaussian state space, $Q$, $R$ and the initial covariance positive definite; for the last "
         "statement pixels on a ring.",
         "classical; Millidge et al. 2024 (temporal predictive coding); this work (constructions, phases)",
@@ -64,11 +65,11 @@ CLAIMS = (
         r"Descend on $\frac12 |y - A_L z_{L-1}|^2 + \sum_{l<L} (\lambda_l^\top \epsilon_l + \frac12 "
         r"|\epsilon_l|^2)$ in the activities, $\dot\lambda_l = \nu \epsilon_l$. The flow converges from "
         r"every start for every $\nu > 0$, to the forward pass and $\lambda_l = P_l^\top r$, the errors "
-        r"of backprop. For square orthogonal maps its rates are the $\mu$ with $\sin L\theta = "
-        r"\frac{\nu}{\mu + \nu} \sin (L-1)\theta$, $2 - 2 \cos\theta = -\mu^2 / (\mu + \nu)$; the "
-        r"slowest is $\frac{\sqrt\nu}{2L} \log |\frac{1 + \sqrt\nu}{1 - \sqrt\nu}|$ to leading "
-        r"order (formal), where predictive coding has $\pi^2 / L^2$. At $\nu = 1$ the output absorbs the "
-        r"waves.",
+        r"of backprop. For square orthogonal maps and $\nu \ne 1$ its eigenvalues are the $\mu$ with "
+        r"$\sin L\theta / \sin\theta = \frac{\nu}{\mu + \nu} \sin (L-1)\theta / \sin\theta$, $2 - 2 "
+        r"\cos\theta = -\mu^2 / (\mu + \nu)$; the slowest rate is $\frac{\sqrt\nu}{2L} \log |\frac{1 + "
+        r"\sqrt\nu}{1 - \sqrt\nu}|$ to leading order (formal), where predictive coding has $\pi^2 / L^2$. At "
+        r"$\nu = 1$ the output absorbs the waves: every eigenvalue is $-1$.",
         "Linear network, unit precisions; the last two statements: square orthogonal maps.",
         "this work (spectrum); the augmented Lagrangian is classical",
         ("numerical",),

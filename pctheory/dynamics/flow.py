@@ -142,7 +142,7 @@ def gradient_flow(
     net : LinearPCN
         Where the flow starts.
     times : increasing (T,), the first is the time of the start
-        When the weights are recorded; the first is the time of the start.
+        When the weights are recorded.
     method : None, "LSODA", "DOP853", "Radau" or "BDF"
         By default LSODA, which turns implicit where the flow is stiff, up to `JACOBIAN_LIMIT` weights, and
         DOP853 above. The implicit methods use the exact Hessian up to that limit.

@@ -84,7 +84,7 @@ def update_precisions(
         \langle \epsilon_l^* \epsilon_l^{*T} \rangle`, the mean squared errors alone, which is what
         minimising the energy with its :math:`-\frac12 \log\det \Pi_l` does. It runs away: with one output
         every step squares the ratios of the layers' shares :math:`P_l \Sigma_l P_l^T / S`, and all precisions
-        but one grow without end.
+        but that of the largest share grow without end.
     shape : "matrix", "diagonal" or "number"
         What :math:`\Sigma_l` may be; the others keep the diagonal, or its mean.
     layers : numbers from 1 to L, optional

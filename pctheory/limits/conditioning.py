@@ -6,9 +6,9 @@ s_{l-1}) \hat z_l`, and
 
 .. math:: v^T H v = \sum_{l=1}^{L} (s_l - s_{l-1})^2\, |\hat z_l|^2_{\Pi_l}, \qquad s_0 = s_L = 0 :
 
-a chain of springs, as stiff as the signal is large. The extreme eigenvalues of H lie outside those of the
-chain. The same holds for the Gauss-Newton Hessian of a network of positively homogeneous units without
-biases, since :math:`J_l \hat z_{l-1} = \hat z_l` there.
+a chain of springs, as stiff as the signal is large, with :math:`|v|^2 = \sum_{l<L} s_l^2 |\hat z_l|^2`. The
+extreme eigenvalues of H lie outside those of the chain. The same holds for the Gauss-Newton Hessian of a
+network of positively homogeneous units without biases, since :math:`J_l \hat z_{l-1} = \hat z_l` there.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ class ConditionBound:
     bound : float
         The condition number of the chain of the norms: :math:`\kappa(H)` is at least this.
     depth_bound : float
-        What the largest and the smallest norm alone say, :math:`\frac{m}{M} \big/ 4 \sin^2 \frac{\pi}{2L} \ge
-        \frac{m}{M} \frac{L^2}{\pi^2}`.
+        What the largest and the smallest norm alone say; with unit precisions :math:`\frac{m}{M} \big/ 4
+        \sin^2 \frac{\pi}{2L} \ge \frac{m}{M} \frac{L^2}{\pi^2}`.
     sample : int
         The row of `x` that gives `bound`.
     norms : (L,)

@@ -257,7 +257,8 @@ def mean_field_training(
         f"r{l}": g[l + 1] for l in range(1, layers + 1)
     }
     maps, losses, energies = np.zeros((times, outputs, x.shape[1])), np.zeros(times), np.zeros(times)
-    rescalings, beta = np.zeros((times, outputs, outputs)), np.zeros((times, size, outputs))
+    excess, rescalings = np.zeros((2, times, outputs, outputs))
+    beta = np.zeros((times, size, outputs))
 
     def learned(field: _Process, scale: float, residuals: np.ndarray, t: int) -> np.ndarray:
         """What the steps before t put into the weights, as the field at t reads it: factors of the past."""
@@ -300,8 +301,8 @@ def mean_field_training(
                 partner=g[l],
                 skip=h[l - 1] if tau[l - 1] else None,
             )
-        excess = sum(field.kernel[field.at(t), field.at(t)] for field in g[1:-1]) / richness**2
-        rescalings[t] = weigh.covariance(y) + strength / (layers + 1) * excess
+        excess[t] = sum(field.kernel[field.at(t), field.at(t)] for field in g[1:-1]) / richness**2
+        rescalings[t] = weigh.covariance(y) + strength / (layers + 1) * excess[t]
         # the readout is r_H, constant in time, plus what it has learned: another field driven by h_H
         output = (
             upward(h[layers], f"r{layers}", 1.0, t).reshape(size, t + 1, outputs).sum(1)[:rank] / richness
@@ -319,5 +320,4 @@ def mean_field_training(
         )
     forward = np.stack([basis.T @ field.present[:, :rank, :rank] @ basis for field in h[1:]], axis=1)
     backward = np.stack([field.present for field in g[1:-1]], axis=1)
-    excess = backward.sum(axis=1) / richness**2
     return MeanFieldTraining(strength, maps, losses, energies, rescalings, forward, backward, excess)

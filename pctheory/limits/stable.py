@@ -106,7 +106,7 @@ def initial_cosine(
     >>> round(initial_cosine(Data([[1.0]], [[1.0]]), 1, 1.0), 6)  # S = 3/2: 1 / sqrt(1 + (4/9) (1/8))
     0.973329
     """
-    _check.instance(data, "data", Data)
+    _check.instance(data, "data", Data).complete()
     layers, strength = _check.count(hidden, "hidden", 1), _check.non_negative(alpha, "alpha")
     richness = _check.positive(gamma, "gamma")
     unit = (1,) * (layers + 2)

@@ -76,10 +76,10 @@ def primal_dual_eigenvalues(depth: int, dual_rate: float) -> np.ndarray:
     r"""The eigenvalues of `primal_dual_matrix` for square orthogonal maps, each one as often as a layer has
     units.
 
-    They are the :math:`\mu` with
+    They are all -1 for :math:`\nu = 1`, and otherwise the :math:`\mu` with
 
-    .. math:: \sin L\theta = \frac{\nu}{\mu + \nu} \sin (L - 1)\theta, \qquad
-              2 - 2 \cos\theta = -\frac{\mu^2}{\mu + \nu} .
+    .. math:: \frac{\sin L\theta}{\sin\theta} = \frac{\nu}{\mu + \nu}\, \frac{\sin (L - 1)\theta}{\sin\theta},
+              \qquad 2 - 2 \cos\theta = -\frac{\mu^2}{\mu + \nu} .
 
     Parameters
     ----------
@@ -96,14 +96,17 @@ def primal_dual_eigenvalues(depth: int, dual_rate: float) -> np.ndarray:
 
     Notes
     -----
-    Claim ``augmented-lagrangian`` (this work).
+    Near :math:`\nu = 1` they move like :math:`|\nu - 1|^{1 / (2L - 2)}`, and a rounding error of :math:`\nu`
+    moves them as much. Claim ``augmented-lagrangian`` (this work).
 
     Examples
     --------
-    >>> primal_dual_eigenvalues(2, 1.0)  # mu^2 + 2 mu + 1
-    array([-1.+0.j, -1.+0.j])
+    >>> primal_dual_eigenvalues(2, 0.75)  # mu^2 + 2 mu + 3/4
+    array([-0.5+0.j, -1.5+0.j])
     """
     layers = _check.count(depth, "depth", 2)
+    if dual_rate == 1:  # one Jordan block, which an eigenvalue solver would scatter
+        return np.full(2 * layers - 2, -1.0 + 0j)
     chain = LinearPCN([[[1.0]]] * layers)
     values = np.linalg.eigvals(primal_dual_matrix(chain, dual_rate)).astype(complex)
     return values[np.argsort(-values.real)]
@@ -121,12 +124,12 @@ def ballistic_rate(depth: int, dual_rate: float) -> float:
     depth : int
         L.
     dual_rate : float
-        :math:`\nu > 0`, not 1.
+        :math:`\nu > 0`.
 
     Returns
     -------
     float
-        Infinite at :math:`\nu = 1`: the rate falls more slowly than 1/L there.
+        Infinite at :math:`\nu = 1`, where every rate is 1, whatever the depth.
 
     Notes
     -----

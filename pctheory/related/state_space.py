@@ -57,7 +57,7 @@ class StateSpace:
     Raises
     ------
     ValueError
-        One sentence with the rule that an argument breaks.
+        If a matrix has a wrong shape or is not finite, or a covariance is not positive definite.
 
     Notes
     -----
@@ -79,6 +79,7 @@ class StateSpace:
     def __post_init__(self) -> None:
         for name in ("transition", "observation", "state_noise", "observation_noise", "initial"):
             value = _check.to_numpy(_check.as_array(getattr(self, name), name), name).astype(np.float64)
+            _check.finite(value, name)
             if value.ndim != 2:
                 raise ValueError(f"`{name}` must be a matrix. Got shape {value.shape}.")
             object.__setattr__(self, name, value)
@@ -178,6 +179,11 @@ class StateSpace:
         -------
         Beliefs
             The covariances are those that its errors have on average (`error_covariance`), in the long run.
+
+        Raises
+        ------
+        ValueError
+            As `temporal_gain` and `error_covariance`.
         """
         gain = self.temporal_gain(step=step, num_steps=num_steps)
         mean, means = np.zeros(self.transition.shape[0]), []
@@ -223,8 +229,8 @@ class StateSpace:
 
         Raises
         ------
-        ValueError
-            If only one of `step` and `num_steps` is given, or they are out of range.
+        numpy.linalg.LinAlgError
+            If there is none: a part of the state that does not decay cannot be observed.
         """
         c = self.observation
         predicted = solve_discrete_are(self.transition.T, c.T, self.state_noise, self.observation_noise)
@@ -235,6 +241,11 @@ class StateSpace:
 
         .. math:: P = (I - K C)(A P A^T + Q)(I - K C)^T + K R K^T
 
+        Parameters
+        ----------
+        gain : (n, m)
+            K.
+
         Returns
         -------
         covariance : (n, n)
@@ -242,12 +253,20 @@ class StateSpace:
         Raises
         ------
         ValueError
-            If the errors grow without bound.
+            If the gain has another shape, or the errors do not stay bounded.
         """
+        gain = _check.to_numpy(_check.as_array(gain, "gain"), "gain")
+        wanted = self.observation.shape[::-1]
+        if gain.shape != wanted:
+            raise ValueError(f"`gain` must have shape {wanted}. Got {gain.shape}.")
         kept = np.eye(self.transition.shape[0]) - gain @ self.observation
         closed = kept @ self.transition
-        if np.abs(np.linalg.eigvals(closed)).max() >= 1:
-            raise ValueError("`gain` must keep the errors bounded. Got one whose errors grow.")
+        factor = float(np.abs(np.linalg.eigvals(closed)).max())
+        if factor >= 1:
+            raise ValueError(
+                "`gain` must keep the errors bounded: the eigenvalues of (I - K C) A must be below 1 in "
+                f"size. Got one of size {factor:.3g}."
+            )
         driven = kept @ self.state_noise @ kept.T + gain @ self.observation_noise @ gain.T
         return np.asarray(solve_discrete_lyapunov(closed, driven))
 
@@ -284,7 +303,7 @@ def drift_phases(predictor: np.ndarray) -> np.ndarray:
     -------
     phases : (n // 2 + 1,)
         Of the frequencies :math:`2\pi j / n`, j = 0..n // 2; a displacement by :math:`\delta` pixels is
-        :math:`-2\pi j \delta / n`.
+        :math:`-2\pi j \delta / n`. NaN where the predictor removes the frequency.
 
     Raises
     ------
@@ -293,8 +312,8 @@ def drift_phases(predictor: np.ndarray) -> np.ndarray:
 
     Notes
     -----
-    So a predictor that leaves one pattern with all frequencies in place leaves every pattern in place, and
-    one that displaces such a pattern displaces all of them by the same. Claim ``state-space`` (this work).
+    So if a predictor displaces the phases of one pattern that has all frequencies, it displaces those of
+    every pattern by the same, and if it leaves them, it leaves all. Claim ``state-space`` (this work).
 
     Examples
     --------
@@ -309,4 +328,5 @@ def drift_phases(predictor: np.ndarray) -> np.ndarray:
     if not np.allclose(shifted, matrix, rtol=1e-9, atol=1e-9 * np.abs(matrix).max()):
         raise ValueError("`predictor` must be circulant: the same at every pixel. Got a matrix that is not.")
     factor = np.fft.rfft(matrix[:, 0])
-    return np.asarray(np.angle(np.where(np.abs(factor) > 1e-12 * np.abs(factor).max(), factor, 1.0)))
+    kept = np.abs(factor) > 1e-12 * np.abs(factor).max()
+    return np.where(kept, np.angle(factor), np.nan)

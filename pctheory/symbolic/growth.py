@@ -191,7 +191,7 @@ def smallest_form(hidden_layers: int) -> Derivation:
     Parameters
     ----------
     hidden_layers : int
-        1.
+        Number of hidden layers; the smallest case is 1.
 
     Returns
     -------
