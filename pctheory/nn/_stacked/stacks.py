@@ -91,10 +91,10 @@ class State:
     displacement: Displacement | None = None
 
     def displace(self) -> None:
-        """Measure from here, a forward pass."""
-        assert self.prediction is not None
-        moved = [torch.zeros_like(z) for z in self.hidden]
-        self.displacement = Displacement([z.clone() for z in self.hidden], moved, self.prediction)
+        """Measure from here, a forward pass; without its prediction nothing changes."""
+        if self.prediction is not None:
+            moved = [torch.zeros_like(z) for z in self.hidden]
+            self.displacement = Displacement([z.clone() for z in self.hidden], moved, self.prediction)
 
     def follow(self) -> None:
         """Bring `hidden` to where the displacement is."""
