@@ -72,8 +72,8 @@ WRONG: dict[str, Callable[[], Any]] = {
     "data of other widths": lambda: Data(np.ones((4, 5)), np.ones((4, 1))),
 }
 
-
 ENDLESS = "10**12"
+"""The wrong value for which a call may run past its time: as a number of steps it is right."""
 
 
 class Given:

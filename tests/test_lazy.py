@@ -194,6 +194,10 @@ def test_convolutions_have_a_kernel_too():
         empirical_kernel(PCN((2, 3, 2), output="cross-entropy", rng=0), np.ones((1, 2)))
     with pytest.raises(ValueError, match="`targets` must have shape"):
         found.predict(np.ones((4, 2)), [1.0])
+    with pytest.raises(ValueError, match="`times` must be finite"):
+        found.predict(np.ones((4, 3)), [np.nan])
+    with pytest.raises(TypeError, match="`targets` must be a real array"):
+        found.predict("y", [1.0])
 
 
 def test_wrong_times_are_refused():

@@ -115,6 +115,40 @@ def test_the_estimate_is_of_the_size_of_the_error_along_the_passes():
     assert np.median(ratios) < 1
 
 
+def test_with_a_tolerance_of_the_gradient_the_estimate_is_that_of_the_end():
+    model, x, y = problem("tanh", scale=0.4, seed=4)
+    found = infer(model, x, y, Adaptive(max_passes=3), stop=Stop(None, 1e-5))
+    assert found.num_steps > 3
+    assert off(model, x, y, found) < 3 * found.gradient_error < 1e-3
+
+
+def test_one_pass_makes_no_estimate():
+    model, x, y = problem("tanh")
+    assert np.isnan(infer(model, x, y, Adaptive(), stop=Stop(1)).gradient_error)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_layers_without_a_gradient_are_at_rest(dtype):
+    model, x, y = problem("relu", 16.0, scale=1.0)
+    with torch.no_grad():
+        model.weights[2].copy_(-model.weights[2].abs())  # of nonnegative values: no unit of layer 3 is active
+    dead = infer(model.to(dtype), x, y, Adaptive(0.01))
+    assert (dead.message, dead.gradient_error, dead.num_passes) == ("converged", 0.0, 2)
+    model, x, _ = problem("relu")
+    model = model.to(dtype)
+    fits = infer(model, x, model.stacked().feedforward(model.inputs(x)).y, Adaptive(0.01))
+    assert (fits.message, fits.energy, fits.gradient_error, fits.num_passes) == ("converged", 0.0, 0.0, 2)
+
+
+@pytest.mark.parametrize("scale", [30.0, 1e8])
+def test_newtons_method_starts_from_the_forward_pass_where_the_passes_blow_up(scale):
+    model, x, y = problem("relu", scale=scale)
+    alone = infer(model, x, y, "newton")
+    found = infer(model, x, y, Adaptive(max_passes=50))
+    assert found.num_steps < 50
+    assert found.energy == alone.energy
+
+
 def test_a_given_number_of_steps_leaves_newtons_method_out():
     model, x, y = problem("tanh", scale=0.4)
     found = infer(model, x, y, Adaptive(1e-12, max_passes=2), stop=Stop(5))

@@ -105,6 +105,19 @@ def test_given_errors_are_weighted_by_the_precisions():
     assert all(float((a - b).abs().max()) < 1e-13 for a, b in pairs)
 
 
+def test_errors_that_do_not_fit_are_refused():
+    model, (x, y) = deep(hidden=2), samples()
+    z, errors = (found := infer(model, x, y)).activities, found.errors
+    for wrong, message in (
+        (errors[1:], r"`errors` must be a tuple \(eps_1, ..., eps_3\), one per layer.* Got 2"),
+        (3, "`errors` must be a tuple .* Got int"),
+        ((errors[0][:, 1:], *errors[1:]), "`eps_1` must have 8 columns"),
+        ((*errors[:2], errors[2][1:]), r"`eps_3` must have shape \(16, 3\)"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            model.local_gradient(z, errors=wrong)
+
+
 @pytest.mark.claim("error-reach")
 @pytest.mark.parametrize("name", ["relu", "tanh"])
 def test_after_h_small_steps_every_layer_has_backprops_direction_which_a_difference_of_activities_loses(name):

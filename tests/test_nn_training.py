@@ -523,10 +523,10 @@ def small_start(init=0.12):
     return PCN((6, 8, 8, 8, 8, 3), activation="tanh", init=init, rng=1, dtype=torch.float64)
 
 
-@pytest.mark.parametrize("rate_power", [0.0, 1.0])
-def test_the_precision_follows_the_ratio_of_loss_and_energy_and_the_rate_the_precision(rate_power):
+@pytest.mark.parametrize("rate_power, least", [(0.0, 1.0), (1.0, 1.1)])
+def test_the_precision_follows_the_ratio_of_loss_and_energy_and_the_rate_the_precision(rate_power, least):
     data, seen = classes(64), []
-    keep = KeepRatio(1.2, factor=1.25, first=2.0, rate_power=rate_power)
+    keep = KeepRatio(1.2, factor=1.25, first=2.0, least=least, rate_power=rate_power)
     settings = TrainingSettings(
         PC(Adaptive(0.01), precision=keep), optimiser="SGD", learning_rate=0.5, batch_size=64, steps=120
     )
@@ -548,11 +548,11 @@ def test_the_precision_follows_the_ratio_of_loss_and_energy_and_the_rate_the_pre
                 weight.copy_(new)
         if abs(ratio - 1.2) > 0.01:
             factor = 1.25 if ratio > 1.2 else 1 / 1.25
-            assert run.learner.precision == pytest.approx(max(precision * factor, 1.0))
+            assert run.learner.precision == pytest.approx(max(precision * factor, least))
         assert rate == pytest.approx((2.0 / precision) ** rate_power)
         assert run.optimiser.param_groups[0]["lr"] == pytest.approx(0.5 * rate)
         seen.append(precision)
-    assert min(seen) == 1.0  # never below
+    assert min(seen) == least  # never below
     assert max(seen) > 2.0
     assert run.result().inference["precision"] == pytest.approx(seen)
 
@@ -635,6 +635,14 @@ def test_with_gradients_scaled_by_layer_adam_does_not_see_a_factor_of_a_layer():
         assert float((a - b).detach().abs().max()) < 1e-4
 
 
+@pytest.mark.parametrize("scaling", ["none", "layer"])
+def test_a_gradient_that_is_not_finite_is_refused_with_or_without_scaling(scaling):
+    settings = TrainingSettings("bp", optimiser="SGD", gradient_scaling=scaling, batch_size=32, steps=1)
+    model = PCN((6, 8, 8, 3), activation="relu", init=1e200, rng=0, dtype=torch.float64)
+    with pytest.raises(ValueError, match="`learning_rate` must be small enough"):
+        train(model, classes(32), settings)
+
+
 def test_under_adam_the_table_scales_the_hidden_layers_alone():
     data = classes(32)
     base = TrainingSettings(rule="bp", learning_rate=0.01, batch_size=32, steps=1)
@@ -657,7 +665,7 @@ def test_under_adam_the_table_scales_the_hidden_layers_alone():
         (lambda: KeepRatio(first=0.5), ValueError, "`first` must be at least `least`"),
         (lambda: Switch("pc", "bp", below=1.5), ValueError, "`below` must be a share"),
         (lambda: Switch(Switch("pc", "bp", below=0.5), "bp", below=0.5), TypeError, "no Switch"),
-        (lambda: Switch("pc", "hebb", below=0.5), ValueError, "`rule` must be PC"),
+        (lambda: Switch("pc", "hebb", below=0.5), ValueError, "`then` must be PC"),
         (
             lambda: dataclasses.replace(SETTINGS, gradient_scaling="row"),
             ValueError,

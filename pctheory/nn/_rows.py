@@ -58,17 +58,20 @@ def checked_rows(value: Any, name: str, layer: int, width: int, like: Tensor) ->
     return rows
 
 
-def checked_activities(value: Any, widths: Sequence[int], like: Tensor) -> tuple[Tensor, ...]:
-    """`value` as tensors (z_0, ..., z_L) with one number of rows."""
+def checked_activities(
+    value: Any, widths: Sequence[int], like: Tensor, symbol: str = "z"
+) -> tuple[Tensor, ...]:
+    """`value` as tensors (z_0, ..., z_L) with one number of rows; `symbol` stands for z in messages."""
     depth = len(widths) - 1
     if not isinstance(value, list | tuple) or len(value) != depth + 1:
         came = len(value) if isinstance(value, list | tuple) else type(value).__name__
         raise ValueError(f"`activities` must be a tuple (z_0, ..., z_{depth}), one per layer. Got {came}.")
-    z = [checked_rows(a, f"z_{layer}", layer, widths[layer], like) for layer, a in enumerate(value)]
+    z = [checked_rows(a, f"{symbol}_{layer}", layer, widths[layer], like) for layer, a in enumerate(value)]
     for layer, rows in enumerate(z):
         if rows.shape[0] != z[0].shape[0]:
             raise ValueError(
-                f"`z_{layer}` must have shape ({z[0].shape[0]}, {widths[layer]}). Got {tuple(rows.shape)}."
+                f"`{symbol}_{layer}` must have shape ({z[0].shape[0]}, {widths[layer]}). "
+                f"Got {tuple(rows.shape)}."
             )
     return tuple(z)
 

@@ -16,7 +16,7 @@ from ..model import LinearPCN, parameterisation
 from ..model.definitions import require_plain
 from ._activation import Activation, activation
 from ._definition import Definition
-from ._rows import checked_dtype, checked_precisions
+from ._rows import checked_activities, checked_dtype, checked_precisions
 from ._stacked import Errors, StackedNetwork, State, gathered, stacks_of, weight_by
 from .layers import (
     Convolution,
@@ -301,12 +301,23 @@ class PCN(Definition):
         Returns
         -------
         tuple of tensors like the weights, l = 1..L
+
+        Raises
+        ------
+        ValueError
+            If `errors` are not one for each layer, or do not fit the activities.
         """
         with torch.no_grad():
             state, net = self.state(activities), self.stacked()
             found = net.errors(state)
             if errors is not None:
-                rows = self.activities((state.x, *errors))
+                if not isinstance(errors, list | tuple) or len(errors) != self.depth:
+                    came = len(errors) if isinstance(errors, list | tuple) else type(errors).__name__
+                    raise ValueError(
+                        f"`errors` must be a tuple (eps_1, ..., eps_{self.depth}), one per layer, such as "
+                        f"`InferenceResult.errors`. Got {came}."
+                    )
+                rows = checked_activities((state.x, *errors), self.widths, state.x, "eps")
                 hidden = [torch.stack(rows[s.first : s.last + 1]) for s in self._stacks]
                 found = net.errors_of(hidden, found.prediction, state.y)
                 found.output_weighted = weight_by(self.precisions[-1], rows[-1])

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from .. import _check
+from ._stacked import inverse, weight_by
 from .pcn import PCN
 
 __all__ = ["EmpiricalKernel", "empirical_kernel"]
@@ -63,15 +64,20 @@ class EmpiricalKernel:
 
         Raises
         ------
+        TypeError
+            If an argument has a wrong type.
         ValueError
-            If `targets` or `times` do not fit.
+            If `targets` or `times` do not fit or are not finite, or `rule` is none of the two.
 
         Notes
         -----
         Claim ``lazy-prediction``. Cost: the eigenvectors of a matrix with :math:`B n_L` rows.
         """
         size = self.outputs.numel()
-        y, when = (torch.as_tensor(v).to(self.outputs) for v in (targets, times))
+        y, when = (
+            torch.as_tensor(_check.finite(_check.to_numpy(value, name), name)).to(self.outputs)
+            for name, value in (("targets", targets), ("times", times))
+        )
         if y.shape != self.outputs.shape or when.ndim != 1:
             raise ValueError(
                 f"`targets` must have shape {tuple(self.outputs.shape)} and `times` one dimension. "
@@ -129,7 +135,7 @@ def empirical_kernel(model: PCN, x: Any) -> EmpiricalKernel:
             f"`output` must be 'mse': the kernel is that of a squared error. Got {model.output!r}."
         )
     z = model.inputs(x)
-    batch, outputs, depth = len(z), model.widths[-1], model.depth
+    batch, outputs = len(z), model.widths[-1]
     errors = [z.new_zeros(batch, width, requires_grad=True) for width in model.widths[1:]]
     for layer, error in enumerate(errors, start=1):
         z = model.prediction(layer, z) + error
@@ -139,18 +145,12 @@ def empirical_kernel(model: PCN, x: Any) -> EmpiricalKernel:
     # samples do not mix: one row of ones per output serves all of them
     each = torch.eye(outputs, dtype=z.dtype, device=z.device)[:, None].expand(-1, batch, -1)
     by_errors = torch.autograd.grad(z, errors, each, is_grads_batched=True)
-    terms = [_coloured(model.precisions[l], g) for l, g in enumerate(by_errors)]
+    variances = [inverse(p) for p in model.precisions]
+    terms = [weight_by(v, g) for v, g in zip(variances, by_errors, strict=True)]
     rescaling = sum(torch.einsum("cbj,dbj->bcd", t, g) for t, g in zip(terms, by_errors, strict=True))
     return EmpiricalKernel(
         (jacobian @ jacobian.T).reshape(batch, outputs, batch, outputs),
         torch.as_tensor(rescaling),
-        _coloured(model.precisions[depth - 1], torch.eye(outputs, dtype=z.dtype, device=z.device)),
+        weight_by(variances[-1], torch.eye(outputs, dtype=z.dtype, device=z.device)),
         z.detach(),
     )
-
-
-def _coloured(precision: float | Tensor, rows: Tensor) -> Tensor:
-    r"""The rows times :math:`\Sigma`."""
-    if isinstance(precision, float) or precision.ndim == 1:
-        return rows / precision
-    return torch.linalg.solve(precision, rows.reshape(-1, rows.shape[-1]).T).T.reshape(rows.shape)

@@ -3,6 +3,16 @@ with them.
 """
 
 from .network import StackedNetwork
-from .stacks import Errors, Gradient, Stack, State, gathered, stacks_of, weight_by
+from .stacks import Errors, Gradient, Stack, State, gathered, inverse, stacks_of, weight_by
 
-__all__ = ["Errors", "Gradient", "Stack", "StackedNetwork", "State", "gathered", "stacks_of", "weight_by"]
+__all__ = [
+    "Errors",
+    "Gradient",
+    "Stack",
+    "StackedNetwork",
+    "State",
+    "gathered",
+    "inverse",
+    "stacks_of",
+    "weight_by",
+]

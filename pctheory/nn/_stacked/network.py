@@ -155,6 +155,7 @@ class StackedNetwork(StackedMaps):
             if slopes is not None:
                 active.mul_(slopes[s][j0:])
             elif not phi.is_linear:
+                # only tanh's pullback reads the values; with a displacement changes stand in their place
                 if state.displacement is not None and phi.name == "tanh":
                     self._activated(state.hidden[s], phis[s], j0)
                 active = phi.pullback(active, state.hidden[s][j0:], phis[s][j0:])
@@ -310,5 +311,4 @@ class StackedNetwork(StackedMaps):
                 self.empty_like_hidden(batch),
                 self.empty_like_hidden(batch),
             )
-        phis, errors, backs = self._buffers
-        return list(phis), errors, backs
+        return self._buffers

@@ -17,6 +17,7 @@ __all__ = [
     "Stack",
     "State",
     "gathered",
+    "inverse",
     "stacked_precision",
     "stacks_of",
     "weight_by",
@@ -90,7 +91,7 @@ class State:
     displacement: Displacement | None = None
 
     def displace(self) -> None:
-        """Measure from here, a forward pass."""
+        """Measure from here, a forward pass; without its prediction nothing changes."""
         if self.prediction is not None:
             moved = [torch.zeros_like(z) for z in self.hidden]
             self.displacement = Displacement([z.clone() for z in self.hidden], moved, self.prediction)
@@ -157,6 +158,17 @@ def weight_by(precision: float | Tensor, rows: Tensor, start: int = 0) -> Tensor
     else:
         torch.bmm(rows[start:], precision[start:], out=result[start:])
     return result
+
+
+def inverse(precision: float | Tensor) -> float | Tensor:
+    """The variance of a precision, one layer's or a stack's."""
+    if (
+        isinstance(precision, float)
+        or precision.ndim == 1
+        or (precision.ndim == 3 and precision.shape[1] == 1)
+    ):
+        return 1.0 / precision
+    return torch.linalg.inv(precision)
 
 
 def stacked_precision(precisions: tuple[float | Tensor, ...], stack: Stack, like: Tensor) -> float | Tensor:

@@ -1,4 +1,4 @@
-r"""Exact inference in a few passes: an accelerated fixed point of the errors, watched by an estimate.
+r"""Exact weight gradients in a few passes: an accelerated fixed point of the errors, watched by an estimate.
 
 At equilibrium :math:`\Pi_l\epsilon_l` is what the backward pass makes of one vector a sample, the force
 :math:`u = \Pi_L\epsilon_L` of the output. So the unknown has n_L numbers, and a pass (forward with the
@@ -9,6 +9,8 @@ from one side to the other for ever: the secant through its last two passes find
 
 Where precisions keep the rescaling S near the identity two to four passes do. Where S is large, and where
 many units rest at kinks, the iteration may stall: then Newton's method takes over.
+
+The estimate of what the weight gradient is off is a heuristic, no bound.
 """
 
 from __future__ import annotations
@@ -18,8 +20,8 @@ import math
 import torch
 from torch import Tensor
 
-from .._stacked import Errors, StackedNetwork, weight_by
-from .linearised import Linearised, inverse
+from .._stacked import Errors, StackedNetwork, inverse, weight_by
+from .linearised import Linearised
 from .methods import Adaptive, Newton
 from .newton import Local, newton_krylov
 from .problem import Problem, Trace, require_standard
@@ -49,8 +51,8 @@ def adaptive_descent(problem: Problem, method: Adaptive, trace: Trace) -> Errors
     t = 0
     while True:
         here = net.errors_of(errors, net.roll(state.x, errors, state).y, state.y)
-        energy = net.energy_of(here, state.y) if t == 0 or t >= method.max_passes else 0.0
-        first = energy if t == 0 else first
+        if t == 0:
+            first = net.energy_of(here, state.y)
         enough = stop.tolerance is None and t > 0 and change.estimate <= method.tolerance
         last = t >= limit or enough
         if (last and not trace.silent) or trace.wants(t):
@@ -61,7 +63,8 @@ def adaptive_descent(problem: Problem, method: Adaptive, trace: Trace) -> Errors
             trace.message = "converged" if enough else trace.message
             return here
         if stop.num_steps is None and (change.stalled or t >= method.max_passes):
-            if not energy <= first:  # a start that is worse than none, or not finite
+            # a start that is worse than none, or not finite
+            if not net.energy_of(here, state.y) <= first:
                 net.roll(state.x, None, state)
             return _newton(problem, method, trace, t)
         force = forces.next(here.output_weighted, known=t > 0 or problem.front)
@@ -86,31 +89,28 @@ def _newton(problem: Problem, method: Adaptive, trace: Trace, steps: int) -> Err
     """Newton's method from here, until the weight gradient is as near as `method` asks."""
 
     def enough(local: Local) -> bool:
-        r"""Whether the gradient in the errors is small beside :math:`\Pi\epsilon` in every layer.
+        r"""Estimate what the weight gradient is off, and say whether that is little enough.
 
         Returns
         -------
         bool
-            What the errors are off, :math:`S^{-1}` of the gradient along the outputs, is smaller still.
+            Whether the gradient in the errors is small beside :math:`\Pi\epsilon` in every layer. What the
+            errors are off, :math:`S^{-1}` of it along the outputs, is smaller still.
         """
         lin = Linearised(problem.net, problem.state, trace, dense=False)
         lin.slopes = local.slopes
         rest = lin.backward(local.gradient)
         trace.gradient_error = _largest(rest, local.weighted)
-        return trace.gradient_error <= method.tolerance
+        return trace.stop.tolerance is None and trace.gradient_error <= method.tolerance
 
-    return newton_krylov(
-        problem, Newton(), trace, enough=enough if trace.stop.tolerance is None else None, done=steps
-    )
+    return newton_krylov(problem, Newton(), trace, enough=enough, done=steps)
 
 
 def _largest(parts: list[Tensor], wholes: list[Tensor]) -> float:
-    """Largest |part| / |whole| over the layers."""
-    ratios = [
-        torch.linalg.vector_norm(a, dim=(1, 2)) / torch.linalg.vector_norm(b, dim=(1, 2)).clamp(min=1e-300)
-        for a, b in zip(parts, wholes, strict=True)
-    ]
-    return max(float(r.max()) for r in ratios)
+    """Largest |part| / |whole| over the layers; 0 for a layer where both are zero."""
+    sizes = [[torch.linalg.vector_norm(v, dim=(1, 2)) for v in values] for values in (parts, wholes)]
+    part, whole = (torch.cat(s) for s in sizes)
+    return float((part / whole.clamp(min=torch.finfo(whole.dtype).tiny)).max())
 
 
 class _Forces:
@@ -128,7 +128,8 @@ class _Forces:
     def inflation(self) -> float:
         """|r| / |u|, the size of S along the residual."""
         assert self.first is not None
-        return float(torch.linalg.vector_norm(self.first) / torch.linalg.vector_norm(self.current))
+        size = torch.linalg.vector_norm(self.current).clamp(min=torch.finfo(self.current.dtype).tiny)
+        return float(torch.linalg.vector_norm(self.first) / size)
 
     def next(self, answer: Tensor, *, known: bool) -> Tensor:
         """The next force; `known` says that the current one made the errors that `answer` came from."""
@@ -203,12 +204,14 @@ class _Change:
 
     @property
     def estimate(self) -> float:
-        """Of the largest relative error of a layer's weight gradient."""
+        """Of the largest relative error of a layer's weight gradient; NaN before the second pass."""
         if len(self.changes) < 2:
-            return math.inf
+            return math.nan
         before, now = self.changes[-2:]
         floor = before / 8 if len(self.changes) > 2 else 0.0
-        return 0.5 * max(self.inflation, 1.0) ** 2 * max(min(now / before, 1.0) * now, 0.5 * now, floor)
+        ratio = min(now / before, 1.0) if before else 1.0
+        scale = max(self.inflation, 1.0)
+        return 0.5 * scale * scale * max(ratio * now, 0.5 * now, floor)
 
     @property
     def stalled(self) -> bool:

@@ -155,7 +155,8 @@ def error_descent(problem: Problem, method: ErrorDescent, trace: Trace) -> Error
         for target, source in zip(errors, net.errors(state).hidden, strict=True):
             target.copy_(source)
     steps = net.depth - 1 if trace.stop.num_steps is None else trace.stop.num_steps
-    for t in range(steps + 1):
+    t = 0
+    while True:
         here = net.errors_of(errors, net.roll(state.x, errors, state).y, state.y)
         last = t == steps
         if (last and not trace.silent) or trace.wants(t):
@@ -169,5 +170,5 @@ def error_descent(problem: Problem, method: ErrorDescent, trace: Trace) -> Error
         trace.num_passes += 1
         for error, weighted, value in zip(errors, here.weighted, backward, strict=True):
             error.sub_(weighted - value, alpha=method.step * scale)
-        trace.after(t + 1)
-    raise AssertionError("the last step returns")
+        t += 1
+        trace.after(t)

@@ -15,10 +15,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .._stacked import StackedNetwork, State, weight_by
+from .._stacked import StackedNetwork, State, inverse, weight_by
 from .problem import Trace
 
-__all__ = ["Linearised", "inverse"]
+__all__ = ["Linearised"]
 
 
 class Linearised:
@@ -232,17 +232,6 @@ class Linearised:
             result.append(torch.zeros_like(slot, dtype=values.dtype))
             result[-1][found] = values[samples, slot[found] - self.outputs]
         return result
-
-
-def inverse(precision: float | Tensor) -> float | Tensor:
-    """The variance of a precision, one layer's or a stack's."""
-    if (
-        isinstance(precision, float)
-        or precision.ndim == 1
-        or (precision.ndim == 3 and precision.shape[1] == 1)
-    ):
-        return 1.0 / precision
-    return torch.linalg.inv(precision)
 
 
 def _weighted(variance: float | Tensor, rows: Tensor) -> Tensor:

@@ -221,10 +221,12 @@ class Newton(Method):
 
 @dataclass(frozen=True)
 class Adaptive(Method):
-    """Exact inference in as few passes as the weight gradient needs, with an estimate of what it is off.
+    """Inference in as few passes as an accurate weight gradient needs, with an estimate of what it is off.
 
     An accelerated fixed point of the errors, in which units come to rest at kinks; Newton's method takes over
     where it stalls. A step is a pass. Without a tolerance of the `Stop` it ends by its own.
+
+    The estimate is a heuristic, no bound: it tells the size of the error, which can be a few times larger.
 
     Attributes
     ----------

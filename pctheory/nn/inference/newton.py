@@ -60,16 +60,16 @@ def newton_krylov(
 
     Raises
     ------
-    AssertionError
-        Never: a run has at least one step.
+    Diverged
+        If a linear system is singular.
     """
     require_standard(problem, method)
     net, state = problem.net, problem.state
     limit = MAX_STEPS if trace.stop.num_steps is None else trace.stop.num_steps
     kink = net.activation.kink
     lin = Linearised(net, state, trace, dense=kink is not None or state.y.shape[1] <= DENSE_OUTPUTS)
-    previous, idle, bend = math.inf, 0, False
-    for step in range(limit + 1):
+    step, previous, idle, bend = 0, math.inf, 0, False
+    while True:
         local = Local(net, state)
         trace.num_passes += 1
         energy = net.energy(state)
@@ -95,8 +95,8 @@ def newton_krylov(
         except torch.linalg.LinAlgError:  # type: ignore[attr-defined]
             raise trace.diverged(f"a singular linear system after {step} steps") from None
         _line_search(problem, lin, energy, changes, held, fall)
-        trace.after(done + step + 1)
-    raise AssertionError("the last step returns")
+        step += 1
+        trace.after(done + step)
 
 
 def _direction(

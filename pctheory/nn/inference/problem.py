@@ -44,7 +44,8 @@ class InferenceResult:
     converged : bool or None
         Whether the last gradient norm is within the tolerance of the first; None when no tolerance was asked.
     gradient_error : float or None
-        Estimate of the relative error of the weight gradient, the largest over the layers; of `Adaptive`.
+        Of `Adaptive`: estimate, no bound, of the relative error of the weight gradient, the largest over the
+        layers; NaN before the second pass. None of other methods and without hidden layers.
     message : str
         Why inference stopped.
     """

@@ -171,7 +171,7 @@ def relax(
     -------
     state : the activities
     errors : of these activities, exactly zero below the front
-    trace : with the passes and, of `Adaptive`, the estimated error of the weight gradient
+    trace : with the passes and, of `Adaptive`, the estimated error of the weight gradient (no bound)
     """
     state = _initial(net, x, start, rng)
     state.y = y

@@ -47,7 +47,7 @@ class Learner:
         Returns
         -------
         float
-            The energy, or 0 if it is not measured.
+            The energy, or NaN if it is not measured.
         """
         raise NotImplementedError
 
@@ -78,7 +78,7 @@ class _Local(Learner):
         with torch.no_grad():
             net, state, errors = self._rest(x, y, rng)
             apply(net.weight_gradients(state, errors, self.model.multipliers))
-            energy = net.energy_of(errors, y) if measure or self.keep else 0.0
+            energy = net.energy_of(errors, y) if measure or self.keep else math.nan
             if self.watched or self.keep:
                 prediction = self.model(x) if state.prediction is None else state.prediction
                 self.record["loss"] = float(net.output_energy(prediction, y).mean())
@@ -115,7 +115,7 @@ class _Incremental(_Local):
     """`IPC`: step the weights with every step of the activities."""
 
     def learn(self, x: Tensor, y: Tensor, rng: np.random.Generator, apply: Apply, *, measure: bool) -> float:
-        energy, rule = 0.0, self.rule
+        energy, rule = math.nan, self.rule
 
         def step(net: StackedNetwork, state: State, gradient: Gradient) -> StackedNetwork:
             nonlocal energy
@@ -141,7 +141,7 @@ class _Backward(Learner):
         self.model = model
 
     def learn(self, x: Tensor, y: Tensor, rng: np.random.Generator, apply: Apply, *, measure: bool) -> float:
-        loss = self.energy(x, y, rng) if measure or self.watched else 0.0
+        loss = self.energy(x, y, rng) if measure or self.watched else math.nan
         if self.watched:
             self.record["loss"] = loss
         apply(list(self.model.loss_gradient(x, y)))

@@ -34,6 +34,7 @@ class KeepRatio:
     target : float > 1
         Of the loss over the energy where inference ends.
     factor : float > 1
+        Of the precision, from batch to batch.
     first, least : float
         The precision to start with, and the smallest one.
     rate_power : float
@@ -100,9 +101,9 @@ class IPC(PC):
     Attributes
     ----------
     method : GradientDescent, Momentum or Adam
-        Or a name, see `infer`.
-    stop, start
-        As of `PC`.
+        Or a name, see `infer`. Its `coordinates` are not read: weights that change send errors everywhere.
+    stop, start, precision
+        As of `PC`; `precision` is a number.
     """
 
     def __post_init__(self) -> None:
@@ -152,7 +153,7 @@ class Switch(Rule):
 
     def __post_init__(self) -> None:
         for name in ("first", "then"):
-            rule = checked_rule(getattr(self, name))
+            rule = checked_rule(getattr(self, name), name)
             if isinstance(rule, Switch):
                 raise TypeError(f"`{name}` must be PC, IPC or BP, no Switch. Got {rule!r}.")
             object.__setattr__(self, name, rule)
@@ -165,12 +166,12 @@ RULES: dict[str, type[Rule]] = {"pc": PC, "ipc": IPC, "bp": BP}
 """The names that stand for a rule with its defaults."""
 
 
-def checked_rule(value: object) -> Rule:
+def checked_rule(value: object, argument: str = "rule") -> Rule:
     """A rule, or the one that a name stands for."""
     if isinstance(value, Rule):
         return value
     names = ", ".join(repr(name) for name in RULES)
-    text = f"`rule` must be PC(...), IPC(...), BP() or Switch(...), or one of {names}."
+    text = f"`{argument}` must be PC(...), IPC(...), BP() or Switch(...), or one of {names}."
     if not isinstance(value, str):
         raise TypeError(f"{text} Got {type(value).__name__}.")
     if value not in RULES:

@@ -299,15 +299,15 @@ def _require(value: object, name: str, kind: type) -> None:
 
 
 def _power_of_two(gradient: Tensor) -> float:
-    """The power of two by which the root mean square becomes about 1, exactly; 0 for a zero gradient.
+    """The power of two that brings the root mean square of a gradient to about 1, without rounding.
 
     Returns
     -------
-    Tensor
-        Below the largest number of the gradient's arithmetic.
+    float
+        Below the largest number of the gradient's arithmetic; 0 for a gradient that is zero or not finite.
     """
     largest = float(gradient.abs().max())
-    if largest == 0.0:
+    if largest == 0.0 or not math.isfinite(largest):
         return 0.0
     mean = largest * float((gradient.double() / largest).square().mean().sqrt())
     largest_power = math.frexp(torch.finfo(gradient.dtype).max)[1] - 2

@@ -115,9 +115,9 @@ class TrainingResult:
         :math:`|W_l - W_l(0)| / |W_l(0)|`. Rows are measured before their step, the last one after the last
         step.
     inference : dict of (num_steps,) numpy arrays
-        Of each batch: "passes" of inference (of `BP` 1), "gradient_error" (`Adaptive`'s estimate of the
-        relative error of the weight gradient; else NaN), "precision" (what the hidden ones were multiplied
-        by; of `BP` infinite), "loss" (where a rule follows it; else NaN).
+        Of each batch: "passes" of inference (of `BP` 1), "gradient_error" (`Adaptive`'s estimate, no bound,
+        of the relative error of the weight gradient; else NaN), "precision" (what the hidden ones were
+        multiplied by; of `BP` infinite), "loss" (where a rule follows it; else NaN).
     evaluations : dict of numpy arrays
         "step", "loss", "accuracy" on the test data.
     weights : tuple of (n_l, n_{l-1}) numpy arrays, of convolutions their kernels, at the end
