@@ -124,6 +124,7 @@ def test_a_network_shows_its_layers(problem):
     assert "in every layer" in LinearPCN.zeros((2, 2, 2))._repr_html_()
     deep = LinearPCN.random((8, *[16] * 100, 4), rng=0)._repr_html_()
     assert len(deep) < 30_000
+    assert "max-width:100%" in deep
 
 
 def test_an_equilibrium_shows_loss_energy_and_spectrum(problem):
@@ -134,6 +135,8 @@ def test_an_equilibrium_shows_loss_energy_and_spectrum(problem):
     assert f"{float(eq.energy):.6g}" in shown
     assert f"{np.linalg.eigvalsh(eq.rescaling)[0]:.4g}" in shown
     assert "20 samples" in shown
+    flat = pt.equilibrium(LinearPCN.zeros((3, 4, 2)), data)
+    assert re.search(r"eigenvalues of S\s+1 in every direction", text(flat._repr_html_()))
     wide = LinearPCN.random((3, 4, 80), rng=0)
     assert (
         "eigenvalues of S" not in pt.equilibrium(wide, Data(np.ones((2, 3)), np.ones((2, 80))))._repr_html_()
