@@ -82,6 +82,10 @@ def test_a_direction_is_a_unit_vector_or_refused_with_its_name(name):
         expected = columns[:, -1 if name.startswith("sharpest") else 0]
         assert abs(vector @ expected) == pytest.approx(1, abs=1e-10)
         assert values[0] < values[-1]
+    if name.startswith("gradient"):  # downhill
+        objective = EquilibratedEnergy(data) if name.endswith("F*") else MSELoss(data)
+        slope = moved.join(objective.gradient(moved))
+        assert vector @ slope == pytest.approx(-np.linalg.norm(slope), rel=1e-12)
     if name == "escape":
         assert vector @ EquilibratedEnergy(data).hessian(net) @ vector < 0
 
@@ -128,6 +132,9 @@ def test_every_rule_leads_downhill(rule):
     assert len(path) == 11
     assert values[-1] < values[0]
     np.testing.assert_array_equal(path[0], net.flatten())
+    if rule in ("gauss-newton", "trust-region"):
+        step = gauss_newton_step(net, data, damping=0.0 if rule == "gauss-newton" else 1.0)
+        np.testing.assert_allclose(path[1] - path[0], net.join(step) / 4, rtol=1e-9, atol=1e-14)
 
 
 @given(problems(min_depth=2, max_depth=4, max_width=3, gain=(0.3, 1.2)))
@@ -174,7 +181,7 @@ def test_the_trust_region_passes_predictive_coding_at_the_radius_of_inference():
     scene = made("TrustRegion")
     assert "to PC 0," in scene.note
     scene.move(radius=-2.0)
-    assert scene.left[0] == pytest.approx(float(pt.loss(scene.net, scene.data)))
+    assert scene.left[0] == pytest.approx(float(pt.loss(scene.net, scene.data)), rel=1e-12)
     assert np.all(np.diff(scene.left) <= 1e-12 * scene.left[0])
     assert scene.angles["backprop"][0] == pytest.approx(0, abs=1e-5)
     np.testing.assert_array_equal(scene.implied, implied_radius(scene.net, scene.data))
@@ -245,6 +252,10 @@ def test_the_scene_of_sizes_says_what_the_library_says():
     largest = np.linalg.eigvalsh(pt.rescaling(net))[-1]
     mean = pt.expected_rescaling(net.widths, "mupc", skips=True, precisions=[*[2.0] * 5, 1.0])[0, 0]
     kappa = pt.condition_number(net), pt.condition_number(net, "errors")
+    sizes = pt.limits.forward_rms(net.widths, "mupc", skips=True)
+    np.testing.assert_allclose(scene.rms.get_ydata(), sizes, rtol=1e-12)
+    time = pt.dynamics.escape_time((1,) * 6, 1e-3, 2.0, objective="energy")
+    assert scene.times["energy"].get_ydata()[2] == pytest.approx(time, rel=1e-12)
     assert f"largest eigenvalue of S {largest:.3g} (mean of S {mean:.3g})" in scene.note
     assert f"condition number {kappa[0]:.3g} in the activities, {kappa[1]:.3g} in the errors" in scene.note
 

@@ -9,7 +9,7 @@ from matplotlib.colors import to_hex
 
 import pctheory as pt
 from pctheory import Data, EquilibratedEnergy, LinearPCN, MSELoss
-from pctheory.plotting import COLOURS
+from pctheory.plotting import COLOURS, Relief, Stage
 from pctheory.trust_region import cosines
 
 
@@ -107,6 +107,23 @@ def test_a_training_run_shows_its_losses(problem):
     ax = result.plot()
     assert set(colours(ax)) == {COLOURS["pc"]}
     np.testing.assert_array_equal(ax.get_lines()[0].get_ydata(), result.metrics["loss"])
+
+
+def test_a_relief_is_a_rotated_plane_painted_from_the_back():
+    stage = Stage(2, 2)
+    relief = Relief(stage, stage.figure.add_subplot())
+    flat, levels, points = np.zeros((5, 5)), np.array([0.0, 1.0]), np.array([[0.3, -0.4], [-0.8, 0.1]])
+    relief.set(flat, levels, azimuth=0, elevation=90)  # from above
+    seen = relief.line(points, np.zeros(2)) / points
+    np.testing.assert_allclose(seen, np.full((2, 2), seen[0, 0]), rtol=1e-12)
+    relief.set(flat, levels, azimuth=30, elevation=20)
+    np.testing.assert_allclose(relief._view @ relief._view.T, np.eye(3), atol=1e-15)
+    assert np.linalg.det(relief._view) == pytest.approx(-1, rel=1e-12)  # right, up and away
+    foot, head = (relief.line(points, np.full(2, height)) for height in (0.0, 1.0))
+    np.testing.assert_allclose((head - foot)[:, 0], 0, atol=1e-15)
+    assert np.all(head[:, 1] > foot[:, 1])
+    facets = [path.vertices[:4, 1].mean() for path in relief.facets.get_paths()]
+    assert np.all(np.diff(facets) <= 1e-12)  # of a flat floor the front is lowest
 
 
 def text(html):
