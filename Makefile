@@ -106,7 +106,7 @@ paper: latex $(VENV)/.installed figures
 	  || { echo "paper/main.tex has undefined references or citations (above)."; exit 1; }
 
 notebooks: $(VENV)/.installed
-	$(PY) -m pytest --nbmake experiments/notebooks
+	$(PY) -m pytest --nbmake experiments/notebooks/*.ipynb
 
 lab: $(VENV)/.installed
 	$(PY) -m jupyterlab experiments/notebooks/1_tour.ipynb

@@ -60,7 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ModuleNotFoundError as missing:
         print(
             f"`pctheory {name}` needs {missing.name}, which is not installed: "
-            '`pip install -e ".[figures]"` has all of it.',
+            "`pip install pctheory[all]` has all of it.",
             file=sys.stderr,
         )
         return 2

@@ -31,9 +31,10 @@ def card(title: str, facts: Mapping[str, object], *drawings: str) -> str:
     str
         HTML.
     """
+    cell = "text-align:left;vertical-align:top"
     rows = "".join(
-        f"<tr><td style='text-align:left;opacity:.7'>{escape(name)}</td>"
-        f"<td style='text-align:left'>{escape(str(value))}</td></tr>"
+        f"<tr><td style='{cell};opacity:.7'>{escape(name)}</td>"
+        f"<td style='{cell}'>{escape(str(value))}</td></tr>"
         for name, value in facts.items()
     )
     return f"<div><b>{escape(title)}</b>{''.join(drawings)}<table>{rows}</table></div>"
@@ -70,16 +71,15 @@ def sparkline(values: Sequence[float] | np.ndarray, width: int = 220, height: in
     """A line through the finite values, at most 200 of them, as SVG."""
     line = np.asarray(values, dtype=np.float64).ravel()
     line = line[np.isfinite(line)]
-    line = line[np.unique(np.linspace(0, len(line) - 1, 200).astype(int))] if len(line) > 200 else line
+    line = line[np.linspace(0, len(line) - 1, 200).astype(int)] if len(line) > 200 else line
     if len(line) < 2:
         return ""
     span = float(np.ptp(line)) or 1.0
     across = np.linspace(2, width - 2, len(line))
     down = 2 + (height - 4) * (line.max() - line) / span
     points = " ".join(f"{x:.1f},{y:.1f}" for x, y in zip(across, down, strict=True))
-    return (
-        f"<br><svg width='{width}' height='{height}'><polyline points='{points}' fill='none' "
-        f"stroke='{BLUE}' stroke-width='1.5'/></svg>"
+    return _svg(
+        width, height, f"<polyline points='{points}' fill='none' stroke='{BLUE}' stroke-width='1.5'/>"
     )
 
 
@@ -102,12 +102,20 @@ def layers(widths: Sequence[int], skips: Sequence[bool]) -> str:
         f"fill-opacity='{1 if 0 < i < len(x) - 1 else 0.45}'/>"
         for i, (a, t) in enumerate(zip(x, tall, strict=True))
     ]
-    return f"<br><svg width='{x[-1] + 12}' height='{height}'>{''.join(shapes)}</svg>"
+    return _svg(x[-1] + 12, height, "".join(shapes))
 
 
-def brief(numbers: Sequence[object]) -> str:
-    """A list of numbers as text, cut in the middle where it is long; one number if all are the same."""
+def _svg(width: int, height: int, shapes: str) -> str:
+    """A drawing on a line of its own, smaller where the page is narrower."""
+    return (
+        f"<br><svg width='{width}' viewBox='0 0 {width} {height}' style='max-width:100%;height:auto'>"
+        f"{shapes}</svg>"
+    )
+
+
+def brief(numbers: Sequence[object], each: str = "layer") -> str:
+    """Numbers, one for `each`, as text; cut in the middle if many, and one number if all are the same."""
     shown = [f"{n:.4g}" if isinstance(n, float) else str(n) for n in numbers]
     if len(set(shown)) == 1 and len(shown) > 1:
-        return f"{shown[0]} in every layer"
+        return f"{shown[0]} in every {each}"
     return ", ".join(shown if len(shown) <= 8 else [*shown[:4], "...", *shown[-3:]])

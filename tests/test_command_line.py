@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-import time
 
 import pytest
 from architecture import ROOT
@@ -80,9 +79,7 @@ def test_a_list_reads_the_sources_and_loads_nothing_heavy(name):
         f"import sys; from {name}.__main__ import main; main(['--list']); "
         "print(sorted({'torch', 'matplotlib', 'sympy', 'joblib', 'seaborn'} & set(sys.modules)))"
     )
-    start = time.process_time()
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
-    assert time.process_time() - start < 1
     assert done.stdout.splitlines()[-1] == "[]"
     assert len(done.stdout.splitlines()) > 80
 

@@ -82,8 +82,21 @@ def test_a_direction_is_a_unit_vector_or_refused_with_its_name(name):
         expected = columns[:, -1 if name.startswith("sharpest") else 0]
         assert abs(vector @ expected) == pytest.approx(1, abs=1e-10)
         assert values[0] < values[-1]
+    if name.startswith("gradient"):  # downhill
+        objective = EquilibratedEnergy(data) if name.endswith("F*") else MSELoss(data)
+        slope = moved.join(objective.gradient(moved))
+        assert vector @ slope == pytest.approx(-np.linalg.norm(slope), rel=1e-12)
     if name == "escape":
         assert vector @ EquilibratedEnergy(data).hessian(net) @ vector < 0
+
+
+def test_what_has_no_landscape_or_path_is_refused():
+    net, data = problem("random network")
+    with pytest.raises(ValueError, match=r"`vectors` must have shape \(..., 72\)"):
+        deformation(net, data, np.zeros((3, 5)))
+    for rule in RULES:
+        with pytest.raises(ValueError, match="`steps` must be 0 or more"):
+            rule_path(net, data, rule, 0.1, -1)
 
 
 def test_two_directions_span_an_orthonormal_plane_or_are_refused():
@@ -119,6 +132,9 @@ def test_every_rule_leads_downhill(rule):
     assert len(path) == 11
     assert values[-1] < values[0]
     np.testing.assert_array_equal(path[0], net.flatten())
+    if rule in ("gauss-newton", "trust-region"):
+        step = gauss_newton_step(net, data, damping=0.0 if rule == "gauss-newton" else 1.0)
+        np.testing.assert_allclose(path[1] - path[0], net.join(step) / 4, rtol=1e-9, atol=1e-14)
 
 
 @given(problems(min_depth=2, max_depth=4, max_width=3, gain=(0.3, 1.2)))
@@ -165,7 +181,7 @@ def test_the_trust_region_passes_predictive_coding_at_the_radius_of_inference():
     scene = made("TrustRegion")
     assert "to PC 0," in scene.note
     scene.move(radius=-2.0)
-    assert scene.left[0] == pytest.approx(float(pt.loss(scene.net, scene.data)))
+    assert scene.left[0] == pytest.approx(float(pt.loss(scene.net, scene.data)), rel=1e-12)
     assert np.all(np.diff(scene.left) <= 1e-12 * scene.left[0])
     assert scene.angles["backprop"][0] == pytest.approx(0, abs=1e-5)
     np.testing.assert_array_equal(scene.implied, implied_radius(scene.net, scene.data))
@@ -173,6 +189,58 @@ def test_the_trust_region_passes_predictive_coding_at_the_radius_of_inference():
         TrustRegion(*problem("two weights"))
     with pytest.raises(ValueError, match="must have a hidden layer"):
         TrustRegion(LinearPCN([[[1.0]]]), Data([[1.0]], [[2.0]]))
+
+
+def shown(scene, change):
+    """What a scene hands to the ground of its first panel."""
+    found = []
+    ground = scene.grounds[0] if isinstance(scene, Plane) else scene.ground
+    ground.set = lambda values, levels: found.append(values)
+    change()
+    return found[-1]
+
+
+def test_the_plane_shows_the_loss_at_its_points():
+    scene = made("Plane")
+    values = shown(scene, lambda: scene.move(second="another random", extent=1.2))
+    plane = plane_of(scene.net, scene.data, "first weight", "another random")
+    axis = np.linspace(-1.2, 1.2, len(values))
+    points = scene.net.flatten() + np.array([[axis[3], axis[7]], [axis[-1], axis[0]]]) @ plane
+    expected = MSELoss(scene.data).values(scene.net, points)
+    np.testing.assert_allclose([values[7, 3], values[0, -1]], expected, rtol=1e-10)
+
+
+def test_the_ground_of_inference_is_the_energy_of_the_sample():
+    scene = made("Inference")
+    values = shown(scene, lambda: scene.move(sample=2))
+    row = Data(scene.data.x[2:3], scene.data.y[2:3])
+    axis = (
+        np.linspace(-1, 1, len(values))
+        * 1.4
+        * np.linalg.norm(scene.descents["gd"].path(0.5, 0, 2) - scene._middle)
+    )
+    cuts = np.cumsum(scene.net.widths[1:-1])[:-1]
+    for i, j in ((3, 7), (80, 0), (40, 60)):
+        hidden = scene._middle + np.array([axis[i], axis[j]]) @ scene._axes
+        value = float(pt.energy(scene.net, (row.x, *np.split(hidden[None], cuts, axis=1), row.y)))
+        least = float(pt.equilibrium(scene.net, row).energy)
+        assert values[j, i] == pytest.approx(value - least, rel=1e-9)
+
+
+def test_the_ground_of_the_trust_region_is_the_loss_of_the_sample():
+    net, data = problem("random network")
+    net = net.replace(precisions=[2.0, np.linspace(1, 3, 6), np.array([[2.0, 0.5], [0.5, 1.0]])])
+    scene = TrustRegion(net, data)
+    values = shown(scene, lambda: scene.move(sample=3))
+    axis = np.linspace(-scene._extent, scene._extent, len(values))
+    cuts = np.cumsum(net.widths[1:-1])[:-1]
+    for i, j in ((3, 7), (80, 0), (40, 60)):
+        parts = np.split(np.array([[axis[i], axis[j]]]) @ scene._axes, cuts, axis=1)
+        errors = [p.unwhiten(e) for p, e in zip(net.precisions, parts, strict=False)]
+        left = scene.data.y[3:4] - activities_from_errors(net, scene.data.x[3:4], errors)[-1]
+        assert values[j, i] == pytest.approx(
+            0.5 * (left @ net.precisions[-1].value @ left.T).item(), rel=1e-9
+        )
 
 
 @pytest.mark.claim("limit-to-backprop")
@@ -184,6 +252,10 @@ def test_the_scene_of_sizes_says_what_the_library_says():
     largest = np.linalg.eigvalsh(pt.rescaling(net))[-1]
     mean = pt.expected_rescaling(net.widths, "mupc", skips=True, precisions=[*[2.0] * 5, 1.0])[0, 0]
     kappa = pt.condition_number(net), pt.condition_number(net, "errors")
+    sizes = pt.limits.forward_rms(net.widths, "mupc", skips=True)
+    np.testing.assert_allclose(scene.rms.get_ydata(), sizes, rtol=1e-12)
+    time = pt.dynamics.escape_time((1,) * 6, 1e-3, 2.0, objective="energy")
+    assert scene.times["energy"].get_ydata()[2] == pytest.approx(time, rel=1e-12)
     assert f"largest eigenvalue of S {largest:.3g} (mean of S {mean:.3g})" in scene.note
     assert f"condition number {kappa[0]:.3g} in the activities, {kappa[1]:.3g} in the errors" in scene.note
 
@@ -272,8 +344,11 @@ def test_the_front_takes_a_users_network_and_refuses_what_does_not_fit():
     assert Plane(module).net.widths == (3, 2)
     with pytest.raises(ValueError, match="`data` must have 3 columns of x and 2 of y"):
         Plane(net, Data([[1.0]], [[1.0]]))
-    with pytest.raises(TypeError, match="`net` must be given"):
-        Plane(data=Data([[1.0]], [[1.0]]))
+    for scene in (Plane, Inference, TrustRegion, pt.explore):
+        with pytest.raises(TypeError, match="`net` must be given"):
+            scene(data=Data([[1.0]], [[1.0]]))
+        with pytest.raises(ValueError, match="`net` must have no biases"):
+            scene(LinearPCN([[[1.0]], [[2.0]]], biases=[[1.0], [0.0]]))
     with pytest.raises(ValueError, match="`inference` must lie between 0 and 1"):
         Plane(net).move(inference=2.0)
     with pytest.raises(ValueError, match="`setting` must be"):

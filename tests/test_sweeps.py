@@ -34,7 +34,7 @@ def square(number):
 
 
 def ragged(number):
-    return {"rows": np.zeros(number)}
+    return {"rows": np.zeros(number), f"only {number}": 0.5}
 
 
 def test_a_sweep_is_the_function_at_every_cell(module):
@@ -96,6 +96,7 @@ def test_processes_give_the_same(capsys):
         (lambda: pt.sweep(square, {"number": []}), ValueError, "`grid` must have a name"),
         (lambda: pt.sweep(square, {"number": 3}), TypeError, "`number` must be a list"),
         (lambda: pt.sweep(square, {"number": [1]}, seeds=0), ValueError, "`seeds` must be"),
+        (lambda: pt.sweep(square, {"number": [1], "seed": [1]}, seeds=2), ValueError, "must not name `seed`"),
         (lambda: pt.sweep(square, {"number": [1]}, jobs=0), ValueError, "`jobs` must be"),
         (lambda: pt.sweep(square, {"number": [1]}, backend="dusk"), ValueError, "Did you mean 'dask'"),
         (lambda: pt.sweep(square, {"number": [object()]}, cache="x"), TypeError, "for its cells to be kept"),
@@ -110,6 +111,14 @@ def test_what_cannot_be_swept_is_refused(call, error, message):
 def test_arrays_of_different_shapes_are_no_one_array():
     with pytest.raises(ValueError, match="must have one shape in all cells"):
         pt.sweep(ragged, {"number": [1, 2]}, progress=False)["rows"]
+
+
+def test_a_table_has_a_column_for_every_result():
+    html = pt.sweep(ragged, {"number": [1, 2]}, progress=False)._repr_html_()
+    assert [row.count("<t") for row in html.split("<tr>")[1:]] == [3, 3, 3]
+    assert (
+        html.split("<tr>")[3].index(">2<") < html.split("<tr>")[3].index("></td>") < html.index(">0.5<", -40)
+    )
 
 
 def test_one_process_needs_no_other_package(monkeypatch):

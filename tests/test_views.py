@@ -9,7 +9,7 @@ from matplotlib.colors import to_hex
 
 import pctheory as pt
 from pctheory import Data, EquilibratedEnergy, LinearPCN, MSELoss
-from pctheory.plotting import COLOURS
+from pctheory.plotting import COLOURS, Relief, Stage
 from pctheory.trust_region import cosines
 
 
@@ -109,6 +109,23 @@ def test_a_training_run_shows_its_losses(problem):
     np.testing.assert_array_equal(ax.get_lines()[0].get_ydata(), result.metrics["loss"])
 
 
+def test_a_relief_is_a_rotated_plane_painted_from_the_back():
+    stage = Stage(2, 2)
+    relief = Relief(stage, stage.figure.add_subplot())
+    flat, levels, points = np.zeros((5, 5)), np.array([0.0, 1.0]), np.array([[0.3, -0.4], [-0.8, 0.1]])
+    relief.set(flat, levels, azimuth=0, elevation=90)  # from above
+    seen = relief.line(points, np.zeros(2)) / points
+    np.testing.assert_allclose(seen, np.full((2, 2), seen[0, 0]), rtol=1e-12)
+    relief.set(flat, levels, azimuth=30, elevation=20)
+    np.testing.assert_allclose(relief._view @ relief._view.T, np.eye(3), atol=1e-15)
+    assert np.linalg.det(relief._view) == pytest.approx(-1, rel=1e-12)  # right, up and away
+    foot, head = (relief.line(points, np.full(2, height)) for height in (0.0, 1.0))
+    np.testing.assert_allclose((head - foot)[:, 0], 0, atol=1e-15)
+    assert np.all(head[:, 1] > foot[:, 1])
+    facets = [path.vertices[:4, 1].mean() for path in relief.facets.get_paths()]
+    assert np.all(np.diff(facets) <= 1e-12)  # of a flat floor the front is lowest
+
+
 def text(html):
     return re.sub(r"<[^>]+>", " ", html)
 
@@ -124,6 +141,7 @@ def test_a_network_shows_its_layers(problem):
     assert "in every layer" in LinearPCN.zeros((2, 2, 2))._repr_html_()
     deep = LinearPCN.random((8, *[16] * 100, 4), rng=0)._repr_html_()
     assert len(deep) < 30_000
+    assert "max-width:100%" in deep
 
 
 def test_an_equilibrium_shows_loss_energy_and_spectrum(problem):
@@ -134,6 +152,8 @@ def test_an_equilibrium_shows_loss_energy_and_spectrum(problem):
     assert f"{float(eq.energy):.6g}" in shown
     assert f"{np.linalg.eigvalsh(eq.rescaling)[0]:.4g}" in shown
     assert "20 samples" in shown
+    flat = pt.equilibrium(LinearPCN.zeros((3, 4, 2)), data)
+    assert re.search(r"eigenvalues of S\s+1 in every direction", text(flat._repr_html_()))
     wide = LinearPCN.random((3, 4, 80), rng=0)
     assert (
         "eigenvalues of S" not in pt.equilibrium(wide, Data(np.ones((2, 3)), np.ones((2, 80))))._repr_html_()

@@ -34,7 +34,7 @@ data = pt.Data(torch.tensor(x, dtype=torch.float32), torch.tensor(y, dtype=torch
 ax = plt.figure(figsize=(4, 3)).add_subplot()
 for rule in (BP(), PC(Newton())):
     model = PCN((16, *[32] * 8, 4), activation="tanh", parameterisation="mupc", skips=True, rng=0)
-    settings = TrainingSettings(rule, learning_rate=0.01, steps=150, batch_size=64, metrics_every=5)
+    settings = TrainingSettings(rule, learning_rate=0.01, steps=60, batch_size=64, metrics_every=2)
     train(model, data, settings).plot(ax)
 
 # %% [markdown]

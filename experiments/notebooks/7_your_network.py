@@ -16,7 +16,7 @@
 # %% [markdown]
 # # Bring your own torch or JAX network
 #
-# Any linear torch module is a network here. It is refused, with the reason, if it is not linear.
+# Any linear torch module is a network here; another is refused, with the reason. The scenes take no biases.
 
 # %%
 import numpy as np

@@ -58,7 +58,7 @@ def explore(net: Any = None, data: Data | None = None) -> Any:
     Parameters
     ----------
     net : LinearPCN or torch.nn.Module, optional
-        A linear network; by default toy problems to choose from.
+        A linear network without biases; by default toy problems to choose from.
     data : Data, optional
         Its data; by default the answers of a random linear teacher.
 
@@ -71,6 +71,10 @@ def explore(net: Any = None, data: Data | None = None) -> Any:
     ------
     ModuleNotFoundError
         Without ipywidgets and anywidget.
+    TypeError
+        If there are data and no network.
+    ValueError
+        If the widths do not fit the data, or the network has biases.
     """
     try:
         from ._widgets import tabs

@@ -65,6 +65,11 @@ def deformation(net: LinearPCN, data: Data, vectors: np.ndarray) -> Deformation:
     Deformation
         Of the shape of `vectors` without its last axis.
 
+    Raises
+    ------
+    ValueError
+        If the vectors have another length.
+
     Examples
     --------
     >>> import numpy as np
@@ -76,6 +81,12 @@ def deformation(net: LinearPCN, data: Data, vectors: np.ndarray) -> Deformation:
     """
     _check.instance(net, "net", LinearPCN)
     _check.instance(data, "data", Data)
+    vectors = _check.as_array(vectors, "vectors")
+    if vectors.shape[-1:] != (net.num_weights,):
+        raise ValueError(
+            f"`vectors` must have shape (..., {net.num_weights}), one entry a weight of `net`. Got "
+            f"{vectors.shape}: take rows like `net.flatten()`."
+        )
     stack = net.with_weights(net.split(vectors))
     products, last = hidden_products(stack), net.precisions[-1]
     outputs = net.widths[-1]

@@ -12,7 +12,7 @@ from .. import _check
 from ..inference import activities_from_errors, equilibrium, inference_modes, output_products
 from ..model import Data, LinearPCN, layer_energies
 from ..plotting import COLOURS, Ground, Scale, Stage, common_levels
-from ._problems import given, problem
+from ._problems import given
 from ._scene import Choice, Control, Scene, Slider
 
 __all__ = ["METHODS", "Descent", "Inference", "descent"]
@@ -155,8 +155,7 @@ class Inference(Scene):
     }
 
     def __init__(self, net: Any = None, data: Data | None = None, **settings: Any) -> None:
-        net, data = problem("random network") if net is None and data is None else (net, data)
-        self.net, self.data = given(net, data)
+        self.net, self.data = given(net, data, "random network")
         self.descents = {method: descent(self.net, self.data, method) for method in METHODS}
         self.fixed = equilibrium(self.net, self.data)
         self.least = float(self.fixed.energy)

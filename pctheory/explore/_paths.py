@@ -39,7 +39,7 @@ def rule_path(net: LinearPCN, data: Data, rule: str, rate: float, steps: int) ->
         :math:`-(J^T J)^+ \nabla\mathcal L` at a time. "trust-region": a quarter of
         :math:`-(J^T J + I)^{-1} \nabla\mathcal L`.
     rate : float
-        Learning rate of the descents.
+        Learning rate of the descents; the second-order steps have none.
     steps : int
         How many are taken.
 
@@ -55,6 +55,7 @@ def rule_path(net: LinearPCN, data: Data, rule: str, rate: float, steps: int) ->
     """
     _check.instance(net, "net", LinearPCN)
     _check.instance(data, "data", Data)
+    _check.count(steps, "steps")
     if _check.choice(rule, "rule", RULES) in ("bp", "pc"):
         objective = MSELoss(data) if rule == "bp" else EquilibratedEnergy(data)
         return gradient_descent(objective, net, rate, steps).weights

@@ -14,7 +14,7 @@ from ..plotting import COLOURS, Ground, Relief, Scale, Stage, common_levels
 from ._deformation import Deformation, deformation
 from ._directions import DIRECTIONS, plane_of
 from ._paths import RULES, rule_path
-from ._problems import given, problem
+from ._problems import given
 from ._scene import Choice, Control, Scene, Slider, Toggle
 
 __all__ = ["Plane", "grid_size"]
@@ -74,11 +74,7 @@ class Plane(Scene):
     }
 
     def __init__(self, net: Any = None, data: Data | None = None, **settings: Any) -> None:
-        if net is None and data is None:
-            net, data = problem("two weights")
-        elif net is None:
-            raise TypeError("`net` must be given where `data` are. Got None: pass LinearPCN.zeros(widths).")
-        self.net, self.data = given(net, data)
+        self.net, self.data = given(net, data, "two weights")
         super().__init__(Stage(10.4, 3.0), settings)
 
     def _build(self) -> None:

@@ -35,15 +35,17 @@ def problem(name: str) -> Problem:
     return _MAKERS[_check.choice(name, "name", PROBLEMS)]()
 
 
-def given(net: Any, data: Data | None) -> Problem:
+def given(net: Any, data: Data | None, default: str) -> Problem:
     """The user's network, or a torch module's, and data; without data a teacher of its widths answers.
 
     Parameters
     ----------
-    net : LinearPCN or torch.nn.Module
-        Linear.
+    net : LinearPCN or torch.nn.Module, optional
+        Linear, without biases.
     data : Data, optional
         Of its widths.
+    default : str
+        The toy problem where neither is given.
 
     Returns
     -------
@@ -52,11 +54,22 @@ def given(net: Any, data: Data | None) -> Problem:
 
     Raises
     ------
+    TypeError
+        If there are data and no network.
     ValueError
-        If the widths do not fit the data.
+        If the widths do not fit the data, or the network has biases.
     """
+    if net is None and data is None:
+        net, data = problem(default)
+    elif net is None:
+        raise TypeError("`net` must be given where `data` are. Got None: pass LinearPCN.zeros(widths).")
     own = net if isinstance(net, LinearPCN) else LinearPCN.from_torch(net)
     own = own.to_numpy()
+    if own.biases:
+        raise ValueError(
+            "`net` must have no biases in a scene. Got some: pass `net.without_biases()`, or a module made "
+            "with bias=False."
+        )
     ends = own.widths[0], own.widths[-1]
     if data is None:
         data = _taught(ends, noise=0.1)

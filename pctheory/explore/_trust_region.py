@@ -6,11 +6,12 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from ..inference import activities_from_errors
 from ..landscape import EquilibratedEnergy, MSELoss
-from ..model import Data
+from ..model import Data, feedforward
 from ..plotting import COLOURS, Ground, Scale, Stage, common_levels
 from ..trust_region import cosines, gauss_newton_step, implied_radius, trust_region_step
-from ._problems import given, problem
+from ._problems import given
 from ._scene import Control, Scene, Slider
 
 __all__ = ["TrustRegion"]
@@ -38,7 +39,7 @@ class TrustRegion(Scene):
     Raises
     ------
     ValueError
-        If there is no hidden layer.
+        If there is no hidden layer, or inference moves nothing, as at zero weights.
 
     Examples
     --------
@@ -53,8 +54,7 @@ class TrustRegion(Scene):
     }
 
     def __init__(self, net: Any = None, data: Data | None = None, **settings: Any) -> None:
-        net, data = problem("random network") if net is None and data is None else (net, data)
-        self.net, self.data = given(net, data)
+        self.net, self.data = given(net, data, "random network")
         if self.net.depth < 2:
             raise ValueError("`net` must have a hidden layer: its errors are what moves. Got none.")
         self.implied = implied_radius(self.net, self.data)
@@ -169,27 +169,21 @@ class TrustRegion(Scene):
         self.scale.set(ends, ends, "step of backprop", "across")
 
     def _fill(self, sample: int) -> None:
-        """The loss is quadratic in the errors: three products with the maps give the whole plane."""
-        edges = np.cumsum(self.net.widths[1:-1])[:-1]
-        change = np.zeros((2, self.net.widths[0]))
-        for matrix, precision, part in zip(
-            self.net.maps, self.net.precisions, np.split(self._axes, edges, axis=1), strict=False
-        ):
-            change = change @ matrix.T + precision.unwhiten(part)
-        change = self.net.precisions[-1].whiten(change @ self.net.maps[-1].T)
-        before = self.data.y[sample : sample + 1] - self.data.x[sample : sample + 1] @ self._whole().T
-        residual = self.net.precisions[-1].whiten(before)[0]
+        """The prediction is linear in the errors: what the two axes add to it gives the whole plane."""
+        edges, last = np.cumsum(self.net.widths[1:-1])[:-1], self.net.precisions[-1]
+        units = [
+            p.unwhiten(part)
+            for p, part in zip(self.net.precisions[:-1], np.split(self._axes, edges, axis=1), strict=True)
+        ]
+        nothing = np.zeros((2, self.net.widths[0]))
+        change = last.whiten(activities_from_errors(self.net, nothing, units)[-1])
+        row = slice(sample, sample + 1)
+        residual = last.whiten(self.data.y[row] - feedforward(self.net, self.data.x[row])[-1])[0]
         axis = np.linspace(-self._extent, self._extent, 81)
         a, b = np.meshgrid(axis, axis)
         left = residual - a[..., None] * change[0] - b[..., None] * change[1]
         values = 0.5 * np.sum(left**2, axis=-1)
         self.ground.set(values, common_levels([values]))
-
-    def _whole(self) -> np.ndarray:
-        product = self.net.maps[0]
-        for matrix in self.net.maps[1:]:
-            product = matrix @ product
-        return np.asarray(product)
 
     def point(self, across: float, up: float, shift: tuple[float, float]) -> dict[str, Any]:
         """A click or a drag: the radius, on the plane by its distance from the middle.

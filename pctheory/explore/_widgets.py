@@ -13,7 +13,7 @@ import traitlets
 from ..model import Data
 from ._inference import Inference
 from ._plane import Plane
-from ._problems import PROBLEMS, problem
+from ._problems import PROBLEMS, given, problem
 from ._scene import Choice, Control, Scene, Slider
 from ._sizes import Sizes
 from ._trust_region import TrustRegion
@@ -128,8 +128,8 @@ def panel(scene: Scene) -> ipywidgets.Widget:
 
 def tabs(net: Any, data: Data | None) -> ipywidgets.Widget:
     """All scenes, one a tab; the scene of a tab is made when it is first opened."""
-    if net is not None:
-        return _scenes(net, data)
+    if net is not None or data is not None:
+        return _scenes(*given(net, data, PROBLEMS[0]))
     chosen = ipywidgets.Dropdown(options=list(PROBLEMS), description="problem")
     place = ipywidgets.VBox([_scenes(*problem(chosen.value))])
 

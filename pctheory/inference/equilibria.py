@@ -148,7 +148,7 @@ class Equilibrium:
             facts = {
                 "loss": f"{loss:.6g}",
                 **facts,
-                "eigenvalues of S": _html.brief(list(map(float, spectrum))),
+                "eigenvalues of S": _html.brief(list(map(float, spectrum)), "direction"),
             }
         return _html.card("Equilibrium", facts, _html.sparkline(energies))
 

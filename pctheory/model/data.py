@@ -339,7 +339,7 @@ def _targets(value: object) -> Array:
             "class labels pass np.eye(num_classes)[labels], for one output y[:, None]."
         )
     try:
-        missing = int(xp.sum(xp.astype(xp.isnan(array), xp.int64)))
+        missing = int(xp.sum(xp.astype(xp.isnan(array), xp.int32)))
     except (TypeError, RuntimeError):  # traced
         missing = 0
     if missing:

@@ -61,6 +61,8 @@ class Sweep:
 
         Raises
         ------
+        KeyError
+            If a cell has no such result.
         ValueError
             If the arrays of the cells differ in shape.
         """
@@ -85,9 +87,11 @@ class Sweep:
 
     def _repr_html_(self) -> str:
         rows = self.rows()
-        shown = [[f"{v:.6g}" if isinstance(v, float) else v for v in row.values()] for row in rows[:SHOWN]]
+        names = list(dict.fromkeys(itertools.chain.from_iterable(rows)))  # a cell may lack some
+        cells = [[row.get(name, "") for name in names] for row in rows[:SHOWN]]
+        shown = [[f"{v:.6g}" if isinstance(v, float) else v for v in cell] for cell in cells]
         more = f"<p>... and {len(rows) - SHOWN} more</p>" if len(rows) > SHOWN else ""
-        return _html.table(rows[0], shown) + more
+        return _html.table(names, shown) + more
 
 
 def sweep(
@@ -129,11 +133,12 @@ def sweep(
     Raises
     ------
     ValueError
-        If the grid is empty.
+        If the grid is empty, or names `seed` where `seeds` are given.
     TypeError
         If a value cannot be kept.
     ModuleNotFoundError
-        If several processes are asked for without joblib (``pip install pctheory[experiments]``).
+        If several processes are asked for without joblib (``pip install pctheory[experiments]``), or a
+        cluster without its package.
 
     Examples
     --------
@@ -152,7 +157,10 @@ def sweep(
     axes = {
         str(name): tuple(map(_plain, _values(v, name))) for name, v in _check.mapping(grid, "grid").items()
     }
+    seeds = _plain(seeds)
     if seeds is not None:
+        if "seed" in axes:
+            raise ValueError("`grid` must not name `seed` where `seeds` are given. Got both: leave one out.")
         numbers = (
             range(_check.count(seeds, "seeds", 1)) if isinstance(seeds, int) else _values(seeds, "seeds")
         )

@@ -98,8 +98,7 @@ class Progress:
         if "<" in getattr(function, "__qualname__", "<"):
             raise ValueError(
                 "`function` of `progress.cells` must be defined with `def` at module level, since it is "
-                "pickled "
-                f"by its name. Got {function!r}: move it there and pass what it needs through the cell."
+                f"pickled by its name. Got {function!r}: move it there and pass what it needs through the cell."
             )
         if self.checkpoints is None:
             return None
@@ -213,6 +212,6 @@ def _needed(package: str, backend: str) -> Any:
         return importlib.import_module(package)
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
-            f"`--backend {backend}` needs the package {package}, which is not installed: "
-            f"install it with `pip install {package}`, or use `--backend loky`."
+            f"The backend {backend} needs the package {package}, which is not installed: "
+            f"install it with `pip install {package}`, or use the backend loky."
         ) from error
