@@ -97,8 +97,8 @@ class Progress:
     def _path(self, function: Callable[..., Any], cell: Mapping[str, Any]) -> Path | None:
         if "<" in getattr(function, "__qualname__", "<"):
             raise ValueError(
-                "`function` of `progress.cells` must be defined with `def` at module level, since it is pickled "
-                f"by its name. Got {function!r}: move it there and pass what it needs through the cell."
+                "`function` of `progress.cells` must be defined with `def` at module level, since it is "
+                f"pickled by its name. Got {function!r}: move it there and pass what it needs by the cell."
             )
         if self.checkpoints is None:
             return None
