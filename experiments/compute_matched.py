@@ -50,9 +50,9 @@ class Config:
     width: int = field(default=128, metadata={"label": "width N"})
     batch: int = 64
     passes: int = field(default=20000, metadata={"label": "passes"})
-    rates: tuple[float, ...] = (0.0025, 0.005, 0.01, 0.02, 0.04)
+    rates: tuple[float, ...] = (0.005, 0.01, 0.02, 0.04, 0.08)
     alpha: float = 1 / 64
-    points: int = 20
+    points: int = 16
     tested: int = field(default=10000, metadata={"label": "test images"})
     seeds: int = 3
     seed: int = 0
@@ -63,7 +63,7 @@ PROFILES = {
         dataset="digits", hidden=2, width=16, batch=32, passes=60, rates=(0.02, 0.05), points=5, tested=200,
         seeds=2,
     ),
-    "cpu": Config(hidden=8, passes=3000, tested=2000),
+    "cpu": Config(hidden=8, passes=1500, tested=1000),
     "full": Config(),
 }  # fmt: skip
 
