@@ -34,9 +34,9 @@ class Config:
     low: tuple[float, ...] = (-0.3, -1.3)
     side: float = 1.6
     grid: int = 65
-    inference_step: float = 0.1
+    inference_step: float = 0.03
     inference_steps: tuple[int, ...] = (
-        0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 16, 18, 20, 22, 25, 28, 32, 36, 40, 46, 52, 60, 80,
+        0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 16, 18, 20, 22, 25, 28, 32, 36, 40, 46, 52, 70, 200,
     )  # fmt: skip
     film_every: int = 2
     seed: int = 0

@@ -94,13 +94,13 @@ def caption(result: Result, meta: Meta) -> str:
     return (
         rf"Predictive coding (PC) leaves the saddle at the origin after {_half(result, 'pc')} iterations, "
         rf"backpropagation (BP) after {_half(result, 'bp')} (loss halved), with the same step from the same "
-        "point. The network is a chain of three weights, the first two tied: $f = v u^2 x$ on $y = -x$. (a) The loss "
-        r"$\mathcal{L}$, which BP descends. (b) On the same scale the equilibrated energy $F^* = "
-        r"\mathcal{L} / S$ with $S = 1 + v^2 + v^2 u^2$, which PC descends. Hollow: the "
-        rf"start; dots: every {_EVERY} iterations. At the origin the least curvature of $\mathcal{{L}}$ is "
-        rf"{abs(loss):.3g}, that of $F^*$ {energy:.3g}: a plateau against a slope; the film in the gallery "
-        "shows inference turning the one into the other. The advantage belongs to small weights: from large "
-        rf"ones BP can be faster. ({meta.setting}.)"
+        "point. The network is a chain of three weights, the first two tied: $f = v u^2 x$ on $y = -x$. (a) "
+        r"The loss $\mathcal{L}$, which BP descends. (b) On the same scale the equilibrated energy $F^* = "
+        r"\mathcal{L} / S$ with $S = 1 + v^2 + v^2 u^2$, which PC descends. Hollow: the start; dots: every "
+        rf"{_EVERY} iterations. At the origin the curvature of $\mathcal{{L}}$ is {abs(loss):.3g}, that "
+        rf"of $F^*$ {energy:.3g}: a plateau against a slope; the film in the gallery shows inference turning "
+        "the one into the other. The advantage belongs to small weights: from large ones BP can be faster. "
+        f"({meta.setting}.)"
     )
 
 

@@ -143,11 +143,11 @@ def caption(result: Result, meta: Meta) -> str:
     return (
         "From small weights backpropagation learns one mode of a task after the other, each after a plateau; "
         f"predictive coding sets out earlier and on several at once. A linear network of {c['depth']} "
-        rf"layers, {c['width']} wide, and a teacher with {count} singular values (black); gradient flows of $\mathcal{{L}}$ and "
-        rf"$F^*$ from weights of deviation {c['scale']:g}. Median time to half of modes 1 to {count} over "
-        rf"{c['seeds']} draws: BP {times['bp']}; PC {times['pc']}. Under PC $S$ grows first, to "
-        rf"{n['pc-rescaling']} (BP {n['bp-rescaling']}); $F^*$ is down to a tenth at "
-        rf"{n['pc-energy-tenth']}, the loss at {n['pc-loss-tenth']} (BP {n['bp-loss-tenth']}). A large $S$ "
+        f"layers, {c['width']} wide, and a teacher with {count} singular values (black); gradient flows of "
+        rf"$\mathcal{{L}}$ and $F^*$ from weights of deviation {c['scale']:g}. Median time to half of modes "
+        f"1 to {count} over {c['seeds']} draws: BP {times['bp']}; PC {times['pc']}. Under PC $S$ grows "
+        f"first, to {n['pc-rescaling']} (BP {n['bp-rescaling']}); $F^*$ is down to a tenth at "
+        f"{n['pc-energy-tenth']}, the loss at {n['pc-loss-tenth']} (BP {n['bp-loss-tenth']}). A large $S$ "
         "also slows the last part of the way of the strong modes. The gallery shows the film. "
-        rf"({meta.setting}.)"
+        f"({meta.setting}.)"
     )
