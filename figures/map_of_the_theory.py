@@ -53,9 +53,19 @@ def draw(fig: Figure, result: Result) -> None:
     ):
         panel(ax, result[name])
     for ax, (head, formula), found in zip(axes, _HEADS, _verdicts(result), strict=True):
-        ax.set_title(head, fontweight="bold", pad=28, fontsize=8.5)
-        ax.text(0.5, 1.13, formula, transform=ax.transAxes, ha="center", va="bottom", fontsize=7.5)
-        ax.text(0.5, 1.02, found, transform=ax.transAxes, ha="center", va="bottom", fontsize=7, color=_FOUND)
+        ax.set_title(head, fontweight="bold", pad=27, fontsize=8.5)
+        for text, above, colour in ((formula, 14, plotting.COLOURS["ink"]), (found, 3, _FOUND)):
+            ax.annotate(
+                text,
+                (0.5, 1.0),
+                xytext=(0, above),
+                xycoords="axes fraction",
+                textcoords="offset points",
+                ha="center",
+                va="bottom",
+                fontsize=7.5,
+                color=colour,
+            )
     plotting.letter(axes)
 
 
@@ -66,13 +76,13 @@ def _verdicts(result: Result) -> list[str]:
     return [
         rf"found: $F$ from {before @ before / 2:.2f} down to {after @ after / 2:.2f}",
         rf"found: no slope is left, $|\nabla F| <$ {_bound(float(result['network']['gradient']))}",
-        rf"found: curvature at the origin {n['bp-origin']} and {n['pc-origin']}",
+        rf"found: curvature at the origin ${n['bp-origin']}$ and ${n['pc-origin']}$",
         (
             rf"found: not strict {n['bp-flat']} of {n['bp-points']} ($\mathcal{{L}}$), {n['pc-flat']} of "
             rf"{n['pc-points']} ($F^*$)"
         ),
         f"found: loss halved at {n['bp-half']} (BP) and {n['pc-half']} (PC)",
-        f"found: exponent {n['slope']} (theory: $-2$)",
+        f"found: exponent ${n['slope']}$ (theory: $-2$)",
     ]
 
 
@@ -117,8 +127,8 @@ def _network(ax: Axes, errors: Axes, found: Result) -> None:
     errors.bar(at - 0.17, found["before"], 0.3, color=_BP)
     errors.bar(at + 0.17, found["after"], 0.3, color=_PC)
     errors.set(xlim=(-0.5, last + 0.5), xticks=at, xlabel="layer $l$", ylabel=r"$|\epsilon_l|$")
-    errors.text(0.0, 0.78, "forward pass", color=_BP, transform=errors.transAxes, fontsize=7.5)
-    errors.text(0.0, 0.48, "at $z^*$", color=_PC, transform=errors.transAxes, fontsize=7.5)
+    errors.text(0.03, 0.78, "forward pass", color=_BP, transform=errors.transAxes, fontsize=7.5)
+    errors.text(0.03, 0.48, "at $z^*$", color=_PC, transform=errors.transAxes, fontsize=7.5)
 
 
 def _inference(ax: Axes, found: Result) -> None:
@@ -147,11 +157,11 @@ def _energy(ax: Axes, found: Result) -> None:
     ax.text(-1.35, found["last"]["pc"][0] + 0.07, "$F^*$", color=_PC)
     ax.set(xlabel="distance from the origin of the weights", ylabel=r"$\mathcal{L}$ and $F^*$", ylim=(0, 1.0))
     ax.text(
-        0.98,
-        0.95,
+        0.27,
+        0.97,
         "solid: all weights\ndashed: the last alone",
         transform=ax.transAxes,
-        ha="right",
+        ha="left",
         va="top",
         fontsize=7,
     )
@@ -204,7 +214,14 @@ def _limit(ax: Axes, found: Result) -> None:
     plotting.spread(ax, widths, distance, _PC, marker="o")
     guide = distance.mean(axis=0)[-1] * (widths / widths[-1]) ** -2
     plotting.theory(ax, widths[1:], guide[1:], label=None)
-    ax.text(widths[-2], 1.6 * guide[-2], "$N^{-2}$", fontsize=8, ha="left", va="bottom")
+    ax.text(
+        widths[len(widths) // 3],
+        1.4 * guide[len(widths) // 3],
+        "$N^{-2}$",
+        fontsize=8,
+        ha="left",
+        va="bottom",
+    )
     plotting.log2_axis(ax, "x")
     ax.set(xlabel="width $N$", ylabel=r"$1 - \cos(\nabla F^*, \nabla \mathcal{L})$")
 
