@@ -118,6 +118,7 @@ def caption(result: Result, meta: Meta) -> str:
         f"{first}, which infers by {RULES[best][0]}. ReLU residual $\\mu$PC networks, $H = {c['hidden']}$, "
         f"$N = {c['width']}$, {_names.dataset(result['dataset'])}, Adam at each rule's best rate. Blue: "
         "inference in activities; dashed: in errors; the last at the recommended hidden precision, the "
-        f"others at 1. Accuracy (%) at {n['passes']} passes, passes of an iteration, time of a pass (of BP: 1): "
+        f"others at 1. Accuracy (%) at {n['passes']} passes, passes of an iteration, time of a pass (of BP: "
+        f"1): "
         f"{rows}.{edge} ({meta.setting}; {_names.seeds(c)}.)"
     )

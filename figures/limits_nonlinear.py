@@ -107,7 +107,7 @@ def caption(result: Result, meta: Meta) -> str:
         for scaling in result["runs"]
     )
     return (
-        "Nonlinear residual networks also approach backprop with their width, as published. "
+        "Nonlinear residual networks also approach backpropagation with their width, as published. "
         rf"{config['activation']}, $H = {config['hidden']}$, $\mu$PC, cross-entropy, {config['samples']} "
         rf"images of {_names.dataset(result['dataset'])}, {config['iterations']} iterations of full-batch "
         r"Adam, one seed. Left to right: cosine of the gradients of $F^*$ and $\mathcal{L}$ (dotted: "
