@@ -25,8 +25,8 @@ def draw(fig: Figure, result: Result) -> None:
     spectrum, errors, cosines = fig.subplots(1, 3)
     times = np.asarray(result["times"])
     eigenvalues = np.asarray(result["eigenvalues"])
-    for column, color in zip(eigenvalues.T, plotting.shades(eigenvalues.shape[1]), strict=True):
-        spectrum.plot(times, column, "o-", color=color, ms=2.5, lw=0.8)
+    for column in eigenvalues.T:
+        spectrum.plot(times, column, "o-", color=plotting.COLOURS["pc"], ms=2.5, lw=0.8)
     for value in np.atleast_1d(result["inverse_rescaling"]):
         spectrum.axhline(value, color=plotting.COLOURS["theory"], lw=0.6, ls="--", zorder=0)
     spectrum.axhline(1.0, color=plotting.COLOURS["bp"], lw=1.0)

@@ -40,7 +40,9 @@ def draw(fig: Figure, result: Result) -> None:
             continue
         name = _names.parameterisation(case)
         for ax, phi in zip(axes, forward_pass.ACTIVATIONS, strict=False):
-            ax.plot(depths, result[case][phi]["adam"][:, 0, -1], "o", ls=style, color=colour, label=name)
+            ax.plot(
+                depths, result[case][phi]["adam"][:, 0, -1], "o", ls=style, color=colour, zorder=5, label=name
+            )
         plotting.theory(axes[0], depths, result[case]["law"], label=None)
         for optimiser, face in (("adam", colour), ("sgd", "white")):
             last = np.asarray(result[case]["linear"][optimiser])[:, -1, -1]
@@ -50,14 +52,14 @@ def draw(fig: Figure, result: Result) -> None:
     for ax, title in zip(axes, titles, strict=True):
         ax.set(title=title, xscale="log", yscale="log", ylim=_LIMITS)
         plotting.log2_axis(ax, "x")
-    plotting.note(axes[0], "black: exact mean", "lower left", fontsize=7)
-    plotting.note(axes[3], "filled: Adam; open: SGD", "lower left", fontsize=7)
+    plotting.note(axes[0], "black: exact mean", "lower right", fontsize=7)
+    plotting.note(axes[3], "filled: Adam; open: SGD", "lower right", fontsize=7)
     for ax in axes[2:]:
         ax.set_xlabel("depth $L$")
     for ax in axes[::2]:
         ax.set_ylabel("root mean square")
     plotting.letter(axes)
-    plotting.legend_outside(fig, axes[0], "bottom", ncols=4)
+    plotting.legend_outside(fig, axes[0], "bottom", ncols=4, handlelength=2.6)
 
 
 def numbers(result: Result) -> dict[str, str | float]:

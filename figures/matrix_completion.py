@@ -61,13 +61,13 @@ def draw(fig: Figure, result: Result) -> None:
 
 
 def _runs(ax: Axes, runs: Any, name: str) -> None:
-    """Both rules at both scales, each to where its run was stopped (bar), and PC from the saddles of BP."""
+    """Both rules at both scales, each to where its run stopped (square), and PC from the saddles of BP."""
     for method, label in LABELS.items():
         run, color = runs[method], plotting.COLOURS[method[:2]]
         style = "--" if method.endswith("published") else "-"
         steps, values = np.asarray(run["step"])[1:], np.asarray(run[name][0])[1:]
         ax.plot(steps, values, style, color=color, label=label)
-        ax.plot(steps[-1], values[-1], "|", color=color, ms=7, mew=1.2)
+        ax.plot(steps[-1], values[-1], "s", color=color, mfc="white", ms=3.2, zorder=5)
     for number, run in enumerate(runs["bp"]["saddles"].values()):
         steps = run["from"][0] + np.asarray(run["step"])
         label = "PC from a saddle of BP" if number == 0 else None
@@ -84,7 +84,7 @@ def _ratings(axes: np.ndarray, ratings: Any) -> None:
         for ax, name, share in ((seen, "error", "observed"), (hidden, "hidden_error", "hidden")):
             values = np.asarray(run[name][0])[1:] / ratings[share]
             ax.plot(steps, values, color=color)
-            ax.plot(steps[-1], values[-1], "|", color=color, ms=7, mew=1.2)
+            ax.plot(steps[-1], values[-1], "s", color=color, mfc="white", ms=3.2, zorder=5)
     seen.set(title="MovieLens, observed", yscale="linear", ylim=(0, None), ylabel="squared error, stars$^2$")
     hidden.set(title="MovieLens, hidden", yscale="linear", ylabel="squared error, stars$^2$")
 
@@ -120,7 +120,7 @@ def caption(result: Result, meta: Meta) -> str:
         rf"PC leaves the plateaus of matrix completion sooner, also at the matched scale. A {c['size']} x "
         rf"{c['size']} matrix of rank {c['rank']}, {100 * c['hidden_share']:g}% hidden, $H = "
         rf"{c['hidden_layers']}$, $\sigma = {c['init']:g}$, $T = {c['inference_steps']}$; one draw. "
-        "Solid: matched, dashed: published scales, to where the run was stopped (bars); red: PC from BP's "
+        "Solid: matched, dashed: published scales, to where the run was stopped (squares); red: PC from BP's "
         "saddles. "
         rf"Dotted: best fits of lower rank, {ranks} (published plateaus elsewhere: 3.446, 1.096, 0.1255). "
         rf"Iterations of BP and PC to half of the error: {half} (published: about 10000 and 1000); at the "

@@ -23,9 +23,7 @@ SIZE = (5.5, 3.7)
 
 
 def draw(fig: Figure, result: Result) -> None:
-    """Top: heatmaps of 1 - cos at both ends of training, and at its end with the unscaled rate. Bottom: excess
-    of S, with the law.
-    """
+    """Top: 1 - cos at both ends of training, and at its end with the unscaled rate. Bottom: excess of S."""
     top, bottom = fig.subfigures(2, 1, height_ratios=(1, 1.15))
     times, widths, depths = result["times"], result["widths"], result["depths"]
     maps = [(rf"$t = {times[k]}$", result["table"]["cosine"][:, :, k]) for k in (0, -1)]

@@ -47,7 +47,8 @@ def draw(fig: Figure, result: Result) -> None:
     axes[2].plot(gammas, result["mean field"]["excess"][:, -1], "-.", color="black")
     for k, text, colour in ((0, "start", plotting.COLOURS["pc"]), (-1, "end", plotting.COLOURS["highlight"])):
         height = float(np.nanmean(result["excess"][-1][:, k]))
-        axes[2].text(gammas[-1], 1.5 * height, text, color=colour, fontsize=7.5, ha="right", va="bottom")
+        at, lift = (0.75 * gammas[-1], 0.95) if text == "start" else (gammas[-1], 1.6)
+        axes[2].text(at, lift * height, text, color=colour, fontsize=7.5, ha="right", va="center")
     axes[0].set(xlabel="iteration", ylabel="loss")
     axes[1].set(xlabel="iteration", ylabel="$s - 1$")
     axes[2].set(xlabel=r"richness $\gamma$", ylabel="$s - 1$")

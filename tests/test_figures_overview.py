@@ -38,7 +38,8 @@ def test_the_steps_of_the_map_are_what_their_headings_say():
     assert float(n["pc-energy-half"]) < float(n["pc-half"]) < float(n["bp-half"])
     distance = result["limit"]["distance"].mean(axis=0)
     assert distance[-1] < distance[0]
-    shown = [network["after"], line["pc"], result["flows"]["pc"]["pc"], result["critical"]["pc"]["value"]]
+    bars = np.concatenate([network["before"], network["after"]])
+    shown = [bars, line["pc"], result["flows"]["pc"]["pc"], result["critical"]["pc"]["value"]]
     drawn(map_figure, result, panels=6, shown=shown)
 
 
@@ -82,7 +83,7 @@ def test_the_film_leads_from_the_loss_to_the_energy_by_the_energies_of_inference
 
 def test_a_film_shows_its_frames_and_is_the_same_twice():
     def frame(fig, result, index):
-        fig.subplots().plot(result[: index + 2])
+        fig.subplots().plot(result[: index + 1], "o-")
 
     film = Film((2.0, 1.0), len, frame)
     once = film.render([0.0, 1.0, 0.5])
