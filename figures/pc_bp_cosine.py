@@ -49,13 +49,15 @@ def draw(fig: Figure, result: Result) -> None:
     for ax, (title, excess) in zip(panels, curves, strict=True):
         ax.set(xscale="log", yscale="log", xlabel="width $N$")
         ax.set_title(title, fontsize=8)
-        for d, colour in enumerate(plotting.shades(len(depths))):
-            plotting.measured(ax, widths, excess[:, d], color=colour, label=f"$L = {depths[d]}$")
+        for d in range(len(depths)):
+            plotting.measured(ax, widths, excess[:, d])
             plotting.theory(ax, widths, result["law"][:, d], label=None)
         plotting.log2_axis(ax, "x")
         ax.tick_params(axis="x", labelsize=7)
     panels[0].set_ylabel(r"$\mathrm{tr}\,S / n_L - 1$")
-    plotting.legend_outside(bottom, panels, "bottom")
+    for d, depth in enumerate(depths):
+        name = f"$L = {depth}$" if d == len(depths) - 1 else f"{depth}"
+        panels[-1].text(1.15 * widths[-1], result["law"][-1, d], name, fontsize=7, va="center")
     plotting.letter([*axes, *panels])
 
 

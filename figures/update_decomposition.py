@@ -39,12 +39,10 @@ def draw(fig: Figure, result: Result) -> None:
         (r"$\lambda_{\max}(S) - 1$", np.asarray(result["rescaling"]) - 1, plotting.COLOURS["quiet"], ":"),
     ):
         plotting.spread(first, steps, values, colour, linestyle=style)
-        k = len(steps) // 3 if style == ":" else -1
-        height = float(np.exp(np.log(np.asarray(values)).mean(axis=0)[k]))
-        side = "left" if style == ":" else "right"
-        first.text(
-            steps[k], height * (0.45 if style == ":" else 1.5), name, color=colour, fontsize=7.5, ha=side
-        )
+        end = float(np.exp(np.log(np.asarray(values)).mean(axis=0)[-1]))
+        lift = 0.4 if name == "$F^*$" else 1.6
+        first.text(steps[-1], lift * end, name, color=colour, fontsize=7.5, ha="right", va="center")
+    first.set_ylim(2e-3, 60)
     second.set_yscale("log")
     lines = []
     for name, (label, color, style) in _STYLE.items():
