@@ -659,7 +659,7 @@ def test_the_growth_is_a_sample_of_the_rounding_errors_in_every_layer():
         error = max(float(np.abs(a - b).max()) for a, b in zip(swept, exact, strict=True))
         scale = max(float(np.abs(b).max()) for b in exact)
         ratios.append(error / scale / EPS / growth)
-    assert max(ratios) <= 20
+    assert max(ratios) <= 50  # a sample may be small by chance
     assert 0.3 <= np.median(ratios) <= 1.5
 
 

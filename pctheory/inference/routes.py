@@ -9,7 +9,6 @@ from functools import lru_cache
 from itertools import accumulate, pairwise
 
 import numpy as np
-from array_api_compat import device
 
 from .. import _check
 from .._check import Array, namespace
@@ -218,7 +217,20 @@ def _cancels(net: LinearPCN, activities: Sequence[Array]) -> bool:
 
 
 def _finite(route: Route) -> Route:
-    """The route, after refusing an overflow: a z that overflows is passed on upwards. A trusted sweep has none."""
+    """The route, after refusing an overflow: a z that overflows is passed on upwards.
+
+    A trusted sweep has seen all of them.
+
+    Returns
+    -------
+    Route
+        Unchanged.
+
+    Raises
+    ------
+    ValueError
+        If energy or activities overflowed.
+    """
     representable(route.energy, "F")
     if route.doubtful or route.method != "sweep":
         representable(route.activities[-2], "z")
