@@ -9,7 +9,7 @@ MINUTES ?= 10
 SEED    ?= 0
 
 VENV := .venv
-LATEX := $(shell sed -n 's/^\\usepackage.*{\([a-z0-9, ]*\)}.*/\1/p' paper/preamble.tex | tr -d ' ' | tr ',' '\n' | sed 's/$$/.sty/')
+LATEX := $(shell sed -n 's/^\\usepackage.*{\([a-z0-9, -]*\)}.*/\1/p' paper/preamble.tex | tr -d ' ' | tr ',' '\n' | sed 's/$$/.sty/')
 PY   := $(VENV)/bin/python
 
 # One BLAS thread per process: sweeps run in processes, and mixed thread pools slow small blocks down 40-400 times.

@@ -116,7 +116,7 @@ def _row(claim: Claim, tests: Iterable[ClaimTest]) -> str:
             rf"\newline {to_latex(claim.title)}"
         ),
         rf"\cref{{thm:{claim.id}}}\newline {to_latex(claim.source)}",
-        rf"\href{{../{source_file(claim)}}}{{\texttt{{{place}}}}}\newline {files}",
+        rf"\href{{../../{source_file(claim)}}}{{\texttt{{{place}}}}}\newline {files}",
     ]
     return " & ".join(cells) + r" \\ \addlinespace[4pt]"
 
@@ -177,7 +177,7 @@ def derivations(catalogue: Catalogue, table: symbolic.Derivations) -> str:
         own = [group for group in groups if group[0].claim == claim.id]
         built = [next(filter(legible, (case.derive() for case in group)), None) for group in own]
         if any(built):
-            lines.append(rf"\subsection*{{{to_latex(claim.title)} (\cref{{thm:{claim.id}}})}}")
+            lines.append(rf"\subsection*{{{to_latex(claim.title)} (\suppref{{thm:{claim.id}}})}}")
             lines += [derivation.to_latex() for derivation in built if derivation is not None]
     return "\n\n".join(lines) + "\n"
 
