@@ -76,8 +76,8 @@ def caption(result: Result, meta: Meta) -> str:
         rf"From small weights predictive coding {leaves} a deep network out of a plateau where "
         rf"backpropagation stays; {need}. {c['hidden']} tanh layers of width {c['width']}, no skips, "
         rf"{_names.dataset(c['dataset'])}, weights {c['scale']:g} times Xavier's, Adam, best rates. "
-        rf"Ratio kept: the precision keeps loss over energy at {c['ratio']:g}; then BP: from where the loss is "
-        rf"{c['handover']:g} of the first. Accuracy (%), seconds and passes an iteration after "
+        rf"Ratio kept: the precision keeps loss over energy at {c['ratio']:g}; then BP: from where the loss "
+        rf"is {c['handover']:g} of the first. Accuracy (%), seconds and passes an iteration after "
         rf"{c['iterations']} iterations (BP alone: {c['patience'] * c['iterations']}): {parts}. "
         rf"({meta.setting}; {_names.seeds(c)}.)"
     )
