@@ -56,14 +56,28 @@ def _curves(ax: Axes, result: Result, quantity: str, cost: str) -> None:
         run = result["runs"][rule]
         values = (100 if quantity == "accuracy" else 1) * np.asarray(run[quantity])
         kept = np.isfinite(values).all(axis=0)
-        at = np.asarray(run[cost])[:, kept].mean(axis=0) / unit
+        spent = elapsed(result, rule) if cost == "seconds" else np.asarray(run["passes"])
+        at = spent[:, kept].mean(axis=0) / unit
         ax.plot(at, values[:, kept].mean(axis=0), style, color=colour, lw=1.2, label=label)
 
 
 def pass_time(result: Result, rule: str) -> float:
-    """Processor seconds of a pass, the median over the seeds; of BP it is that of an iteration."""
+    """Processor seconds of a pass after the first iteration, the median over the seeds."""
     run = result["runs"][rule]
-    return float(np.nanmedian(np.nanmax(run["seconds"], axis=1) / np.nanmax(run["passes"], axis=1)))
+    seconds, passes = (np.asarray(run[name], dtype=float) for name in ("seconds", "passes"))
+    return float(np.median(_span(seconds) / _span(passes)))
+
+
+def _span(values: np.ndarray) -> np.ndarray:
+    """From the first value of a seed to its last."""
+    return np.nanmax(values, axis=1) - values[:, 0]
+
+
+def elapsed(result: Result, rule: str) -> np.ndarray:
+    """Processor seconds (seeds, points), without what comes before the first iteration."""
+    run = result["runs"][rule]
+    seconds, passes = (np.asarray(run[name], dtype=float) for name in ("seconds", "passes"))
+    return seconds - seconds[:, :1] + pass_time(result, rule) * passes[:, :1]
 
 
 def common(result: Result) -> float:
@@ -102,23 +116,22 @@ def caption(result: Result, meta: Meta) -> str:
     best = max((rule for rule in RULES if rule != "bp"), key=lambda rule: float(n[rule]))
     ahead = float(n["bp"]) - float(n[best])
     first = (
-        f"For the same number of passes backpropagation ends {ahead:.1f} points ahead of the best predictive "
-        "coding"
+        f"For the same passes backpropagation ends {ahead:.1f} points ahead of the best predictive coding"
         if ahead > 0
-        else "For the same number of passes predictive coding is not behind backpropagation"
+        else "For the same passes predictive coding is not behind backpropagation"
     )
     rows = "; ".join(
-        f"{name} {n[rule]} $\\pm$ {n[f'{rule}-deviation']}, {n[f'{rule}-passes']}, {n[f'{rule}-time']}"
+        f"{name} {n[rule]}, {n[f'{rule}-passes']}, {n[f'{rule}-time']}"
         for rule, (name, _, _) in RULES.items()
     )
+    worst = max(float(n[f"{rule}-deviation"]) for rule in RULES)
     rates = np.asarray(result["rates"], dtype=float)
     ends = [RULES[r][0] for r in RULES if float(n[f"{r}-rate"]) in (rates.min(), rates.max())]
     edge = f" Best rate at an end of its grid: {', '.join(ends)}." if ends else ""
     return (
-        f"{first}, which infers by {RULES[best][0]}. ReLU residual $\\mu$PC networks, $H = {c['hidden']}$, "
-        f"$N = {c['width']}$, {_names.dataset(result['dataset'])}, Adam at each rule's best rate. Blue: "
-        "inference in activities; dashed: in errors; the last at the recommended hidden precision, the "
-        f"others at 1. Accuracy (%) at {n['passes']} passes, passes of an iteration, time of a pass (of BP: "
-        f"1): "
+        f"{first} ({RULES[best][0]}). ReLU residual $\\mu$PC networks, $H = {c['hidden']}$, $N = "
+        f"{c['width']}$, {_names.dataset(result['dataset'])}, Adam at each rule's best rate. Blue: inference "
+        "in activities; dashed: in errors; the last at the recommended hidden precision, the others at 1. "
+        f"Accuracy (%; deviation at most {worst:g}) at {n['passes']} passes, passes of an iteration, time of a pass (BP: 1): "
         f"{rows}.{edge} ({meta.setting}; {_names.seeds(c)}.)"
     )

@@ -88,18 +88,15 @@ def caption(result: Result, meta: Meta) -> str:
     n, widths = numbers(result), result["widths"]
     return (
         r"Under $\mu$PC predictive coding becomes backpropagation as the width grows, throughout training; "
-        r"under sp "
-        rf"it does not, as published. {meta.config['samples']} Gaussian samples, labels $\pm 1$, "
-        rf"{meta.config['hidden']} hidden layers, gradient descent, mean and deviation over "
-        rf"{_names.seeds(meta.config)}. (a, b) Loss of PC (solid), its energy "
-        "(dotted), loss of BP (grey) at the least and the greatest width, and of the infinitely wide network "
-        "(dash-dotted). (c, d) $s - 1$ with its exact initial mean (dashes) and the mean field's first "
-        "order. "
-        r"(e, f) One minus the cosine of the gradients of $F^*$ and $\mathcal{L}$. "
-        rf"With $\mu$PC and skips the smallest cosine is {n['mupc-skips-narrow-cosine']} at "
-        rf"$N = {widths[0]}$ and {n['mupc-skips-wide-cosine']} at $N = {widths[-1]}$, where the losses of PC "
-        rf"and BP differ by at most {n['mupc-skips-wide-gap']} of the first; under sp $s - 1$ grows from "
-        rf"{n['sp-wide-start']} to {n['sp-wide-end']} there. ({meta.setting}.)"
+        rf"under sp it does not, as published. {meta.config['samples']} Gaussian samples, labels $\pm 1$, "
+        rf"{meta.config['hidden']} hidden layers, gradient descent, {_names.seeds(meta.config)}. (a, b) Loss "
+        "of PC (solid), its energy (dotted), loss of BP (grey) at both ends of the widths; dash-dotted: the "
+        "mean field. (c, d) $s - 1$ with its exact initial mean (dashes) and the mean field's first order. "
+        r"(e, f) Gradients of $F^*$ and $\mathcal{L}$: one minus the cosine. With $\mu$PC and skips the "
+        rf"smallest cosine is {n['mupc-skips-narrow-cosine']} at $N = {widths[0]}$ and "
+        rf"{n['mupc-skips-wide-cosine']} at $N = {widths[-1]}$, where the losses of PC and BP differ by at "
+        rf"most {n['mupc-skips-wide-gap']} of the first; under sp $s - 1$ grows from {n['sp-wide-start']} to "
+        rf"{n['sp-wide-end']} there. ({meta.setting}.)"
     )
 
 

@@ -75,18 +75,16 @@ def caption(result: Result, meta: Meta) -> str:
     cosine = np.asarray(result["cosine"]["gd"])
     c = meta.config
     return (
-        rf"Near the saddle PC's update is mostly a term that backpropagation lacks: "
-        rf"{100 * _share(result, 0):.0f}% "
-        "of the sum of the norms of its two terms. Gradient descent on $F^*$ from weights of standard "
-        rf"deviation {c['sigma']:g}, widths {'-'.join(map(str, c['widths']))}, linear teacher, noise "
-        rf"{c['noise']:g}, {_names.seeds(c)} (mean and standard deviation). (b) The two terms and BP. (c) "
-        rf"Means of the cosines of these and other rules' directions. At the end the residual term is still "
-        rf"{100 * _share(result, -1):.0f}%: the "
-        "noise remains, and it goes on to inflate $S$. The cosine of BP's direction to PC's is "
-        rf"{cosine[:, 0].mean():.2f} at the start, at most {cosine.mean(axis=0).max():.2f}, "
-        rf"{cosine[:, -1].mean():.2f} at the end. BP's gradient in place of the preconditioned term (the "
-        rf"published picture) errs by {100 * heuristic[:, 0].mean():.1g}% at the start and by up to "
-        rf"{heuristic.mean(axis=0).max():.2g} times PC's gradient later. ({meta.setting}.)"
+        "Near the saddle PC's update is mostly a term that backpropagation lacks: "
+        rf"{100 * _share(result, 0):.0f}% of the sum of the norms of its two terms. Gradient descent on "
+        rf"$F^*$ from weights of standard deviation {c['sigma']:g}, widths "
+        rf"{'-'.join(map(str, c['widths']))}, linear teacher, noise {c['noise']:g}, {_names.seeds(c)} (mean, "
+        "deviation). (b) The two terms and BP. (c) Mean cosines, also of other rules. At the end the residual "
+        rf"term is still {100 * _share(result, -1):.0f}%: the noise remains and goes on to inflate $S$. The "
+        rf"cosine of BP's direction to PC's is {cosine[:, 0].mean():.2f} at first, at most "
+        rf"{cosine.mean(axis=0).max():.2f}, {cosine[:, -1].mean():.2f} at the end. BP's gradient in place of "
+        rf"the preconditioned term (the published picture) errs by {100 * heuristic[:, 0].mean():.1g}% at "
+        rf"first and by up to {heuristic.mean(axis=0).max():.2g} times PC's gradient later. ({meta.setting}.)"
     )
 
 
