@@ -59,7 +59,7 @@ def draw(fig: Figure, result: Result) -> None:
     for ax in axes[::2]:
         ax.set_ylabel("root mean square")
     plotting.letter(axes)
-    plotting.legend_outside(fig, axes[0], "bottom", ncols=4, handlelength=2.6)
+    plotting.legend_outside(fig, axes[1], "bottom", ncols=4, handlelength=2.6)
 
 
 def numbers(result: Result) -> dict[str, str | float]:

@@ -38,8 +38,7 @@ def test_the_steps_of_the_map_are_what_their_headings_say():
     assert float(n["pc-energy-half"]) < float(n["pc-half"]) < float(n["bp-half"])
     distance = result["limit"]["distance"].mean(axis=0)
     assert distance[-1] < distance[0]
-    bars = np.concatenate([network["before"], network["after"]])
-    shown = [bars, line["pc"], result["flows"]["pc"]["pc"], result["critical"]["pc"]["value"]]
+    shown = [line["pc"], result["flows"]["pc"]["pc"], result["critical"]["pc"]["value"]]
     drawn(map_figure, result, panels=6, shown=shown)
 
 
