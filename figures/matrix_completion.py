@@ -68,11 +68,11 @@ def _runs(ax: Axes, runs: Any, name: str) -> None:
         steps, values = np.asarray(run["step"])[1:], np.asarray(run[name][0])[1:]
         ax.plot(steps, values, style, color=color, label=label)
         ax.plot(steps[-1], values[-1], "s", color=color, mfc="white", ms=3.2, zorder=5)
+    colour = plotting.COLOURS["highlight"]
     for number, run in enumerate(runs["bp"]["saddles"].values()):
         steps = run["from"][0] + np.asarray(run["step"])
-        label = "PC from a saddle of BP" if number == 0 else None
-        style = {"color": plotting.COLOURS["highlight"], "marker": "o", "ms": 2.5, "markevery": [0]}
-        ax.plot(steps, run[name][0], label=label, **style)
+        name_once = "PC from a saddle of BP" if number == 0 else None
+        ax.plot(steps, run[name][0], "o-", color=colour, ms=2.5, markevery=[0], label=name_once)
 
 
 def _ratings(axes: np.ndarray, ratings: Any) -> None:

@@ -4,6 +4,8 @@ What to see: near the saddle the residual term is nearly all of the gradient; la
 takes over; the residual term survives at the end where the data are noisy.
 """
 
+from typing import Any
+
 import numpy as np
 from matplotlib.figure import Figure
 
@@ -47,7 +49,7 @@ def draw(fig: Figure, result: Result) -> None:
     lines = []
     for name, (label, color, style) in _STYLE.items():
         main = style == "-"
-        options = {"linestyle": style, "linewidth": 1.3 if main else 0.9}
+        options: dict[str, Any] = {"linestyle": style, "linewidth": 1.3 if main else 0.9}
         if main:
             plotting.spread(second, steps, result["norm"][name], color, **options)
         mean = np.mean(np.asarray(result["cosine"][name]), axis=0) if name != "pc" else np.ones(len(steps))
@@ -80,8 +82,8 @@ def caption(result: Result, meta: Meta) -> str:
         rf"$F^*$ from weights of standard deviation {c['sigma']:g}, widths "
         rf"{'-'.join(map(str, c['widths']))}, linear teacher, noise {c['noise']:g}, {_names.seeds(c)} (mean, "
         "deviation). (b) The two terms and BP. (c) Mean cosines, also of other rules. At the end the "
-        rf"residual term is still {100 * _share(result, -1):.0f}%: the noise remains and goes on to inflate $S$. "
-        rf"The cosine of BP's direction to PC's is {cosine[:, 0].mean():.2f} at first, at most "
+        rf"residual term is still {100 * _share(result, -1):.0f}%: the noise remains and goes on to "
+        rf"inflate $S$. The cosine of BP's direction to PC's is {cosine[:, 0].mean():.2f} at first, at most "
         rf"{cosine.mean(axis=0).max():.2f}, {cosine[:, -1].mean():.2f} at the end. BP's gradient in place of "
         rf"the preconditioned term (the published picture) errs by {100 * heuristic[:, 0].mean():.1g}% at "
         rf"first and by up to {heuristic.mean(axis=0).max():.2g} times PC's gradient later. ({meta.setting}.)"
