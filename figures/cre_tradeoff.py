@@ -38,7 +38,7 @@ def draw(fig: Figure, result: Result) -> None:
     axes[0].legend(fontsize=7, loc="lower right", handlelength=0.9)
     _gaps(axes[-1], result)
     _images(bottom, sets[0])
-    plotting.letter(axes)
+    plotting.letter([*axes, bottom.axes[0]])
 
 
 def _front(ax: Axes, entry: Result) -> None:
@@ -131,8 +131,8 @@ def caption(result: Result, meta: Meta) -> str:
         rf"{meta.config['relu_hidden']} hidden and {meta.config['relu_code']} code units. (c) Excess over "
         rf"the closed form. At $k = {k}$ the ends are errors of {reconstruction[-1]:.3f} (reconstruction) "
         rf"and {classification[-1]:.3f} (classification) for principal components, {reconstruction[0]:.3f} "
-        rf"and {classification[0]:.3f} for canonical regression; in between both are nearly had. Below: "
-        rf"images reconstructed from $k = {k}$ at both ends. ({meta.setting}.)"
+        rf"and {classification[0]:.3f} for canonical regression. (d) "
+        rf"Images reconstructed from $k = {k}$ at both ends. ({meta.setting}.)"
     )
 
 
