@@ -116,6 +116,8 @@ pdf: latex
 	@cd paper/build && ! grep -H -A 1 -E "Overfull .hbox .([2-9]|[0-9]{2,})[.0-9]*pt" \
 	  main.log supplement.log derivations.log \
 	  || { echo "The paper has lines that are wider than the text by 2 pt or more (above)."; exit 1; }
+	@grep -Eq "main.pdf .([12]?[0-9]|30) pages" paper/build/main.log \
+	  || { echo "The main text is longer than 30 pages."; exit 1; }
 	@echo "paper/build: main.pdf, supplement.pdf, derivations.pdf"
 
 notebooks: $(VENV)/.installed
