@@ -92,10 +92,11 @@ def _page(
         "Measured by" if measured else "Computed by": f"{'' if measured else '{py:obj}'}`{claim.where}`",
         "In the paper": places.get(claim.id, "not stated"),
     }
-    parts = [f"# {claim.title}", f"`{claim.id}` · {heading}", f":::{{admonition}} Statement\n{claim.statement}\n:::"]
+    parts = [f"# {claim.title}", f"`{claim.id}` · {heading}", f":::{{admonition}} Statement\n:class: statement\n\n{claim.statement}\n:::"]
     parts += [f"**{name}:** {text}" for name, text in facts.items()]
     if claim.figures:
-        parts += ["## Seen in", "\n".join(pictures.get(name, f"* `{name}`") for name in claim.figures)]
+        shown = "".join(pictures.get(name, f"<code>{name}</code>") for name in claim.figures)
+        parts += ["## Seen in", f'<div class="figures">{shown}</div>']
     parts += ["## Tests", f"`python -m pctheory.claims verify {claim.id}` runs them."]
     for kind in EVIDENCE:
         own = [test for test in tests if test.evidence == kind]

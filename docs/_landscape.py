@@ -106,7 +106,7 @@ def script(shown: Film, every: int = 5, last: int = 300) -> str:
         "paths": shown.paths[:, : last + 1 : every].round(4).tolist(),
         "times": [f"{time:.2f}" if math.isfinite(time) else "\u221e" for time in shown.times],
         "halved": shown.halved.tolist(),
-        "colours": [to_hex(LANDSCAPE(i / 31)) for i in range(32)],
+        "colours": [to_hex(LANDSCAPE(i / 63)) for i in range(64)],
         "ends": [COLOURS["bp"], COLOURS["pc"]],
     }
     return json.dumps(record, separators=(",", ":"))

@@ -40,14 +40,14 @@
     pen.setTransform(dense, 0, 0, dense, 0, 0);
     pen.clearRect(0, 0, width, height);
     const { ground, path, nearest, share } = moment();
-    const scale = Math.min(width / 3.1, height / 2.5);
+    const scale = Math.min(width / 2.9, height / 2.2);
     const [cos, sin] = [Math.cos(azimuth), Math.sin(azimuth)];
     const [tilt, lift] = [Math.sin(elevation), Math.cos(elevation)];
     // x and y from -1 to 1, z from 0 to 1
     const view = (x, y, z) => {
       const across = x * cos - y * sin, away = x * sin + y * cos;
       return [width / 2 + scale * across,
-        height * 0.5 - scale * (away * tilt + (z - 0.4) * rise * lift)];
+        height * 0.44 - scale * (away * tilt + (z - 0.4) * rise * lift)];
     };
     const corner = (j, i) => view(2 * i / (columns - 1) - 1, 2 * j / (rows - 1) - 1, ground[j * columns + i]);
     const points = [];
@@ -59,7 +59,7 @@
         const at = j * columns + i;
         const four = [at, at + 1, at + columns + 1, at + columns];
         const mean = four.reduce((sum, k) => sum + ground[k], 0) / 4;
-        pen.fillStyle = film.colours[Math.min(31, Math.floor(32 * mean))];
+        pen.fillStyle = film.colours[Math.min(63, Math.floor(64 * mean))];
         pen.strokeStyle = pen.fillStyle;
         pen.lineWidth = 0.6;
         pen.beginPath();
