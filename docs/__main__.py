@@ -40,23 +40,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     drawn, order, html = read_drawn(FIGURES), reading_order(), out / "html"
     write(out / "source", sources(drawn, order))
     os.environ.setdefault("SOURCE_DATE_EPOCH", "0")
-    status = sphinx(
-        ["-c", str(HERE), "-W", "--keep-going", "-q", "-j", "auto", "-d", str(out / "doctrees")]
-        + [str(out / "source"), str(html)]
-    )
+    options = ["-W", "--keep-going", "-q", "-j", "auto", "-c", str(HERE), "-d", str(out / "doctrees")]
+    status = sphinx([*options, str(out / "source"), str(html)])
     _gallery.copy_gallery(drawn, FIGURES, html / "gallery", order)
     for built in (PAPER / "build").glob("*.pdf"):
         (html / "paper").mkdir(exist_ok=True)
         shutil.copy2(built, html / "paper")
     outside = [line for path in sorted(html.rglob("*.html")) for line in needs_network(path)]
     if outside:
-        print("The site must be readable offline. These load from elsewhere:", *outside, sep="\n  ", file=sys.stderr)
+        print("The site must be readable offline. It loads:", *outside, sep="\n  ", file=sys.stderr)
     print(html / "index.html", file=sys.stderr)
     return int(status != 0 or bool(outside))
 
 
 def sources(drawn: Sequence[Drawn], order: Mapping[str, str]) -> dict[str, str | bytes]:
-    """Every file that Sphinx reads, by its path: written by hand in `docs/pages`, or made from the project."""
+    """Every file that Sphinx reads, by its path: those of `docs/pages`, and those made from the project."""
     found: dict[str, str | bytes] = {path.name: path.read_text() for path in (HERE / "pages").glob("*.md")}
     found["hero.png"] = (HERE / "hero.png").read_bytes()
     found["index.md"] = str(found["index.md"]).replace("LANDSCAPE", _landscape.block(_landscape.film()))
@@ -71,7 +69,7 @@ def sources(drawn: Sequence[Drawn], order: Mapping[str, str]) -> dict[str, str |
 
 
 def write(folder: Path, files: Mapping[str, str | bytes]) -> None:
-    """Make the folder hold these files; those that do not change keep their time, so that Sphinx skips them."""
+    """Make the folder hold these files. One that does not change keeps its time, so that Sphinx skips it."""
     for path in sorted(folder.rglob("*")):
         if path.is_file() and path.relative_to(folder).as_posix() not in files:
             path.unlink()

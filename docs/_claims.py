@@ -16,6 +16,11 @@ __all__ = ["pages", "theorems"]
 
 _LABEL = re.compile(r"\\label\{(?:thm|clm):([^}]*)\}")
 _NUMBER = re.compile(r"\\newlabel\{(?:thm|clm):([^}]*)\}\{\{([^{}]*)\}\{[^{}]*\}\{.*?\}\{([^{}]*)\}\{")
+_KINDS = (
+    "has tests of up to three kinds that share no code. **Symbolic:** derived by computer algebra from the "
+    "energy. **Numerical:** the closed form against dense algebra and differences. **Empirical:** real "
+    "inference and training. `python -m pctheory.claims verify` runs them all."
+)
 _ROADS = {
     "symbolic": "Derived by computer algebra from the definition of the energy.",
     "numerical": "The closed form against dense linear algebra, automatic or finite differences.",
@@ -58,10 +63,7 @@ def theorems(paper: Path) -> dict[str, str]:
 def _index(catalogue: Catalogue) -> str:
     parts = [
         "# Claims",
-        f"The {len(catalogue)} results of the theory. Each is a theorem of the paper, or a measurement, and has "
-        "tests of up to three kinds that share no code. **Symbolic:** derived by computer algebra from the "
-        "energy. **Numerical:** the closed form against dense algebra and differences. **Empirical:** real "
-        "inference and training. `python -m pctheory.claims verify` runs them all.",
+        f"The {len(catalogue)} results of the theory: theorems of the paper, and measurements. Each {_KINDS}",
     ]
     for heading, claims in catalogue.sections.items():
         parts += [f"## {heading}", _table(claims)]
@@ -73,7 +75,7 @@ def _table(claims: Sequence[Claim]) -> str:
     rows = ["| Claim | " + " | ".join(EVIDENCE) + " | Source |", "|---|:-:|:-:|:-:|---|"]
     for claim in claims:
         ticks = " | ".join("✓" if kind in claim.evidence else "" for kind in EVIDENCE)
-        rows.append(f"| [{claim.title}]({claim.id}.md) | {ticks} | {claim.source.replace('|', chr(92) + '|')} |")
+        rows.append(f"| [{claim.title}]({claim.id}.md) | {ticks} | {claim.source} |")
     return "\n".join(rows)
 
 
@@ -92,7 +94,8 @@ def _page(
         "Measured by" if measured else "Computed by": f"{'' if measured else '{py:obj}'}`{claim.where}`",
         "In the paper": places.get(claim.id, "not stated"),
     }
-    parts = [f"# {claim.title}", f"`{claim.id}` · {heading}", f":::{{admonition}} Statement\n:class: statement\n\n{claim.statement}\n:::"]
+    statement = f":::{{admonition}} Statement\n:class: statement\n\n{claim.statement}\n:::"
+    parts = [f"# {claim.title}", f"`{claim.id}` · {heading}", statement]
     parts += [f"**{name}:** {text}" for name, text in facts.items()]
     if claim.figures:
         shown = "".join(pictures.get(name, f"<code>{name}</code>") for name in claim.figures)

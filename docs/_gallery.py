@@ -15,8 +15,10 @@ from figures._tex import plain
 
 __all__ = ["copy_gallery", "page", "thumbnail"]
 
-_NONE = "No figure is drawn yet: `make figures` draws them all from the stored results, in minutes, and the next "
-_NONE += "`make docs` shows them here and on the pages of the claims."
+_NONE = (
+    "No figure is drawn yet: `make figures` draws them all from the stored results, in minutes, and the "
+    "next `make docs` shows them here and on the pages of the claims."
+)
 
 
 def page(drawn: Sequence[Drawn], order: Mapping[str, str]) -> str:
@@ -39,10 +41,10 @@ def page(drawn: Sequence[Drawn], order: Mapping[str, str]) -> str:
 def thumbnail(drawn: Drawn, up: str = "") -> str:
     """A small picture that leads to its place in the gallery, in HTML; `up` is the way to the first page."""
     width, height = (round(THUMB_DPI * side) for side in drawn.size)
-    return (
-        f'<a class="figure" href="{up}gallery/index.html#{drawn.id}"><img src="{up}gallery/{drawn.id}.thumb.png" '
-        f'width="{width}" height="{height}" alt="" loading="lazy"><span>{html.escape(plain(drawn.title))}</span></a>'
-    )
+    size = f'width="{width}" height="{height}"'
+    image = f'<img src="{up}gallery/{drawn.id}.thumb.png" {size} alt="" loading="lazy">'
+    title = f"<span>{html.escape(plain(drawn.title))}</span>"
+    return f'<a class="figure" href="{up}gallery/index.html#{drawn.id}">{image}{title}</a>'
 
 
 def copy_gallery(drawn: Sequence[Drawn], source: Path, target: Path, order: Mapping[str, str]) -> None:

@@ -7,6 +7,7 @@ import importlib
 import inspect
 import pkgutil
 import textwrap
+from itertools import pairwise
 from types import ModuleType
 
 import pctheory
@@ -30,6 +31,10 @@ PACKAGES = {
 }
 """The packages in reading order."""
 
+_TOP = (
+    "Every public name stands once, on the page of its package. Those that are needed most can also be had "
+    "from ``pctheory`` itself, as ``pctheory.equilibrium``:"
+)
 _DIRECTIVES = {"Functions": "autofunction", "Classes": "autoclass", "Values": "py:data"}
 
 
@@ -59,8 +64,7 @@ def _package(name: str) -> ModuleType:
 def _index() -> str:
     parts = [
         _heading("Reference", "="),
-        "Every public name stands once, on the page of its package. Those that are needed most can also be had "
-        "from ``pctheory`` itself, as ``pctheory.equilibrium``:",
+        _TOP,
         ", ".join(f":py:obj:`~{_home(name)}`" for name in pctheory.__all__) + ".",
     ]
     for heading, packages in PACKAGES.items():
@@ -106,7 +110,7 @@ def _said(package: str, name: str) -> str:
     for info in [None, *pkgutil.iter_modules(module.__path__)]:
         inner = module if info is None else importlib.import_module(f"{package}.{info.name}")
         body = ast.parse(inspect.getsource(inner)).body
-        for statement, following in zip(body, body[1:], strict=False):
+        for statement, following in pairwise(body):
             targets = getattr(statement, "targets", [getattr(statement, "target", None)])
             if any(isinstance(target, ast.Name) and target.id == name for target in targets):
                 match following:

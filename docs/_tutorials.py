@@ -10,8 +10,8 @@ __all__ = ["pages"]
 
 _CONTROLS = "pt.explore("
 _NOTE = (
-    "*Here a notebook shows controls, which need a kernel: `make lab` opens it. As a figure, without controls, "
-    "a scene looks like those below and in the other notebooks.*"
+    "*Here a notebook shows controls, which need a kernel: `make lab` opens it. As a figure, without "
+    "controls, a scene looks like those below and in the other notebooks.*"
 )
 
 
@@ -32,5 +32,6 @@ def _without_controls(notebook: dict[str, Any]) -> dict[str, Any]:
         cells.append(cell)
         if cell["cell_type"] == "code" and _CONTROLS in "".join(cell["source"]):
             cell["metadata"]["tags"] = ["remove-output"]
-            cells.append({"cell_type": "markdown", "id": f"{cell['id']}-note", "metadata": {}, "source": _NOTE})
+            note = {"cell_type": "markdown", "id": f"{cell['id']}-note", "metadata": {}, "source": _NOTE}
+            cells.append(note)
     return notebook | {"cells": cells}

@@ -3,7 +3,7 @@
 import os
 import re
 import sys
-from importlib.util import find_spec
+from importlib.metadata import distribution
 from pathlib import Path
 
 from sphinx.application import Sphinx
@@ -11,8 +11,8 @@ from sphinx.application import Sphinx
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 
-import pctheory  # noqa: E402
-from pctheory.claims import claims  # noqa: E402
+import pctheory
+from pctheory.claims import claims
 
 project = "pctheory"
 copyright = "the pctheory developers"
@@ -25,8 +25,10 @@ html_theme = "furo"
 html_title = "pctheory"
 html_show_sourcelink = html_copy_source = False
 # One file of MathJax that draws formulas as SVG: no fonts, nothing from the network.
-MATHJAX = Path(next(iter(find_spec("sphinx-mathjax-offline").submodule_search_locations)), "static", "mathjax")
-html_static_path = [str(HERE / "static"), str(MATHJAX / "tex-svg.js")]
+MATHJAX = distribution("sphinx-mathjax-offline").locate_file(
+    "sphinx-mathjax-offline/static/mathjax/tex-svg.js"
+)
+html_static_path = [str(HERE / "static"), str(MATHJAX)]
 html_css_files = ["style.css"]
 html_js_files = [("landscape.js", {"defer": "defer"})]
 mathjax_path = "tex-svg.js"
@@ -43,7 +45,7 @@ numpydoc_show_class_members = False
 nb_execution_mode = os.environ.get("DOCS_NOTEBOOKS", "cache")
 nb_execution_timeout = 120
 nb_execution_raise_on_error = True
-nb_ipywidgets_js = {}
+nb_ipywidgets_js: dict[str, object] = {}  # they would come from the network
 
 _CODE = re.compile(r"``([a-z0-9]+(?:-[a-z0-9]+)*)``")
 

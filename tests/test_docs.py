@@ -1,5 +1,6 @@
 """The documentation: its pages leave nothing out, and its examples run. `make docs` builds it."""
 
+import base64
 import doctest
 import json
 import re
@@ -81,7 +82,8 @@ def test_every_claim_has_a_page_with_all_that_is_known_of_it(claim_pages):
     wrong = []
     for claim in claims.values():
         page = claim_pages[f"claims/{claim.id}.md"]
-        for text in (claim.title, claim.statement, claim.assumptions, claim.source, claim.where, *claim.figures):
+        told = (claim.title, claim.statement, claim.assumptions, claim.source, claim.where, *claim.figures)
+        for text in told:
             if text not in page:
                 wrong.append(f"{claim.id}: {text}")
         if f"thm:{claim.id}" not in page:
@@ -111,7 +113,8 @@ def toy(folder):
         "import pytest\n\n\n@pytest.mark.claim('good')\n@pytest.mark.evidence('empirical')\n"
         "def test_one_is_one():\n    assert 1 == 1\n\n\ndef test_other():\n    pass\n"
     )
-    claim = Claim("good", "A toy", "$1 = 1$", "None.", "us", EVIDENCE[2:], "pctheory.model.energy", ("a-figure",))
+    where = "pctheory.model.energy"
+    claim = Claim("good", "A toy", "$1 = 1$", "None.", "us", EVIDENCE[2:], where, ("a-figure",))
     return Catalogue({"Toys": (claim,)}), find_tests(folder / "tests")
 
 
@@ -163,7 +166,7 @@ def test_the_page_holds_the_numbers_of_the_film(film):
     block = _landscape.block(film)
     record = json.loads(re.search(r'<script type="application/json">(.*)</script>', block)[1])
     assert record["shape"] == [3, 9, 9]
-    raw = np.frombuffer(__import__("base64").b64decode(record["heights"]), "<u2").reshape(record["shape"])
+    raw = np.frombuffer(base64.b64decode(record["heights"]), "<u2").reshape(record["shape"])
     np.testing.assert_allclose(raw / 65535 * record["top"], film.values, atol=record["top"] / 65535)
     assert record["halved"] == film.halved.tolist()
     assert record["times"][0] == "0.00"
@@ -187,15 +190,18 @@ def test_a_notebook_says_where_its_controls_are():
 
 
 def figure(name, title="A & b"):
-    return Drawn(name, title, "new", (4.0, 2.0), "exact setting", "One. (exact setting)", [], "cpu", False, 1.0, {}, [])
+    caption = "One. (exact setting)"
+    return Drawn(name, title, "new", (4.0, 2.0), caption[6:-1], caption, [], "cpu", False, 1.0, {}, [])
 
 
 def test_the_page_of_figures_groups_them_and_says_how_to_draw_them(tmp_path):
     assert "`make figures`" in _gallery.page([], {})
-    page = _gallery.page([figure("b-two"), figure("a-one"), figure("c")], {"a-one": "First", "b-two": "Second"})
+    drawn = [figure(name) for name in ("b-two", "a-one", "c")]
+    page = _gallery.page(drawn, {"a-one": "First", "b-two": "Second"})
     assert re.findall(r"^## (.*)$", page, re.MULTILINE) == ["First", "Second", "More"]
     assert 'href="gallery/index.html#a-one"' in page
-    assert 'src="../gallery/c.thumb.png" width="360" height="180"' in _gallery.thumbnail(figure("c"), up="../")
+    picture = _gallery.thumbnail(figure("c"), up="../")
+    assert 'src="../gallery/c.thumb.png" width="360" height="180"' in picture
     assert "A &amp; b" in page
 
 

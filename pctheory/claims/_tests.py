@@ -1,5 +1,5 @@
-"""Where the checkout has what belongs to a claim: the tests, read from their source without importing them, and
-the file that computes it.
+"""What the checkout has of a claim: the tests, read from their source without importing them, and the file
+that computes it.
 """
 
 from __future__ import annotations
