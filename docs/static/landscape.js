@@ -1,6 +1,6 @@
 // Draws the landscape of the first page. Its numbers are in the page; nothing is computed here but the view.
 (() => {
-  const root = document.getElementById("landscape");
+  const root = document.getElementById("landscape-film");
   if (!root) return;
   const film = JSON.parse(root.querySelector("script").textContent);
   const canvas = root.querySelector("canvas");
