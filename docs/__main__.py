@@ -40,6 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     drawn, order, html = read_drawn(FIGURES), reading_order(), out / "html"
     write(out / "source", sources(drawn, order))
     os.environ.setdefault("SOURCE_DATE_EPOCH", "0")
+    os.environ.pop("MPLBACKEND", None)  # in a notebook figures are shown
     options = ["-W", "--keep-going", "-q", "-j", "auto", "-c", str(HERE), "-d", str(out / "doctrees")]
     status = sphinx([*options, str(out / "source"), str(html)])
     _gallery.copy_gallery(drawn, FIGURES, html / "gallery", order)

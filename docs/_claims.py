@@ -17,8 +17,8 @@ __all__ = ["pages", "theorems"]
 _LABEL = re.compile(r"\\label\{(?:thm|clm):([^}]*)\}")
 _NUMBER = re.compile(r"\\newlabel\{(?:thm|clm):([^}]*)\}\{\{([^{}]*)\}\{[^{}]*\}\{.*?\}\{([^{}]*)\}\{")
 _KINDS = (
-    "has tests of up to three kinds that share no code. **Symbolic:** derived by computer algebra from the "
-    "energy. **Numerical:** the closed form against dense algebra and differences. **Empirical:** real "
+    "has tests of up to three kinds that share no code. **S**, symbolic: derived by computer algebra from the "
+    "energy. **N**, numerical: the closed form against dense algebra and differences. **E**, empirical: real "
     "inference and training. `python -m pctheory.claims verify` runs them all."
 )
 _ROADS = {
@@ -72,7 +72,8 @@ def _index(catalogue: Catalogue) -> str:
 
 
 def _table(claims: Sequence[Claim]) -> str:
-    rows = ["| Claim | " + " | ".join(EVIDENCE) + " | Source |", "|---|:-:|:-:|:-:|---|"]
+    letters = " | ".join(kind[0].upper() for kind in EVIDENCE)
+    rows = [f"| Claim | {letters} | Source |", "|---|:-:|:-:|:-:|---|"]
     for claim in claims:
         ticks = " | ".join("✓" if kind in claim.evidence else "" for kind in EVIDENCE)
         rows.append(f"| [{claim.title}]({claim.id}.md) | {ticks} | {claim.source} |")

@@ -32,10 +32,14 @@ html_static_path = [str(HERE / "static"), str(MATHJAX)]
 html_css_files = ["style.css"]
 html_js_files = [("landscape.js", {"defer": "defer"})]
 mathjax_path = "tex-svg.js"
-mathjax3_config = {"options": {"enableMenu": False}}
+mathjax3_config = {
+    "options": {"enableMenu": False},
+    "tex": {"inlineMath": [["\\(", "\\)"], ["$", "$"]]},
+}
 
 myst_enable_extensions = ["dollarmath", "amsmath", "colon_fence"]
 myst_heading_anchors = 2
+myst_mathjax_classes = "tex2jax_process|mathjax_process|math|output_area|text_html"  # what a repr writes too
 suppress_warnings = ["mystnb.unknown_mime_type"]
 
 autodoc_typehints = "none"  # the docstrings say shapes and meanings

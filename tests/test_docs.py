@@ -176,7 +176,7 @@ def test_the_page_holds_the_numbers_of_the_film(film):
 # ---- the tutorials, the figures, the pages written by hand
 
 
-def test_a_notebook_says_where_its_controls_are():
+def test_a_notebook_shows_neither_controls_nor_axes_as_text():
     pages = _tutorials.pages(ROOT / "experiments" / "notebooks")
     names = sorted(path.stem for path in (ROOT / "experiments" / "notebooks").glob("*.ipynb"))
     assert set(pages) == {"tutorials/index.md", *(f"tutorials/{name}.ipynb" for name in names)}
@@ -186,6 +186,8 @@ def test_a_notebook_says_where_its_controls_are():
             controls = cell["cell_type"] == "code" and "pt.explore(" in "".join(cell["source"])
             assert controls == (cell["metadata"].get("tags") == ["remove-output"])
             assert not controls or "make lab" in following["source"]
+            draws = cell["cell_type"] == "code" and ".plot()" in "".join(cell["source"])
+            assert not draws or "".join(cell["source"]).endswith(";")
     assert "make lab" in pages["tutorials/1_tour.ipynb"]
 
 
