@@ -17,8 +17,8 @@ __all__ = ["pages", "theorems"]
 _LABEL = re.compile(r"\\label\{(?:thm|clm):([^}]*)\}")
 _NUMBER = re.compile(r"\\newlabel\{(?:thm|clm):([^}]*)\}\{\{([^{}]*)\}\{[^{}]*\}\{.*?\}\{([^{}]*)\}\{")
 _KINDS = (
-    "has tests of up to three kinds that share no code. **S**, symbolic: derived by computer algebra from the "
-    "energy. **N**, numerical: the closed form against dense algebra and differences. **E**, empirical: real "
+    "has tests of up to three kinds that share no code. **S**, symbolic: derived by computer algebra from "
+    "the energy. **N**, numerical: the closed form against dense algebra and differences. **E**, empirical: real "
     "inference and training. `python -m pctheory.claims verify` runs them all."
 )
 _ROADS = {
