@@ -18,8 +18,8 @@ _LABEL = re.compile(r"\\label\{(?:thm|clm):([^}]*)\}")
 _NUMBER = re.compile(r"\\newlabel\{(?:thm|clm):([^}]*)\}\{\{([^{}]*)\}\{[^{}]*\}\{.*?\}\{([^{}]*)\}\{")
 _KINDS = (
     "has tests of up to three kinds that share no code. **S**, symbolic: derived by computer algebra from "
-    "the energy. **N**, numerical: the closed form against dense algebra and differences. **E**, empirical: real "
-    "inference and training. `python -m pctheory.claims verify` runs them all."
+    "the energy. **N**, numerical: the closed form against dense algebra and differences. **E**, empirical: "
+    "real inference and training. `python -m pctheory.claims verify` runs them all."
 )
 _ROADS = {
     "symbolic": "Derived by computer algebra from the definition of the energy.",
