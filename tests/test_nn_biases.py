@@ -285,7 +285,7 @@ def test_every_rule_learns_with_biases_what_it_cannot_without(rule, layers):
         data = Data(np.zeros((2, model.widths[0])), np.tile([1.0, -2.0, 0.5], (2, 1)))
         losses[bias] = train(model, data, settings).metrics["loss"][-1]
     assert losses[False] == pytest.approx(0.5 * 5.25)  # an input of zeros says nothing
-    assert losses[True] < 0.3 * losses[False]
+    assert losses[True] < 0.5 * losses[False]
 
 
 @pytest.mark.parametrize("rule", ["pc", "ipc", "bp"])
