@@ -38,7 +38,7 @@ CLAIMS = (
         "eigenvalues more.",
         _SETTING,
         "this work",
-        ("numerical",),
+        ("numerical", "empirical"),
         "pctheory.model.LinearPCN",
     ),
     Claim(
@@ -72,8 +72,8 @@ CLAIMS = (
         r"Let the output read the nodes $O$ and $M = [(I - B)^{-1} \Sigma (I - B)^{-\top}]_{OO} \succ 0$. "
         r"$F^*$ is that of the network of two layers with the maps $[(I - B)^{-1} B_{\mathrm{in}}]_O$ and "
         r"$C_O$ and the hidden covariance $M$; a fixed edge from the input to the output moves the targets. "
-        "If the other edges at the input and the output learn, whatever is fixed or learns between, a critical "
-        "point is a strict saddle if and only if it is one of that network: strict-saddles and "
+        "If the other edges at the input and the output learn, whatever is fixed or learns between, a "
+        "critical point is a strict saddle if and only if it is one of that network: strict-saddles and "
         "second-order-classification hold. With a fixed edge from the input to a hidden node, or without "
         "noise in a node that is read, they fail on realisable data.",
         "Linear graph, cyclic or not, without biases (with biases: centred data).",
