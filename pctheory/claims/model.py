@@ -38,7 +38,7 @@ CLAIMS = (
         "eigenvalues more.",
         _SETTING,
         "this work",
-        ("numerical", "empirical"),
+        _ALL,
         "pctheory.model.LinearPCN",
     ),
     Claim(
@@ -50,7 +50,7 @@ CLAIMS = (
         r"$\partial F^* / \partial B_{vu} = -\langle \Pi_v \epsilon_v^* z_u^{*\top} \rangle$.",
         "Linear graph, cyclic or not, one input and one output, clamped.",
         "this work",
-        ("numerical",),
+        ("symbolic", "numerical"),
         "pctheory.model.LinearGraph",
     ),
     Claim(
@@ -62,7 +62,7 @@ CLAIMS = (
         "whatever is fixed between; fixed edges at $x$ or $y$ break it.",
         "Linear graph, cyclic or not.",
         "this work",
-        ("numerical",),
+        ("symbolic", "numerical"),
         "pctheory.model.LinearGraph.imbalance",
         ("graph-balance",),
     ),
@@ -89,7 +89,7 @@ CLAIMS = (
         r"\log\det S$: PC leaves out both log determinants.",
         "Linear graph, cyclic or not.",
         "this work",
-        ("numerical",),
+        ("symbolic", "numerical"),
         "pctheory.model.LinearGraph",
     ),
 )
