@@ -108,9 +108,9 @@ class Run:
     def __init__(self, model: PCN, data: Data, settings: TrainingSettings, test: Data | None = None) -> None:
         _require(model, "model", PCN)
         _require(settings, "settings", TrainingSettings)
-        _require(data, "data", Data)
+        _check.instance(data, "data", Data)
         if test is not None:
-            _require(test, "test", Data)
+            _check.instance(test, "test", Data)
         self.model, self.settings = model, settings
         self.x = model.inputs(data.x)
         self.y = model.targets(data.complete().y, self.x.shape[0])
