@@ -47,7 +47,7 @@ SHOWN = {
         6,
         lambda r: [r[m][k] for m in ("euler", "heun", "decay") for k in ("gap", "largest")],
     ),
-    "conditioning_training": (9, lambda r: [*np.reshape(r["adam"]["gap"], (-1, len(r["steps"])))]),
+    "conditioning_training": (2, lambda r: [*np.reshape(r["adam"]["gap"], (-1, len(r["steps"])))]),
 }
 """For each figure, how many panels it has and arrays of the result that must be seen in them."""
 
