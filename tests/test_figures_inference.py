@@ -39,13 +39,17 @@ SHOWN = {
     "richness": (3, lambda r: [r["law"], *r["mean field"]["loss"], *r["mean field"]["excess"]]),
     "saddle_regime": (4, lambda r: [r[2][h][rule]["loss"].mean(0) for h in (1, 2) for rule in ("pc", "bp")]),
     "limits_nonlinear": (
-        8,
-        lambda r: [row for case in ("table", "none") for row in r["runs"][case]["energy"]],
+        3,
+        lambda r: [r["runs"][c][k][:, -1] for c in ("table", "none") for k in ("loss", "bp_loss")],
     ),
     "error_reach": (4, lambda r: [r["change bp"]]),
     "inference_budget": (
         6,
-        lambda r: [r[m][k] for m in ("euler", "heun", "decay") for k in ("gap", "largest")],
+        lambda r: [
+            *(r[m]["gap"] for m in ("euler", "coarse", "heun", "adam")),
+            *(r[m]["largest"] for m in ("euler", "coarse")),
+            r["decay"]["accuracy"],
+        ],
     ),
     "conditioning_training": (2, lambda r: [*np.reshape(r["adam"]["gap"], (-1, len(r["steps"])))]),
 }
