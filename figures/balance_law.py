@@ -33,6 +33,9 @@ def draw(fig: Figure, result: Result) -> None:
                 drift.plot(run["time"], run["measured"][:, layer], style, color=color, lw=1.6)
                 if rule == "pc":
                     plotting.theory(drift, run["time"], run["predicted"][:, layer], label=None, linewidth=0.7)
+                    end = (run["time"][-1], run["measured"][-1, layer])
+                    drift.annotate(f"$l = {layer + 1}$", end, (0, -10), textcoords="offset points",
+                                   ha="right", fontsize=7.5)  # fmt: skip
             neurons.plot(run["time"], run["neurons"], color=color, lw=0.8)
             error.loglog(result["rates"], run["deviations"], "o-", ms=4, color=color, label=_RULES[rule])
         rates = np.asarray(result["rates"])

@@ -28,7 +28,7 @@ SHOWN = {
         lambda r: [r[f"kappa {name}"] for name in ("activities", "errors", "mean")],
     ),
     "energy_loss_ratio": (
-        8,
+        6,
         lambda r: [r[case][k][:, 0] for case in ("mupc", "sp") for k in ("excess", "law")],
     ),
     "pc_bp_cosine": (6, lambda r: [*r["law"].T, r["none"]["excess"][:, 0, 0]]),
