@@ -55,7 +55,7 @@ def _cloud(ax: Axes, found: Any) -> None:
         index = np.minimum(points["index"], len(_INDICES) - 1)
         ax.scatter(
             points["smallest"], above, s=8, c=colours[index], marker=_FAMILIES[_family(setting)], alpha=0.8,
-            linewidths=0.2, edgecolors="white",
+            linewidths=0, zorder=3,
         )  # fmt: skip
     ax.axvline(0, color=plotting.COLOURS["ink"], lw=0.5)
     ax.set_xscale("symlog", linthresh=1e-3)

@@ -37,7 +37,7 @@ SHOWN = {
         lambda r: [r[case][8][k].mean(0) for case in ("mupc", "sp") for k in ("energy", "bp loss")],
     ),
     "richness": (3, lambda r: [r["law"], *r["mean field"]["loss"], *r["mean field"]["excess"]]),
-    "saddle_regime": (4, lambda r: [r[2][h][rule]["loss"].mean(0) for h in (1, 2) for rule in ("pc", "bp")]),
+    "saddle_regime": (4, lambda r: [row for rule in ("pc", "bp") for row in r[2][1][rule]["loss"]]),
     "limits_nonlinear": (
         3,
         lambda r: [r["runs"][c][k][:, -1] for c in ("table", "none") for k in ("loss", "bp_loss")],
