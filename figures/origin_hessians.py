@@ -43,8 +43,8 @@ def draw(fig: Figure, result: Result) -> None:
         ax.set_title(f"{label}, {_size(names[1])}")
     top.colorbar(image, ax=maps, shrink=0.8, label="entry")
     one, deep, chains = bottom.subplots(1, 3)
-    _spectra(one, {_size(names[0]): shapes[names[0]]})
-    one.set_title(f"one hidden layer, {_size(names[0])}")
+    _spectra(one, {None: shapes[names[0]]})
+    one.set_title(_size(names[0]))
     _spectra(deep, {_size(name): shapes[name] for name in names[1:]})
     deep.set_title("more hidden layers")
     _spectra(chains, {f"$H = {hidden}$": each for hidden, each in result["chains"].items()})
@@ -66,7 +66,7 @@ def _size(name: str) -> str:
     return f"$H = {hidden}$, $n = {width}$"
 
 
-def _spectra(ax: Axes, networks: Mapping[str, Any]) -> None:
+def _spectra(ax: Axes, networks: Mapping[str | None, Any]) -> None:
     """Sorted eigenvalues: of the loss as squares, of the energy as points, of theory as steps."""
     shades = plotting.shades(len(networks))
     for (label, found), color in zip(networks.items(), shades, strict=True):

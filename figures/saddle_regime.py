@@ -15,6 +15,7 @@ from experiments import saddle_regime
 from experiments._result import Result
 from experiments._store import Meta
 from figures import _names
+from figures._escapes import rounded
 from figures._outcome import Outcome, outcome
 from pctheory import plotting
 
@@ -63,7 +64,7 @@ def _map(ax: Axes, result: Result) -> None:
     image = ax.imshow(np.log10(values), cmap=plotting.DIVERGING, vmin=-bound, vmax=bound, aspect="auto")
     for (row, column), value in np.ndenumerate(values):
         pale = abs(np.log10(value)) < 0.6 * bound
-        ax.text(column, row, f"{value:.2g}", ha="center", va="center", fontsize=7.5,
+        ax.text(column, row, rounded(value), ha="center", va="center", fontsize=7.5,
                 color=plotting.COLOURS["ink"] if pale else "white")  # fmt: skip
     ax.set_xticks(range(len(hidden)), [str(h) for h in hidden])
     ax.set_yticks(range(len(widths)), [str(n) for n in widths])
@@ -121,9 +122,9 @@ def caption(result: Result, meta: Meta) -> str:
         rf"own it ends lower in {n['wins']} of {n['panels']} networks. The toy problem of the "
         rf"limits, without skips, {_names.seeds(meta.config)}. (a) $\mu$PC, mean loss after "
         rf"{meta.config['steps']} iterations, PC over BP (red: PC is behind). (b) One of them, every seed: PC "
-        "lowers its energy at once and the loss later than BP, because $S$ grows as well. (c, d) Iterations "
-        r"to half of the loss of zero weights, sp, weights of standard deviation $\sigma$, median and range "
-        rf"(open: not all seeds arrive). PC and BP at $H = {first}$: {times}; inf: not within the run. "
+        "lowers its energy at once and the loss late, because $S$ grows as well. (c, d) Iterations "
+        r"to half of the loss, sp, weights of standard deviation $\sigma$, median and range "
+        rf"(open: not all arrive). PC and BP at $H = {first}$: {times}; inf: not within the run. "
         rf"({meta.setting}.)"
     )
 
