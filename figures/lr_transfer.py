@@ -142,7 +142,9 @@ def numbers(result: Result) -> dict[str, str | float]:
 def caption(result: Result, meta: Meta) -> str:
     """Where the optima are, how far they move, and what was published."""
     n, c = numbers(result), meta.config
-    diverged = sum(int(np.sum(~np.isfinite(_losses(result, m, k)))) for m in LABELS for k in result["loss"][m])
+    diverged = sum(
+        int(np.sum(~np.isfinite(_losses(result, m, k)))) for m in LABELS for k in result["loss"][m]
+    )
     lost = f"; {diverged} pairs diverged" if diverged else ""
     moves = {m: any("," in str(n[f"{m}-{sweep}-weight"]) for sweep in ("width", "depth")) for m in LABELS}
     stay = {m: "moves" if moves[m] else "stays" for m in moves}

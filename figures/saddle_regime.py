@@ -59,7 +59,9 @@ def draw(fig: Figure, result: Result) -> None:
 def _map(ax: Axes, result: Result) -> None:
     """Red: PC ends higher."""
     widths, hidden = [int(n) for n in result["widths"]], [int(h) for h in result["hidden"]]
-    values = np.array([[_last(result[n][h], "pc") / _last(result[n][h], "bp") for h in hidden] for n in widths])
+    values = np.array(
+        [[_last(result[n][h], "pc") / _last(result[n][h], "bp") for h in hidden] for n in widths]
+    )
     bound = np.abs(np.log10(values)).max()
     image = ax.imshow(np.log10(values), cmap=plotting.DIVERGING, vmin=-bound, vmax=bound, aspect="auto")
     for (row, column), value in np.ndenumerate(values):

@@ -51,7 +51,9 @@ def draw(fig: Figure, result: Result) -> None:
     curved = np.array([result["origin_eigenvalues"][name] for name in (*names, "inf")])
     for column, (word, color) in enumerate((("escape", "pc"), ("attraction", "loss"))):
         plotting.measured(curvature, times, curved[:-1, column], color=plotting.COLOURS[color])
-        plotting.theory(curvature, times[[0, -1]], np.repeat(curved[-1, column], 2), label=None, linestyle=":")
+        plotting.theory(
+            curvature, times[[0, -1]], np.repeat(curved[-1, column], 2), label=None, linestyle=":"
+        )
         curvature.annotate(word, (times[-1], curved[-1, column]), (0, -10 if column else 5), ha="right",
                            textcoords="offset points", fontsize=7.5)  # fmt: skip
     curvature.axhline(0, color=plotting.COLOURS["quiet"], lw=0.6, zorder=0)

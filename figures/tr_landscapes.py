@@ -37,7 +37,9 @@ def draw(fig: Figure, result: Result) -> None:
         top.view_init(elev=34, azim=-62)
         top.set_box_aspect((1, 1, 0.55), zoom=1.0)
         bottom = fig.add_subplot(2, 2, column + 3)
-        filled = plotting.contour(bottom, axis, axis, part["values"], levels=levels, field=tuple(part["field"]))
+        filled = plotting.contour(
+            bottom, axis, axis, part["values"], levels=levels, field=tuple(part["field"])
+        )
         first = np.linspace(-2, 2, 400)
         with np.errstate(divide="ignore"):
             second = np.where(np.abs(first) >= 0.5, -1 / first, np.nan)

@@ -72,10 +72,7 @@ def test_hessians_at_the_origin_measured_through_inference_are_the_closed_form(o
         for found in group.values():
             exact, numeric = found["exact"]["energy"], found["numeric"]["energy"]
             np.testing.assert_allclose(numeric, exact, atol=(1.01 * left + 1e-12) * np.abs(exact).max())
-    matrices = [
-        origin["shapes"]["[2, 2]"][kind]["energy"]
-        for kind in ("exact", "numeric")
-    ]
+    matrices = [origin["shapes"]["[2, 2]"][kind]["energy"] for kind in ("exact", "numeric")]
     spectra = [found["numeric_spectrum"]["energy"] for found in origin["chains"].values()]
     drawn("origin_hessians", origin, 6, [*matrices, *spectra])
 
