@@ -3,8 +3,8 @@ r"""How does inference turn the loss into the equilibrated energy?
 The toy f = w_2 w_1 x, y = -x, x ~ N(1, .1^2): the energy over the weights after inference for t = 0, .1, .5,
 1, 2 and for ever, from the feedforward pass, by the closed form `finite_time_rescaling` with Euler steps dt.
 The share of the loss that is left depends on w_2 alone; it is followed in time by the closed form and by
-inference in torch, and so is the curvature at the origin. At random weights the two agree. Innocenti et al. 2023 (arXiv:2305.18188).
-Claims ``finite-time-energy``, ``tr-expansion``.
+inference in torch; so is, on the grid, the curvature at the origin. At random weights the two agree.
+Innocenti et al. 2023 (arXiv:2305.18188). Claims ``finite-time-energy``, ``tr-expansion``.
 """
 
 from dataclasses import dataclass, field

@@ -89,7 +89,8 @@ def caption(result: Result, meta: Meta) -> str:
         "same for each neuron of the first hidden layer: under PC none falls. (c, f) Largest deviation from "
         rf"the law, {_names.seeds(meta.config)}: of order {_orders(result, 'linear')} (linear) and "
         rf"{_orders(result, 'relu')} (ReLU) in $\eta$, expected 1; at $\eta = {rate:g}$ at most "
-        rf"{100 * _relative(result, 'linear'):.1f}% and {100 * _relative(result, 'relu'):.1f}% of the largest "
+        rf"{100 * _relative(result, 'linear'):.1f}% and {100 * _relative(result, 'relu'):.1f}% of the "
+        rf"largest "
         rf"change. ({meta.setting}.)"
     )
 

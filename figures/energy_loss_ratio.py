@@ -114,14 +114,18 @@ def numbers(result: Result) -> dict[str, str | float]:
 def caption(result: Result, meta: Meta) -> str:
     """What was run, what agrees, what does not."""
     n = numbers(result)
-    widths, hidden = result["widths"], result["hidden"]
+    hidden = result["hidden"]
     lost = f" (grey: {n['mupc-diverged']} diverged)" if n["mupc-diverged"] else ""
     return (
         r"Under $\mu$PC loss and energy agree if the width far exceeds the depth, but training drives them "
-        r"apart. (a-c) Ratio $\mathcal{L} / F^*$ (colours end at 1000) of linear residual networks trained by "
-        rf"PC at the exact equilibrium on {_names.dataset(result['dataset'])}{lost}. (d) At all times, Adam at "
-        rf"{meta.config['mupc_rate']:g} and at this times $(NL)^{{-1/2}}$ (dotted): at $H = {hidden[-1]}$ the "
-        rf"ratio goes from {n['mupc-square']} to {n['mupc-square-end']} and {n['scaled-square-end']}; where $N "
+        r"apart. (a-c) Ratio $\mathcal{L} / F^*$ (colours end at 1000) of linear residual networks trained "
+        r"by "
+        rf"PC at the exact equilibrium on {_names.dataset(result['dataset'])}{lost}. (d) At all times, Adam "
+        rf"at "
+        rf"{meta.config['mupc_rate']:g} and at this times $(NL)^{{-1/2}}$ (dotted): at $H = {hidden[-1]}$ "
+        rf"the "
+        rf"ratio goes from {n['mupc-square']} to {n['mupc-square-end']} and {n['scaled-square-end']}; where "
+        rf"$N "
         rf"\geq 16 H$ it ends at {n['mupc-far-end']} at most. (e, f) $S - 1$ at initialisation, "
         rf"{meta.config['init_seeds']} networks, and its exact mean (lines): for $N \geq \max(H, 4)$ within "
         rf"{n['z-max']} standard errors. As published, $\mu$PC tends to 1 with the width and sp does not. "

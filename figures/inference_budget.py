@@ -31,7 +31,7 @@ FLOOR = 1e-12
 
 
 def draw(fig: Figure, result: Result) -> None:
-    """A panel per solver; the largest eigenvalue for two steps of Euler's method; accuracy against the gap."""
+    """A panel per solver; largest eigenvalues for two steps of Euler's method; accuracy against the gap."""
     axes = fig.subplots(2, 3)
     times, depths = result["times"], result["hidden"]
     shades = plotting.shades(len(depths))

@@ -99,7 +99,8 @@ def caption(result: Result, meta: Meta) -> str:
         "closed form $z^*$ (line, star). (b) Two hidden layers of one unit, $w = (1, 2, 1)$: paths of the "
         "activities from $(2, -2)$ under four solvers. (c-e) Energy of one sample along the eigenvectors of "
         rf"$H$ with the smallest and the largest eigenvalue, $N = {meta.config['width']}$, $L = "
-        rf"{meta.config['depth']}$: measured (points) and $\lambda \alpha^2 / 2$ (lines), a factor of $\kappa$ apart. Condition numbers: "
+        rf"{meta.config['depth']}$: measured (points) and $\lambda \alpha^2 / 2$ (lines), a factor of "
+        rf"$\kappa$ apart. Condition numbers: "
         rf"{kappas}. Published: about 42, $4.6 \times 10^4$ and $1.9 \times 10^3$; other draws of the "
         rf"weights change them by tens of per cent. ({meta.setting}.)"
     )

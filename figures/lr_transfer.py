@@ -47,8 +47,8 @@ def _sweep(result: Result, name: str) -> list[str]:
 
 
 def draw(fig: Figure, result: Result) -> None:
-    """Columns: muPC, standard PC, BP. Top: smallest loss against the weight rate. Bottom: against the activity
-    rate, and what the rates of the smallest network cost the largest one.
+    """Columns: muPC, standard PC, BP. Top: smallest loss against the weight rate. Bottom: against the
+    activity rate, and what the rates of the smallest network cost the largest one.
     """
     axes = fig.subplots(2, 3)
     for column, method in enumerate(LABELS):

@@ -79,8 +79,10 @@ def caption(result: Result, meta: Meta) -> str:
         rf"= {c['inference_steps']}$; both rules with the same step and, "
         rf"for {c['pc_iterations']} iterations, the same budget; a line for each of "
         rf"{_names.seeds(c)}. (a, b) Error and gradient norm of what is descended. (c) Change of the weights "
-        rf"at the end over their first norm. Iterations of PC and BP to {SHARES[0]:g} of the first loss (to {SHARES[1]:g}): {each(result['curves'], times)}. At the end the "
-        rf"mean squared error is {n['end-pc']} (PC) and {n['end-bp']} (BP); fully connected networks were published to pause near 0.09. "
+        rf"at the end over their first norm. Iterations of PC and BP to {SHARES[0]:g} of the first loss (to "
+        rf"{SHARES[1]:g}): {each(result['curves'], times)}. At the end the "
+        rf"mean squared error is {n['end-pc']} (PC) and {n['end-bp']} (BP); fully connected networks were "
+        rf"published to pause near 0.09. "
         rf"Every layer changes, by at least {n['least-change-pc']} (PC) and {n['least-change-bp']} (BP) of "
         rf"its first norm. ({meta.setting}.)"
     )

@@ -67,7 +67,8 @@ def caption(result: Result, meta: Meta) -> str:
     eigen = result["origin_eigenvalues"]
     return (
         "As inference runs, the landscape over the weights flattens from the loss to the equilibrated "
-        "energy, as published. (a-d) The toy $f = w_2 w_1 x$, $y = -x$: the energy after inference for a time "
+        "energy, as published. (a-d) The toy $f = w_2 w_1 x$, $y = -x$: the energy after inference for a "
+        "time "
         rf"$t$ from the feedforward pass (Euler steps of {meta.config['dt']:g}); its largest value on the "
         rf"square falls from {largest['0']:.2f} to {largest['inf']:.2f}. (e) The share of the loss that is "
         "left, in torch (points) and in closed form (lines): it tends to $1 / (1 + w_2^2)$ (dotted). (f) "

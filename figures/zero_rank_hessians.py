@@ -76,7 +76,8 @@ def caption(result: Result, meta: Meta) -> str:
         rf"Points: automatic differentiation through inference ($T = {meta.config['num_steps']}$ steps of "
         rf"{meta.config['step']:g}), within {_worst(result, 'largest_difference'):.1e} of the largest entry "
         "of the exact Hessian of $F^*$, which is what inference leaves in its slowest mode. Line: closed "
-        "form of the last layer's block. Dotted: the smallest at the origin. With more than two hidden layers it gives all negative eigenvalues "
+        "form of the last layer's block. Dotted: the smallest at the origin. With more than two hidden "
+        "layers it gives all negative eigenvalues "
         rf"(measured within {_block_gap(result):.1e}); with two, the coupling of first and last layer lowers "
         rf"them and gives the loss negative eigenvalues, too. ({meta.setting}.)"
     )
