@@ -134,7 +134,7 @@ def caption(result: Result, meta: Meta) -> str:
         "PC leaves both kinds of saddle sooner. Near the origin and near a zero-rank saddle BP takes "
         rf"{over} times as long; at the published scales {published}. $H = {c['hidden_layers']}$, $\sigma = "
         rf"{c['init']:g}$, $T = {c['inference_steps']}$; zero-rank: the last hidden matrix from torch. "
-        rf"All runs are shown for the {c['pc_iterations']} iterations of PC, BP also at the published scale "
+        rf"Shown: {c['pc_iterations']} iterations, BP also at the published scale "
         rf"(dashed, steps {c['batch_size'] / MEAN:g} times shorter); light: "
         rf"{_data(result, list(result['curves'])[-1])}. Iterations of PC and BP to {SHARES[0]:g} of the loss "
         rf"on {_data(result, name)}: {times}. Plateaus: {n['plateau-first']} (published: "
