@@ -83,7 +83,7 @@ def _first_stage(layers: Axes, values: Axes, rescaling: Axes, path: Any, end: fl
     last, time = last[early], time[early]
     below = first[-2] * np.exp((last**2 - first[-1] ** 2) / 2)
     small = below < 0.5  # what the law neglects is the square of this weight
-    style = {"label": None, "linewidth": 0.8, "linestyle": "--"}
+    style: dict[str, Any] = {"label": None, "linewidth": 0.8, "linestyle": "--"}
     plotting.theory(layers, time[small], last[small], **style)
     plotting.theory(layers, time[small], below[small], **style)
     plotting.theory(values, time[small], 0.5 / (1 + last[small] ** 2), **style)

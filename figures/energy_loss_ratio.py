@@ -22,9 +22,7 @@ SOURCE = "MU 6"
 SIZE = (5.5, 4.2)
 
 CASES = {"mupc": r"$\mu$PC", "scaled": r"$\mu$PC, scaled rate", "sp": "sp"}
-RATIOS = LinearSegmentedColormap.from_list(
-    "ratios", ["#ffffff", *(plotting.SEQUENCE(x) for x in (0.0, 0.4, 0.7, 1.0))]
-)
+RATIOS = LinearSegmentedColormap.from_list("ratios", ["#ffffff", *plotting.shades(4)])
 """White is 1: the loss is the energy."""
 
 
