@@ -131,7 +131,7 @@ def caption(result: Result, meta: Meta) -> str:
     return (
         f"{first} ({RULES[best][0]}). ReLU residual $\\mu$PC networks, $H = {c['hidden']}$, $N = "
         f"{c['width']}$, {_names.dataset(result['dataset'])}, Adam at each rule's best rate. Blue: inference "
-        "in activities; broken lines: in errors; the last at the recommended hidden precision, the others at 1. "
+        "in activities; broken: in errors; the last at the recommended hidden precision, the others at 1. "
         f"Accuracy (%; deviation at most {worst:g}) at {n['passes']} passes, passes of an "
         "iteration, time of a pass (BP: 1): "
         f"{rows}.{edge} ({meta.setting}; {_names.seeds(c)}.)"
