@@ -64,9 +64,15 @@ def draw(fig: Figure, result: Result) -> None:
 
 
 def numbers(result: Result) -> dict[str, str | float]:
-    """Excess and distance of the losses at the last iteration, at the ends of the widths."""
+    """Excess and distance of the losses at the last iteration, at the ends of the widths; the least and the
+    greatest mean, over widths, of the extra gradient over the other and over the excess.
+    """
     found: dict[str, str | float] = {}
     for case in limits_toy.CASES:
+        parts = [result[case][int(n)] for n in result["widths"]]
+        shares = [np.nanmean(p["extra"] / p["rescaled"] / np.asarray(p["excess"])) for p in parts]
+        found[f"{case.replace(' + ', '-')}-share-least"] = f"{min(shares):.2g}"
+        found[f"{case.replace(' + ', '-')}-share-most"] = f"{max(shares):.2g}"
         key = case.replace(" + ", "-")
         for name, n in (("narrow", int(result["widths"][0])), ("wide", int(result["widths"][-1]))):
             part = result[case][n]
