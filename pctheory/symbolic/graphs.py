@@ -13,7 +13,7 @@ from functools import cached_property
 import sympy as sp
 
 from .cases import Family, cases
-from .chain import ENERGY, Chain
+from .chain import Chain
 from .derivation import Derivation, Step
 from .elimination import take_determinant
 from .exact import gradient
