@@ -53,7 +53,7 @@ def copy_gallery(drawn: Sequence[Drawn], source: Path, target: Path, order: Mapp
         return
     target.mkdir(parents=True, exist_ok=True)
     for figure in drawn:
-        for suffix in ("png", "thumb.png", "pdf"):
+        for suffix in ("png", "thumb.png", "pdf", "gif"):
             if (source / f"{figure.id}.{suffix}").exists():
                 shutil.copy2(source / f"{figure.id}.{suffix}", target)
     write_gallery(drawn, target, None, order)

@@ -26,11 +26,11 @@ RULES = {
     "adam": ("Adam", _DARK, "-"),
     "heun": ("Heun", _DEEP, "-"),
     "error": ("error descent", "#ffa90e", "--"),
-    "newton": ("Newton", "#e76300", "--"),
-    "adaptive": ("adaptive", "#bd1f01", "--"),
+    "newton": ("Newton", "#e76300", ":"),
+    "adaptive": ("adaptive", "#bd1f01", "-."),
     "near": (r"adaptive, $\pi = L / (\alpha N)$", "#5c0f00", "--"),
 }
-"""Label, colour and line: activities in blue, errors in red, backpropagation grey."""
+"""Label, colour and line: solid: activities (blue) and backpropagation (grey); broken: errors (red)."""
 
 
 def draw(fig: Figure, result: Result) -> None:
@@ -131,7 +131,7 @@ def caption(result: Result, meta: Meta) -> str:
     return (
         f"{first} ({RULES[best][0]}). ReLU residual $\\mu$PC networks, $H = {c['hidden']}$, $N = "
         f"{c['width']}$, {_names.dataset(result['dataset'])}, Adam at each rule's best rate. Blue: inference "
-        "in activities; dashed: in errors; the last at the recommended hidden precision, the others at 1. "
+        "in activities; broken: in errors; the last at the recommended hidden precision, the others at 1. "
         f"Accuracy (%; deviation at most {worst:g}) at {n['passes']} passes, passes of an "
         "iteration, time of a pass (BP: 1): "
         f"{rows}.{edge} ({meta.setting}; {_names.seeds(c)}.)"
