@@ -27,7 +27,6 @@ from pctheory.dynamics import chain_flow, homotopy_flow
 from pctheory.nn import BP, PC, PCN, Adaptive, Switch, TrainingSettings, train
 
 RULES = ("bp", "pc", "raised", "pc-bp")
-OPTIMISERS = ("Adam", "SGD")
 ACTIVATIONS = ("linear", "tanh", "relu")
 FACTOR = 10**0.5
 """Between neighbouring rates."""
@@ -53,11 +52,12 @@ class Config:
     tolerance: float = field(default=0.1, metadata={"label": "estimated error of the weight gradient"})
     every: int = field(default=5, metadata={"label": "iterations between tests"})
     images: int = field(default=500, metadata={"label": "test images along training"})
+    descended: tuple[str, ...] = field(default=ACTIVATIONS, metadata={"label": "activations with SGD"})
     compared: tuple[int, ...] = field(
-        default=(4, 8, 16), metadata={"label": "hidden layers with all rules (tanh)"}
+        default=(4, 8, 16), metadata={"label": "hidden layers with all rules (tanh, Adam)"}
     )
     residual: tuple[int, ...] = field(
-        default=(4, 8, 16), metadata={"label": "hidden layers with skips (tanh)"}
+        default=(4, 8, 16), metadata={"label": "hidden layers with skips (tanh, Adam)"}
     )
     seeds: int = 3
     seed: int = 0
@@ -66,10 +66,11 @@ class Config:
 PROFILES = {
     "quick": Config(
         dataset="digits", depths=(2,), scales=(0.3, 1.0), width=16, batch=32, target=0.5, iterations=30,
-        span=1, images=200, compared=(2,), residual=(2,), seeds=1,
+        span=1, images=200, descended=("tanh",), compared=(2,), residual=(2,), seeds=1,
     ),
     "cpu": Config(
-        depths=(4, 8, 16), scales=(0.2, 0.45, 1.0), iterations=200, compared=(8,), residual=(8,), seeds=1,
+        depths=(4, 8, 16), scales=(0.2, 0.45, 1.0), iterations=150, descended=("tanh",), compared=(8,),
+        residual=(8,), seeds=1,
     ),
     "full": Config(),
 }  # fmt: skip
@@ -190,23 +191,23 @@ def trial(
 
 def cases(config: Config) -> list[dict[str, Any]]:
     """The networks and optimisers, and the rules that each is trained by."""
-    found: list[dict[str, Any]] = []
-    for skips, activations in ((False, ACTIVATIONS), (True, ("tanh",))):
-        for hidden in config.residual if skips else config.depths:
-            for scale in config.scales:
-                if scale**hidden < config.smallest:
-                    continue
-                for activation in activations:
-                    every = not skips and activation == "tanh" and hidden in config.compared
-                    found += [
-                        {
-                            "rule": rule, "optimiser": optimiser, "hidden": hidden, "activation": activation,
-                            "scale": scale, "skips": skips,
-                        }
-                        for optimiser in OPTIMISERS
-                        for rule in (RULES if every else RULES[:2])
-                    ]  # fmt: skip
-    return found
+    sizes = [(h, c) for h in config.depths for c in config.scales if c**h >= config.smallest]
+    residual = [(h, c) for h in config.residual for c in config.scales]
+    settings = [
+        *(("Adam", activation, False, h, c) for activation in ACTIVATIONS for h, c in sizes),
+        *(("SGD", activation, False, h, c) for activation in config.descended for h, c in sizes),
+        *(("Adam", "tanh", True, h, c) for h, c in residual),
+    ]
+    return [
+        {
+            "rule": rule, "optimiser": optimiser, "hidden": h, "activation": activation, "scale": c,
+            "skips": skips,
+        }
+        for optimiser, activation, skips, h, c in settings
+        for rule in RULES
+        if rule in ("bp", "pc")
+        or ((optimiser, activation, skips) == ("Adam", "tanh", False) and h in config.compared)
+    ]  # fmt: skip
 
 
 def border(hidden: int, *, kept: bool) -> float:

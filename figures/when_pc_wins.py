@@ -1,0 +1,186 @@
+r"""Where predictive coding learns sooner than backpropagation, over depth and initial scale.
+
+Theory: a chain's gradient flow is faster on the energy than on the loss below a border in the initial scale,
+which is wider where the precision keeps the ratio of loss and energy at 2.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+
+from experiments import when_pc_wins
+from experiments._result import Result
+from experiments._store import Meta
+from figures import _names
+from pctheory import plotting
+
+EXPERIMENT = when_pc_wins
+TITLE = "Where predictive coding learns sooner"
+SOURCE = "here"
+SIZE = (5.5, 3.6)
+LIMIT = 3.0
+"""Of the colours, a factor of 2 ** 3."""
+
+
+def cost(result: Result, kind: str, *names: object) -> float:
+    """Mean over the seeds of the "iterations" or "seconds" to the target of a run, named "plain" or "skips",
+    activation, optimiser, rule, H and c; infinite where a seed did not reach it.
+    """
+    return float(np.mean(result["runs"]["/".join(map(str, names))][kind]))
+
+
+def lead(result: Result, kind: str, *names: object, rule: str = "pc") -> float:
+    """The cost of backpropagation over that of a rule: infinite or 0 where only one reached the target, not a
+    number where none did.
+    """
+    skips, activation, optimiser, hidden, scale = names
+    bp, own = (cost(result, kind, skips, activation, optimiser, r, hidden, scale) for r in ("bp", rule))
+    return bp / own if np.isfinite(own) else (0.0 if np.isfinite(bp) else np.nan)
+
+
+def cells(result: Result, rule: str = "pc") -> Iterator[tuple[str, str, str, int, float]]:
+    """Networks that a rule trained: "plain" or "skips", activation, optimiser, H and c."""
+    for kind, activations in result["runs"].items():
+        for activation, optimisers in activations.items():
+            for optimiser, rules in optimisers.items():
+                for hidden, scales in rules[rule].items() if rule in rules else ():
+                    for scale in scales:
+                        yield kind, activation, optimiser, int(hidden), float(scale)
+
+
+def panels(result: Result) -> list[tuple[str, str]]:
+    """Activations and optimisers of the networks without skips, Adam first."""
+    found = dict.fromkeys((c[1], c[2]) for c in cells(result) if c[0] == "plain")
+    return sorted(found, key=lambda pair: pair[1])
+
+
+def table(result: Result, kind: str, activation: str, optimiser: str) -> np.ndarray:
+    """Leads of exact inference at unit precisions without skips, (depths, scales); nan where left out."""
+    found = np.full((len(result["depths"]), len(result["scales"])), np.nan)
+    for *network, hidden, scale in cells(result):
+        if network == ["plain", activation, optimiser]:
+            at = list(result["depths"]).index(hidden), list(result["scales"]).index(scale)
+            found[at] = lead(result, kind, *network, hidden, scale)
+    return found
+
+
+def draw(fig: Figure, result: Result) -> None:
+    """A map for each activation and optimiser: colours by iterations, numbers by time."""
+    pairs = panels(result)
+    axes = fig.subplots(2, (len(pairs) + 1) // 2, sharex=True, sharey=True, squeeze=False)
+    for (activation, optimiser), ax in zip(pairs, axes.flat, strict=True):
+        _map(ax, result, activation, optimiser)
+        ax.set_title(f"{_names.activation(activation)}, {optimiser}")
+    for ax in axes[:, 0]:
+        ax.set_ylabel("hidden layers $H$")
+        ax.set_yticks(range(len(result["depths"])), [f"{h}" for h in result["depths"]])
+    for ax in axes[-1]:
+        ax.set_xlabel("initial scale $c$")
+        ax.set_xticks(range(len(result["scales"])), [f"{c:g}" for c in result["scales"]])
+    bar = fig.colorbar(axes[0, 0].images[0], ax=axes, shrink=0.8)
+    bar.set_label("iterations of BP / of PC")
+    ends = np.arange(-int(LIMIT), int(LIMIT) + 1)
+    bar.set_ticks(ends, labels=[f"{2.0**k:.3g}" for k in ends])
+    plotting.letter(axes)
+    plotting.legend_outside(fig, axes[0, 0], "bottom", ncols=2)
+
+
+def _map(ax: Axes, result: Result, activation: str, optimiser: str) -> None:
+    iterations = table(result, "iterations", activation, optimiser)
+    seconds = table(result, "seconds", activation, optimiser)
+    with np.errstate(divide="ignore"):
+        colours = np.clip(np.log2(iterations), -LIMIT, LIMIT)
+    ax.imshow(colours, cmap=plotting.DIVERGING, norm=Normalize(-LIMIT, LIMIT), aspect="auto", origin="lower")
+    for (row, column), value in np.ndenumerate(seconds):
+        dark = abs(colours[row, column]) > 0.6 * LIMIT
+        ax.text(
+            column, row, _short(value), ha="center", va="center", fontsize=7,
+            color="white" if dark else plotting.COLOURS["ink"],
+        )  # fmt: skip
+    logs = np.log(np.asarray(result["scales"]))
+    rows = np.arange(len(result["depths"]))
+    for name, style, label in (("border", "-", r"border of chains, $\pi = 1$"), ("kept", ":", "ratio kept")):
+        at = np.interp(np.log(np.asarray(result[name])), logs, np.arange(len(logs)))
+        plotting.theory(ax, at, rows, label=label, linestyle=style, marker="|", markersize=9)
+
+
+def _short(value: float) -> str:
+    """A lead in a cell: only predictive coding, only backpropagation, or neither reached the target."""
+    if np.isnan(value):
+        return "–"
+    if value == 0 or np.isinf(value):
+        return "BP" if value == 0 else "PC"
+    return f"{value:.2g}" if value < 10 else f"{value:.0f}"
+
+
+def numbers(result: Result) -> dict[str, str | float]:
+    """For each optimiser: networks, how many predictive coding learns sooner by iterations and by time, how
+    many one rule alone learns, and the largest lead. The same with skips, with all rules at their depth, and
+    the quickest run of each rule from any scale.
+    """
+    found: dict[str, str | float] = {}
+    for name, kept in (
+        ("adam", lambda c: c[0] == "plain" and c[2] == "Adam"),
+        ("sgd", lambda c: c[0] == "plain" and c[2] == "SGD"),
+        ("skips", lambda c: c[0] == "skips"),
+    ):
+        own = [c for c in cells(result) if kept(c)]
+        leads, times = (np.array([lead(result, kind, *c) for c in own]) for kind in ("iterations", "seconds"))
+        found[f"{name}-networks"] = len(own)
+        found[f"{name}-sooner"] = int(np.sum(leads > 1))
+        found[f"{name}-faster"] = int(np.sum(times > 1))
+        found[f"{name}-alone"] = int(np.sum(np.isinf(leads)))
+        found[f"{name}-bp-alone"] = int(np.sum(leads == 0))
+        found[f"{name}-neither"] = int(np.sum(np.isnan(leads)))
+        found[f"{name}-most"] = _short(float(np.max(leads[np.isfinite(leads)], initial=0)))
+        found[f"{name}-right"] = sum(_foreseen(result, c, ahead) for c, ahead in zip(own, leads, strict=True))
+    for kind, *rest in compared(result):
+        for rule in when_pc_wins.RULES:
+            for what, form in (("iterations", ".0f"), ("seconds", ".2g")):
+                value = cost(result, what, kind, *rest[:2], rule, *rest[2:])
+                found[f"{rule}-{rest[-1]:g}-{what}"] = f"{value:{form}}" if np.isfinite(value) else "none"
+    return found
+
+
+def compared(result: Result) -> list[tuple[str, str, str, int, float]]:
+    """The networks that all rules trained, at the largest such depth."""
+    found = list(cells(result, "pc-bp"))
+    return [c for c in found if c[3] == max(h for *_, h, _ in found)]
+
+
+def _foreseen(result: Result, cell: tuple[str, str, str, int, float], ahead: float) -> bool:
+    """Whether a chain's border is right about who is sooner."""
+    border = float(result["border"][list(result["depths"]).index(cell[3])])
+    return bool(np.isfinite(ahead) or np.isinf(ahead)) and (ahead > 1) == (cell[4] < border)
+
+
+def caption(result: Result, meta: Meta) -> str:
+    """What was run, where each rule is sooner, and what a chain says of it."""
+    c, n = meta.config, numbers(result)
+    rows = [
+        f"{label} "
+        + ", ".join(
+            f"{n[f'{rule}-{cell[-1]:g}-iterations']} ({n[f'{rule}-{cell[-1]:g}-seconds']})"
+            for cell in compared(result)
+        )
+        for rule, label in (
+            ("bp", "BP"),
+            ("pc", "PC"),
+            ("raised", rf"$\pi = {c['precision']:g}$"),
+            ("pc-bp", "PC, then BP"),
+        )
+    ]
+    scales = ", ".join(f"{cell[-1]:g}" for cell in compared(result))
+    return (
+        rf"Predictive coding learns sooner where the forward signal starts small. Iterations to "
+        rf"{100 * c['target']:g}% of the test images, at most {c['iterations']}, each rule at its best rate; "
+        rf"no skips, $N = {c['width']}$, weights $c$ times Xavier's (He's). Colour: iterations of BP over "
+        rf"those of exact PC at $\pi = 1$; number: the same of time; PC, BP: only that one got there; dash: "
+        rf"neither. Lines: where chains take equally long (solid $\pi = 1$, dotted ratio kept). Sooner in "
+        rf"{n['adam-sooner']} of {n['adam-networks']} networks with Adam. Tanh, Adam, "
+        rf"$H = {compared(result)[0][3]}$, $c$ = {scales}: iterations (seconds) {'; '.join(rows)}. "
+        rf"({_names.dataset(c['dataset'])}; {meta.setting}; {_names.seeds(c)}.)"
+    )
