@@ -147,13 +147,13 @@ def caption(result: Result, meta: Meta) -> str:
     )
     return (
         rf"The error is zero beyond $T$ layers and small within them, and single precision loses what is "
-        rf"small: {n['pc-moved']} of {n['layers']} layers change by more than {100 * MOVED:g}%. Residual ReLU $\mu$PC networks of width "
-        rf"{c['width']} on {_names.dataset(result['dataset'])}, activity rate $\eta$. (a, b) At "
-        rf"initialisation, {c['hidden']} hidden layers: errors and weight gradients by distance from the "
-        rf"output; dotted: the attenuation $(\eta T / B)^k / k!$. After $T = {result['times'][-1]}$ steps so many hidden "
-        rf"layers have an error above 1% of the output's: {reach}. In the order "
-        rf"{', '.join(label for label, _ in RULES.values())}: (c) change of the weights after {c['steps']} "
-        rf"iterations, {c['trained_hidden']} hidden layers; above {100 * MOVED:g}%: {moved}; (d) test "
-        rf"accuracy (%) with the input side frozen: {scores} when all learn, {kept} when the last "
-        rf"{n['learned']} do. ({meta.setting}; {_names.seeds(c)}.)"
+        rf"small: {n['pc-moved']} of {n['layers']} layers change by more than {100 * MOVED:g}%. Residual "
+        rf"ReLU $\mu$PC networks of width {c['width']} on {_names.dataset(result['dataset'])}, activity rate "
+        rf"$\eta$. (a, b) At initialisation, {c['hidden']} hidden layers: errors and weight gradients by "
+        rf"distance from the output; dotted: the attenuation $(\eta T / B)^k / k!$. After "
+        rf"$T = {result['times'][-1]}$ steps so many hidden layers have an error above 1% of the output's: "
+        rf"{reach}. In the order {', '.join(label for label, _ in RULES.values())}: (c) change of the "
+        rf"weights after {c['steps']} iterations, {c['trained_hidden']} hidden layers; above "
+        rf"{100 * MOVED:g}%: {moved}; (d) test accuracy (%) with the input side frozen: {scores} when all learn, {kept} when "
+        rf"the last {n['learned']} do. ({meta.setting}; {_names.seeds(c)}.)"
     )

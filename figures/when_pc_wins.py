@@ -71,9 +71,11 @@ def draw(fig: Figure, result: Result) -> None:
     """A map for each activation and optimiser: colours by iterations, numbers by time."""
     pairs = panels(result)
     axes = fig.subplots(2, (len(pairs) + 1) // 2, sharex=True, sharey=True, squeeze=False)
-    for (activation, optimiser), ax in zip(pairs, axes.flat, strict=True):
+    for (activation, optimiser), ax in zip(pairs, axes.flat, strict=False):
         _map(ax, result, activation, optimiser)
         ax.set_title(f"{_names.activation(activation)}, {optimiser}")
+    for ax in axes.flat[len(pairs) :]:
+        ax.set_visible(False)
     for ax in axes[:, 0]:
         ax.set_ylabel("hidden layers $H$")
         ax.set_yticks(range(len(result["depths"])), [f"{h}" for h in result["depths"]])
