@@ -146,14 +146,14 @@ def caption(result: Result, meta: Meta) -> str:
         ", ".join(str(n[f"{rule}-{key}"]) for rule in RULES) for key in ("moved", "all", "frozen")
     )
     return (
-        rf"The error is zero beyond $T$ layers and small within them, and single precision loses what is "
-        rf"small: {n['pc-moved']} of {n['layers']} layers change by more than {100 * MOVED:g}%. Residual "
-        rf"ReLU $\mu$PC networks of width {c['width']} on {_names.dataset(result['dataset'])}, activity rate "
-        rf"$\eta$. (a, b) At initialisation, {c['hidden']} hidden layers: errors and weight gradients by "
-        rf"distance from the output; dotted: the attenuation $(\eta T / B)^k / k!$. After "
-        rf"$T = {result['times'][-1]}$ steps so many hidden layers have an error above 1% of the output's: "
-        rf"{reach}. In the order {', '.join(label for label, _ in RULES.values())}: (c) change of the "
-        rf"weights after {c['steps']} iterations, {c['trained_hidden']} hidden layers; above "
-        rf"{100 * MOVED:g}%: {moved}; (d) test accuracy (%) with the input side frozen: {scores} when all learn, {kept} when "
-        rf"the last {n['learned']} do. ({meta.setting}; {_names.seeds(c)}.)"
+        rf"The error is zero beyond $T$ layers, small within them, and lost where it is below the rounding: "
+        rf"{n['pc-moved']} of {n['layers']} layers change by over {100 * MOVED:g}%. Residual ReLU $\mu$PC "
+        rf"networks of width {c['width']}, {_names.dataset(result['dataset'])}, activity rate $\eta$. (a, b) "
+        rf"{c['hidden']} hidden layers at initialisation: errors and weight gradients by distance from the "
+        rf"output; dotted: the attenuation $(\eta T / B)^k / k!$. After $T = {result['times'][-1]}$ steps so "
+        rf"many hidden layers have an error above 1% of the output's: {reach}. In the order "
+        rf"{', '.join(label for label, _ in RULES.values())}: (c) change of the weights after {c['steps']} "
+        rf"iterations, {c['trained_hidden']} hidden layers; above {100 * MOVED:g}%: {moved}; (d) test "
+        rf"accuracy (%) when all layers learn, {scores}, and when the last {n['learned']} do, {kept}. "
+        rf"({meta.setting}; {_names.seeds(c)}.)"
     )
