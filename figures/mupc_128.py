@@ -92,7 +92,7 @@ def caption(result: Result, meta: Meta) -> str:
         "them below the rounding. ReLU residual networks, $T = H$ steps, so that no layer is beyond the "
         "light cone; errors as differences in single precision; Adam. Top: accuracy on the "
         rf"first {c['test_images']} test images. Bottom: relative change of each layer's weights; no point: "
-        r"exactly zero. Accuracy on the whole test set in per cent of $\mu$PC and BP, and how many of "
+        r"exactly zero. Test accuracy in per cent of $\mu$PC and BP, and how many of "
         rf"{layers} layers changed by over {100 * MOVED:g}%: {'; '.join(parts)}. Published, with more "
         rf"training: $\mu$PC competitive. Here BP is ahead by {min(gaps):.1f} to {max(gaps):.1f} "
         rf"points.{scale} ({meta.setting}; {_names.seeds(c)}.)"
