@@ -9,7 +9,6 @@ it. Claims ``escape-time`` and ``precision-homotopy``: the times of a chain of t
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import math
 import time
@@ -24,7 +23,8 @@ from scipy.optimize import brentq
 from experiments._progress import Progress
 from pctheory import Data, load_dataset
 from pctheory.dynamics import chain_flow, homotopy_flow
-from pctheory.nn import BP, PC, PCN, Adaptive, Switch, TrainingSettings, train
+from pctheory.nn import BP, PC, PCN, Adaptive, Switch, TrainingSettings
+from pctheory.nn.training import Run
 
 RULES = ("bp", "pc", "raised", "pc-bp")
 ACTIVATIONS = ("linear", "tanh", "relu")
@@ -46,6 +46,7 @@ class Config:
     batch: int = 64
     target: float = field(default=0.7, metadata={"label": "test accuracy to reach"})
     iterations: int = field(default=2000, metadata={"label": "most iterations"})
+    passes: int = field(default=40000, metadata={"label": "most passes"})
     span: int = field(default=2, metadata={"label": "rates tried each way if none reaches the target"})
     precision: float = field(default=16.0, metadata={"label": "larger hidden precision"})
     handover: float = field(default=0.7, metadata={"label": "share of the first loss at the handover"})
@@ -69,7 +70,8 @@ PROFILES = {
         span=1, images=200, descended=("tanh",), compared=(2,), residual=(2,), seeds=1,
     ),
     "cpu": Config(
-        depths=(4, 8, 16), scales=(0.2, 0.45, 1.0), iterations=150, descended=("tanh",), compared=(8,),
+        depths=(4, 8, 16), scales=(0.2, 0.45, 1.0), iterations=150, passes=1000,
+        descended=("tanh",), compared=(8,),
         residual=(8,), seeds=1,
     ),
     "full": Config(),
@@ -77,10 +79,6 @@ PROFILES = {
 
 FIRST_RATES = {"Adam": {"bp": 1e-3, "pc": 1e-3}, "SGD": {"bp": 0.3, "pc": 3.0}}
 """Where the search for the best rate begins; every rule with inference begins as "pc" does."""
-
-
-class _Reached(Exception):
-    """The target."""
 
 
 def network(config: Config, hidden: int, activation: str, scale: float, skips: bool, seed: int) -> PCN:
@@ -123,30 +121,27 @@ def reach(
     """Iterations and processor seconds to the target, without the tests; infinite if it is not reached within
     `limit` iterations.
     """
-    limit = int(min(limit, config.iterations))
     data, x, labels = images(config)
     model = network(config, seed=seed, **net)
     settings = TrainingSettings(
-        rule_of(config, rule, optimiser), optimiser, rate, batch_size=config.batch, steps=limit, seed=seed
-    )
-    start, own = time.process_time(), 0.0
-    reached = (math.inf, math.inf)
-
-    def watch(step: int, model: PCN) -> None:
-        nonlocal own, reached
-        if step % config.every:
-            return
-        now = time.process_time()
-        with torch.no_grad():
-            right = float((model(x).argmax(1) == labels).double().mean())
-        if right >= config.target:
-            reached = (step, now - start - own)
-            raise _Reached
-        own += time.process_time() - now
-
-    with contextlib.suppress(_Reached, ValueError):  # the latter: the rate is too large
-        train(model, data, settings, callback=watch)
-    return reached
+        rule_of(config, rule, optimiser), optimiser, rate, batch_size=config.batch, steps=config.iterations,
+        seed=seed,
+    )  # fmt: skip
+    run, seconds, passes = Run(model, data, settings), 0.0, 0.0
+    while run.step < min(limit, config.iterations) and passes < config.passes:
+        start = time.process_time()
+        try:
+            run.advance()
+        except ValueError:  # the rate is too large
+            break
+        seconds += time.process_time() - start
+        passes += run.inference["passes"][-1]
+        if run.step % config.every == 0:
+            with torch.no_grad():
+                right = float((model(x).argmax(1) == labels).double().mean())
+            if right >= config.target:
+                return run.step, seconds
+    return math.inf, math.inf
 
 
 def trial(
@@ -234,6 +229,8 @@ def run(config: Config, progress: Progress) -> dict[str, Any]:
         "runs": {},
         "depths": np.array(config.depths),
         "scales": np.array(config.scales),
+        "border": np.array([border(hidden, kept=False) for hidden in config.depths]),
+        "kept": np.array([border(hidden, kept=True) for hidden in config.depths]),
     }
     for cell, one in zip(cells, found, strict=True):
         path = "/".join(["skips" if cell["skips"] else "plain", *(f"{cell[name]}" for name in names)])
