@@ -66,8 +66,8 @@ class Config:
 
 PROFILES = {
     "quick": Config(
-        dataset="digits", depths=(2,), scales=(0.3, 1.0), width=16, batch=32, target=0.5, iterations=30,
-        span=1, images=200, descended=("tanh",), compared=(2,), residual=(2,), seeds=1,
+        dataset="digits", depths=(2,), scales=(0.3, 0.6), width=16, batch=32, target=0.4, iterations=10,
+        passes=40, span=1, images=200, descended=("tanh",), compared=(2,), residual=(2,), seeds=1,
     ),
     "cpu": Config(
         depths=(4, 8, 16), scales=(0.2, 0.45, 1.0), iterations=150, passes=1000,

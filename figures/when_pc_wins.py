@@ -156,7 +156,7 @@ def compared(result: Result) -> list[tuple[str, str, str, int, float]]:
 def _foreseen(result: Result, cell: tuple[str, str, str, int, float], ahead: float) -> bool:
     """Whether a chain's border is right about who is sooner."""
     border = float(result["border"][list(result["depths"]).index(cell[3])])
-    return bool(np.isfinite(ahead) or np.isinf(ahead)) and (ahead > 1) == (cell[4] < border)
+    return not np.isnan(ahead) and bool((ahead > 1) == (cell[4] < border))
 
 
 def caption(result: Result, meta: Meta) -> str:
