@@ -9,7 +9,7 @@ MINUTES ?= 10
 SEED    ?= 0
 
 VENV := .venv
-LATEX := $(shell sed -n 's/^\\usepackage.*{\([a-z0-9, ]*\)}.*/\1/p' paper/preamble.tex | tr -d ' ' | tr ',' '\n' | sed 's/$$/.sty/')
+LATEX := $(shell sed -n 's/^\\usepackage.*{\([a-z0-9, -]*\)}.*/\1/p' paper/preamble.tex | tr -d ' ' | tr ',' '\n' | sed 's/$$/.sty/')
 PY   := $(VENV)/bin/python
 
 # One BLAS thread per process: sweeps run in processes, and mixed thread pools slow small blocks down 40-400 times.
@@ -23,11 +23,11 @@ export SOURCE_DATE_EPOCH = 0
 .DEFAULT_GOAL := help
 .SECONDARY:
 .DELETE_ON_ERROR:
-.PHONY: help env data figures test mutants hunt bench quick lint types docstrings latex paper notebooks lab reproduce readme clean
+.PHONY: help env data figures test mutants hunt bench quick lint types docstrings latex paper pdf notebooks lab reproduce readme clean
 
 help:
 	@echo "make figures [FIG=id] [PROFILE=quick|cpu|full] [JOBS=n]   draw the figures into figures/out/index.html"
-	@echo "make test        the tests            make paper      the paper, from figures and generated numbers"
+	@echo "make test        the tests            make paper      the paper and its supplement, numbers generated"
 	@echo "make quick       every figure, small  make notebooks  run the notebooks"
 	@echo "make reproduce   recompute the committed results of the profile cpu, then draw"
 	@echo "make lab         JupyterLab on the notebooks"
@@ -97,13 +97,26 @@ latex:
 	texlive-fonts-recommended texlive-pictures (94 MB)."; exit 1; }; done
 	@command -v latexmk > /dev/null || { echo "make paper needs latexmk: on Debian, apt-get install latexmk."; exit 1; }
 
-# \pcstrict turns everything that was not generated (a figure, a caption, a number) into an error.
+# \pcstrict turns everything that was not generated (a figure, a caption, a number) into an error. The documents read one
+# another's labels, hence the supplement twice. latexmk skips a document of which nothing has changed, unless it failed.
 paper: latex $(VENV)/.installed figures
 	$(PY) -m pctheory.claims verify --jobs $(JOBS)
 	$(PY) -m paper.generate
-	cd paper && latexmk -pdf -halt-on-error -interaction=nonstopmode -outdir=build -usepretex='\def\pcstrict{}' main.tex
-	@! grep -E "(Reference|Citation).*undefined|There were undefined" paper/build/main.log \
-	  || { echo "paper/main.tex has undefined references or citations (above)."; exit 1; }
+	$(MAKE) pdf
+
+pdf: latex
+	@cd paper && for document in supplement main supplement derivations; do \
+	  max_print_line=1000 latexmk -pdf -silent -halt-on-error -interaction=nonstopmode -outdir=build \
+	    -usepretex='\def\pcstrict{}' $$document.tex \
+	    || { rm -f build/$$document.fdb_latexmk; tail -n 30 build/$$document.log; exit 1; }; \
+	done
+	@cd paper/build && ! grep -HE "(Reference|Citation).*undefined|There were undefined|multiply defined" \
+	  main.log supplement.log derivations.log \
+	  || { echo "The paper has undefined references or citations (above)."; exit 1; }
+	@cd paper/build && ! grep -H -A 1 -E "Overfull .hbox .([2-9]|[0-9]{2,})[.0-9]*pt" \
+	  main.log supplement.log derivations.log \
+	  || { echo "The paper has lines that are wider than the text by 2 pt or more (above)."; exit 1; }
+	@echo "paper/build: main.pdf, supplement.pdf, derivations.pdf"
 
 notebooks: $(VENV)/.installed
 	$(PY) -m pytest --nbmake experiments/notebooks/*.ipynb

@@ -17,8 +17,9 @@ __all__ = ["images", "network", "trained"]
 
 
 def images(name: str, count: int) -> tuple[Data, Data]:
-    """The first `count` training data, and the test data; of the digits both are the former."""
-    data = load_dataset(name, limit=count)
+    """The first `count` training data, or all, and the test data; of the digits both are the former."""
+    data = load_dataset(name)
+    data = data.take(np.arange(min(count, data.num_samples)))
     return data, data if name == "digits" else load_dataset(name, "test")
 
 

@@ -53,7 +53,7 @@ class Config:
 
 PROFILES = {
     "quick": Config(dataset="digits", width=8, hidden=6, times=(3, 6), batch=16, iterations=20, seeds=1),
-    "cpu": Config(times=(8, 15, 30, 60), iterations=60, seeds=1),
+    "cpu": Config(times=(8, 15, 30, 60), iterations=60),
     "full": Config(),
 }
 

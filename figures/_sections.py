@@ -1,4 +1,4 @@
-"""The reading order of the figures: that of the paper."""
+"""The reading order of the figures: that of the paper's supplement, which shows all of them."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ _PLACES = re.compile(r"\\section\{([^{}]*)\}|\\pcfigure(?:\[[^]]*\])?\{([^{}]*)\
 def reading_order(paper: Path = PAPER) -> dict[str, str]:
     r"""Figure ids in the order of the paper, each with the title of its section.
 
-    Read from the ``\pcsection`` of `main.tex` and the ``\section`` and ``\pcfigure`` of each section; empty
-    where there is no paper.
+    Read from the ``\pcsection`` of `supplement.tex` and the ``\section`` and ``\pcfigure`` of each section;
+    empty where there is no paper.
     """
-    main = paper / "main.tex"
-    if not main.exists():
+    supplement = paper / "supplement.tex"
+    if not supplement.exists():
         return {}
     order: dict[str, str] = {}
     title = OTHERS
-    for name in re.findall(r"\\pcsection\{(\w+)\}", main.read_text()):
+    for name in re.findall(r"\\pcsection\{(\w+)\}", supplement.read_text()):
         for heading, figure in _PLACES.findall((paper / "sections" / f"{name}.tex").read_text()):
             title = heading or title
             if figure:

@@ -186,7 +186,7 @@ def numbers(result: Result) -> dict[str, str | float]:
     nets = result["network"]
     return {
         "pc-steps": ", ".join(f"{n:.0f}" for n in np.asarray(steps["pc_steps"])[:, -1]),
-        "bp-bound": ", ".join(rounded(n) for n in np.asarray(steps["bound"])[:, -1]),
+        "bp-bound": ", ".join(_power(n) for n in np.asarray(steps["bound"])[:, -1]),
         "ratio-unit": span(_final(result, "unit"), digits=3),
         "ratio-tuned": span(_final(result, "tuned"), digits=3),
         "dense-ratio": span(
@@ -201,3 +201,9 @@ def numbers(result: Result) -> dict[str, str | float]:
 
 def _count(counts: np.ndarray) -> str:
     return span(np.asarray(counts, dtype=float)[:, -1], digits=4)
+
+
+def _power(number: float) -> str:
+    """The number as a digit, one decimal and a power of ten."""
+    digits, _, exponent = f"{number:.1e}".partition("e")
+    return rf"${digits} \times 10^{{{int(exponent)}}}$"

@@ -3,8 +3,8 @@ r"""Write what the paper takes from the code: `python -m paper.generate`.
 It needs the verdicts of `python -m pctheory.claims verify`.
 
 generated/ticks.tex         a mark for each claim and check, from the verdicts of the tests
-generated/claims.tex        the appendix table of all claims and their tests, from the catalogue
-generated/derivations.tex   derivations of `pctheory.symbolic`, step by step
+generated/claims.tex        the supplement's table of all claims and their tests, from the catalogue
+generated/derivations.tex   derivations of `pctheory.symbolic`, step by step, for the file of derivations
 
 Captions and numbers come from `python -m figures`.
 """
@@ -107,18 +107,23 @@ def table(catalogue: Catalogue, tests: Sequence[ClaimTest]) -> str:
 def _row(claim: Claim, tests: Iterable[ClaimTest]) -> str:
     counts = Counter(test.path.rpartition("/")[2] for test in tests if test.claim == claim.id)
     files = r"\newline ".join(
-        rf"\texttt{{{to_latex(name)}}}~({count})" for name, count in sorted(counts.items())
+        rf"\texttt{{{_breakable(name)}}}~({count})" for name, count in sorted(counts.items())
     )
-    place = r".\allowbreak{}".join(map(to_latex, claim.where.removeprefix("pctheory.").split(".")))
+    place = r".\allowbreak{}".join(map(_breakable, claim.where.removeprefix("pctheory.").split(".")))
     cells = [
         (
             rf"\hypertarget{{claim:{claim.id}}}{{}}\pcticks{{{claim.id}}} \texttt{{{claim.id}}}"
             rf"\newline {to_latex(claim.title)}"
         ),
         rf"\cref{{thm:{claim.id}}}\newline {to_latex(claim.source)}",
-        rf"\href{{../{source_file(claim)}}}{{\texttt{{{place}}}}}\newline {files}",
+        rf"\href{{../../{source_file(claim)}}}{{\texttt{{{place}}}}}\newline {files}",
     ]
     return " & ".join(cells) + r" \\ \addlinespace[4pt]"
+
+
+def _breakable(name: str) -> str:
+    """The name with a place to break the line after each underscore."""
+    return to_latex(name).replace(r"\_", r"\_\allowbreak{}")
 
 
 def kinds(table: symbolic.Derivations) -> list[list[symbolic.Case]]:
@@ -177,7 +182,7 @@ def derivations(catalogue: Catalogue, table: symbolic.Derivations) -> str:
         own = [group for group in groups if group[0].claim == claim.id]
         built = [next(filter(legible, (case.derive() for case in group)), None) for group in own]
         if any(built):
-            lines.append(rf"\subsection*{{{to_latex(claim.title)} (\cref{{thm:{claim.id}}})}}")
+            lines.append(rf"\subsection*{{{to_latex(claim.title)} (\suppref{{thm:{claim.id}}})}}")
             lines += [derivation.to_latex() for derivation in built if derivation is not None]
     return "\n\n".join(lines) + "\n"
 

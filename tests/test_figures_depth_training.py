@@ -56,7 +56,7 @@ def test_displacements_reach_as_far_as_the_light_cone_and_differences_as_far_as_
 @pytest.mark.claim("precision-homotopy")
 def test_predictive_coding_gets_out_of_the_saddle_and_hands_over():
     base = homotopy_networks.PROFILES["quick"]
-    config = dataclasses.replace(base, iterations=44, scale=0.5, handover=0.9)
+    config = dataclasses.replace(base, iterations=44, patience=1, scale=0.5, handover=0.9)
     both = homotopy_networks.trial(config, "pc-bp", 3e-3, 0)
     alone = homotopy_networks.trial(config, "bp", 3e-3, 0)
     turned = np.isinf(both["precision"])

@@ -669,7 +669,7 @@ def test_a_caption_is_short(name: str) -> None:
 
 def test_the_gallery_is_in_the_order_of_the_paper(tmp_path: Path) -> None:
     (tmp_path / "sections").mkdir()
-    (tmp_path / "main.tex").write_text(r"\pcsection{one}\pcsection{two}")
+    (tmp_path / "supplement.tex").write_text(r"\pcsection{one}\pcsection{two}")
     (tmp_path / "sections" / "one.tex").write_text(r"\section{First}\label{a} \pcfigure{b} \pcfigure[t]{a-c}")
     (tmp_path / "sections" / "two.tex").write_text(r"\section{Second} \pcfigure{b} \pcfigure{a}")
     assert list(reading_order(tmp_path).items()) == [("b", "First"), ("a-c", "First"), ("a", "Second")]

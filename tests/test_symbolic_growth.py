@@ -7,6 +7,7 @@ import pytest
 import sympy as sp
 from symbolic_oracle import at, central_gradient, central_hessian, chain_values, dense_chain
 
+from pctheory.dynamics import inflation
 from pctheory.symbolic import Chain, Step, derivations, derive
 from pctheory.symbolic.balance import MOMENTS
 from pctheory.symbolic.rules import substitute
@@ -38,6 +39,33 @@ def test_the_rates_of_growth_are_those_of_the_dense_minimum(case, rng):
     ratio = -slope[1] / point[0] + point[1] * slope[0] / point[0] ** 2
     scale *= 1 + np.abs(point).max() / point[0] ** 2
     np.testing.assert_allclose(at(proof.result, values), ratio, atol=1e-7 * scale)
+
+
+@pytest.mark.claim("inflation")
+@every("inflation")
+def test_at_a_fit_noise_moves_the_weights_as_the_dense_minimum_does(case, rng):
+    chain = Chain(case.parameters["hidden_layers"] + 1, unit_precisions=True)
+    point = rng.uniform(0.5, 1.5, chain.depth)
+    noise = 0.7
+    targets = point.prod() + np.array([1.0, -1.0]) * noise**0.5
+
+    def energy(maps):
+        values = dict(zip(chain.maps, maps, strict=True)) | {chain.x: 1.0}
+        return np.mean([dense_chain(chain, values | {chain.y: y}).energy for y in targets])
+
+    proof = case.derive()
+    values = dict(zip(chain.maps, point, strict=True)) | {sp.Symbol("nu", positive=True): noise}
+    speeds = at(proof["speeds"].expand(proof["speeds"].after), values).ravel()
+    np.testing.assert_allclose(speeds, -2 * point * central_gradient(energy, point), atol=1e-7)
+
+
+@pytest.mark.claim("inflation")
+@every("inflation")
+def test_the_energy_with_noise_is_that_of_the_numerical_package(case):
+    nu, t = (sp.Symbol(name, positive=True) for name in ("nu", "t"))
+    proof, depth = case.derive(), case.parameters["hidden_layers"] + 1
+    expected = inflation((1,) * (depth + 1), 0.3, 50.0).energy
+    np.testing.assert_allclose(float(proof.result.subs({nu: 0.3, t: 50.0})), expected, rtol=1e-12)
 
 
 @pytest.mark.claim("gradient-noise")

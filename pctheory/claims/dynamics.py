@@ -149,7 +149,7 @@ CLAIMS = (
         r"$F^* \sim \frac{\nu}{2} (2 \nu L t)^{-(L-1)/L}$.",
         "Unit precisions, activities at equilibrium.",
         "this work",
-        ("numerical",),
+        ("symbolic", "numerical"),
         "pctheory.dynamics.inflation",
     ),
     Claim(

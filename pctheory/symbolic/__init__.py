@@ -2,7 +2,7 @@ r"""Exact derivations of the theory, by sympy, from the definition of the energy
 
 `derivations()` is the table of all of them, `derive(claim, ...)` builds one: a `Derivation`. Every step is
 checked when it is built, and every step starts from a premise or from the result of an earlier step. It shows
-itself as LaTeX in a notebook and in the appendix of the paper.
+itself as LaTeX in a notebook and in the paper's file of derivations.
 
 This package shares no code with the rest of `pctheory`: it is one of the independent ways in which a claim is
 checked.

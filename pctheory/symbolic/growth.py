@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import sympy as sp
 
-from .balance import MOMENTS, equilibrated
+from .balance import MOMENTS, batch, equilibrated, moments
 from .cases import Family, cases
 from .chain import BATCH, EQUILIBRATED, Chain
 from .derivation import Derivation, Step
 from .gradients import equilibrated_step
+from .means import average, limit
 from .rules import algebra, along, second_derivatives, substitute, times
 
 
@@ -82,6 +83,104 @@ def escape(hidden_layers: int) -> Derivation:
         ),
     )
     return Derivation("escape-time", f"The growth of the weights, {chain.described}", steps)
+
+
+def inflation(hidden_layers: int) -> Derivation:
+    r"""Noise inflates the weights above the first: their squares tend to one $q$ with $q^L \sim 2 \nu L t$.
+
+    Claim `inflation`.
+
+    Parameters
+    ----------
+    hidden_layers : int
+        Number of hidden layers, 1 or more.
+
+    Returns
+    -------
+    Derivation
+        Its result is the energy to leading order, $\frac{\nu}{2} (2 \nu L t)^{-(L-1)/L}$.
+    """
+    chain = Chain(hidden_layers + 1, unit_precisions=True)
+    _, S = chain.abbreviations
+    A, L, layers = chain.maps, chain.depth, range(1, chain.depth + 1)
+    xx, xy, yy = MOMENTS
+    noise, u, m, q, t = sp.symbols("nu u m q t", positive=True)
+    G = sp.symbols(f"G_1:{L + 1}", real=True)
+    v = sp.symbols(f"v_1:{L + 1}", real=True)
+    slope = equilibrated_step(chain)
+    known = chain.abbreviations | dict(zip(G, slope.after, strict=True))
+    flow = dict(zip(A, (-g for g in G), strict=True))
+    speeds = sp.Matrix([-2 * A_l * g for A_l, g in zip(A, G, strict=True)])
+    squares, slopes = batch(chain)
+    below = [sp.Add(*(chain.P(j) ** 2 for j in range(1, l))) for l in layers]
+    mean = sp.Matrix([2 * slopes * chain.P(0) / S + 2 * squares / S**2 * part for part in below])
+    fitted = sp.Matrix([2 * noise / S**2 * part for part in below])
+    path = {A[0]: m / u ** (L - 1)} | dict.fromkeys(A[1:], u)
+    large = [sp.Add(*(u ** (2 * (L - j)) for j in range(1, l))) for l in range(1, L + 1)]
+    whole = 1 + large[-1]
+    shares = sp.Matrix([part / whole for part in large])
+    steps = (
+        slope,
+        Step(
+            "How fast the squared weights move",
+            sp.Matrix([A_l**2 for A_l in A]),
+            speeds,
+            along(flow),
+            known,
+            given="the squared weights",
+            using={"gradient": G},
+        ),
+        Step(
+            "in the mean over the batch", speeds, mean, average(moments(chain)), known, using={"gradient": G}
+        ),
+        Step(
+            r"Where the map is fitted, $\langle r x \rangle = 0$ and $\langle r^2 \rangle = \nu$, noise "
+            "alone moves them",
+            mean,
+            fitted,
+            substitute({xy: chain.P(0) * xx, yy: noise + chain.P(0) ** 2 * xx}),
+            {S: chain.rescaling},
+            label="speeds",
+        ),
+        Step(
+            r"Along $A_l = u$ for $l \ge 2$, $A_1 = m / u^{L-1}$, which keeps the map, $S v_l / 2 \nu$ is "
+            "the share of $S$ that comes from below layer $l$",
+            sp.Matrix([S * speed / (2 * noise) for speed in v]),
+            shares,
+            substitute(path),
+            {S: chain.rescaling} | dict(zip(v, fitted, strict=True)),
+            using={"speeds": v},
+        ),
+        Step(
+            "It tends to nothing for the first weight and to all of $S$ for the others",
+            shares,
+            sp.Matrix([0, *[1] * (L - 1)]),
+            limit(u, sp.oo),
+        ),
+        Step(
+            r"$S$ itself grows as $u^{2(L-1)}$",
+            whole / u ** (2 * (L - 1)),
+            sp.S.One,
+            limit(u, sp.oo),
+            given="$S / u^{2(L-1)}$ there",
+        ),
+        Step(
+            r"So $q = u^2$ moves at $2 \nu / S \sim 2 \nu / q^{L-1}$, and $q^L$ at a constant speed: "
+            r"$q^L \sim 2 \nu L t$",
+            q**L,
+            2 * noise * L,
+            along({q: 2 * noise / q ** (L - 1)}),
+            given="$q^L$",
+        ),
+        Step(
+            "The energy with this $q$",
+            noise / (2 * q ** (L - 1)),
+            noise / 2 * (2 * noise * L * t) ** -sp.Rational(L - 1, L),
+            substitute({q: (2 * noise * L * t) ** sp.Rational(1, L)}),
+            given=r"the energy $\nu / 2 S$ with $S = q^{L-1}$",
+        ),
+    )
+    return Derivation("inflation", f"Noise and the weights, {chain.described}", steps)
 
 
 def noise(hidden_layers: int) -> Derivation:
@@ -223,6 +322,7 @@ def smallest_form(hidden_layers: int) -> Derivation:
 
 FAMILIES = (
     Family("escape-time", escape, cases(hidden_layers=range(2, 5))),
+    Family("inflation", inflation, cases(hidden_layers=range(1, 5))),
     Family("gradient-noise", noise, cases(hidden_layers=range(1, 5))),
     Family("fit-sharpness", sharpness, cases(hidden_layers=range(1, 4))),
     Family("second-order-classification", smallest_form, cases(hidden_layers=(1,))),
