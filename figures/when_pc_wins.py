@@ -21,6 +21,7 @@ EXPERIMENT = when_pc_wins
 TITLE = "Where predictive coding learns sooner"
 SOURCE = "here"
 SIZE = (5.5, 3.6)
+COLOURS = plotting.DIVERGING.reversed()
 LIMIT = 3.0
 """Of the colours, a factor of 2 ** 3."""
 
@@ -91,22 +92,22 @@ def draw(fig: Figure, result: Result) -> None:
 
 
 def _map(ax: Axes, result: Result, activation: str, optimiser: str) -> None:
-    iterations = table(result, "iterations", activation, optimiser)
-    seconds = table(result, "seconds", activation, optimiser)
     with np.errstate(divide="ignore"):
-        colours = np.clip(np.log2(iterations), -LIMIT, LIMIT)
-    ax.imshow(colours, cmap=plotting.DIVERGING, norm=Normalize(-LIMIT, LIMIT), aspect="auto", origin="lower")
-    for (row, column), value in np.ndenumerate(seconds):
-        dark = abs(colours[row, column]) > 0.6 * LIMIT
-        ax.text(
-            column, row, _short(value), ha="center", va="center", fontsize=7,
-            color="white" if dark else plotting.COLOURS["ink"],
-        )  # fmt: skip
+        colours = np.clip(np.log2(table(result, "iterations", activation, optimiser)), -LIMIT, LIMIT)
+    ax.imshow(colours, cmap=COLOURS, norm=Normalize(-LIMIT, LIMIT), aspect="auto", origin="lower")
+    seconds = table(result, "seconds", activation, optimiser)
+    for *network, hidden, scale in cells(result):
+        if network == ["plain", activation, optimiser]:
+            at = list(result["depths"]).index(hidden), list(result["scales"]).index(scale)
+            colour = "white" if abs(colours[at]) > 0.6 * LIMIT else plotting.COLOURS["ink"]
+            ax.text(
+                at[1], at[0] - 0.28, _short(seconds[at]), ha="center", va="center", fontsize=7, color=colour
+            )
     logs = np.log(np.asarray(result["scales"]))
     rows = np.arange(len(result["depths"]))
     for name, style, label in (("border", "-", r"border of chains, $\pi = 1$"), ("kept", ":", "ratio kept")):
         at = np.interp(np.log(np.asarray(result[name])), logs, np.arange(len(logs)))
-        plotting.theory(ax, at, rows, label=label, linestyle=style, marker="|", markersize=9)
+        plotting.theory(ax, at, rows, label=label, linestyle=style, marker="|", markersize=7)
 
 
 def _short(value: float) -> str:
@@ -119,32 +120,50 @@ def _short(value: float) -> str:
 
 
 def numbers(result: Result) -> dict[str, str | float]:
-    """For each optimiser: networks, how many predictive coding learns sooner by iterations and by time, how
-    many one rule alone learns, and the largest lead. The same with skips, with all rules at their depth, and
-    the quickest run of each rule from any scale.
+    """For each optimiser, and with skips: networks, how many predictive coding learns sooner by iterations
+    and by time, how many one rule alone or none learns, the largest leads, and where a chain is right. The
+    costs of all rules in `compared`, and how much longer predictive coding takes at the best scale of each
+    rule.
     """
     found: dict[str, str | float] = {}
-    for name, kept in (
-        ("adam", lambda c: c[0] == "plain" and c[2] == "Adam"),
-        ("sgd", lambda c: c[0] == "plain" and c[2] == "SGD"),
-        ("skips", lambda c: c[0] == "skips"),
-    ):
-        own = [c for c in cells(result) if kept(c)]
+    for name, kept in (("adam", ("plain", "Adam")), ("sgd", ("plain", "SGD")), ("skips", ("skips", "Adam"))):
+        own = [c for c in cells(result) if (c[0], c[2]) == kept]
         leads, times = (np.array([lead(result, kind, *c) for c in own]) for kind in ("iterations", "seconds"))
         found[f"{name}-networks"] = len(own)
+        found[f"{name}-learned"] = int(np.sum(~np.isnan(leads)))
         found[f"{name}-sooner"] = int(np.sum(leads > 1))
+        found[f"{name}-later"] = int(np.sum(leads < 1))
         found[f"{name}-faster"] = int(np.sum(times > 1))
         found[f"{name}-alone"] = int(np.sum(np.isinf(leads)))
         found[f"{name}-bp-alone"] = int(np.sum(leads == 0))
-        found[f"{name}-neither"] = int(np.sum(np.isnan(leads)))
         found[f"{name}-most"] = _short(float(np.max(leads[np.isfinite(leads)], initial=0)))
+        found[f"{name}-most-time"] = _short(float(np.max(times[np.isfinite(times)], initial=0)))
         found[f"{name}-right"] = sum(_foreseen(result, c, ahead) for c, ahead in zip(own, leads, strict=True))
+    found["compared-depth"] = compared(result)[0][3]
     for kind, *rest in compared(result):
         for rule in when_pc_wins.RULES:
-            for what, form in (("iterations", ".0f"), ("seconds", ".2g")):
+            for what, form in (("iterations", ".0f"), ("seconds", ".2f")):
                 value = cost(result, what, kind, *rest[:2], rule, *rest[2:])
                 found[f"{rule}-{rest[-1]:g}-{what}"] = f"{value:{form}}" if np.isfinite(value) else "none"
+    for what in ("iterations", "seconds"):
+        ratios = best_scale(result, what)
+        found[f"best-scale-{what}-least"] = f"{ratios.min():.1f}"
+        found[f"best-scale-{what}-most"] = f"{ratios.max():.1f}"
     return found
+
+
+def best_scale(result: Result, kind: str) -> np.ndarray:
+    """The cost of predictive coding over that of backpropagation, each from its best initial scale: one for
+    each panel and depth where both learn.
+    """
+    found = []
+    for activation, optimiser in panels(result):
+        for hidden in result["depths"]:
+            own = [c for c in cells(result) if c[:4] == ("plain", activation, optimiser, hidden)]
+            bp, pc = (min(cost(result, kind, *c[:3], rule, *c[3:]) for c in own) for rule in ("bp", "pc"))
+            if np.isfinite(bp) and np.isfinite(pc):
+                found.append(pc / bp)
+    return np.array(found)
 
 
 def compared(result: Result) -> list[tuple[str, str, str, int, float]]:
@@ -167,6 +186,7 @@ def caption(result: Result, meta: Meta) -> str:
         + ", ".join(
             f"{n[f'{rule}-{cell[-1]:g}-iterations']} ({n[f'{rule}-{cell[-1]:g}-seconds']})"
             for cell in compared(result)
+            if cell[-1] > min(result["scales"])
         )
         for rule, label in (
             ("bp", "BP"),
@@ -175,14 +195,15 @@ def caption(result: Result, meta: Meta) -> str:
             ("pc-bp", "PC, then BP"),
         )
     ]
-    scales = ", ".join(f"{cell[-1]:g}" for cell in compared(result))
+    scales = " / ".join(f"{cell[-1]:g}" for cell in compared(result) if cell[-1] > min(result["scales"]))
     return (
-        rf"Predictive coding learns sooner where the forward signal starts small. Iterations to "
-        rf"{100 * c['target']:g}% of the test images, at most {c['iterations']}, each rule at its best rate; "
-        rf"no skips, $N = {c['width']}$, weights $c$ times Xavier's (He's). Colour: iterations of BP over "
-        rf"those of exact PC at $\pi = 1$; number: the same of time; PC, BP: only that one got there; dash: "
-        rf"neither. Lines: where chains take equally long (solid $\pi = 1$, dotted ratio kept). Sooner in "
-        rf"{n['adam-sooner']} of {n['adam-networks']} networks with Adam. Tanh, Adam, "
-        rf"$H = {compared(result)[0][3]}$, $c$ = {scales}: iterations (seconds) {'; '.join(rows)}. "
-        rf"({_names.dataset(c['dataset'])}; {meta.setting}; {_names.seeds(c)}.)"
+        rf"Predictive coding learns sooner where the forward signal starts small; from Xavier's weights "
+        rf"backpropagation is faster. Iterations to {100 * c['target']:g}% of the "
+        rf"{_names.dataset(c['dataset'])} test images, at most {c['iterations']} and {c['passes']} passes, "
+        rf"each rule at its best rate; no skips, $N = {c['width']}$, weights $c$ times Xavier's (ReLU: "
+        rf"He's). Colour: iterations of BP over those of exact PC, $\pi = 1$; number: the same of time; PC, "
+        rf"BP: only that one got there; dash: neither. Lines: where chains take equally long. Adam: PC sooner in "
+        rf"{n['adam-sooner']} of {n['adam-learned']} networks, by time in {n['adam-faster']}. Tanh, Adam, "
+        rf"$H = {compared(result)[0][3]}$, $c = {scales}$: iterations (seconds) {'; '.join(rows)}. "
+        rf"({meta.setting}; {_names.seeds(c)}.)"
     )
