@@ -70,9 +70,8 @@ PROFILES = {
         passes=40, span=1, images=200, descended=("tanh",), compared=(2,), residual=(2,), seeds=1,
     ),
     "cpu": Config(
-        depths=(4, 8, 16), scales=(0.2, 0.45, 1.0), iterations=150, passes=1000,
-        descended=("tanh",), compared=(8,),
-        residual=(8,), seeds=1,
+        depths=(4, 8, 16), scales=(0.2, 0.45, 0.7, 1.0), smallest=1e-5, iterations=200,
+        passes=1000, descended=("tanh",), compared=(8,), residual=(8,),
     ),
     "full": Config(),
 }  # fmt: skip

@@ -21,7 +21,7 @@ TITLE = "Which layers the function needs"
 SOURCE = "here"
 MATTERS = 0.01
 """Loss of accuracy by a joint reset above which the layers are counted."""
-SIZE = (5.5, 5.4)
+SIZE = (5.5, 3.9)
 LABELS = {rule: RULES[rule] for rule in joint_resets.RULES} | {"near": ("PC exact", *RULES["near"][1:])}
 
 

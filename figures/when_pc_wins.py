@@ -27,10 +27,10 @@ LIMIT = 3.0
 
 
 def cost(result: Result, kind: str, *names: object) -> float:
-    """Mean over the seeds of the "iterations" or "seconds" to the target of a run, named "plain" or "skips",
-    activation, optimiser, rule, H and c; infinite where a seed did not reach it.
+    """Median over the seeds of the "iterations" or "seconds" to the target of a run, named "plain" or
+    "skips", activation, optimiser, rule, H and c; infinite where most did not reach it.
     """
-    return float(np.mean(result["runs"]["/".join(map(str, names))][kind]))
+    return float(np.median(result["runs"]["/".join(map(str, names))][kind]))
 
 
 def lead(result: Result, kind: str, *names: object, rule: str = "pc") -> float:
@@ -202,8 +202,8 @@ def caption(result: Result, meta: Meta) -> str:
         rf"{_names.dataset(c['dataset'])} test images, at most {c['iterations']} and {c['passes']} passes, "
         rf"each rule at its best rate; no skips, $N = {c['width']}$, weights $c$ times Xavier's (ReLU: "
         rf"He's). Colour: iterations of BP over those of exact PC, $\pi = 1$; number: the same of time; PC, "
-        rf"BP: only that one got there; dash: neither. Lines: where chains take equally long. Adam: PC sooner in "
-        rf"{n['adam-sooner']} of {n['adam-learned']} networks, by time in {n['adam-faster']}. Tanh, Adam, "
-        rf"$H = {compared(result)[0][3]}$, $c = {scales}$: iterations (seconds) {'; '.join(rows)}. "
+        rf"BP: only that one got there; dash: neither. Lines: where chains take equally long. Adam: PC "
+        rf"sooner in {n['adam-sooner']} of {n['adam-learned']} networks, by time in {n['adam-faster']}. Tanh, "
+        rf"Adam, $H = {compared(result)[0][3]}$, $c = {scales}$: iterations (seconds) {'; '.join(rows)}. "
         rf"({meta.setting}; {_names.seeds(c)}.)"
     )
