@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from array_api_compat import array_namespace, is_array_api_obj
+from array_api_compat import array_namespace, device, is_array_api_obj
 
 Array = Any
 """Any array of the array API: numpy, torch, JAX, array-api-strict."""
@@ -92,6 +92,13 @@ def to_numpy(value: object, name: str) -> np.ndarray:
 def detached(value: Array) -> Array:
     """A torch tensor without its graph, to look at its values; arrays of other libraries unchanged."""
     return value.detach() if hasattr(value, "detach") else value
+
+
+def like(constant: np.ndarray, array: Array) -> Array:
+    """A constant of float64 in the library, the dtype and on the device of `array`."""
+    if type(array) is np.ndarray and array.dtype == np.float64:
+        return constant
+    return namespace(array).asarray(constant, dtype=array.dtype, device=device(array))
 
 
 def finite(value: Array, name: str) -> Array:

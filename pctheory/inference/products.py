@@ -121,15 +121,15 @@ def hidden_products(net: LinearPCN) -> list[Array]:
     last, xp = maps[-1], namespace(*maps)
     products = [xp.eye(last.shape[-2], dtype=last.dtype, device=device(last))]
     for matrix in reversed(maps[1:]):
-        products.append(products[-1] @ matrix)
+        products.append(matrix if len(products) == 1 else products[-1] @ matrix)
     return products[::-1]
 
 
 def whitened_stack(net: LinearPCN, products: list[Array]) -> Array:
     """G^T, (n_1 + ... + n_L, n_L), with S = G G^T."""
-    xp = namespace(*products)
-    whitened = [p.colour(product) for p, product in zip(net.precisions, products, strict=True)]
-    return xp.concat(whitened, axis=1).T
+    if not net.is_white:
+        products = [p.colour(product) for p, product in zip(net.precisions, products, strict=True)]
+    return namespace(*products).concat(products, axis=1).T
 
 
 def _forward_is_cheaper(net: LinearPCN) -> bool:
@@ -141,9 +141,12 @@ def _forward_is_cheaper(net: LinearPCN) -> bool:
 
 def representable(array: Array, name: str) -> Array:
     """The array itself; an error if it overflowed."""
-    xp = namespace(array)
     try:
-        ok = bool(xp.all(xp.isfinite(array)))
+        if array.ndim == 0:
+            ok = math.isfinite(_check.detached(array))
+        else:
+            xp = namespace(array)
+            ok = bool(xp.all(xp.isfinite(array)))
     except (TypeError, RuntimeError):
         return array
     if not ok:
@@ -163,9 +166,20 @@ def largest(array: Array) -> float:
         return math.nan
 
 
+def largest_of_rows(array: Array) -> list[float]:
+    """Largest magnitude in each row; NaN if they are traced."""
+    xp, array = namespace(array), _check.detached(array)
+    sizes = xp.max(xp.abs(array), axis=1)
+    try:
+        return [float(sizes[i]) for i in range(array.shape[0])]
+    except (TypeError, RuntimeError):
+        return [math.nan] * array.shape[0]
+
+
 def norm(array: Array) -> float:
     """Frobenius norm; NaN if the array is traced."""
+    flat = namespace(array).reshape(_check.detached(array), (-1,))
     try:
-        return float(namespace(array).sum(_check.detached(array) ** 2)) ** 0.5
+        return float(flat @ flat) ** 0.5  # several times faster than a sum of squares
     except (TypeError, RuntimeError):
         return math.nan

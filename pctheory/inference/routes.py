@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import accumulate, pairwise
 
 import numpy as np
-from array_api_compat import device
 
 from .. import _check
 from .._check import Array, namespace
@@ -15,7 +16,7 @@ from ..linalg import BlockTridiagonal, solve_lower, thin_qr
 from ..model import LinearPCN
 from ..model.definitions import energies_of, errors_of, hessian_blocks, linear_term
 from .feedback import feedback_sweep
-from .products import hidden_products, largest, norm, representable, whitened_stack
+from .products import hidden_products, largest, largest_of_rows, norm, representable, whitened_stack
 
 __all__ = [
     "CLOSURE_BOUND",
@@ -26,6 +27,7 @@ __all__ = [
     "is_trusted",
     "output_norm",
     "solve",
+    "unwhitened",
 ]
 
 METHODS = ("auto", "sweep", "feedback", "elimination")
@@ -94,12 +96,12 @@ def is_trusted(net: LinearPCN, norm: float, growth: float, *, order: int = 1) ->
     """
     weight = net.weights[0]
     eps = float(namespace(weight).finfo(weight.dtype).eps)
+    if not (growth <= CLOSURE_BOUND ** (1 / order) and norm <= eps**-0.25):
+        return False
+    if net.is_white:
+        return True
     ends = [p.extremes for p in net.precisions]
-    return (
-        growth <= CLOSURE_BOUND ** (1 / order)
-        and max(high for _, high in ends) <= SPREAD_BOUND * min(low for low, _ in ends)
-        and norm <= eps**-0.25
-    )
+    return max(high for _, high in ends) <= SPREAD_BOUND * min(low for low, _ in ends)
 
 
 def output_norm(net: LinearPCN, root: Array) -> float:
@@ -108,26 +110,27 @@ def output_norm(net: LinearPCN, root: Array) -> float:
 
 
 def forward_sweep(
-    net: LinearPCN, start: Array, first: Array, added: Sequence[Array], strength: float, target: Array
-) -> tuple[list[Array], float]:
+    net: LinearPCN, first: Array, coefficients: Array, basis: Array, condition: float, target: Array
+) -> tuple[list[Array], list[Array], float]:
     r"""Rows :math:`z_l = A_l z_{l-1} + e_l`, and how much their rounding errors grow.
 
-    One more row carries random errors along: of the size of `strength` in every whitened :math:`e_l`, and, in
-    the activities of every layer, of the size of those of a random combination of the samples. The mismatch
-    of the last rows with `target`, which they must equal, is a sample of the true ones.
+    One more row is a random combination of the samples, swept on its own, with random errors in its
+    :math:`e_l`. Without these, and in exact arithmetic, it would stay the combination of the swept samples.
+    How far it leaves them is a sample of the errors in every layer, as is the mismatch with `target` in the
+    last one.
 
     Parameters
     ----------
     net : LinearPCN
         The network.
-    start : (B, n_0)
-        :math:`z_0`.
     first : (B, n_1)
         :math:`A_1 z_0`.
-    added : L arrays (B, n_l)
-        :math:`e_l`.
-    strength : float
-        Size of the rounding errors of the whitened :math:`e_l`, in units of eps.
+    coefficients : (B, k)
+        Of the :math:`e_l` in the basis.
+    basis : (k, n_1 + ... + n_L)
+        Rows :math:`e_1, \dots, e_L`.
+    condition : float
+        Size of the rounding errors of the whitened :math:`e_l`, in units of eps times the coefficients.
     target : (B, n_L)
         What the last rows must be.
 
@@ -135,47 +138,56 @@ def forward_sweep(
     -------
     rows : L arrays (B, n_l)
         :math:`z_1, \dots, z_L`.
+    added : L arrays (B, n_l)
+        :math:`e_1, \dots, e_L`.
     growth : float
-        Largest random error, or the mismatch in units of eps if that is larger, over the largest entry of the
-        combinations. NaN if the sweep overflowed or is traced.
+        Largest error in units of eps over the largest entry of the combination. NaN if the sweep overflowed
+        or is traced.
     """
     xp, size = namespace(first), first.shape[0]
-    random = xp.asarray(_random_row(net.widths, size), dtype=first.dtype, device=device(first))
-    signs, units = random[:, :size], random[:, size:]
-    maps, strong, begin = net.maps, strength * units, 0
-    rows, combined = [first + added[0]], [signs @ _check.detached(start)]
-    errors: list[Array] = []
-    for l, precision in enumerate(net.precisions):
-        stop = begin + precision.size
-        noise = precision.unwhiten(strong[:, begin:stop])
-        if l:
-            carried = xp.concat([rows[-1], errors[-1]], axis=0) @ maps[l].T
-            rows.append(carried[:size, :] + added[l])
-            noise = noise + _check.detached(carried[size:, :])
-        combined.append(signs @ _check.detached(rows[-1]))
-        errors.append(noise + units[:, begin:stop] * combined[-1])
-        begin = stop
-    scale, worst = largest(xp.concat(combined, axis=1)), largest(xp.concat(errors, axis=1))
-    mismatch = largest(rows[-1] - target) / float(xp.finfo(first.dtype).eps)
-    growth = max(worst, mismatch) / scale if scale else 0.0
-    return rows, growth
+    eps = float(xp.finfo(first.dtype).eps)
+    constants = _random_combination(net.widths[1:], size)
+    mixed, last, read, units = (_check.like(constant, first) for constant in constants)
+    mean = mixed @ coefficients
+    noise = eps * condition * norm(mean) / mean.shape[1] ** 0.5
+    known = math.isfinite(noise)  # else it is traced, or overflows, and must not enter gradients
+    weights = xp.concat([xp.concat([coefficients, mean], axis=0), (noise if known else 0.0) * last], axis=1)
+    added = _by_layer(net, weights @ xp.concat([basis, unwhitened(net, units)], axis=0))
+    swept = [xp.concat([first, mixed @ first], axis=0) + added[0]]
+    for matrix, error in zip(net.maps[1:], added[1:], strict=True):
+        swept.append(swept[-1] @ matrix.T + error)
+    rows = [z[:size, :] for z in swept]
+    seen = [read @ _check.detached(z) for z in swept]
+    seen.append(read[:, :size] @ _check.detached(rows[-1] - target))
+    scale, worst = largest_of_rows(xp.concat(seen, axis=1))
+    growth = (worst / eps / scale if scale else 0.0) if known else math.nan
+    return rows, [e[:size, :] for e in added], growth
+
+
+def unwhitened(net: LinearPCN, rows: Array) -> Array:
+    """Whitened errors of all layers, (B, n_1 + ... + n_L), unwhitened."""
+    if net.is_white:
+        return rows
+    parts = zip(net.precisions, _by_layer(net, rows), strict=True)
+    return namespace(rows).concat([precision.unwhiten(part) for precision, part in parts], axis=1)
+
+
+def _by_layer(net: LinearPCN, rows: Array) -> list[Array]:
+    """Rows of all layers, (B, n_1 + ... + n_L), as those of each."""
+    ends = accumulate(net.widths[1:], initial=0)
+    return [rows[:, begin:end] for begin, end in pairwise(ends)]
 
 
 def _by_sweep(net: LinearPCN, x: Array, y: Array) -> Route:
     """Through the products, forward without feedback."""
-    xp, maps = namespace(x, y), net.maps
+    xp = namespace(x, y)
     products = hidden_products(net)
-    first = x @ maps[0].T
+    first = x @ net.maps[0].T
     residual = y - first @ products[0].T
     q, r = thin_qr(whitened_stack(net, products))
     solved = solve_lower(r.T, residual)  # R^{-T} r: F* is half its squared norm
-    whitened = (q @ solved.T).T
-    errors, start = [], 0
-    for precision in net.precisions:
-        errors.append(precision.unwhiten(whitened[:, start : start + precision.size]))
-        start += precision.size
     size = output_norm(net, r)
-    rows, growth = forward_sweep(net, x, first, errors, size * largest(whitened), y)
+    rows, errors, growth = forward_sweep(net, first, solved, unwhitened(net, q.T), size, y)
     energy = 0.5 * xp.sum(solved**2) / x.shape[0]
     doubtful = not is_trusted(net, size, growth)
     return Route((x, *rows[:-1], y), tuple(errors), energy, "sweep", doubtful)
@@ -205,14 +217,43 @@ def _cancels(net: LinearPCN, activities: Sequence[Array]) -> bool:
 
 
 def _finite(route: Route) -> Route:
-    """The route, after refusing an overflow: a z that overflows is passed on upwards."""
+    """The route, after refusing an overflow: a z that overflows is passed on upwards.
+
+    A trusted sweep has seen all of them.
+
+    Returns
+    -------
+    Route
+        Unchanged.
+
+    Raises
+    ------
+    ValueError
+        If energy or activities overflowed.
+    """
     representable(route.energy, "F")
-    representable(route.activities[-2], "z")
+    if route.doubtful or route.method != "sweep":
+        representable(route.activities[-2], "z")
     return route
 
 
 @lru_cache
-def _random_row(widths: tuple[int, ...], size: int) -> np.ndarray:
-    """A random sign for each sample, and a random number for each unit."""
+def _random_combination(widths: tuple[int, ...], size: int) -> tuple[np.ndarray, ...]:
+    """What `forward_sweep` needs for `size` samples, at random.
+
+    Returns
+    -------
+    mixed : (1, B)
+        Weights of the combination: neither small nor short in binary digits.
+    last : (B + 1, 1)
+        1 for the last row.
+    read : (2, B + 1)
+        The last row; how far it is from the combination of the others.
+    units : (1, n_1 + ... + n_L)
+        A normal number for each unit.
+    """
     rng = np.random.default_rng(0)
-    return np.hstack([rng.choice([-1.0, 1.0], (1, size)), rng.standard_normal((1, sum(widths[1:])))])
+    mixed = rng.choice([-1.0, 1.0], (1, size)) * rng.uniform(1, 2, (1, size))
+    last = np.eye(size + 1)[:, -1:]
+    read = np.vstack([last.T, np.hstack([mixed, [[-1.0]]])])
+    return mixed, last, read, rng.standard_normal((1, sum(widths)))

@@ -11,7 +11,6 @@ from array_api_compat import array_namespace, device
 
 from .._check import Array
 from ..inference import Equilibrium, equilibrium
-from ..inference.products import largest
 from ..inference.routes import forward_sweep, output_norm
 from ..linalg import BlockTridiagonal, BlockTridiagonalCholesky
 from ..model import Data, LinearPCN
@@ -74,8 +73,8 @@ class Sweep(Expansion):
 
     def _forward(self, start: Array, noise: Array, target: Array) -> tuple[list[Array], float]:
         """t_l = t_{l-1} A_l^T + Omega p_l Sigma_l, from t_0 to the target, and the growth of errors."""
-        first, added = start @ self.net.maps[0].T, [noise @ weighted for weighted in self.metric.weighted]
-        swept, growth = forward_sweep(self.net, start, first, added, self.norm * largest(noise), target)
+        first, basis = start @ self.net.maps[0].T, array_namespace(noise).concat(self.metric.weighted, axis=1)
+        swept, _, growth = forward_sweep(self.net, first, noise, basis, self.norm, target)
         return [start, *swept], growth
 
     @cached_property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -122,8 +123,14 @@ def thin_qr(columns: Array) -> tuple[Array, Array]:
     geqrf, orgqr = _QR[columns.dtype.char]
     work = 64 * columns.shape[1]  # room for blocks
     factored, scales, _, _ = geqrf(columns, lwork=work)
-    upper = np.triu(factored[: columns.shape[1], :])
+    upper = np.where(_triangle(columns.shape[1]), factored[: columns.shape[1], :], 0.0)
     return orgqr(factored, scales, lwork=work, overwrite_a=1)[0], upper
+
+
+@lru_cache(maxsize=8)
+def _triangle(order: int) -> np.ndarray:
+    """True on and above the diagonal."""
+    return np.tri(order, dtype=bool).T
 
 
 def lower_factor(block: Array) -> Array | None:

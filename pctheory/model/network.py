@@ -330,6 +330,11 @@ class LinearPCN:
         """Whether some units carry a value without noise."""
         return any(precision.carries for precision in self.precisions)
 
+    @cached_property
+    def is_white(self) -> bool:
+        """Whether every precision is 1."""
+        return all(precision.is_identity for precision in self.precisions)
+
     def replace(self, **changes: Any) -> LinearPCN:
         """A new network with some fields changed.
 
