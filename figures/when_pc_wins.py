@@ -204,6 +204,6 @@ def caption(result: Result, meta: Meta) -> str:
         rf"He's). Colour: iterations of BP over those of exact PC, $\pi = 1$; number: the same of time; PC, "
         rf"BP: only that one got there; dash: neither. Lines: where chains take equally long. Adam: PC "
         rf"sooner in {n['adam-sooner']} of {n['adam-learned']} networks, by time in {n['adam-faster']}. "
-        rf"Tanh, Adam, $H = {compared(result)[0][3]}$, $c = {scales}$: iterations (seconds) {'; '.join(rows)}. "
+        rf"Tanh, Adam, $H = {n['compared-depth']}$, $c = {scales}$: iterations (seconds) {'; '.join(rows)}. "
         rf"({meta.setting}; {_names.seeds(c)}.)"
     )
