@@ -18,7 +18,7 @@ import torch
 from experiments import depth_all_layers
 from experiments._progress import Progress
 from pctheory import load_dataset
-from pctheory.nn import TrainingSettings, accuracy, train
+from pctheory.nn import PCN, TrainingSettings, accuracy, train
 
 RULES = ("published", "near", "bp")
 
@@ -58,7 +58,7 @@ PROFILES = {
 
 
 def resets(
-    model: depth_all_layers.PCN, initial: list[torch.Tensor], x: Any, labels: torch.Tensor
+    model: PCN, initial: list[torch.Tensor], x: Any, labels: torch.Tensor
 ) -> tuple[np.ndarray, np.ndarray]:
     """Test accuracy with the layers 1..k as they started, k = 0..L, and with the layers k + 1..L so, (L + 1,)
     both.
@@ -124,7 +124,7 @@ def run(config: Config, progress: Progress) -> dict[str, Any]:
     """A sweep of each rule's rates with the first seed, then the other seeds at the rate of the best test
     accuracy.
     """
-    cases = [
+    cases: list[dict[str, Any]] = [
         {"dataset": dataset, "hidden": hidden, "iterations": iterations, "rule": rule}
         for dataset, hidden, iterations in config.networks
         for rule in RULES

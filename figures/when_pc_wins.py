@@ -86,7 +86,7 @@ def draw(fig: Figure, result: Result) -> None:
     bar = fig.colorbar(axes[0, 0].images[0], ax=axes, shrink=0.8)
     bar.set_label("iterations of BP / of PC")
     ends = np.arange(-int(LIMIT), int(LIMIT) + 1)
-    bar.set_ticks(ends, labels=[f"{2.0**k:.3g}" for k in ends])
+    bar.set_ticks(ends.tolist(), labels=[f"{2.0**k:.3g}" for k in ends])
     plotting.letter(axes)
     plotting.legend_outside(fig, axes[0, 0], "bottom", ncols=2)
 
