@@ -23,7 +23,7 @@ export SOURCE_DATE_EPOCH = 0
 .DEFAULT_GOAL := help
 .SECONDARY:
 .DELETE_ON_ERROR:
-.PHONY: help env data figures test mutants hunt bench quick lint types docstrings latex paper pdf notebooks lab reproduce readme clean
+.PHONY: help env data figures test mutants hunt bench quick lint types docstrings latex paper pdf docs notebooks lab reproduce readme clean
 
 help:
 	@echo "make figures [FIG=id] [PROFILE=quick|cpu|full] [JOBS=n]   draw the figures into figures/out/index.html"
@@ -31,7 +31,8 @@ help:
 	@echo "make quick       every figure, small  make notebooks  run the notebooks"
 	@echo "make reproduce   recompute the committed results of the profile cpu, then draw"
 	@echo "make lab         JupyterLab on the notebooks"
-	@echo "make data        fetch the real data  make readme     the drawing and the table in the README"
+	@echo "make docs        the documentation    make readme     the drawing in the README"
+	@echo "make data        fetch the real data"
 	@echo "make lint        ruff and mypy        make clean      remove what can be regenerated"
 	@echo "make mutants [MINUTES=10] [SEED=0]    break one formula at a time and list what no test notices"
 	@echo "make hunt [MINUTES=10] [SEED=0]       call every public function with wrong arguments, list what goes wrong"
@@ -116,7 +117,14 @@ pdf: latex
 	@cd paper/build && ! grep -H -A 1 -E "Overfull .hbox .([2-9]|[0-9]{2,})[.0-9]*pt" \
 	  main.log supplement.log derivations.log \
 	  || { echo "The paper has lines that are wider than the text by 2 pt or more (above)."; exit 1; }
+	@grep -Eq "main.pdf .([12]?[0-9]|30) pages" paper/build/main.log \
+	  || { echo "The main text is longer than 30 pages."; exit 1; }
 	@echo "paper/build: main.pdf, supplement.pdf, derivations.pdf"
+
+# Runs the notebooks, keeps their output until they change; DOCS_NOTEBOOKS=off shows them without. Shows the figures
+# and the paper that are there.
+docs: $(VENV)/.installed
+	$(PY) -m docs
 
 notebooks: $(VENV)/.installed
 	$(PY) -m pytest --nbmake experiments/notebooks/*.ipynb
@@ -132,10 +140,9 @@ reproduce: $(VENV)/.installed $(VENV)/.data
 
 readme: $(VENV)/.installed
 	$(PY) tests/architecture.py
-	$(PY) -m pctheory.claims readme
 
 clean:
-	rm -rf build dist figures/out paper/build paper/generated experiments/results/quick
+	rm -rf build dist docs/_build figures/out paper/build paper/generated experiments/results/quick
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find experiments/results -name checkpoints -type d -prune -exec rm -rf {} +
-	find pctheory experiments figures tests -name __pycache__ -type d -prune -exec rm -rf {} +
+	find pctheory experiments figures tests docs -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -25,8 +25,7 @@ from figures._tex import to_latex
 from pctheory import symbolic
 from pctheory.claims import Catalogue, Claim, claims
 from pctheory.claims._claim import EVIDENCE
-from pctheory.claims._readme import source_file
-from pctheory.claims._tests import ClaimTest, find_tests
+from pctheory.claims._tests import ClaimTest, find_tests, source_file
 
 GENERATED = Path(__file__).resolve().parent / "generated"
 

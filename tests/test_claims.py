@@ -18,7 +18,6 @@ from pctheory.claims import Catalogue, Claim, claims
 from pctheory.claims.__main__ import main
 from pctheory.claims._catalogue import SECTIONS
 from pctheory.claims._claim import EVIDENCE
-from pctheory.claims._readme import BEGIN, END, readme_block, rewrite
 from pctheory.claims._tests import evidence_of, find_tests
 from pctheory.claims._verify import verify
 
@@ -121,13 +120,6 @@ def test_ids_are_words_joined_by_hyphens_and_statements_are_balanced():
             assert text, claim.id
             assert text.count("$") % 2 == 0, (claim.id, text)
             assert text.count("{") == text.count("}"), (claim.id, text)
-
-
-def test_the_table_in_the_readme_is_current():
-    text = (ROOT / "README.md").read_text()
-    assert BEGIN in text, f"README.md lacks the line {BEGIN}"
-    block = text.partition(BEGIN)[2].partition(END)[0].strip("\n")
-    assert block == readme_block(claims, TESTS), "run `python -m pctheory.claims readme`"
 
 
 # ---- the machinery
@@ -304,27 +296,6 @@ def test_verify_runs_one_claim_and_writes_its_verdicts_where_it_is_told(tmp_path
     assert records["numerical"]["verdict"] == "passed"
     ran = {test for record in records.values() for test in record["tests"]}
     assert ran == {f"{t.path}::{t.name}" for t in TESTS if t.claim == "data-compression"}
-
-
-def test_the_readme_table_goes_between_its_markers(tmp_path, capsys):
-    path = tmp_path / "README.md"
-    path.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
-    assert rewrite(path, "new")
-    assert path.read_text() == f"before\n{BEGIN}\nnew\n{END}\nafter\n"
-    assert not rewrite(path, "new")
-    path.write_text("no markers")
-    assert main(["readme", "--path", str(path)]) == 2
-    assert "`README.md` must hold the lines" in capsys.readouterr().err
-
-
-def test_a_row_of_the_readme_links_the_source_the_tests_and_the_figures(tmp_path):
-    catalogue = Catalogue({"Toys": (toy("good"),)})
-    tests = checkout(tmp_path, test_toys="@pytest.mark.claim('good')\ndef test_good(): ...\n")
-    block = readme_block(catalogue, find_tests(tests))
-    assert block.splitlines()[-1] == (
-        "| `good`<br>A toy | [model.energy](pctheory/model/definitions.py) | [toys](tests/test_toys.py) "
-        "| [toy-figure](figures/toy_figure.py) |"
-    )
 
 
 def test_the_catalogue_shows_itself_in_a_notebook():

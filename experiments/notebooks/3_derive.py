@@ -56,4 +56,4 @@ pt.explore.Inference(net, data, iterations=12)
 # Every derivation there is:
 
 # %%
-pt.symbolic.derivations
+pt.symbolic.derivations()

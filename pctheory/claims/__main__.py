@@ -1,8 +1,7 @@
-"""`python -m pctheory.claims`: the table of claims, their verification, and the README's table.
+"""`python -m pctheory.claims`: the table of claims, and their verification.
 
 python -m pctheory.claims                       the catalogue: ids, evidence and sources
 python -m pctheory.claims verify [ID ...]       run the tests of claims: a verdict for each check
-python -m pctheory.claims readme                rewrite the table in README.md
 """
 
 from __future__ import annotations
@@ -15,8 +14,7 @@ from pathlib import Path
 
 from .. import _check
 from . import claims
-from ._readme import readme_block, rewrite
-from ._tests import ROOT, find_tests
+from ._tests import ROOT
 from ._verify import verify
 
 VERDICTS = ROOT / "paper" / "generated" / "verdicts.json"
@@ -28,10 +26,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if options.command == "verify":
             return _verify(options)
-        if options.command == "readme":
-            changed = rewrite(options.path, readme_block(claims, find_tests()))
-            print(f"{options.path.name}: {'rewritten' if changed else 'up to date'}")
-            return 0
     except ValueError as error:
         print(error, file=sys.stderr)
         return 2
@@ -65,7 +59,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog=description[2],
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    commands = parser.add_subparsers(dest="command", metavar="verify | readme")
+    commands = parser.add_subparsers(dest="command", metavar="verify")
     check = commands.add_parser("verify", help="run the tests of claims")
     check.add_argument("ids", nargs="*", metavar="ID", help="claims (default: all)")
     check.add_argument(
@@ -76,8 +70,6 @@ def _parser() -> argparse.ArgumentParser:
         type=Path,
         help="write the verdicts here, as JSON (default, for all claims: the paper's folder)",
     )
-    table = commands.add_parser("readme", help="rewrite the table of claims in README.md")
-    table.add_argument("--path", type=Path, default=ROOT / "README.md", help="the file (default: README.md)")
     return parser
 
 

@@ -1,18 +1,21 @@
-"""The tests of each claim, read from the source of the tests without importing them."""
+"""What the checkout has of a claim: the tests, read from their source without importing them, and the file
+that computes it.
+"""
 
 from __future__ import annotations
 
 import ast
+import inspect
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ._claim import EVIDENCE
+from ._claim import EVIDENCE, Claim
 
-__all__ = ["ROOT", "ClaimTest", "evidence_of", "find_tests"]
+__all__ = ["ROOT", "ClaimTest", "evidence_of", "find_tests", "source_file"]
 
 ROOT = Path(__file__).resolve().parents[2]
-"""The checkout: `tests/`, `paper/` and `README.md` lie beside the package."""
+"""The checkout: `tests/` and `paper/` lie beside the package."""
 
 _PREFIXES = {"test_symbolic_": "symbolic", "test_nn_": "empirical"}
 
@@ -90,6 +93,30 @@ def find_tests(folder: Path = ROOT / "tests") -> tuple[ClaimTest, ...]:
         if "claim" in text:
             found += _File(path, path.relative_to(folder.parent).as_posix(), ast.parse(text)).tests()
     return tuple(sorted(found))
+
+
+def source_file(claim: Claim) -> str:
+    """The file that defines the object named by `claim.where`, from the root of the checkout.
+
+    Parameters
+    ----------
+    claim : Claim
+        One claim of the catalogue.
+
+    Returns
+    -------
+    str
+        A path with forward slashes.
+
+    Examples
+    --------
+    >>> from pctheory.claims import claims
+    >>> source_file(claims["error-coordinates"])
+    'pctheory/inference/error_coordinates.py'
+    """
+    # a decorated function is found where it is written, not where its decorator is
+    file = inspect.getsourcefile(inspect.unwrap(claim.resolve()))  # type: ignore[arg-type]
+    return Path(file or "").resolve().relative_to(ROOT).as_posix()
 
 
 @dataclass(frozen=True)

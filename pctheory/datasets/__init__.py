@@ -4,8 +4,7 @@ Nothing in this module uses the network. The files of a set are looked for in th
 
 1. the folder `$PCTHEORY_DATA`, if set, then
 2. the user's cache (`~/.cache/pctheory` on Linux and its equivalent elsewhere), in each of the two as `NAME/`
-and as a
-   torchvision tree (`MNIST/raw/`, `FashionMNIST/raw/`), then
+   and as a torchvision tree (`MNIST/raw/`, `FashionMNIST/raw/`), then
 3. `share/datasets/NAME` under the system prefixes (Debian's package `dataset-fashion-mnist`).
 
 `python -m pctheory.datasets` (`make data`) writes to the first of these that applies; see
@@ -127,7 +126,7 @@ def load_arrays(name: str, split: str = "train") -> tuple[np.ndarray, np.ndarray
 
     Returns
     -------
-    images : ndarray, (B, *image_shape)
+    images : ndarray, (B, ...)
         uint8 in 0..255 (digits: 0..16); float64 signals for "mnist1d". Colour is channel first, (B, 3, 32,
         32): `images.transpose(0, 2, 3, 1)` is what matplotlib expects.
     labels : ndarray of int64, (B,)

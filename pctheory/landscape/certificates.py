@@ -74,21 +74,18 @@ def escape_direction(
         Which certificate; by default that of most negative curvature (per unit length).
 
         * "i": some feature direction v is not in use. :math:`dA_L = u_r v^T` with :math:`u_r` the top
-        eigenvector of
-          :math:`\langle r r^T \rangle`; curvature :math:`v^T \langle h h^T \rangle v - \lambda_r v^T C v`,
-          minimal over v.
+          eigenvector of :math:`\langle r r^T \rangle`; curvature
+          :math:`v^T \langle h h^T \rangle v - \lambda_r v^T C v`, minimal over v.
         * "ii": :math:`A_L v = 0` for some v that the layers below reach, :math:`A_{L-1} \cdots A_2 p = v`.
           :math:`dA_L = t\,u v^T` with :math:`dA_1 = s\,p q^T`, (u, q) the top singular pair of
           :math:`\langle r x^T \rangle` with value :math:`\sigma`: a 2 x 2 form with no :math:`s^2` and the
-          cross term
-          :math:`-2 t s |v|^2 \sigma`, hence indefinite.
-        * "iii": the columns of :math:`A_L` span eigenvectors of :math:`S_{yy}`, but not the top ones, so U =
-        range
-          :math:`A_L` is rotated: :math:`dA_L = V^T A_L` and :math:`dA_1` such that :math:`A_L h` moves by
+          cross term :math:`-2 t s |v|^2 \sigma`, hence indefinite.
+        * "iii": the columns of :math:`A_L` span eigenvectors of :math:`S_{yy}`, but not the top ones, so
+          their span U is rotated: :math:`dA_L = V^T A_L` and :math:`dA_1` such that :math:`A_L h` moves by
           :math:`V r_x`, with the V of least curvature (see `pctheory.landscape.second_order_form`). On
-          realisable data that is
-          :math:`V = u_2 u_1^T`, from the smallest eigenvalue :math:`\lambda_2` inside to the largest
-          :math:`\lambda_1` outside, and the curvature is :math:`\lambda_2 - \lambda_1`.
+          realisable data that is :math:`V = u_2 u_1^T`, from the smallest eigenvalue :math:`\lambda_2`
+          inside to the largest :math:`\lambda_1` outside, and the curvature is
+          :math:`\lambda_2 - \lambda_1`.
     gradient_tolerance : float
         Largest norm of the gradient at which the point is taken as critical, relative to the scale of the
         data.
@@ -103,8 +100,7 @@ def escape_direction(
     ------
     ValueError
         If the point is not critical, fits perfectly, or no certificate applies: then it is not a strict
-        saddle (claim
-        ``second-order-classification``).
+        saddle (claim ``second-order-classification``).
 
     Examples
     --------

@@ -122,26 +122,19 @@ def update_directions(
     Returns
     -------
     directions : Directions, a dict of tuples like ``net.weights``, numpy float64
-        ==========================
-        ====================================================================================
-        "gd"                        :math:`-\nabla\mathcal L`
-        "pc"                        :math:`-\nabla F^*`: the local rule at the exact equilibrium
-        "pc-finite"                 the local rule after T steps of inference
-        "pc-preconditioned"         first term of the gradient of F*: backprop preconditioned by
-        :math:`S^{-1}`
-        "pc-residual"               second term; with the first it is "pc"
-        "gauss-newton"              :math:`-(J^T J)^+ \nabla\mathcal L`, the natural gradient of the loss
-        "damped-newton"             :math:`-(\nabla^2\mathcal L + \mu I)^+ \nabla\mathcal L`, :math:`\mu =
-        2\max(0, -\lambda_{\min})`:
-                                    Newton's step where the loss is convex, the least damping that also
-                                    mirrors the most negative curvature where it is not
-        "trust-region-newton"       :math:`-(\nabla^2\mathcal L + \text{damping}\, I)^{-1} \nabla\mathcal L`
-        "natural-gradient"          :math:`-I_\theta^{+} \nabla F^*` with the Fisher information of the
-        network as a model of
-                                    (z, y) given x: block :math:`l` is :math:`a_l^2\, \Pi_l \otimes
-                                    (Q_{l-1} S_{xx} Q_{l-1}^T + M_{l-1})`
-        ==========================
-        ====================================================================================
+        * "gd": :math:`-\nabla\mathcal L`.
+        * "pc": :math:`-\nabla F^*`, the local rule at the exact equilibrium.
+        * "pc-finite": the local rule after T steps of inference.
+        * "pc-preconditioned": first term of the gradient of F*, backprop preconditioned by :math:`S^{-1}`.
+        * "pc-residual": second term; with the first it is "pc".
+        * "gauss-newton": :math:`-(J^T J)^+ \nabla\mathcal L`, the natural gradient of the loss.
+        * "damped-newton": :math:`-(\nabla^2\mathcal L + \mu I)^+ \nabla\mathcal L` with :math:`\mu =
+          2\max(0, -\lambda_{\min})`: Newton's step where the loss is convex, the least damping that also
+          mirrors the most negative curvature where it is not.
+        * "trust-region-newton": :math:`-(\nabla^2\mathcal L + \text{damping}\, I)^{-1} \nabla\mathcal L`.
+        * "natural-gradient": :math:`-I_\theta^{+} \nabla F^*` with the Fisher information of the network as a
+          model of (z, y) given x: block :math:`l` is :math:`a_l^2\, \Pi_l \otimes (Q_{l-1} S_{xx} Q_{l-1}^T
+          + M_{l-1})`.
 
     Notes
     -----

@@ -165,7 +165,7 @@ class Heun(Method):
     r"""The activity ODE :math:`\dot z = -\nabla` by Heun's method with adaptive steps.
 
     The Euler step inside each Heun step estimates its error: the root mean square, over all activities, of
-    the difference divided by `atol` + `rtol` |z| stays below 1.
+    the difference divided by `atol` + `rtol` times abs(z) stays below 1.
 
     Attributes
     ----------
