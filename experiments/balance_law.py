@@ -31,20 +31,21 @@ class Config:
     )
     points: int = 60
     tolerance: float = 1e-9
+    seeds: int = 3
     seed: int = 0
 
 
 PROFILES = {
-    "quick": Config(widths=(3, 4, 2), samples=10, time=2.0, learning_rates=(0.1, 0.05), points=10),
+    "quick": Config(widths=(3, 4, 2), samples=10, time=2.0, learning_rates=(0.1, 0.05), points=10, seeds=1),
     "cpu": Config(time=8.0, learning_rates=(0.08, 0.04, 0.02)),
     "full": Config(),
 }
 
 
-def train(config: Config, activation: str, rule: str, rate: float) -> dict[str, Any]:
+def train(config: Config, activation: str, rule: str, rate: float, seed: int) -> dict[str, Any]:
     """Imbalance traces along one run, and what the law predicts for them."""
     torch.set_num_threads(1)
-    rng = np.random.default_rng(config.seed)
+    rng = np.random.default_rng([config.seed, seed])
     teacher = LinearPCN.random((config.widths[0], config.widths[-1]), init=1.0, rng=rng)
     data = Data.teacher(teacher, config.samples, noise=config.noise, rng=rng)
     model = PCN(config.widths, activation=activation, init=0.3, rng=rng, dtype=torch.float64)
@@ -101,14 +102,16 @@ def _errors(model: PCN, activities: tuple[torch.Tensor, ...]) -> list[torch.Tens
 
 
 def run(config: Config, progress: Progress) -> dict[str, Any]:
-    """Traces at the smallest learning rate and the deviation against the learning rate."""
+    """Traces of the first seed at the smallest learning rate; deviations (seeds, learning rates)."""
     cells = [
-        {"activation": activation, "rule": rule, "rate": rate}
+        {"activation": activation, "rule": rule, "rate": rate, "seed": seed}
         for activation in ("linear", "relu")
         for rule in ("bp", "pc")
+        for seed in range(config.seeds)
         for rate in config.learning_rates
     ]
     results = progress.cells(train, cells)
+    shape = (config.seeds, len(config.learning_rates))
     found: dict[str, Any] = {}
     for activation in ("linear", "relu"):
         found[activation] = {}
@@ -119,8 +122,8 @@ def run(config: Config, progress: Progress) -> dict[str, Any]:
                 if (c["activation"], c["rule"]) == (activation, rule)
             ]
             found[activation][rule] = {
-                "deviations": np.array([r["deviation"] for r in own]),
-                "scales": np.array([r["scale"] for r in own]),
-                **{k: own[-1][k] for k in ("time", "measured", "predicted", "loss", "neurons")},
+                "deviations": np.array([r["deviation"] for r in own]).reshape(shape),
+                "scales": np.array([r["scale"] for r in own]).reshape(shape),
+                **{k: own[shape[1] - 1][k] for k in ("time", "measured", "predicted", "loss", "neurons")},
             }
     return {"rates": np.array(config.learning_rates), "runs": found}

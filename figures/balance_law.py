@@ -6,6 +6,7 @@ deviation of both from the law of the flow is of the order of the learning rate.
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator
 
 from experiments import balance_law
 from experiments._result import Result
@@ -33,18 +34,25 @@ def draw(fig: Figure, result: Result) -> None:
                 drift.plot(run["time"], run["measured"][:, layer], style, color=color, lw=1.6)
                 if rule == "pc":
                     plotting.theory(drift, run["time"], run["predicted"][:, layer], label=None, linewidth=0.7)
+                    end = (run["time"][-1], run["measured"][-1, layer])
+                    drift.annotate(f"$l = {layer + 1}$", end, (0, -10), textcoords="offset points",
+                                   ha="right", fontsize=7.5)  # fmt: skip
             neurons.plot(run["time"], run["neurons"], color=color, lw=0.8)
-            error.loglog(result["rates"], run["deviations"], "o-", ms=4, color=color, label=_RULES[rule])
+            for k, deviations in enumerate(run["deviations"]):
+                error.plot(result["rates"], deviations, "o-", ms=3, lw=0.9, color=color,
+                           label=None if k else _RULES[rule])  # fmt: skip
         rates = np.asarray(result["rates"])
-        guide = runs["pc"]["deviations"][-1] * rates / rates[-1]
+        guide = runs["pc"]["deviations"][:, -1].min() / 2 * rates / rates[-1]
         plotting.theory(error, rates, guide, label="slope 1", linestyle=":")
         drift.set_ylabel(r"$\Vert W_{l+1} \Vert^2 - \Vert W_l \Vert^2$" + "\nsince the start")
         drift.set_title(f"{_names.activation(activation)}: layers")
         neurons.set_title("neurons of layer 1")
         neurons.set_ylabel(r"$|\mathrm{out}|^2 - |\mathrm{in}|^2$")
-        error.set_title("deviation from the law")
+        error.set(xscale="log", yscale="log", title="deviation from the law", ylabel="largest deviation")
         error.set_xticks(rates, [f"{rate:g}" for rate in rates])
         error.minorticks_off()
+        error.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        error.yaxis.set_major_formatter("{x:g}")
     for ax in axes[1, :2]:
         ax.set_xlabel(r"time (steps $\times$ learning rate)")
     axes[1, 2].set_xlabel("learning rate")
@@ -52,15 +60,20 @@ def draw(fig: Figure, result: Result) -> None:
     plotting.letter(axes)
 
 
-def _slope(result: Result, activation: str) -> float:
-    """Order of the deviation in the learning rate, PC."""
-    deviation = np.log(np.asarray(result["runs"][activation]["pc"]["deviations"]))
-    return float(np.polyfit(np.log(np.asarray(result["rates"])), deviation, 1)[0])
+def _slope(result: Result, activation: str) -> np.ndarray:
+    """Order of the deviation in the learning rate, PC, per seed."""
+    deviations = np.log(np.asarray(result["runs"][activation]["pc"]["deviations"]))
+    return np.asarray(np.polyfit(np.log(np.asarray(result["rates"])), deviations.T, 1)[0])
+
+
+def _orders(result: Result, activation: str) -> str:
+    low, high = (f"{v:.2f}" for v in (_slope(result, activation).min(), _slope(result, activation).max()))
+    return low if low == high else f"{low} to {high}"
 
 
 def _relative(result: Result, activation: str) -> float:
     run = result["runs"][activation]["pc"]
-    return float(run["deviations"][-1] / run["scales"][-1])
+    return float(np.max(run["deviations"][:, -1] / run["scales"][:, -1]))
 
 
 def caption(result: Result, meta: Meta) -> str:
@@ -74,12 +87,14 @@ def caption(result: Result, meta: Meta) -> str:
         rf"\Vert^2 - \Vert W_l \Vert^2$ at learning rate $\eta = {rate:g}$ (solid: $l = 1$, dashed: $l = "
         r"2$). Black: the law, $2 \eta \langle |\epsilon_l|^2 \rangle$ summed over the steps. (b, e) The "
         "same for each neuron of the first hidden layer: under PC none falls. (c, f) Largest deviation from "
-        rf"the law: of order {_slope(result, 'linear'):.2f} (linear) and {_slope(result, 'relu'):.2f} (ReLU) "
-        rf"in $\eta$, expected 1; at $\eta = {rate:g}$ it is {100 * _relative(result, 'linear'):.1f}% and "
-        rf"{100 * _relative(result, 'relu'):.1f}% of the largest change. ({meta.setting}.)"
+        rf"the law, {_names.seeds(meta.config)}: of order {_orders(result, 'linear')} (linear) and "
+        rf"{_orders(result, 'relu')} (ReLU) in $\eta$, expected 1; at $\eta = {rate:g}$ at most "
+        rf"{100 * _relative(result, 'linear'):.1f}% and {100 * _relative(result, 'relu'):.1f}% of the "
+        rf"largest "
+        rf"change. ({meta.setting}.)"
     )
 
 
-def numbers(result: Result) -> dict[str, float]:
-    """Order of the deviation in the learning rate."""
-    return {f"order-{name}": float(f"{_slope(result, name):.2f}") for name in ("linear", "relu")}
+def numbers(result: Result) -> dict[str, str]:
+    """Order of the deviation in the learning rate, over the seeds."""
+    return {f"order-{name}": _orders(result, name) for name in ("linear", "relu")}

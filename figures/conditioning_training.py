@@ -1,5 +1,5 @@
-r"""Test accuracy, condition number of inference and the energy gap left by T steps, along the training of
-deep linear networks.
+r"""How the condition number of inference grows along the training of deep linear networks, and what part of
+the energy gap T steps then leave.
 
 Published: the condition number grows and spikes during training, under Adam as under gradient descent on the
 activities.
@@ -17,43 +17,46 @@ from figures._outcome import Outcome, outcome
 from pctheory import plotting
 
 EXPERIMENT = conditioning_training
-TITLE = "Conditioning along training"
+TITLE = "Training makes inference ill-conditioned, but not always slower"
 SOURCE = "MU 3"
-SIZE = (5.5, 4.9)
+SIZE = (5.5, 2.7)
 
-TITLES = {"gd": "gradient descent", "adam": "Adam", "orthogonal": "orthogonal weights, GD"}
-LINES = ("-", "--", ":")
+CASES = {
+    "gd": ("gradient descent", plotting.COLOURS["pc"]),
+    "adam": ("Adam", plotting.COLOURS["sp"]),
+    "orthogonal": ("orthogonal weights, gradient descent", plotting.COLOURS["orthogonal"]),
+}
 
 
 def draw(fig: Figure, result: Result) -> None:
-    """One column per case; rows: accuracy, condition number, energy gap."""
-    axes = fig.subplots(3, len(TITLES), sharex=True, sharey="row", squeeze=False)
-    hidden, rates = result["hidden"], result["rates"]
-    colours = plotting.shades(len(hidden))
-    for column, (case, title) in enumerate(TITLES.items()):
-        part = result[case]
-        for ax in axes[1:, column]:
-            ax.set_yscale("log")
-        for ax, measure in zip(axes[:, column], ("accuracy", "kappa", "gap"), strict=True):
-            values = 100 * part[measure] if measure == "accuracy" else part[measure]
-            for h, colour in enumerate(colours):
-                for r, line in enumerate(LINES[: len(rates)]):
-                    plotting.spread(ax, result["steps"], values[h, r], colour, ls=line, lw=1.0)
-        axes[0, column].set(title=title, ylim=(0, 100))
-        axes[-1, column].set(xlabel="iteration")
-    kappas = axes[1, 0].yaxis  # less than two decades: labels within
-    kappas.set_major_locator(LogLocator(subs=(1.0, 3.0)))
-    kappas.set_major_formatter("{x:g}")
-    kappas.set_minor_locator(NullLocator())
-    axes[0, 0].set_ylabel("test accuracy (%)")
-    axes[1, 0].set_ylabel(r"condition number $\kappa(H)$")
-    axes[2, 0].set_ylabel("relative energy gap")
-    for h, colour in zip(hidden, colours, strict=True):
-        axes[0, 0].plot([], [], color=colour, label=f"$H = {h}$")
-    for rate, line in zip(rates, LINES, strict=False):
-        axes[0, 0].plot([], [], color="black", ls=line, lw=1.0, label=f"activity rate {rate:g}")
-    plotting.legend_outside(fig, axes[0, 0], "bottom")
-    plotting.letter(axes)
+    """The condition number over its first value along training; the gap left against the condition number."""
+    growth, left = fig.subplots(1, 2)
+    for ax in (growth, left):
+        ax.set_yscale("log")
+    left.set_xscale("log")
+    deepest = len(result["hidden"]) - 1
+    for case, (label, colour) in CASES.items():
+        kappas, gaps = result[case]["kappa"], result[case]["gap"]
+        for place in np.ndindex(kappas.shape[:-1]):
+            kappa, gap = kappas[place], gaps[place]
+            line = {"color": colour, "lw": 0.9, "ls": "-" if place[0] == deepest else "--"}
+            growth.plot(result["steps"], kappa / kappa[0], **line)
+            left.plot(kappa, gap, **line)
+            ends = np.flatnonzero(np.isfinite(kappa))[[0, -1]]
+            for at, fill in zip(ends, ("white", colour), strict=True):
+                left.plot(kappa[at], gap[at], "o", ms=3, color=colour, markerfacecolor=fill)
+        growth.plot([], [], color=colour, label=label)
+    for hidden, style in zip(result["hidden"][::-1], ("-", "--"), strict=False):
+        growth.plot([], [], color=plotting.COLOURS["ink"], ls=style, lw=0.9, label=f"$H = {hidden}$")
+    for axis in (growth.yaxis, left.xaxis):  # less than two decades: labels within
+        axis.set_major_locator(LogLocator(subs=(1.0, 3.0)))
+        axis.set_major_formatter("{x:g}")
+        axis.set_minor_locator(NullLocator())
+    growth.set(xlabel="training iteration", ylabel=r"condition number $\kappa$ over its first value")
+    left.set(xlabel=r"condition number $\kappa$", ylabel="relative energy gap left")
+    plotting.note(left, "hollow: at the start, full: at the end", "upper right", fontsize=7)
+    plotting.legend_outside(fig, growth, "bottom", ncols=5)
+    plotting.letter([growth, left])
 
 
 def _growth(result: Result, case: str) -> np.ndarray:
@@ -86,7 +89,7 @@ def _best(result: Result, case: str, h: int) -> tuple[float, float]:
 def numbers(result: Result) -> dict[str, str | float]:
     """Growth of the condition number, best final accuracies, gaps."""
     found: dict[str, str | float] = {}
-    for case in TITLES:
+    for case in CASES:
         growth, gaps = _growth(result, case), _final(result, case, "gap")
         gaps = gaps[np.isfinite(gaps)]
         found[f"gap-{case}"] = f"{gaps.min():.1g} to {gaps.max():.2g}" if gaps.size else "diverged"
@@ -103,29 +106,28 @@ def caption(result: Result, meta: Meta) -> str:
     """What was run and measured, what agrees, what does not."""
     n, c = numbers(result), meta.config
     deep = int(result["hidden"][-1])
-    names = {"gd": "gradient descent", "adam": "Adam", "orthogonal": "orthogonal weights"}
-    growths = [_growth(result, case) for case in TITLES]
+    growths = [_growth(result, case) for case in CASES]
     total, grown = sum(g.size for g in growths), sum(int(np.sum(g > 1)) for g in growths)
+    names = {"gd": "gradient descent", "adam": "Adam", "orthogonal": "orthogonal weights"}
     factors = ", ".join(f"{n[f'growth-{k}-{deep}']} ({name})" for k, name in names.items())
-    best = ", ".join(f"{n[f'rate-gd-{h}']} ($H = {h}$)" for h in result["hidden"])
     faster = result["gd"]["gap"][..., -1] < result["gd"]["gap"][..., 0]
     return (
         rf"Training raised the condition number of inference in {grown} of {total} runs, as published; but "
-        "inference need not become slower. Deep linear networks (sp or orthogonal weights, no skips, width "
-        rf"{c['width']}) on {_names.dataset(result['dataset'])}, Adam, $T = {c['num_steps']}$ steps of "
-        "inference by gradient descent or Adam. Top: test accuracy. Middle: condition number; growth in "
-        rf"{int(result['steps'][-1])} iterations at $H = {deep}$: {factors}. Bottom: the share of the energy "
-        "gap that $T$ steps leave (above 1: the energy rises). Under gradient descent it falls in "
-        rf"{int(faster.sum())} of {faster.size} runs: learning speeds up the modes that the error excites. "
-        rf"Best activity rates: {best}; published, after an epoch: 0.5 ($H = 8$), 0.05 ($H = 16, 32$). "
-        rf"({meta.setting}.)"
+        "inference need not become slower. Deep linear networks (standard or orthogonal weights, no skips, "
+        rf"width {c['width']}) on {_names.dataset(result['dataset'])}, Adam, $T = {c['num_steps']}$ steps of "
+        "inference by gradient descent or Adam; a line for each of the activity rates "
+        rf"{', '.join(f'{r:g}' for r in result['rates'])}. (a) Growth along training: in "
+        rf"{int(result['steps'][-1])} iterations at $H = {deep}$ {factors}. (b) The share of the energy gap "
+        "that $T$ steps leave (above 1: the energy rises), against the condition number. Under gradient "
+        rf"descent it falls in {int(faster.sum())} of {faster.size} runs: learning speeds up the modes that "
+        rf"the error excites. ({meta.setting}.)"
     )
 
 
 def outcomes(result: Result, meta: Meta) -> list[Outcome]:
     """Growth along training, and the best activity rates."""
     n, c = numbers(result), meta.config
-    growths = np.concatenate([np.ravel(_growth(result, case)) for case in TITLES])
+    growths = np.concatenate([np.ravel(_growth(result, case)) for case in CASES])
     deep = int(result["hidden"][-1])
     best = {int(h): str(n[f"rate-gd-{h}"]) for h in result["hidden"]}
     return [

@@ -12,22 +12,24 @@ from experiments import coordinates_conditioning
 from experiments._result import Result
 from experiments._store import Meta
 from pctheory import plotting
-from pctheory.plotting.theme import CYCLE
 
 EXPERIMENT = coordinates_conditioning
 TITLE = "Inference is slow in the activities and fast in the errors"
 SOURCE = "new"
 SIZE = (5.5, 4.1)
 
+_LIGHT, _MIDDLE, _DARK = plotting.shades(3)
+_ERRORS = plotting.COLOURS["sp"]
 SOLVERS = {
-    "gd": ("descent", CYCLE[0]),
-    "momentum": ("heavy ball", CYCLE[1]),
-    "heun": ("Heun", CYCLE[4]),
-    "adam": ("Adam", CYCLE[5]),
-    "cg": ("conjugate gradients", CYCLE[3]),
-    "error-gd": ("descent, errors", CYCLE[2]),
-    "error-cg": ("conjugate gradients, errors", CYCLE[6]),
+    "gd": ("descent", _LIGHT, "-"),
+    "heun": ("Heun", _LIGHT, "--"),
+    "adam": ("Adam", _MIDDLE, "-"),
+    "momentum": ("heavy ball", _DARK, "-"),
+    "cg": ("conjugate gradients", _DARK, ":"),
+    "error-gd": ("descent, errors", _ERRORS, "-"),
+    "error-cg": ("conjugate gradients, errors", _ERRORS, ":"),
 }
+"""In the activities blue, in the errors orange."""
 
 
 def draw(fig: Figure, result: Result) -> None:
@@ -36,7 +38,7 @@ def draw(fig: Figure, result: Result) -> None:
     ax, hidden = axes[0, 0], result["kappa hidden"]
     ax.set(xscale="log", yscale="log", xlabel="hidden layers $H$", ylabel="condition number")
     plotting.measured(ax, hidden, result["kappa activities"], label="activities")
-    plotting.measured(ax, hidden, result["kappa errors"], label="errors", color=plotting.COLOURS["highlight"])
+    plotting.measured(ax, hidden, result["kappa errors"], label="errors", color=_ERRORS)
     plotting.theory(ax, hidden, result["kappa mean"], label=r"$\mathrm{E}\,\mathrm{tr}\,S / n_L$")
     middle = len(hidden) // 2
     square = result["kappa activities"][middle] * (hidden / hidden[middle]) ** 2
@@ -44,10 +46,9 @@ def draw(fig: Figure, result: Result) -> None:
     plotting.log2_axis(ax, "x")
     ax.legend()
     for ax, h in zip(axes.flat[1:], result["hidden"], strict=False):
-        for method, (label, colour) in SOLVERS.items():
+        for method, (label, colour, line) in SOLVERS.items():
             trace = result[int(h)][method]
             kept = np.isfinite(trace["products"])
-            line = "--" if method.startswith("error") else "-"
             ax.plot(
                 np.maximum(trace["products"][kept], 0.5),
                 np.maximum(trace["gaps"][kept], 1e-16),
@@ -56,7 +57,7 @@ def draw(fig: Figure, result: Result) -> None:
                 label=label,
             )
         work = result[int(h)]["exact"]["products"]
-        ax.axvline(float(np.nanmax(work)), color="black", linewidth=0.9, label="closed form")
+        ax.axvline(float(np.nanmax(work)), color="black", linewidth=0.9, label="closed form", zorder=1)
         ax.set(xscale="log", yscale="log", ylim=(1e-8, 2), xlim=(0.4, None))
         ax.set(xlabel="gradients of the batch", ylabel="relative gap", title=f"$H = {h}$")
     for ax in axes.flat[1 + len(result["hidden"]) :]:

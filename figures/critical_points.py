@@ -18,10 +18,11 @@ from experiments._store import Meta
 from pctheory import plotting
 
 EXPERIMENT = critical_points
-TITLE = "Critical points of the energy are minima or strict saddles"
+TITLE = "Critical points of the energy are global minima or strict saddles"
 SOURCE = "new"
 SIZE = (5.5, 4.4)
-_FAMILIES = {"realisable": plotting.COLOURS["pc"], "bottleneck": "#832db6", "noisy": "#e76300"}
+_FAMILIES = {"realisable": "o", "bottleneck": "^", "noisy": "s"}
+_INDICES = ("index 0", "1", "2", "3 or more")
 
 
 def draw(fig: Figure, result: Result) -> None:
@@ -37,6 +38,8 @@ def draw(fig: Figure, result: Result) -> None:
     _plane(axes[1, 0], result["counterexample"], 0)
     _plane(axes[1, 1], result["counterexample"], -1)
     _line(axes[1, 2], result["counterexample"])
+    _keys(axes[0, 0])
+    plotting.legend_outside(fig, axes[0, 0], "bottom", handlelength=0.8)
     plotting.letter(axes)
 
 
@@ -45,21 +48,27 @@ def _family(setting: str) -> str:
 
 
 def _cloud(ax: Axes, found: Any) -> None:
-    labelled = set()
+    """The colour is the index, the marker the kind of data."""
+    colours = np.array(plotting.shades(len(_INDICES)))
     for setting, points in found.items():
-        name = _family(setting)
         above = np.maximum(points["value"] - points["infimum"], 0)
-        ax.plot(
-            points["smallest"], above, "o", ms=3, color=_FAMILIES[name], alpha=0.6, markeredgewidth=0,
-            label=None if name in labelled else name,
+        index = np.minimum(points["index"], len(_INDICES) - 1)
+        ax.scatter(
+            points["smallest"], above, s=8, c=colours[index], marker=_FAMILIES[_family(setting)], alpha=0.8,
+            linewidths=0, zorder=3,
         )  # fmt: skip
-        labelled.add(name)
     ax.axvline(0, color=plotting.COLOURS["ink"], lw=0.5)
     ax.set_xscale("symlog", linthresh=1e-3)
     ax.set_xlim(right=5e-4)
     ax.set_xticks([-10, -0.1, 0], ["$-10$", "$-0.1$", "0"])
     ax.set_xlabel(r"$\lambda_\mathrm{min}$ of the Hessian")
-    ax.legend(fontsize=7, loc="upper right", bbox_to_anchor=(0.9, 1), handlelength=0.8)  # left of zero
+
+
+def _keys(ax: Axes) -> None:
+    for name, colour in zip(_INDICES, plotting.shades(len(_INDICES)), strict=True):
+        ax.plot([], [], "o", color=colour, label=name)
+    for name, marker in _FAMILIES.items():
+        ax.plot([], [], marker, color=plotting.COLOURS["quiet"], markeredgecolor="white", label=name)
 
 
 def _certificates(ax: Axes, found: Any) -> None:
@@ -112,11 +121,12 @@ def caption(result: Result, meta: Meta) -> str:
     return (
         "Every critical point of $F^*$ that was found is a global minimum or a strict saddle; the loss has "
         rf"{flat} that are neither. (a, b) Distinct critical points on {len(result['energy'])} networks of "
-        rf"at most 21 weights, {meta.config['starts']} starts each: $F^*$ has {energy['global minimum']} "
+        rf"at most 21 weights, {meta.config['starts']} starts each (colour: negative eigenvalues): $F^*$ has "
+        rf"{energy['global minimum']} "
         rf"global minima, {energy['strict saddle']} strict saddles and {others} others "
         rf"({result['violations']} violate the theorem); $\mathcal{{L}}$ has {loss['global minimum']}, "
-        rf"{loss['strict saddle']} and {flat}. (c) Curvature along the escape direction of the theorem, by "
-        "its case, checked by a Hessian-vector product. (d) Why the data must be correlated: one hidden unit "
+        rf"{loss['strict saddle']} and {flat}. (c) Curvature along the theorem's escape direction, by "
+        "its case. (d) Why the data must be correlated: one hidden unit "
         rf"with $S_{{xy}} = 0$ has a point with gradient {example['saddle_gradient']:.1g} and Hessian "
         rf"{np.abs(example['saddle_hessian']).max():.1g} from which $F^*$ falls along the red curve. (e, f) "
         rf"With correlation the line $w_2 = 0$ has negative curvature everywhere. ({meta.setting}.)"

@@ -6,7 +6,7 @@ which the published one is not.
 """
 
 import numpy as np
-from matplotlib.colors import LogNorm
+from matplotlib.colors import LinearSegmentedColormap, LogNorm
 from matplotlib.figure import Figure
 
 from experiments import energy_loss_ratio
@@ -17,11 +17,13 @@ from figures._outcome import Outcome, outcome
 from pctheory import plotting
 
 EXPERIMENT = energy_loss_ratio
-TITLE = "The ratio of loss to energy over width and depth"
+TITLE = "Loss and energy agree in wide networks, and training drives them apart"
 SOURCE = "MU 6"
-SIZE = (5.5, 5.4)
+SIZE = (5.5, 4.2)
 
 CASES = {"mupc": r"$\mu$PC", "scaled": r"$\mu$PC, scaled rate", "sp": "sp"}
+RATIOS = LinearSegmentedColormap.from_list("ratios", ["#ffffff", *plotting.shades(4)])
+"""White is 1: the loss is the energy."""
 
 
 def _ratio(result: Result, case: str) -> np.ndarray:
@@ -29,51 +31,46 @@ def _ratio(result: Result, case: str) -> np.ndarray:
 
 
 def draw(fig: Figure, result: Result) -> None:
-    """Rows of heatmaps at up to four iterations; bottom: the excess of S at initialisation against its
-    mean.
+    """Top: maps over width and depth. Bottom: the ratio at all times, and the excess of S at initialisation
+    against its mean.
     """
-    top, bottom = fig.subfigures(2, 1, height_ratios=(3, 1.3))
-    times = list(result["times"])
-    shown = sorted(
-        {0, len(times) - 1, *np.linspace(0, len(times) - 1, min(4, len(times))).astype(int).tolist()}
-    )
-    axes = top.subplots(len(CASES), len(shown), squeeze=False)
-    widths, hidden = result["widths"], result["hidden"]
-    image = None
-    for row, (case, label) in zip(axes, CASES.items(), strict=True):
-        values = _ratio(result, case)
-        for ax, k in zip(row, shown, strict=True):
-            image = ax.imshow(
-                np.ma.masked_invalid(np.clip(values[:, :, k], 1, 1e3)).T,
-                origin="lower",
-                norm=LogNorm(1, 1e3),
-                cmap=plotting.LANDSCAPE.reversed(),
-            )
-            ax.set_facecolor("#e6e6e6")  # where training diverged
-            ax.set_xticks(range(0, len(widths), 2), [str(w) for w in widths[::2]], fontsize=7)
-            ax.set_yticks(range(0, len(hidden), 2), [str(h) for h in hidden[::2]], fontsize=7)
-            if case == "mupc":
-                ax.set_title(f"iteration {times[k]}" if k else "initialisation", fontsize=8)
-        row[0].set_ylabel(f"{label}\n" + "hidden layers $H$", fontsize=8)
-    for ax in axes[-1]:
-        ax.set_xlabel("width $N$")
-    top.colorbar(image, ax=axes, label=r"$\mathcal{L} / F^*$", shrink=0.8, extend="max")
-    panels = bottom.subplots(1, 2)
-    for ax, case in zip(panels, ("mupc", "sp"), strict=True):
+    top, bottom = fig.subfigures(2, 1, height_ratios=(1, 1.05))
+    maps, panels = top.subplots(1, 3, sharey=True), bottom.subplots(1, 3)
+    widths, hidden, times = result["widths"], result["hidden"], result["times"]
+    norm = LogNorm(1, 1e3)
+    for ax, (case, when) in zip(maps, (("mupc", 0), ("mupc", -1), ("sp", 0)), strict=True):
+        values = np.clip(_ratio(result, case)[:, :, when], 1, 1e3)
+        image = ax.imshow(np.ma.masked_invalid(values).T, origin="lower", norm=norm, cmap=RATIOS)
+        ax.set_facecolor("#e6e6e6")  # where training diverged
+        ax.set_xticks(range(0, len(widths), 2), [str(w) for w in widths[::2]])
+        ax.set_yticks(range(0, len(hidden), 2), [str(h) for h in hidden[::2]])
+        moment = f"iteration {times[when]}" if when else "initialisation"
+        ax.set(title=f"{CASES[case]}, {moment}", xlabel="width $N$")
+        for spine in ax.spines.values():
+            spine.set_visible(True)
+    maps[0].set_ylabel("hidden layers $H$")
+    top.colorbar(image, ax=maps, label=r"$\mathcal{L} / F^*$", shrink=0.9, extend="max")
+    kept = range(0, len(hidden), 2 if len(hidden) > 4 else 1)
+    shades = plotting.shades(len(kept))
+    along = panels[0]
+    for case, style in (("mupc", "o-"), ("scaled", "o:")):
+        for h, colour in zip(kept, shades, strict=True):
+            along.plot(times, _ratio(result, case)[-1, h], style, ms=2.5, lw=0.9, color=colour)
+    along.set_xscale("symlog", linthresh=5)
+    along.set_xticks([0, 10, 100, 900], ["0", "10", "100", "900"])
+    along.minorticks_off()
+    along.set(yscale="log", ylim=(0.9, None), xlabel="iteration", ylabel=r"$\mathcal{L} / F^*$")
+    along.set_title(rf"$\mu$PC, $N = {widths[-1]}$")
+    for ax, case in zip(panels[1:], ("mupc", "sp"), strict=True):
         part = result[case]
-        ax.set(
-            xscale="log",
-            yscale="log",
-            xlabel="width $N$",
-            title=f"{CASES[case]}: mean of $S - 1$ at initialisation",
-        )
-        kept = range(0, len(hidden), 2 if len(hidden) > 4 else 1)
-        for h, colour in zip(kept, plotting.shades(len(kept)), strict=True):
+        ax.set(xscale="log", yscale="log", xlabel="width $N$", title=f"{CASES[case]}, initialisation")
+        for h, colour in zip(kept, shades, strict=True):
             ax.errorbar(
                 widths,
                 part["excess"][:, h],
                 part["error"][:, h],
                 fmt="o",
+                ms=3,
                 color=colour,
                 label=f"$H = {hidden[h]}$",
                 markeredgecolor="white",
@@ -81,8 +78,9 @@ def draw(fig: Figure, result: Result) -> None:
             )
             plotting.theory(ax, widths, part["law"][:, h], label=None)
         plotting.log2_axis(ax, "x")
-    panels[0].set_ylabel(r"$\mathrm{tr}\,S / n_L - 1$")
-    plotting.legend_outside(bottom, panels, "right")
+        ax.set_ylabel(r"mean of $\mathrm{tr}\,S / n_L - 1$")
+    plotting.letter([*maps, *panels])
+    plotting.legend_outside(bottom, panels[1], "bottom")
 
 
 def numbers(result: Result) -> dict[str, str | float]:
@@ -114,20 +112,22 @@ def numbers(result: Result) -> dict[str, str | float]:
 def caption(result: Result, meta: Meta) -> str:
     """What was run, what agrees, what does not."""
     n = numbers(result)
-    widths, hidden = result["widths"], result["hidden"]
-    lost = f" ({n['mupc-diverged']} diverged, grey)" if n["mupc-diverged"] else ""
+    hidden = result["hidden"]
+    lost = f" (grey: {n['mupc-diverged']} diverged)" if n["mupc-diverged"] else ""
     return (
-        r"Under $\mu$PC loss and energy agree if the width far exceeds the depth. Ratio $\mathcal{L} / F^*$ "
-        "of linear residual networks trained by PC at the exact equilibrium on "
-        rf"{_names.dataset(result['dataset'])}, Adam at {meta.config['mupc_rate']:g} (row 1), at this times "
-        rf"$(NL)^{{-1/2}}$ (row 2), and at {meta.config['sp_rate']:g} for sp (row 3; colours end at 1000). "
-        rf"$\mu$PC at $N = {widths[-1]}$, $H = {hidden[-1]}$ goes from {n['mupc-square']} to "
-        rf"{n['mupc-square-end']} in {result['times'][-1]} iterations{lost}, at the scaled rate to "
-        rf"{n['scaled-square-end']}; where $N \geq 16 H$ it ends at {n['mupc-far-end']} at most. sp starts "
-        rf"there at {n['sp-square']}. Bottom: $S - 1$ at initialisation, {meta.config['init_seeds']} "
-        r"networks, against its exact mean (black): for $N \geq \max(H, 4)$ the largest deviation is "
-        rf"{n['z-max']} standard errors. As published, $\mu$PC tends to 1 with the width and sp does not; "
-        rf"the growth in training differs. ({meta.setting}.)"
+        r"Under $\mu$PC loss and energy agree if the width far exceeds the depth, but training drives them "
+        r"apart. (a-c) Ratio $\mathcal{L} / F^*$ (colours end at 1000) of linear residual networks trained "
+        r"by "
+        rf"PC at the exact equilibrium on {_names.dataset(result['dataset'])}{lost}. (d) At all times, Adam "
+        rf"at "
+        rf"{meta.config['mupc_rate']:g} and at this times $(NL)^{{-1/2}}$ (dotted): at $H = {hidden[-1]}$ "
+        rf"the "
+        rf"ratio goes from {n['mupc-square']} to {n['mupc-square-end']} and {n['scaled-square-end']}; where "
+        rf"$N "
+        rf"\geq 16 H$ it ends at {n['mupc-far-end']} at most. (e, f) $S - 1$ at initialisation, "
+        rf"{meta.config['init_seeds']} networks, and its exact mean (lines): for $N \geq \max(H, 4)$ within "
+        rf"{n['z-max']} standard errors. As published, $\mu$PC tends to 1 with the width and sp does not. "
+        rf"({meta.setting}.)"
     )
 
 

@@ -15,7 +15,7 @@ from figures._outcome import Outcome, outcome
 from pctheory import plotting
 
 EXPERIMENT = equilibrium_energy
-TITLE = "The equilibrated energy, predicted and measured"
+TITLE = "The closed form of the equilibrated energy is what inference reaches"
 SOURCE = "SAD 1; JPC library experiment 2"
 SIZE = (5.5, 3.6)
 
@@ -45,7 +45,7 @@ def draw(fig: Figure, result: Result) -> None:
         top.set(xlabel="training iteration", title=_names.dataset(next(iter(cells.values()))["dataset"]))
     axes[0, 0].set_ylabel("energy")
     axes[1, 0].set_ylabel(r"$F(z_T) / F^* - 1$")
-    axes[0, -1].legend(fontsize=7)
+    plotting.legend_outside(fig, axes[0, 0], "bottom")
     plotting.letter(axes)
 
 

@@ -1,11 +1,12 @@
-r"""Test accuracy, energy gap and largest curvature against the length of inference, by solver and depth;
-decay of activities.
+r"""Energy gap against the length of inference, by solver and depth; the curvature that training leaves; and
+test accuracy against the gap.
 
-What to see: deeper networks need longer inference; decay trades the equilibrium for speed. Euler's coarse
-step becomes unstable where training has raised the largest eigenvalue of H to the bound.
+What to see: deeper networks need longer inference; Euler's coarse step becomes unstable where training has
+raised the largest eigenvalue of H to the bound; accuracy is lost only where a large gap remains.
 """
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from experiments import inference_budget
@@ -19,48 +20,65 @@ TITLE = "How much inference is enough"
 SOURCE = "MU; JPC library experiment 1"
 SIZE = (5.5, 3.9)
 
-LINES = {"euler": "-", "coarse": "-.", "heun": "--", "adam": ":"}
-MEASURES = ("accuracy", "gap", "largest")
+SOLVERS = {
+    "euler": plotting.COLOURS["pc"],
+    "heun": plotting.COLOURS["orthogonal"],
+    "adam": plotting.COLOURS["sp"],
+    "coarse": plotting.COLOURS["loss"],
+}
+FLOOR = 1e-12
+"""Below it a gap is rounding, and may be negative."""
 
 
 def draw(fig: Figure, result: Result) -> None:
-    """Accuracy, gap and largest eigenvalue against T; the same against the decay."""
+    """A panel per solver; largest eigenvalues for two steps of Euler's method; accuracy against the gap."""
     axes = fig.subplots(2, 3)
-    times, hidden, decays = result["times"], result["hidden"], result["decays"]
-    x = np.arange(len(decays))
-    for column, measure in enumerate(MEASURES):
-        floor = 1e-12 if measure == "gap" else 0.0  # a gap below rounding may be negative
-        for method, line in LINES.items():
-            for k, colour in enumerate(plotting.shades(len(hidden))):
-                values = np.maximum(result[method][measure][k], floor)
-                axes[0, column].plot(times, values, line, marker="o", ms=3, lw=0.9, color=colour)
-        values = np.maximum(result["decay"][measure], floor)
-        plotting.measured(axes[1, column], x, values, linestyle="-", linewidth=0.8)
-    for k, colour in enumerate(plotting.shades(len(hidden))):
-        axes[0, 0].plot([], [], color=colour, label=f"$H = {hidden[k]}$")
-    for method, line in LINES.items():
-        step = {"euler": "step", "coarse": "coarse_step"}.get(method)
-        label = f"Euler, step {result[step]:g}" if step else method.capitalize()
-        axes[0, 0].plot([], [], line, color="black", lw=0.9, label=label)
-    plotting.theory(axes[0, 2], times, np.full(len(times), 2 / result["coarse_step"]), label=None)
-    plotting.note(axes[0, 2], rf"black: $2 / {result['coarse_step']:g}$", "upper right")
-    for ax in axes[0]:
-        ax.set(xlabel="inference time $T$")
+    times, depths = result["times"], result["hidden"]
+    shades = plotting.shades(len(depths))
+    gaps = dict(zip(SOLVERS, (*axes[0], axes[1, 0]), strict=True))
+    for method, ax in gaps.items():
+        ax.set_yscale("log")
+        for gap, colour, depth in zip(result[method]["gap"], shades, depths, strict=True):
+            shown = np.maximum(gap, FLOOR)
+            ax.plot(times, shown, "o-", ms=3, lw=0.9, color=colour, label=f"$H = {depth}$")
+        ax.set(title=_label(result, method), ylim=(FLOOR / 3, 10))
+    curvature = axes[1, 1]
+    for method, style in (("euler", "-"), ("coarse", ":")):
+        for largest, colour in zip(result[method]["largest"], shades, strict=True):
+            curvature.plot(times, largest, "o" + style, ms=3, lw=0.9, color=colour)
+    bound = 2 / result["coarse_step"]
+    plotting.theory(curvature, times, np.full(len(times), bound), label=None)
+    curvature.set(title=f"steps {result['step']:g} (solid), {result['coarse_step']:g} (dotted)")
+    curvature.set_ylabel(r"$\lambda_{\max}(H)$ after training")
+    for ax in (*gaps.values(), curvature):
         ax.set_xscale("log")
         ax.set_xticks(times, [str(t) for t in times])
         ax.minorticks_off()
-    for ax in axes[1]:
-        ax.set(xlabel="decay of the activities")
-        ax.set_xticks(x, [f"{d:g}" for d in decays])
-    plotting.log2_axis(axes[0, 2], "y")
-    for ax in axes[:, 0]:
-        ax.set(ylabel="test accuracy", ylim=(0, 1))
-    for ax in axes[:, 1]:
-        ax.set(ylabel="relative energy gap", yscale="log")
-    for ax in axes[:, 2]:
-        ax.set(ylabel=r"$\lambda_{\max}(H)$")
-    plotting.legend_outside(fig, axes[0, 0], "bottom", ncols=4)
+        ax.set_xlabel("inference time $T$")
+    for ax in (axes[0, 0], axes[1, 0]):
+        ax.set_ylabel("relative energy gap")
+    _accuracy(axes[1, 2], result)
+    plotting.legend_outside(fig, [axes[0, 0], axes[1, 2]], "bottom", ncols=8)
     plotting.letter(axes)
+
+
+def _label(result: Result, method: str) -> str:
+    step = {"euler": "step", "coarse": "coarse_step"}.get(method)
+    return f"Euler, step {result[step]:g}" if step else method.capitalize()
+
+
+def _accuracy(ax: Axes, result: Result) -> None:
+    ax.set_xscale("log")
+    for method, colour in SOLVERS.items():
+        part = result[method]
+        shown = np.maximum(np.ravel(part["gap"]), FLOOR)
+        label = {"euler": f"Euler {result['step']:g}", "coarse": f"Euler {result['coarse_step']:g}"}
+        name = label.get(method, method.capitalize())
+        ax.plot(shown, np.ravel(part["accuracy"]), "o", ms=3, color=colour, label=name)
+    decay = result["decay"]
+    ax.plot(np.maximum(decay["gap"], FLOOR), decay["accuracy"], "D", ms=3, color="black",
+            markerfacecolor="white", label="decay")  # fmt: skip
+    ax.set(xlabel="relative energy gap", ylabel="test accuracy", title="all runs", ylim=(0, 1))
 
 
 def _gap(value: float) -> str:
@@ -78,9 +96,9 @@ def _unstable(result: Result) -> str:
     gaps = ", ".join(f"{result['coarse']['gap'][k, -1]:.2g}" for k in wide)
     fine = ", ".join(_gap(result["euler"]["gap"][k, -1]) for k in wide)
     return (
-        rf"Euler's step of {step} converges while $\lambda_{{\max}}(H) < {bound:g}$. With {depths} hidden "
-        rf"layers training raises it to {high}: the activities oscillate and a gap of {gaps} remains (step "
-        rf"{result['step']:g}: {fine})."
+        rf"Euler's step of {step} converges while $\lambda_{{\max}}(H) < {bound:g}$ (line). With {depths} "
+        rf"hidden layers training raises it to {high}: a gap of {gaps} remains (step {result['step']:g}: "
+        rf"{fine})."
     )
 
 
@@ -94,13 +112,13 @@ def caption(result: Result, meta: Meta) -> str:
     )
     decay = result["decay"]
     return (
-        "Deeper networks need longer inference; training can make a coarse step unstable. tanh networks of "
-        rf"width {c['width']} on {_names.dataset(result['dataset'])}, one seed. Top, after training, against "
-        "the length of inference (time; steps for Adam): test accuracy, share of the energy gap that is "
-        rf"left, largest eigenvalue of the activity Hessian. Accuracy at $H = {deep}$, shortest to longest: "
-        rf"{ends}. {_unstable(result)} Bottom: Euler with step {c['step']:g}, $T = {c['decay_time']}$, $H = "
-        rf"{c['decay_hidden']}$ with decaying activities: accuracy {decay['accuracy'][0]:.2f} at decay "
-        rf"{result['decays'][0]:g}, {decay['accuracy'][-1]:.2f} without. ({meta.setting}.)"
+        "Deeper networks need longer inference, and training can make a coarse step unstable. tanh networks "
+        rf"of width {c['width']} on {_names.dataset(result['dataset'])}, one seed. (a-d) Share of the energy "
+        "gap that inference leaves after training, against its time (steps for Adam). (e) "
+        rf"{_unstable(result)} (f) Accuracy is lost where a large gap remains. At $H = {deep}$, shortest to "
+        rf"longest: {ends}. Diamonds: activities that decay (Euler, $T = {c['decay_time']}$, $H = "
+        rf"{c['decay_hidden']}$), accuracy {decay['accuracy'][0]:.2f} at decay {result['decays'][0]:g}, "
+        rf"{decay['accuracy'][-1]:.2f} without. ({meta.setting}.)"
     )
 
 

@@ -6,6 +6,7 @@ condition numbers of about 42 (sp), 4.6e4 (sp with skips) and 1.9e3 (muPC) at N 
 
 from typing import Any
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -17,10 +18,15 @@ from figures._outcome import Outcome, outcome
 from pctheory import plotting
 
 EXPERIMENT = inference_landscape
-TITLE = "The landscape of inference"
+TITLE = "Inference descends a parabola, which is narrow in deep networks"
 SOURCE = "MU toy; TR inference"
 SIZE = (5.5, 3.9)
-_PATHS = {"GD": "C0", "momentum": "C1", "Adam": "C3", "Heun": "C4"}
+_PATHS = {
+    "GD": (plotting.COLOURS["loss"], "-"),
+    "momentum": (plotting.COLOURS["trust-region"], "-"),
+    "Adam": (plotting.COLOURS["newton"], "-"),
+    "Heun": (plotting.COLOURS["ink"], (0, (2, 1.5))),
+}
 
 
 def draw(fig: Figure, result: Result) -> None:
@@ -33,7 +39,8 @@ def draw(fig: Figure, result: Result) -> None:
     for ax, (name, deep) in zip(slices, result["deep"].items(), strict=True):
         _slices(ax, name, deep)
     slices[0].set_ylabel(r"$F - F^*$")
-    slices[0].legend(loc="lower left", fontsize=7, handlelength=1.2)
+    plotting.legend_outside(bottom, slices[0], "bottom")
+    plotting.legend_outside(top, two, "right")
     plotting.letter([one, two, *slices])
 
 
@@ -48,20 +55,24 @@ def _one(ax: Axes, one: Any) -> None:
 
 def _two(ax: Axes, two: Any) -> None:
     plotting.contour(ax, two["axis"], two["axis"], two["energy"])
-    for name, color in _PATHS.items():
-        plotting.path(ax, two["paths"][name], color, name)
-    ax.plot(*two["z_star"], "*", ms=9, color="black", zorder=5)
+    for name, (color, style) in _PATHS.items():
+        plotting.path(ax, two["paths"][name], color, name, linestyle=style)
+    ax.plot(*two["z_star"], "*", ms=9, color="white", markeredgecolor="black", zorder=7)
     ax.set(xlabel="$z_1$", ylabel="$z_2$")
-    ax.legend(loc="upper left", fontsize=7, handlelength=1.2)
 
 
 def _slices(ax: Axes, name: str, deep: Any) -> None:
-    distance = deep["distance"]
+    right = deep["distance"] > 0
+    distance = deep["distance"][right]
+    ax.set(xscale="log", yscale="log")
     for end, color in (("largest", plotting.COLOURS["pc"]), ("smallest", plotting.COLOURS["bp"])):
-        ax.plot(distance, 0.5 * deep[end] * distance**2, color="black", lw=0.8)
-        label = rf"$v_\mathrm{{{'max' if end == 'largest' else 'min'}}}$"
-        ax.plot(distance[::4], deep["slices"][end][::4], "o", ms=2.5, color=color, label=label)
-    ax.set_yscale("log")
+        plotting.theory(ax, distance, 0.5 * deep[end] * distance**2, label=None)
+        label = f"along the eigenvector of the {end} eigenvalue"
+        plotting.measured(ax, distance[::3], deep["slices"][end][right][::3], label, color=color)
+    ax.annotate("", (0.3, 0.045 * deep["largest"]), (0.3, 0.045 * deep["smallest"]),
+                arrowprops={"arrowstyle": "<->", "lw": 0.6, "shrinkA": 2, "shrinkB": 2})  # fmt: skip
+    middle = 0.045 * np.sqrt(deep["largest"] * deep["smallest"])
+    ax.text(0.33, middle, r"$\times \kappa$", va="center", fontsize=7.5)
     ax.set(
         xlabel=r"distance $\alpha$ from $z^*$",
         title=rf"{_names.parameterisation(name)}: $\kappa = {_power(deep['condition'])}$",
@@ -88,7 +99,8 @@ def caption(result: Result, meta: Meta) -> str:
         "closed form $z^*$ (line, star). (b) Two hidden layers of one unit, $w = (1, 2, 1)$: paths of the "
         "activities from $(2, -2)$ under four solvers. (c-e) Energy of one sample along the eigenvectors of "
         rf"$H$ with the smallest and the largest eigenvalue, $N = {meta.config['width']}$, $L = "
-        rf"{meta.config['depth']}$: measured (points) and $\lambda \alpha^2 / 2$ (lines). Condition numbers: "
+        rf"{meta.config['depth']}$: measured (points) and $\lambda \alpha^2 / 2$ (lines), a factor of "
+        rf"$\kappa$ apart. Condition numbers: "
         rf"{kappas}. Published: about 42, $4.6 \times 10^4$ and $1.9 \times 10^3$; other draws of the "
         rf"weights change them by tens of per cent. ({meta.setting}.)"
     )

@@ -5,6 +5,8 @@ What to see: parallel gradients for N well above the depth, as in linear network
 equilibrium.
 """
 
+from typing import Any
+
 import numpy as np
 from matplotlib.figure import Figure
 
@@ -16,47 +18,60 @@ from figures._outcome import Outcome, outcome
 from pctheory import plotting
 
 EXPERIMENT = limits_nonlinear
-TITLE = "Predictive coding and backpropagation in nonlinear networks"
+TITLE = "Wide nonlinear networks learn by predictive coding as by backpropagation"
 SOURCE = "LIM 4a"
-SIZE = (5.5, 3.6)
+SIZE = (5.5, 2.4)
 RATES = {"table": r"$10^{-3} (NL)^{-1/2}$", "none": r"$10^{-3}$"}
 SAME = 1e-5
 """Relative distance below which two descents count as having ended at the same point."""
 
 
 def draw(fig: Figure, result: Result) -> None:
-    """Rows: readings of the learning rate. Columns: cosine along training, cosine by layer, energy gap,
-    losses.
-    """
-    runs, widths = result["runs"], [int(n) for n in result["widths"]]
-    axes = fig.subplots(len(list(runs)), 4, squeeze=False, sharex="col", sharey="col")
-    shades = plotting.shades(len(widths))
-    for row, (scaling, part) in zip(axes, runs.items(), strict=True):
-        steps = np.arange(part["cosine"].shape[1])
-        layers = np.arange(1, part["layers"].shape[2] + 1)
-        for k, (n, colour) in enumerate(zip(widths, shades, strict=True)):
-            row[0].plot(steps, part["cosine"][k], color=colour, lw=1.0, label=f"$N = {n}$")
-            row[0].plot(steps, part["between"][k], ":", color=colour, lw=1.0)
-            row[1].plot(layers, part["layers"][k, 0], ":", color=colour, lw=1.0)
-            row[1].plot(layers, part["layers"][k, -1], color=colour, lw=1.0)
-            row[2].plot(steps, 1 - part["energy"][k] / part["loss"][k], color=colour, lw=1.0)
-            row[3].plot(steps, part["loss"][k], color=colour, lw=1.0)
-            row[3].plot(steps, part["energy"][k], ":", color=colour, lw=1.0)
-            row[3].plot(steps, part["bp_loss"][k], "--", color=plotting.COLOURS["bp"], lw=0.6)
-        row[2].set_yscale("log")
-        row[0].set_ylabel(f"Adam, {RATES[scaling]}")
-    for ax, title in zip(
-        axes[0],
-        ("cosine", "cosine by layer", r"$1 - F^* / \mathcal{L}$", r"$\mathcal{L}$ and $F^*$"),
-        strict=True,
-    ):
-        ax.set_title(title)
-    for ax, label in zip(axes[-1], ("iteration", "layer $l$", "iteration", "iteration"), strict=True):
-        ax.set_xlabel(label)
-    axes[0, 0].plot([], [], ":", color="black", label="dotted: see caption")
-    axes[0, 0].plot([], [], "--", color=plotting.COLOURS["bp"], label="BP loss")
-    plotting.letter(axes.ravel().tolist())
-    plotting.legend_outside(fig, axes[0, :1], "bottom", ncols=5)
+    """Against the width: how far the gradients are from parallel, the energy gap, the last losses."""
+    runs, widths = result["runs"], np.asarray(result["widths"])
+    angle, gap, losses = fig.subplots(1, 3)
+    colours = dict(zip(runs, plotting.shades(3)[1:], strict=False))
+    first = next(iter(runs.values()))
+    start = {"color": plotting.COLOURS["quiet"], "lw": 4, "alpha": 0.4, "label": "at the start"}
+    angle.plot(widths, _angle(first, 0), **start)
+    gap.plot(widths, _gap(first, 0), **start)
+    for scaling, part in runs.items():
+        steps = part["cosine"].shape[1] - 1
+        line = {"color": colours[scaling], "lw": 0.9}
+        label = f"after {steps} iterations at {RATES[scaling]}"
+        angle.plot(widths, _angle(part, -1), "o-", label=label, **line)
+        angle.plot(widths, 1 - part["between"][:, -1], "o:", markerfacecolor="white", **line)
+        gap.plot(widths, _gap(part, -1), "o-", **line)
+        losses.plot(widths, part["loss"][:, -1], "o-", **line)
+        losses.plot(widths, part["bp_loss"][:, -1], "s--", ms=3, lw=0.9, color=plotting.COLOURS["bp"])
+    for ax, values, power in ((angle, _angle(first, 0), 2), (gap, _gap(first, 0), 1)):
+        guide = values[-1] * (widths[-1] / widths) ** power
+        plotting.theory(ax, widths, np.where(guide < 1.2, guide, np.nan), label=None, linestyle=":")
+    angle.plot([], [], "s--", ms=3, lw=0.9, color=plotting.COLOURS["bp"], label="BP")
+    for ax in (angle, gap):
+        ax.set_yscale("log")
+    for ax in (angle, gap, losses):
+        plotting.log2_axis(ax, "x")
+        ax.set_xlabel("width $N$")
+    angle.set(ylabel=r"$1 - \cos$", title="angle of PC and BP")
+    gap.set(ylabel=r"$1 - F^* / \mathcal{L}$", title="energy gap")
+    losses.set(ylabel=r"loss $\mathcal{L}$", title="last loss")
+    plotting.letter([angle, gap, losses])
+    plotting.legend_outside(fig, angle, "bottom", ncols=3)
+
+
+def _angle(part: Any, when: int) -> np.ndarray:
+    return 1 - np.asarray(part["cosine"][:, when])
+
+
+def _gap(part: Any, when: int) -> np.ndarray:
+    return 1 - np.asarray(part["energy"][:, when] / part["loss"][:, when])
+
+
+def _slope(result: Result, of: Any) -> float:
+    """Power of N with which a measure falls between the last three widths, at the start."""
+    values = of(next(iter(result["runs"].values())), 0)[-3:]
+    return float(np.polyfit(np.log(result["widths"][-3:]), np.log(values), 1)[0])
 
 
 def _ends(result: Result) -> list[tuple[str, int]]:
@@ -99,21 +114,25 @@ def _uniqueness(result: Result) -> str:
 def caption(result: Result, meta: Meta) -> str:
     """What was run, what agrees, what does not."""
     n, config = numbers(result), meta.config
-    rows = " ".join(
-        rf"At the rate {RATES[scaling]} the cosine goes from {n[f'{scaling}-narrow-cosine-start']} to "
-        rf"{n[f'{scaling}-narrow-cosine-end']} at $N = {int(result['widths'][0])}$, from "
-        rf"{n[f'{scaling}-wide-cosine-start']} to {n[f'{scaling}-wide-cosine-end']} at $N = "
-        rf"{int(result['widths'][-1])}$; loss down by {n[f'{scaling}-fall']}%."
-        for scaling in result["runs"]
+    narrow, wide = int(result["widths"][0]), int(result["widths"][-1])
+    rows = "; ".join(
+        rf"{n[f'{scaling}-narrow-cosine-end']} and {n[f'{scaling}-wide-cosine-end']} at the rate {rate} "
+        rf"(loss down by {n[f'{scaling}-fall']}%)"
+        for scaling, rate in RATES.items()
     )
     return (
         "Nonlinear residual networks also approach backprop with their width, as published. "
         rf"{config['activation']}, $H = {config['hidden']}$, $\mu$PC, cross-entropy, {config['samples']} "
-        rf"images of {_names.dataset(result['dataset'])}, {config['iterations']} iterations of full-batch "
-        r"Adam, one seed. Left to right: cosine of the gradients of $F^*$ and $\mathcal{L}$ (dotted: "
-        r"$\mathcal{L}$ of a second network, as published); the same by layer (dotted: at "
-        r"first); energy gap; loss "
-        rf"(solid), $F^*$ (dotted), loss of BP (grey). {rows} "
+        rf"images of "
+        rf"{_names.dataset(result['dataset'])}, {config['iterations']} iterations of full-batch Adam, one "
+        r"seed. (a) One minus the cosine of the gradients of $F^*$ and $\mathcal{L}$; hollow: $\mathcal{L}$ "
+        r"of "
+        "a second network that BP trains, as published. (b) Relative energy gap. At the largest widths they "
+        "fall as $N$ "
+        rf"to the power {_slope(result, _angle):.1f} and {_slope(result, _gap):.1f} (dotted: $-2$, $-1$). "
+        rf"(c) "
+        rf"Last losses. Cosine at $N = {narrow}$ and {wide}: "
+        rf"{n['table-narrow-cosine-start']} and {n['table-wide-cosine-start']} at the start, then {rows}. "
         rf"{_uniqueness(result)} ({meta.setting}.)"
     )
 

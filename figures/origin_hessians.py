@@ -4,6 +4,7 @@ What to see: measured = exact; the loss's Hessian is zero for more than one hidd
 n_{L-1} times each.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -19,8 +20,8 @@ from pctheory import plotting
 EXPERIMENT = origin_hessians
 TITLE = "At the origin the loss is flat and the energy a strict saddle"
 SOURCE = "SAD 3, 8"
-SIZE = (5.5, 6.6)
-_ROWS = (
+SIZE = (5.5, 3.9)
+_MAPS = (
     ("numeric", "loss", r"$\mathcal{L}$ measured"),
     ("numeric", "energy", "$F$ measured"),
     ("exact", "energy", "$F^*$ exact"),
@@ -28,43 +29,54 @@ _ROWS = (
 
 
 def draw(fig: Figure, result: Result) -> None:
-    """Top: heatmaps and spectra of the networks. Bottom: spectra of the chains."""
-    top, bottom = fig.subfigures(2, 1, height_ratios=(3.5, 1))
-    shapes = result["shapes"]
-    axes = top.subplots(4, len(shapes), squeeze=False, height_ratios=(1, 1, 1, 0.8))
-    for column, (name, found) in enumerate(shapes.items()):
-        limit = float(np.abs(found["exact"]["energy"]).max())
-        for row, (kind, objective, label) in enumerate(_ROWS):
-            image = plotting.heatmap(
-                axes[row, column], found[kind][objective], limit=limit, blocks=found["blocks"]
-            )
-            if column == 0:
-                axes[row, 0].set_ylabel(label)
-        top.colorbar(image, ax=axes[:3, column], shrink=0.5, location="bottom", pad=0.02)
-        hidden, width = name.strip("[]").split(", ")
-        axes[0, column].set_title(f"$H = {hidden}$, $n = {width}$")
-        _spectrum(axes[3, column], found)
-        axes[3, column].set_xlabel("rank")
-    axes[3, 0].set_ylabel("eigenvalue")
-    chains = bottom.subplots(1, len(result["chains"]), squeeze=False)
-    for ax, (hidden, found) in zip(chains[0], result["chains"].items(), strict=True):
-        _spectrum(ax, found)
-        ax.locator_params(axis="x", integer=True)
-        ax.set_title(f"chain, $H = {hidden}$")
+    """Top: Hessians of a network with two hidden layers. Bottom: spectra of one hidden layer, of more, and of
+    chains.
+    """
+    top, bottom = fig.subfigures(2, 1, height_ratios=(1, 1.1))
+    shapes = dict(result["shapes"].items())
+    names = list(shapes)
+    found = shapes[names[1]]
+    limit = float(np.abs(found["exact"]["energy"]).max())
+    maps = top.subplots(1, 3)
+    for ax, (kind, objective, label) in zip(maps, _MAPS, strict=True):
+        image = plotting.heatmap(ax, found[kind][objective], limit=limit, blocks=found["blocks"])
+        ax.set_title(f"{label}, {_size(names[1])}")
+    top.colorbar(image, ax=maps, shrink=0.8, label="entry")
+    one, deep, chains = bottom.subplots(1, 3)
+    _spectra(one, {None: shapes[names[0]]})
+    one.set_title(_size(names[0]))
+    _spectra(deep, {_size(name): shapes[name] for name in names[1:]})
+    deep.set_title("more hidden layers")
+    _spectra(chains, {f"$H = {hidden}$": each for hidden, each in result["chains"].items()})
+    chains.set_title("chains")
+    for ax in (one, deep, chains):
         ax.set_xlabel("rank")
-    chains[0, 0].set_ylabel("eigenvalue")
-    plotting.legend_outside(fig, [chains[0, 0]], "bottom")
+    one.set_ylabel("eigenvalue")
+    for ax in (deep, chains):
+        ax.legend(loc="lower right", fontsize=7, handlelength=0.8)
+    one.plot([], [], "s", ms=3, color=plotting.COLOURS["bp"], label=r"$\mathcal{L}$ measured")
+    one.plot([], [], "o", color=plotting.COLOURS["pc"], label="$F$ measured (shades: networks)")
+    one.plot([], [], color="black", lw=0.9, label="$F^*$ exact")
+    plotting.legend_outside(bottom, one, "bottom")
+    plotting.letter([*maps, one, deep, chains])
 
 
-def _spectrum(ax: Axes, found: Any) -> None:
-    rank = np.arange(1, len(found["numeric_spectrum"]["loss"]) + 1)
-    ax.plot(
-        rank, found["numeric_spectrum"]["loss"], "s", ms=3, color=plotting.COLOURS["bp"],
-        label=r"$\mathcal{L}$ measured", zorder=2.5,
-    )  # fmt: skip
-    plotting.spectrum(
-        ax, found["numeric_spectrum"]["energy"], found["exact_spectrum"]["energy"], label="$F$ measured"
-    )
+def _size(name: str) -> str:
+    hidden, width = name.strip("[]").split(", ")
+    return f"$H = {hidden}$, $n = {width}$"
+
+
+def _spectra(ax: Axes, networks: Mapping[str | None, Any]) -> None:
+    """Sorted eigenvalues: of the loss as squares, of the energy as points, of theory as steps."""
+    shades = plotting.shades(len(networks))
+    for (label, found), color in zip(networks.items(), shades, strict=True):
+        loss, energy = (found["numeric_spectrum"][key] for key in ("loss", "energy"))
+        exact = np.sort(found["exact_spectrum"]["energy"])
+        rank = np.arange(1, len(loss) + 1)
+        ax.plot(rank, loss, "s", ms=2.5, color=plotting.COLOURS["bp"], zorder=2)
+        ax.plot(rank, energy, "o", ms=3, color=color, label=label, zorder=3, markeredgewidth=0)
+        ax.step(np.append(rank, len(rank) + 1) - 0.5, np.append(exact, exact[-1]), where="post",
+                color=plotting.COLOURS["theory"], lw=0.8, zorder=2.5)  # fmt: skip
 
 
 def _difference(result: Result, objective: str) -> float:
@@ -90,8 +102,8 @@ def caption(result: Result, meta: Meta) -> str:
         "With two hidden layers or more the loss is flat to second order at the origin and the energy is a "
         rf"strict saddle, as published. Hessians at $W = 0$ on $y = -x$, {c['size']} inputs, by automatic "
         rf"differentiation through inference ($T = {c['num_steps']}$ Euler steps of {c['step']:g}) and in "
-        "closed form; lines separate the layers, one colour scale per column. Fourth row and bottom "
-        "(chains): sorted eigenvalues, measured (points) and exact (line). Largest difference relative to "
+        "closed form. (a-c) The matrices; lines separate the layers. (d-f) Sorted eigenvalues, measured "
+        "(squares, points) and exact (lines). Largest difference over all networks relative to "
         rf"the largest entry: {_difference(result, 'loss'):.1e} (loss) and "
         rf"{_difference(result, 'energy'):.1e} (energy), which is what inference leaves, $(1 - "
         rf"\mathrm{{dt}})^{{2T}}$, or {left:.1e}. The largest entry of the measured Hessian of the loss is "

@@ -16,36 +16,33 @@ from figures._outcome import Outcome, outcome
 from pctheory import plotting
 
 EXPERIMENT = origin_saddle_toy
-TITLE = "Leaving the saddle at the origin"
+TITLE = "Predictive coding leaves the saddle at the origin sooner"
 SOURCE = "SAD 2, 7"
-SIZE = (5.5, 5.3)
+SIZE = (5.5, 3.7)
 _LINES = {
     "bp": ("BP", plotting.COLOURS["bp"], "-"),
     "pc": ("PC", plotting.COLOURS["pc"], "-"),
     "bp published": ("BP, published scale", plotting.COLOURS["bp"], "--"),
 }
-_AXES = {
-    "chain H=1": ("$w_1$", "$w_2$"),
-    "chain H=2": (r"$w_1 = w_2$ ($\times \sqrt{2}$)", "$w_3$"),
-    "wide H=3": (r"along $v_\mathrm{max}$", r"along $v_\mathrm{min}$"),
+_PROBLEMS = {
+    "chain H=2": ("chain, $H = 2$", r"$w_1 = w_2$ ($\times \sqrt{2}$)", "$w_3$"),
+    "wide H=3": ("width 4, $H = 3$", r"along $v_\mathrm{max}$", r"along $v_\mathrm{min}$"),
 }
 
 
 def draw(fig: Figure, result: Result) -> None:
-    """Rows: loss, equilibrated energy, training loss. Columns: the three networks."""
-    axes = fig.subplots(3, 3)
-    for column, (problem, landscape) in enumerate(result["landscapes"].items()):
-        axis = landscape["axis"]
-        for row, (name, title) in enumerate((("loss", r"$\mathcal{L}$"), ("energy", "$F^*$"))):
-            ax = axes[row, column]
-            values, slopes = landscape[name]["values"], landscape[name]["slopes"]
-            _landscape(ax, axis, values, slopes)
+    """Rows: two networks. Columns: loss, equilibrated energy, training loss of every run."""
+    axes = fig.subplots(2, 3)
+    for row, (problem, (name, across, up)) in zip(axes, _PROBLEMS.items(), strict=True):
+        landscape = result["landscapes"][problem]
+        for ax, objective, title in zip(row, ("loss", "energy"), (r"$\mathcal{L}$", "$F^*$"), strict=False):
+            _landscape(ax, landscape["axis"], landscape[objective]["values"], landscape[objective]["slopes"])
             ax.plot(0, 0, "o", ms=4, markerfacecolor="white", markeredgecolor=plotting.COLOURS["highlight"])
-            ax.set(xlabel=_AXES[problem][0], ylabel=_AXES[problem][1])
-            ax.set_title(f"{problem}: {title}" if row == 0 else title)
-        _training(axes[2, column], result["curves"][problem])
-    axes[2, 0].set_ylabel(r"training loss $\mathcal{L}$")
-    plotting.legend_outside(fig, axes[2], "bottom")
+            ax.set(xlabel=across, ylabel=up, title=f"{name}: {title}")
+        _training(row[2], result["curves"][problem])
+        row[2].set_title(f"{name}: training")
+        row[2].set_ylabel(r"training loss $\mathcal{L}$")
+    plotting.legend_outside(fig, axes[1, 2], "bottom")
     plotting.letter(axes)
 
 
@@ -58,14 +55,11 @@ def _landscape(ax: Axes, axis: np.ndarray, values: np.ndarray, slopes: np.ndarra
 
 
 def _training(ax: Axes, curves: Result) -> None:
-    if "bp published" in curves:
-        ax.set_xscale("log")
+    ax.set_xscale("log")
     for name, curve in curves.items():
         label, color, style = _LINES[name]
-        shift = 1 if "bp published" in curves else 0  # a logarithmic axis has no iteration 0
-        plotting.spread(ax, curve["steps"] + shift, curve["loss"], color, label, linestyle=style)
-    if "bp published" not in curves:
-        ax.set_xlim(0, 150)
+        for k, losses in enumerate(curve["loss"]):  # a logarithmic axis has no iteration 0
+            ax.plot(curve["steps"][1:], losses[1:], style, color=color, lw=0.8, label=None if k else label)
     ax.set(xlabel="iteration", ylim=(0, None))
 
 
@@ -87,14 +81,13 @@ def caption(result: Result, meta: Meta) -> str:
     return (
         "PC leaves the saddle at the origin sooner than BP, by a small factor at the same step and by "
         r"hundreds at the published scales. Networks on $y = -x$, $x \sim N(1, 0.1)$, batch "
-        rf"{c['batch_size']}; columns: chains with one and two hidden units, three hidden layers of width 4. "
-        "Rows: loss and energy on a plane through the origin (arrows: negative gradient), and the loss in "
-        rf"training (torch, $T = {c['num_steps']}$ Euler steps of {c['step']:g}; mean and standard deviation "
-        rf"over {c['seeds']} initialisations). Iterations to half of the loss, with the published ones in "
-        rf"brackets: two hidden units, PC {_range(two['pc']['half_time'])} (22-31), BP "
-        rf"{_range(two['bp']['half_time'])} (69-141); wide, PC {_range(wide['pc']['half_time'])} (45-51), BP "
-        rf"{_range(wide['bp']['half_time'])} (94-140), at the published scale "
-        rf"{_range(wide['bp published']['half_time'])} (about $10^4$). ({meta.setting}.)"
+        rf"{c['batch_size']}: a chain with two hidden units, and three hidden layers of width 4. Loss and "
+        "energy on a plane through the origin (arrows: negative gradient), and the loss in training (torch, "
+        rf"$T = {c['num_steps']}$ Euler steps of {c['step']:g}; a line for each of {c['seeds']} "
+        "initialisations). Iterations to half of the loss, with the published ones in brackets: chain, PC "
+        rf"{_range(two['pc']['half_time'])} (22-31), BP {_range(two['bp']['half_time'])} (69-141); wide, PC "
+        rf"{_range(wide['pc']['half_time'])} (45-51), BP {_range(wide['bp']['half_time'])} (94-140), at the "
+        rf"published scale {_range(wide['bp published']['half_time'])} (about $10^4$). ({meta.setting}.)"
     )
 
 

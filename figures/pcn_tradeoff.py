@@ -6,7 +6,7 @@ near that of regression from the pixels; bidirectional networks in between.
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure, FigureBase
+from matplotlib.figure import Figure
 
 from experiments import pcn_tradeoff
 from experiments._result import Result
@@ -15,33 +15,37 @@ from figures import _names
 from pctheory import plotting
 
 EXPERIMENT = pcn_tradeoff
-TITLE = "Classification against reconstruction"
+TITLE = "The local rule reconstructs, backprop through inference classifies"
 SOURCE = "INI 2"
-SIZE = (5.5, 4.4)
+SIZE = (5.5, 4.6)
 _ARMS = (
     ("through", "o", plotting.COLOURS["pc"], "BP through inference"),
-    ("local", "*", plotting.COLOURS["highlight"], "local rule"),
     ("bidirectional", "D", plotting.COLOURS["newton"], "bidirectional, local"),
+    ("local", "*", plotting.COLOURS["highlight"], "local rule"),
 )
+_SHOWN = (0.0, 0.3, 1.0)
+"""The weights of reconstruction whose images are shown."""
 
 
 def draw(fig: Figure, result: Result) -> None:
     """Fronts, linear and tanh; accuracy and reconstruction over lambda; images."""
-    top, bottom = fig.subfigures(2, 1, height_ratios=(1, 1.05))
+    top, bottom = fig.subfigures(2, 1, height_ratios=(1, 1))
     front, curved, knee = top.subplots(1, 3)
     _front(front, result, "")
     _front(curved, result, "tanh_")
     front.set(title="linear", ylabel="test accuracy")
     curved.set(title="tanh")
-    front.legend(fontsize=7, loc="lower right", handlelength=0.8)
     # with lambda = 1 nothing trains the label: its chance accuracy lies below the panel, and is in the last
     # one
     shown = [np.asarray(result[f"{arm}_accuracy"]).mean() for arm in ("local", "tanh_local", "bidirectional")]
     for ax in (front, curved):
         ax.set_ylim(min(shown) - 0.1, min(1.0, result["logistic_accuracy"] + 0.06))
+        ax.set_xlabel("reconstruction error")
     _knee(knee, result)
-    _images(bottom, result)
-    plotting.letter([front, curved, knee])
+    pictures = bottom.subplots(1, 1)
+    _images(pictures, result)
+    plotting.letter([front, curved, knee, pictures])
+    plotting.legend_outside(top, front, "bottom")
 
 
 def _front(ax: Axes, result: Result, prefix: str) -> None:
@@ -66,61 +70,56 @@ def _front(ax: Axes, result: Result, prefix: str) -> None:
             zorder=4,
         )
     if not prefix:
-        ax.axhline(result["logistic_accuracy"], color="black", lw=0.7, ls="--")
-        ax.axvline(result["pca_reconstruction"], color="black", lw=0.7, ls=":")
-    ax.set(xlabel="reconstruction error per pixel")
+        regression, components = result["logistic_accuracy"], result["pca_reconstruction"]
+        ax.axhline(regression, color="black", lw=0.7, ls="--")
+        ax.axvline(components, color="black", lw=0.7, ls=":")
+        ax.annotate("logistic regression", (1, regression), (0, 2), xycoords=("axes fraction", "data"),
+                    textcoords="offset points", fontsize=7, ha="right")  # fmt: skip
+        ax.annotate("dotted: principal\ncomponents", (components, 0.05), (8, 0), textcoords="offset points",
+                    xycoords=("data", "axes fraction"), fontsize=7)  # fmt: skip
 
 
 def _knee(ax: Axes, result: Result) -> None:
     weights = np.asarray(result["weights"])
     places = np.arange(len(weights))
-    accuracy, error = (np.asarray(result[f"through_{key}"]) for key in ("accuracy", "reconstruction"))
-    ax.errorbar(
-        places,
-        accuracy.mean(1),
-        accuracy.std(1),
-        fmt="o-",
-        ms=3,
-        lw=0.9,
-        color=plotting.COLOURS["pc"],
-        label="accuracy",
-    )
-    ax.errorbar(
-        places,
-        error.mean(1),
-        error.std(1),
-        fmt="s-",
-        ms=3,
-        lw=0.9,
-        color=plotting.COLOURS["loss"],
-        label="reconstruction error",
-    )
+    for key, name, marker, color, above in (
+        ("accuracy", "accuracy", "o", plotting.COLOURS["pc"], 8),
+        ("reconstruction", "reconstruction error", "s", plotting.COLOURS["loss"], -11),
+    ):
+        values = np.asarray(result[f"through_{key}"])
+        ax.errorbar(places, values.mean(1), values.std(1), fmt=f"{marker}-", ms=3, lw=0.9, color=color)
+        ax.annotate(name, (places[-2], values.mean(1)[-2]), (0, above), textcoords="offset points",
+                    fontsize=7, color=color, ha="right")  # fmt: skip
     ax.set_xticks(places, [f"{w:g}" for w in weights], rotation=60, fontsize=7)
     ax.set(xlabel=r"weight $\lambda$ of reconstruction", title="linear, through inference", ylim=(0, 1.02))
-    ax.legend(fontsize=7, loc="lower left", handlelength=1.0)
 
 
-def _images(fig: FigureBase, result: Result) -> None:
+def _images(ax: Axes, result: Result) -> None:
+    """One mosaic: a column per network, a row per image."""
     side = int(result["side"])
     weights = np.asarray(result["weights"])
-    picks = [0, int(np.argmin(np.abs(weights - 0.3))), len(weights) - 1]
-    through = np.asarray(result["through_pictures"])
-    rows = {
-        "image": np.asarray(result["images"]),
+    picks = [int(np.argmin(np.abs(weights - w))) for w in _SHOWN]
+    through, images = np.asarray(result["through_pictures"]), np.asarray(result["images"])
+    columns = {
+        "image": images,
         "local rule": np.asarray(result["local_pictures"])[0],
         **{rf"$\lambda = {weights[i]:g}$": through[i] for i in picks},
         "bidirectional": np.asarray(result["bidirectional_pictures"])[len(result["balances"]) // 2],
-        "lower half missing": _masked(np.asarray(result["images"])),
+        "half missing": _masked(images),
         "filled in": np.asarray(result["filled"]),
     }
-    axes = fig.subplots(1, len(rows))
-    bound = np.nanpercentile(np.abs(rows["image"]), 99)
-    for ax, (name, row) in zip(axes, rows.items(), strict=True):
-        ax.imshow(row.reshape(-1, side), cmap="gray", vmin=-bound, vmax=bound, rasterized=True)
-        ax.set(xticks=[], yticks=[])
-        ax.set_title(name if "$" in name else name.replace(" ", "\n", 1), fontsize=7)
-        for spine in ax.spines.values():
-            spine.set_visible(False)
+    gap = side // 2
+    mosaic = np.full((len(images) * side, len(columns) * (side + gap) - gap), np.nan)
+    for place, pictures in enumerate(columns.values()):
+        start = place * (side + gap)
+        mosaic[:, start : start + side] = pictures.reshape(-1, side)
+    bound = np.nanpercentile(np.abs(images), 99)
+    ax.imshow(mosaic, cmap="gray", vmin=-bound, vmax=bound, rasterized=True)
+    ax.set_xticks(side / 2 - 0.5 + (side + gap) * np.arange(len(columns)), list(columns), fontsize=7)
+    ax.set_yticks([])
+    ax.tick_params(length=0, labeltop=True, labelbottom=False)
+    for spine in ax.spines.values():
+        spine.set_visible(False)
 
 
 def _masked(images: np.ndarray) -> np.ndarray:
@@ -169,10 +168,10 @@ def caption(result: Result, meta: Meta) -> str:
         rf"{s['local-reconstruction']:.3f}; $\lambda = 0$ {s['zero-accuracy']:.3f}, "
         rf"{s['zero-reconstruction']:.2f}; $\lambda = {s['knee-weight']:g}$ {s['knee-accuracy']:.3f}, "
         rf"{s['knee-reconstruction']:.3f}; best bidirectional {s['bidirectional-accuracy']:.3f}, "
-        rf"{s['bidirectional-reconstruction']:.3f}. Dashed: logistic regression; dotted: principal "
-        rf"components. (b) tanh codes: local {s['tanh-local-accuracy']:.3f}, through inference up to "
-        rf"{s['tanh-best-accuracy']:.3f}. (c) Over $\lambda$; at 1 nothing trains the label. Below: "
-        rf"reconstructions, and images completed from the upper half. ({meta.setting}.)"
+        rf"{s['bidirectional-reconstruction']:.3f}. (b) tanh codes: local {s['tanh-local-accuracy']:.3f}, "
+        rf"through inference up to {s['tanh-best-accuracy']:.3f}. (c) Over $\lambda$; at 1 nothing trains "
+        "the label. (d) Reconstructions; right, images completed from their upper half by the local rule. "
+        rf"({meta.setting}.)"
     )
 
 

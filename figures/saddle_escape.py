@@ -21,9 +21,9 @@ from figures._outcome import Outcome, outcome
 from pctheory import plotting
 
 EXPERIMENT = saddle_escape
-TITLE = "Escape from the origin and from a zero-rank saddle"
+TITLE = "Predictive coding leaves the origin and a zero-rank saddle sooner"
 SOURCE = "SAD 5, 11, 12"
-SIZE = (5.5, 6.8)
+SIZE = (5.5, 3.7)
 LABELS = {"bp": "BP, matched scale", "pc": "PC", "bp-published": "BP, published scale"}
 STARTS = {"origin": "near the origin", "zero-rank": "near a zero-rank saddle"}
 SHARES = (0.95, 0.8)
@@ -33,48 +33,44 @@ MEAN = 2 / 10
 
 
 def draw(fig: Figure, result: Result) -> None:
-    """Rows: loss and gradient norm from both starts. Columns: activations. The first data set dark, the
-    second light.
+    """Rows: starts. Columns: activations. The first data set dark, the second light. All runs are shown for
+    the iterations that PC was given.
     """
     curves = result["curves"]
     first = next(iter(curves.values()))
     starts = list(first)
     activations = list(first[starts[0]])
-    axes = fig.subplots(2 * len(starts), len(activations), squeeze=False, sharex=True, sharey="row")
-    plotting.letter(axes.ravel().tolist())
-    for ax in axes.ravel():
-        ax.set_xscale("log")
-    for ax in axes[1::2].ravel():
-        ax.set_yscale("log")
+    axes = fig.subplots(len(starts), len(activations), squeeze=False, sharex=True, sharey=True)
+    plotting.letter(axes)
     for number, (name, by_start) in enumerate(curves.items()):
         shown = {"alpha": 1.0 if number == 0 else 0.45}
-        for row, start in enumerate(starts):
-            for column, activation in enumerate(activations):
-                top, bottom = axes[2 * row : 2 * row + 2, column]
-                _lines(top, bottom, by_start[start][activation], _data(result, name), number, shown)
+        for start, row in zip(starts, axes, strict=True):
+            for activation, ax in zip(activations, row, strict=True):
+                ax.set_xscale("log")
+                _lines(ax, by_start[start][activation], _data(result, name), number, shown)
                 for rank, loss in enumerate(result["plateaus"][name]):
                     label = "best linear maps of rank 0, 1, 2" if number == rank == 0 else None
-                    top.axhline(loss, color=plotting.COLOURS["theory"], lw=0.7, ls=":", label=label, **shown)
+                    line = {"color": plotting.COLOURS["theory"], "lw": 0.7, "ls": ":", "label": label}
+                    ax.axhline(MEAN * loss, **line, **shown)
     for ax, activation in zip(axes[0], activations, strict=True):
         ax.set_title(_names.activation(activation))
-    for row, start in enumerate(starts):
-        axes[2 * row, 0].set_ylabel(f"{STARTS[start]}\nloss $\\mathcal{{L}}$")
-        axes[2 * row, 0].set_ylim(bottom=0)
-        axes[2 * row + 1, 0].set_ylabel("gradient norm")
+    for start, row in zip(starts, axes, strict=True):
+        row[0].set_ylabel(f"{STARTS[start]}\nmean squared error")
+    axes[0, 0].set_ylim(bottom=0)
+    steps = first[starts[0]][activations[0]]["pc"]["step"]
+    axes[0, 0].set_xlim(max(1.0, float(steps[-1]) / 150), float(steps[-1]))
     for ax in axes[-1]:
         ax.set_xlabel("iteration")
     plotting.legend_outside(fig, axes[0, 0], "bottom", ncols=3)
 
 
-def _lines(top: Axes, bottom: Axes, runs: Any, data: str, number: int, shown: dict[str, Any]) -> None:
+def _lines(ax: Axes, runs: Any, data: str, number: int, shown: dict[str, Any]) -> None:
     for method, label in LABELS.items():
         run = runs[method]
-        steps = np.asarray(run["step"])[1:]
+        steps, errors = np.asarray(run["step"])[1:], MEAN * np.asarray(run["loss"])[:, 1:]
         line = {**shown, "ls": "--" if method.endswith("published") else "-"}
         named = label if number == 0 else f"PC, {data}" if method == "pc" else None
-        for ax, key in ((top, "loss"), (bottom, "norm")):
-            values = np.asarray(run[key])[:, 1:]
-            plotting.spread(ax, steps, values, plotting.COLOURS[method[:2]], named, **line)
+        plotting.spread(ax, steps, errors, plotting.COLOURS[method[:2]], named, **line)
 
 
 def _data(result: Result, name: str) -> str:
@@ -138,8 +134,8 @@ def caption(result: Result, meta: Meta) -> str:
         "PC leaves both kinds of saddle sooner. Near the origin and near a zero-rank saddle BP takes "
         rf"{over} times as long; at the published scales {published}. $H = {c['hidden_layers']}$, $\sigma = "
         rf"{c['init']:g}$, $T = {c['inference_steps']}$; zero-rank: the last hidden matrix from torch. "
-        "Loss and gradient norm, BP also at the published scale (dashed, steps "
-        rf"{c['batch_size'] / MEAN:g} times shorter); light: "
+        rf"Shown: {c['pc_iterations']} iterations, BP also at the published scale "
+        rf"(dashed, steps {c['batch_size'] / MEAN:g} times shorter); light: "
         rf"{_data(result, list(result['curves'])[-1])}. Iterations of PC and BP to {SHARES[0]:g} of the loss "
         rf"on {_data(result, name)}: {times}. Plateaus: {n['plateau-first']} (published: "
         rf"0.1), then {n['plateau-pc']} (near 0.09); dotted, best map of rank one: {n['plateau-rank-1']}. "

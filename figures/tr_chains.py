@@ -14,9 +14,9 @@ from figures._outcome import Outcome, outcome
 from pctheory import plotting
 
 EXPERIMENT = tr_chains
-TITLE = "Chains of scalar weights, by activation"
+TITLE = "Predictive coding speeds up chains of linear and tanh units, not of ReLUs"
 SOURCE = "TR 3"
-SIZE = (5.5, 2.0)
+SIZE = (5.5, 2.1)
 _NAMES = {"bp": "BP", "pc": "PC"}
 
 
@@ -25,7 +25,7 @@ def _activations(result: Result) -> list[str]:
 
 
 def draw(fig: Figure, result: Result) -> None:
-    """One panel an activation: median over seeds, and every seed."""
+    """One panel an activation: the mean over the seeds thick, every seed thin."""
     names = _activations(result)
     axes = np.atleast_1d(fig.subplots(1, len(names), sharey=True))
     for ax, name in zip(axes, names, strict=True):
@@ -38,8 +38,10 @@ def draw(fig: Figure, result: Result) -> None:
                 result["steps"], np.nanmean(curves, axis=0), color=plotting.COLOURS[rule], lw=1.8,
                 label=rf"{label} ($\eta = {rate:g}$)",
             )  # fmt: skip
-        ax.set(title={"relu": "ReLU"}.get(name, name), xlabel="iteration", ylim=(0, None))
-        ax.legend(fontsize=7, loc="upper right")
+        fitted = (f"{label} {_fitted(result, name, rule)}" for rule, label in _NAMES.items())
+        plotting.note(ax, f"fitted, of {len(curves)}: {', '.join(fitted)}", "upper right", fontsize=7)
+        ax.set(title=_names.activation(name), xlabel="iteration", ylim=(0, 0.95))
+        ax.legend(fontsize=7, loc="upper right", bbox_to_anchor=(1, 0.9))
     axes[0].set_ylabel(r"loss $\mathcal{L}$")
     plotting.letter(list(axes))
 
@@ -49,9 +51,9 @@ def area(result: Result, name: str, rule: str) -> float:
     return float(np.nanmean(np.asarray(result[name][rule]["loss"])))
 
 
-def _fitted(result: Result, rule: str) -> int:
-    """ReLU chains whose loss has fallen to a tenth."""
-    losses = np.asarray(result["relu"][rule]["loss"])
+def _fitted(result: Result, name: str, rule: str) -> int:
+    """Chains whose loss has fallen to a tenth."""
+    losses = np.asarray(result[name][rule]["loss"])
     return int(np.sum(losses[:, -1] < 0.1 * losses[:, 0]))
 
 
@@ -73,7 +75,8 @@ def caption(result: Result, meta: Meta) -> str:
         rf"{c['depth']} weights, $y = -x$, stochastic gradient descent on batches of {c['batch_size']} from "
         rf"weights uniform on $[0, 1]$, {_names.seeds(c)} (thin; mean thick), each rule with the best of the "
         rf"learning rates {', '.join(f'{r:g}' for r in c['learning_rates'])}. Loss averaged over training, "
-        rf"BP and PC: {losses}. With ReLU BP fits {_fitted(result, 'bp')} and PC {_fitted(result, 'pc')} of "
+        rf"BP and PC: {losses}. With ReLU BP fits {_fitted(result, 'relu', 'bp')} and PC "
+        rf"{_fitted(result, 'relu', 'pc')} of "
         rf"{c['seeds']} chains; {result['relu']['bp']['dead']} (BP) and {result['relu']['pc']['dead']} (PC) "
         rf"end dead, with no gradient left. PC's inference runs to equilibrium by Newton-Krylov steps, which "
         rf"leave at most {worst:.0e} of the first activity gradient. ({meta.setting}.)"
@@ -100,8 +103,8 @@ def outcomes(result: Result, meta: Meta) -> list[Outcome]:
         ),
         outcome(
             "no gain with ReLU",
-            f"BP's mean loss over PC's: {gain['relu']:.2f}; BP fits {_fitted(result, 'bp')} and PC "
-            f"{_fitted(result, 'pc')} of {meta.config['seeds']} chains",
+            f"BP's mean loss over PC's: {gain['relu']:.2f}; BP fits {_fitted(result, 'relu', 'bp')} and PC "
+            f"{_fitted(result, 'relu', 'pc')} of {meta.config['seeds']} chains",
             gain["relu"] < 1.1,
             gain["relu"] > 0.9,
         ),

@@ -19,12 +19,16 @@ from pctheory import plotting
 EXPERIMENT = zero_rank_hessians
 TITLE = "Zero-rank saddles are deeper than the origin"
 SOURCE = "SAD 9, 10"
-SIZE = (5.5, 4.9)
+SIZE = (5.5, 5.2)
 
 
 def draw(fig: Figure, result: Result) -> None:
-    """One panel per network, one row per data set."""
-    by_dataset(fig, result["networks"], _panel)
+    """Two networks per data set, in a row: with two hidden layers, and with the most."""
+    names = list(result["networks"])
+    rows = dict.fromkeys(name.split()[0] for name in names)
+    own = [[name for name in names if name.startswith(f"{row} ")] for row in rows]
+    shown = [name for row in own for name in dict.fromkeys((row[0], row[-1]))]
+    by_dataset(fig, {name: result["networks"][name] for name in shown}, _panel)
 
 
 def _panel(ax: Axes, found: Any) -> None:
@@ -72,7 +76,8 @@ def caption(result: Result, meta: Meta) -> str:
         rf"Points: automatic differentiation through inference ($T = {meta.config['num_steps']}$ steps of "
         rf"{meta.config['step']:g}), within {_worst(result, 'largest_difference'):.1e} of the largest entry "
         "of the exact Hessian of $F^*$, which is what inference leaves in its slowest mode. Line: closed "
-        "form of the last layer's block. With more than two hidden layers it gives all negative eigenvalues "
+        "form of the last layer's block. Dotted: the smallest at the origin. With more than two hidden "
+        "layers it gives all negative eigenvalues "
         rf"(measured within {_block_gap(result):.1e}); with two, the coupling of first and last layer lowers "
         rf"them and gives the loss negative eigenvalues, too. ({meta.setting}.)"
     )

@@ -7,7 +7,14 @@ import pytest
 from scipy.special import softmax
 from tolerances import EPS
 
-from pctheory import Data, EquilibratedEnergy, LinearPCN, classify_critical_point, gradient_descent
+from pctheory import (
+    Data,
+    EquilibratedEnergy,
+    LinearPCN,
+    classify_critical_point,
+    feedforward,
+    gradient_descent,
+)
 from pctheory.inference import pseudo_huber
 from pctheory.landscape import EnvelopeEnergy, certificates, envelope_form, envelope_forms, second_order_form
 
@@ -29,7 +36,7 @@ def lower_layers(rng, n_0, units, n_last, *, rank=None):
     return LinearPCN(weights, precisions=precisions[keep], multipliers=multipliers, skips=skips)
 
 
-def critical_point(rng, name, case, *, samples=15, n_0=5, n_last=4):
+def critical_point(rng, name, case, *, samples=15, n_0=5, n_last=4, biases=False):
     """Targets that make random weights a critical point of the wanted case, by the gradients they give."""
     units = int(rng.integers(1, 3)) if case == "iii" else 2
     net = lower_layers(rng, n_0, units, n_last, rank=int(rng.integers(0, 2)) if case == "i" else None)
@@ -37,15 +44,17 @@ def critical_point(rng, name, case, *, samples=15, n_0=5, n_last=4):
     if case in ("ii", "ii'"):
         readout = np.outer(readout[:, 0], rng.standard_normal(units)) * rng.integers(0, 2)
     x = rng.standard_normal((samples, n_0))
-    h = x
-    for matrix in net.maps[:-1]:
-        h = h @ matrix.T
+    if biases:
+        net = net.replace(biases=[rng.standard_normal(n) for n in net.widths[1:]])
+    h = np.asarray(feedforward(net, x)[-2])
     readout /= max(1.0, np.max(np.abs(h @ readout.T)) / 2)
     net = net.replace(weights=[*net.weights[:-1], readout / net.multipliers[-1]])
-    out = h @ readout.T
+    out = np.asarray(feedforward(net, x)[-1])
     # gradients that the output layer does not see and that no (used) input tells
     forbidden = np.column_stack([readout, np.ones(n_last)]) if name == "cross-entropy" else readout
     used = x if case == "ii'" else h
+    if biases:
+        used = np.column_stack([used, np.ones(samples)])
     g = rng.standard_normal((samples, n_last))
     g -= g @ forbidden @ np.linalg.pinv(forbidden, rcond=1e-10)
     g -= used @ np.linalg.pinv(used, rcond=1e-10) @ g
@@ -61,8 +70,10 @@ def critical_point(rng, name, case, *, samples=15, n_0=5, n_last=4):
     return net, Data(x, y)
 
 
-def hard_labels(rng, *, informed):
-    """Equal rows of A_L; without information every label occurs at x and at -x."""
+def hard_labels(rng, *, informed, biases=False):
+    """Equal rows of A_L; without information every label occurs at x and at -x. With biases the output's is
+    the logarithm of the frequencies.
+    """
     classes, n_0, units = int(rng.integers(2, 5)), 4, int(rng.integers(1, 3))
     labels = np.concatenate([np.arange(classes), rng.integers(classes, size=8)])
     x = rng.standard_normal((len(labels), n_0))
@@ -72,11 +83,15 @@ def hard_labels(rng, *, informed):
     net = lower_layers(rng, n_0, units, classes)
     first = net.weights[0]
     if informed:
-        _, singular, rows = np.linalg.svd((1 / classes - data.y).T @ x)
+        _, singular, rows = np.linalg.svd(((data.y.mean(axis=0) if biases else 1 / classes) - data.y).T @ x)
         null = rows[int(np.sum(singular > 1e-10)) :]
         first = first @ null.T @ null
     readout = np.ones((classes, 1)) * rng.standard_normal((1, units))
-    return net.replace(weights=[first, *net.weights[1:-1], readout]), data
+    net = net.replace(weights=[first, *net.weights[1:-1], readout])
+    if biases:
+        shifts = [rng.standard_normal(n) for n in net.widths[1:-1]]
+        net = net.replace(biases=[*shifts, np.log(data.y.mean(axis=0)) + rng.standard_normal()])
+    return net, data
 
 
 def agrees(net, data, output, case):
@@ -128,6 +143,77 @@ def test_the_form_has_the_sign_of_the_dense_hessian_in_every_case(name, case):
         assert set(signs) == {-1}
     else:
         assert set(signs) == {-1, 1}
+
+
+@pytest.mark.claim("moreau-envelope")
+@pytest.mark.claim("convex-loss-landscape")
+@pytest.mark.parametrize("name", ["cross-entropy", "pseudo-huber", "mse"])
+@pytest.mark.parametrize("case", ["i", "ii", "ii'", "iii"])
+def test_with_biases_the_form_of_centred_rows_has_the_sign_of_the_dense_hessian(name, case):
+    rng = np.random.default_rng(10 * list(LOSSES).index(name) + len(case) + 4)
+    signs = []
+    for _ in range(16):
+        net, data = critical_point(rng, name, case, biases=True)
+        sign, rank = agrees(net, data, LOSSES[name], case)
+        signs.append(sign)
+        if sign > 0:  # the output's bias adds as many positive curvatures as there are outputs
+            units, outputs = net.widths[-2], net.widths[-1] - (name == "cross-entropy")
+            read = np.linalg.matrix_rank(
+                net.maps[-1] - np.mean(net.maps[-1], axis=0) * (name == "cross-entropy")
+            )
+            assert rank == outputs * units + read * (net.widths[0] - units) + outputs
+    assert set(signs) == ({-1} if case in ("i", "ii") else {-1, 1})
+
+
+@pytest.mark.claim("cross-entropy-landscape")
+@pytest.mark.parametrize("informed", [True, False])
+def test_with_biases_critical_points_predict_the_frequencies_and_the_covariance_decides(informed):
+    rng = np.random.default_rng(4)
+    signs = []
+    for _ in range(40):
+        net, data = hard_labels(rng, informed=informed, biases=True)
+        energy, p, weight = EnvelopeEnergy(data), data.y.mean(axis=0), net.precisions[-1].value
+        # J A_L = 0, softmax(b_L) = p and <(p - e_y) h^T> = 0 make it critical, at the entropy of the labels
+        assert max(np.max(np.abs(g)) for g in energy.gradient(net)) <= 1e-13
+        assert energy.value(net) == pytest.approx(-weight * np.sum(p * np.log(p)), rel=1e-13)
+        sign, _ = agrees(net, data, "cross-entropy", envelope_form(net, data).case)
+        signs.append(sign)
+        if informed:
+            assert sign == -1
+            continue
+        h = np.asarray(feedforward(net, data.x)[-2])
+        noise = np.zeros((net.widths[0], net.widths[0]))
+        for matrix, precision in zip(net.maps[:-1], net.precisions, strict=False):
+            noise = matrix @ noise @ matrix.T + np.linalg.inv(precision.matrix(matrix))
+        # no threshold in the classes is left: the covariance against the noise of the hidden units
+        bound = np.cov(h.T, bias=True).reshape(noise.shape) - weight * noise
+        assert (np.linalg.eigvalsh(bound)[0] >= 0) == (sign > 0)
+    assert informed or set(signs) == {-1, 1}
+
+
+@pytest.mark.claim("cross-entropy-landscape")
+def test_with_biases_no_point_is_critical_where_the_condition_fails_or_a_class_is_absent():
+    rng = np.random.default_rng(5)
+    net, data = hard_labels(rng, informed=True, biases=True)
+    energy = EnvelopeEnergy(data)
+
+    def slope(other, at=energy):
+        return max(np.max(np.abs(g)) for g in at.gradient(other))
+
+    shifted = net.replace(biases=[*net.biases[:-1], net.biases[-1] + 0.1 * np.eye(net.widths[-1])[0]])
+    tilted = net.replace(weights=[*net.weights[:-1], net.weights[-1] + 0.1 * np.eye(*net.maps[-1].shape)])
+    turned = net.replace(weights=[rng.standard_normal(net.weights[0].shape), *net.weights[1:]])
+    assert slope(net) <= 1e-13
+    assert min(slope(shifted), slope(tilted), slope(turned)) > 1e-3
+    # with a class that no sample has, its logit falls for ever: the gradient vanishes nowhere
+    wider = net.replace(
+        weights=[*net.weights[:-1], np.vstack([net.weights[-1], net.weights[-1][:1]])],
+        biases=[*net.biases[:-1], np.append(net.biases[-1], -3.0)],
+    )
+    absent = EnvelopeEnergy(Data(data.x, np.pad(data.y, ((0, 0), (0, 1)))))
+    deeper = wider.replace(biases=[*net.biases[:-1], np.append(net.biases[-1], -8.0)])
+    assert 0 < slope(deeper, absent) < slope(wider, absent)
+    assert absent.value(deeper) < absent.value(wider)
 
 
 @pytest.mark.claim("cross-entropy-landscape")
@@ -250,12 +336,15 @@ def test_a_form_too_large_for_a_dense_matrix_is_applied_in_blocks(monkeypatch):
     assert iterated.value == pytest.approx(dense.value, rel=1e-9)
 
 
-def test_with_biases_the_eigenvalues_decide():
-    data = Data([[1.0], [1.0], [-1.0], [-1.0]], np.eye(2)[[0, 1, 0, 1]])
-    net = LinearPCN([[[1.5]], [[0.2], [0.2]]], biases=[[0.0], [0.0, 0.0]])
-    point = classify_critical_point(EnvelopeEnergy(data), net)
-    assert (point.kind, point.form) == ("degenerate", None)
-    with pytest.raises(ValueError, match="biases"):
-        envelope_form(net, data)
-    fitted = Data(data.x, np.full((4, 2), 0.5))
+def test_a_bias_moves_the_threshold_of_a_spurious_minimum():
+    """Classes of frequencies 3/4 and 1/4 that the input does not tell: C lambda_max(J diag(p) J) = 1 for both
+    without biases, and Cov(h) against M = 1 with them, where the mean of h does not count.
+    """
+    data = Data([[1.0]] * 4 + [[-1.0]] * 4, np.eye(2)[[0, 0, 0, 1] * 2])
+    for size, kind in ((0.9, "strict saddle"), (1.1, "local minimum")):
+        net = LinearPCN([[[size]], [[0.2], [0.2]]], biases=[[3.0], np.log([0.75, 0.25])])
+        point = classify_critical_point(EnvelopeEnergy(data), net)
+        assert (point.kind, point.form.case) == (kind, "ii'")
+        assert point.value == pytest.approx(-0.75 * np.log(0.75) - 0.25 * np.log(0.25))
+    fitted = Data(data.x, np.tile([0.75, 0.25], (8, 1)))
     assert classify_critical_point(EnvelopeEnergy(fitted), net).kind == "global minimum"

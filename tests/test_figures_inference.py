@@ -28,7 +28,7 @@ SHOWN = {
         lambda r: [r[f"kappa {name}"] for name in ("activities", "errors", "mean")],
     ),
     "energy_loss_ratio": (
-        8,
+        6,
         lambda r: [r[case][k][:, 0] for case in ("mupc", "sp") for k in ("excess", "law")],
     ),
     "pc_bp_cosine": (6, lambda r: [*r["law"].T, r["none"]["excess"][:, 0, 0]]),
@@ -37,17 +37,21 @@ SHOWN = {
         lambda r: [r[case][8][k].mean(0) for case in ("mupc", "sp") for k in ("energy", "bp loss")],
     ),
     "richness": (3, lambda r: [r["law"], *r["mean field"]["loss"], *r["mean field"]["excess"]]),
-    "saddle_regime": (4, lambda r: [r[2][h][rule]["loss"].mean(0) for h in (1, 2) for rule in ("pc", "bp")]),
+    "saddle_regime": (4, lambda r: [row for rule in ("pc", "bp") for row in r[2][1][rule]["loss"]]),
     "limits_nonlinear": (
-        8,
-        lambda r: [row for case in ("table", "none") for row in r["runs"][case]["energy"]],
+        3,
+        lambda r: [r["runs"][c][k][:, -1] for c in ("table", "none") for k in ("loss", "bp_loss")],
     ),
     "error_reach": (4, lambda r: [r["change bp"]]),
     "inference_budget": (
         6,
-        lambda r: [r[m][k] for m in ("euler", "heun", "decay") for k in ("gap", "largest")],
+        lambda r: [
+            *(r[m]["gap"] for m in ("euler", "coarse", "heun", "adam")),
+            *(r[m]["largest"] for m in ("euler", "coarse")),
+            r["decay"]["accuracy"],
+        ],
     ),
-    "conditioning_training": (9, lambda r: [*np.reshape(r["adam"]["gap"], (-1, len(r["steps"])))]),
+    "conditioning_training": (2, lambda r: [*np.reshape(r["adam"]["gap"], (-1, len(r["steps"])))]),
 }
 """For each figure, how many panels it has and arrays of the result that must be seen in them."""
 

@@ -50,8 +50,9 @@ def test_with_two_hidden_units_the_loss_is_flat_at_the_origin_and_the_energy_is_
     )  # along w_3 the product stays 0
     assert np.all(np.diff(energy[centre:, centre]) < 0)
     assert np.all(landscape["energy"]["values"] <= loss * (1 + 1e-14))
-    shown = [curves[rule]["loss"].mean(axis=0) for curves in toy["curves"].values() for rule in ("bp", "pc")]
-    drawn("origin_saddle_toy", toy, 9, [*shown, (loss.min(), loss.max()), (energy.min(), energy.max())])
+    networks = [toy["curves"][name] for name in ("chain H=2", "wide H=3")]
+    shown = [row[1:] for curves in networks for rule in ("bp", "pc") for row in curves[rule]["loss"]]
+    drawn("origin_saddle_toy", toy, 6, [*shown, (loss.min(), loss.max()), (energy.min(), energy.max())])
 
 
 @EMPIRICAL
@@ -71,13 +72,9 @@ def test_hessians_at_the_origin_measured_through_inference_are_the_closed_form(o
         for found in group.values():
             exact, numeric = found["exact"]["energy"], found["numeric"]["energy"]
             np.testing.assert_allclose(numeric, exact, atol=(1.01 * left + 1e-12) * np.abs(exact).max())
-    matrices = [
-        origin["shapes"][name][kind]["energy"]
-        for name in ("[1, 3]", "[2, 2]")
-        for kind in ("exact", "numeric")
-    ]
+    matrices = [origin["shapes"]["[2, 2]"][kind]["energy"] for kind in ("exact", "numeric")]
     spectra = [found["numeric_spectrum"]["energy"] for found in origin["chains"].values()]
-    drawn("origin_hessians", origin, 10, [*matrices, *spectra])
+    drawn("origin_hessians", origin, 6, [*matrices, *spectra])
 
 
 @EMPIRICAL
@@ -127,11 +124,11 @@ def test_the_balance_law_holds_along_training_to_first_order_in_the_learning_rat
     result = quick(balance_law)
     for runs in result["runs"].values():
         for rule in ("bp", "pc"):
-            coarse, fine = runs[rule]["deviations"]
-            assert 1.5 < coarse / fine < 3  # the learning rates are 2 : 1
+            coarse, fine = runs[rule]["deviations"].T
+            assert np.all((coarse / fine > 1.5) & (coarse / fine < 3))  # the learning rates are 2 : 1
         assert np.all(np.diff(runs["pc"]["predicted"], axis=0) >= 0)
         # PC's drift is far larger than the deviation; backprop's is nothing but deviation
-        assert runs["pc"]["scales"][-1] > 3 * runs["pc"]["deviations"][-1]
+        assert np.all(runs["pc"]["scales"][:, -1] > 3 * runs["pc"]["deviations"][:, -1])
         np.testing.assert_array_equal(runs["bp"]["scales"], runs["bp"]["deviations"])
     names = ("measured", "deviations")
     drawn(

@@ -39,7 +39,12 @@ def test_the_landscape_falls_from_the_loss_to_the_equilibrated_energy_as_torch_i
     for earlier, later in pairwise(ordered):
         assert np.all(later <= earlier * (1 + 1e-12))
     assert result["worst"] < 1e-12
-    drawn("tr_inference_time", 6, [(np.min(values), np.max(values)) for values in ordered])
+    shares, measured = result["shares"], result["measured"]
+    every = np.isin(np.round(result["dense"], 9), np.round(result["sparse"], 9))
+    same = np.isin(np.round(result["sparse"], 9), np.round(result["dense"], 9))
+    np.testing.assert_allclose(measured[:, same], shares[:, every], rtol=1e-12)
+    maps = [result["landscapes"][name] for name in ("0", "0.1", "0.5", "inf")]
+    drawn("tr_inference_time", 6, [*((np.min(v), np.max(v)) for v in maps), *shares, *measured])
 
 
 @pytest.mark.claim("tr-alignment")

@@ -316,7 +316,9 @@ def test_a_name_stands_for_the_rule_with_its_defaults():
 
 
 def test_wrong_kinds_are_refused_with_the_rule():
-    with pytest.raises(TypeError, match="`data` must be a Data"):
+    with pytest.raises(
+        TypeError, match=r"`data` must be a pctheory.Data. Got tuple: pass for example Data\(x, y\)"
+    ):
         train(network(), (1, 2), SETTINGS)
     with pytest.raises(TypeError, match="`optimiser_options` must be arguments"):
         train(network(), classes(), dataclasses.replace(SETTINGS, optimiser_options={"moment": 1}))

@@ -7,12 +7,13 @@ cross-entropy the alternative is torch's L-BFGS on the hidden activities of the 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 
 import numpy as np
 import torch
 
 from experiments.benchmarks._timing import Effort, Row, compared
-from pctheory import Data, LinearPCN, activity_hessian, condition_number, equilibrium
+from pctheory import Data, LinearGraph, LinearPCN, activity_hessian, condition_number, equilibrium
 from pctheory.inference import envelope_equilibrium
 from pctheory.model import activity_linear_term
 
@@ -22,10 +23,12 @@ TOLERANCE = 1e-6
 
 
 def rows(effort: Effort) -> Iterator[Row | str]:
-    """Equilibrium, the condition of H, equilibrium under cross-entropy."""
+    """Equilibrium, on a graph too, the condition of H, equilibrium under cross-entropy."""
     shapes = ((128, 8), (128, 32), (128, 128), (512, 16), (1024, 16)) if effort.full else ((8, 3),)
     for width, depth in shapes:
         yield from _euclidean(width, depth, effort)
+    for width, hidden in ((64, 8), (256, 16)) if effort.full else shapes:
+        yield from _graph(width, hidden)
     for width, depth in ((128, 8), (128, 16)) if effort.full else shapes:
         yield from _condition(width, depth)
     for width, depth in shapes[:2]:
@@ -54,6 +57,38 @@ def _euclidean(width: int, depth: int, effort: Effort) -> Iterator[Row]:
         error = np.abs(np.hstack(equilibrium(net, data).activities[1:-1]) - solve().T).max()
         calls = {"ours": calls["ours"], "dense solve": solve}
         yield from compared("equilibrium", size, net.num_weights, calls, 3, f"largest difference {error:.0e}")
+
+
+def _graph(width: int, hidden: int) -> Iterator[Row]:
+    rng = np.random.default_rng(0)
+    names = ["x", *(f"h{k}" for k in range(hidden)), "y"]
+    nodes = {name: OUTPUTS if name == "y" else width for name in names}
+    pairs = [*pairwise(names), *((names[k], names[k + 3]) for k in range(0, hidden - 2, 3))]
+    edges = {(u, v): rng.standard_normal((nodes[v], nodes[u])) / np.sqrt(2 * nodes[u]) for u, v in pairs}
+    graph = LinearGraph(nodes, edges)
+    data = Data(rng.standard_normal((BATCH, width)), rng.standard_normal((BATCH, OUTPUTS)))
+
+    def block(targets: list[str], sources: list[str]) -> np.ndarray:
+        zero = lambda v, u: np.zeros((nodes[v], nodes[u]))
+        return np.block([[edges.get((u, v), zero(v, u)) for u in sources] for v in targets])
+
+    inner, into = block(names[1:-1], names[1:-1]), block(names[1:-1], names[:1])
+    out = block(names[-1:], names[1:-1])
+
+    def dense() -> np.ndarray:
+        loop = np.eye(len(inner)) - inner
+        linear = loop.T @ into @ data.x.T + out.T @ data.y.T
+        return np.asarray(np.linalg.solve(loop.T @ loop + out.T @ out, linear).T)
+
+    found = graph.by_name(equilibrium(graph.network, data)).activities
+    error = np.abs(np.hstack([found[name] for name in names[1:-1]]) - dense()).max()
+    calls: dict[str, Callable[[], object]] = {
+        "ours": lambda: equilibrium(graph.network, data),
+        "dense solve": dense,
+    }
+    size = f"{width * hidden} activities in {hidden} nodes, skips over two"
+    note = f"largest difference {error:.0e}"
+    yield from compared("equilibrium of a graph", size, graph.network.num_weights, calls, 3, note)
 
 
 def backprop(net: LinearPCN, data: Data) -> Callable[[], object]:

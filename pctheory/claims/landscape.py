@@ -149,8 +149,11 @@ CLAIMS = (
         r"strict saddles, and there is no local minimum. If $S_{gx} = 0$ one is strict unless $\langle h "
         r"h^\top \rangle \succeq C \lambda_{\max}(J \mathrm{diag}(p) J) M_{L-1}$. With two hidden units "
         r"before the output, or two classes, $\inf F^* = 0$ on any labels, random ones too, and is not "
-        r"attained.",
-        "Hard labels of $C$ classes, at most one of them absent; no biases; any depth, widths, skips.",
+        r"attained. With biases critical points predict the frequencies $p$ of the classes, at the entropy "
+        r"of $p$ (there is none if a class is absent): strict saddles unless all classes have one mean and "
+        r"$\mathrm{Cov}(h) \succeq M_{L-1}$.",
+        "Hard labels of $C$ classes, at most one of them absent; any depth, widths, skips; without biases "
+        "but where they are named.",
         "this work",
         ("numerical",),
         "pctheory.landscape.EnvelopeEnergy",

@@ -38,7 +38,7 @@ CLAIMS = (
         "eigenvalues more.",
         _SETTING,
         "this work",
-        ("numerical",),
+        _ALL,
         "pctheory.model.LinearPCN",
     ),
     Claim(
@@ -50,7 +50,7 @@ CLAIMS = (
         r"$\partial F^* / \partial B_{vu} = -\langle \Pi_v \epsilon_v^* z_u^{*\top} \rangle$.",
         "Linear graph, cyclic or not, one input and one output, clamped.",
         "this work",
-        ("numerical",),
+        ("symbolic", "numerical"),
         "pctheory.model.LinearGraph",
     ),
     Claim(
@@ -62,9 +62,24 @@ CLAIMS = (
         "whatever is fixed between; fixed edges at $x$ or $y$ break it.",
         "Linear graph, cyclic or not.",
         "this work",
-        ("numerical",),
+        ("symbolic", "numerical"),
         "pctheory.model.LinearGraph.imbalance",
         ("graph-balance",),
+    ),
+    Claim(
+        "graph-saddles",
+        "Saddles on graphs, seen from the ends",
+        r"Let the output read the nodes $O$ and $M = [(I - B)^{-1} \Sigma (I - B)^{-\top}]_{OO} \succ 0$. "
+        r"$F^*$ is that of the network of two layers with the maps $[(I - B)^{-1} B_{\mathrm{in}}]_O$ and "
+        r"$C_O$ and the hidden covariance $M$; a fixed edge from the input to the output moves the targets. "
+        "If the other edges at the input and the output learn, whatever is fixed or learns between, a "
+        "critical point is a strict saddle if and only if it is one of that network: strict-saddles and "
+        "second-order-classification hold. With a fixed edge from the input to a hidden node, or without "
+        "noise in a node that is read, they fail on realisable data.",
+        "Linear graph, cyclic or not, without biases (with biases: centred data).",
+        "this work",
+        ("numerical",),
+        "pctheory.model.LinearGraph.contracted",
     ),
     Claim(
         "cyclic-logdet",
@@ -74,7 +89,7 @@ CLAIMS = (
         r"\log\det S$: PC leaves out both log determinants.",
         "Linear graph, cyclic or not.",
         "this work",
-        ("numerical",),
+        ("symbolic", "numerical"),
         "pctheory.model.LinearGraph",
     ),
 )

@@ -262,13 +262,24 @@ def verified(
     return measured(objective, net, case, (last, first, predicted))
 
 
-def measured(objective: Objective, net: LinearPCN, case: str, candidate: Candidate) -> EscapeDirection:
-    """From changes of the maps to a direction of weights of unit length, and one Hessian-vector product."""
+def measured(
+    objective: Objective, net: LinearPCN, case: str, candidate: Candidate, shift: np.ndarray | None = None
+) -> EscapeDirection:
+    """From changes of the maps, and of the output's bias, to a direction of unit length, and one
+    Hessian-vector product.
+
+    Returns
+    -------
+    EscapeDirection
+        Along these changes.
+    """
     last, first, predicted = candidate
-    direction = [np.zeros(w.shape) for w in net.weights]
-    for l, change in ((0, first), (-1, last)):
+    direction = [np.zeros(p.shape) for p in net.parameters]
+    for l, change in ((0, first), (net.depth - 1, last)):
         if change is not None:
             direction[l] = direction[l] + change / net.multipliers[l]
+    if shift is not None:
+        direction[-1] = shift
     norm = np.sqrt(sum(np.sum(d**2) for d in direction))
     unit = tuple(d / norm for d in direction)
     product = objective.hvp(net, unit)

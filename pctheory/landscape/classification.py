@@ -121,7 +121,8 @@ def classify_critical_point(
     `pctheory.landscape.envelope_form`; that of other objectives by the eigenvalues of the Hessian. A global
     minimum is recognised by its value, see `infimum`, and with a convex output loss also where every sample
     is at the minimum of its loss; of objectives without a known infimum minima are "local minimum" or
-    "degenerate". With biases, fixed entries or units that carry a value it is the eigenvalues that decide.
+    "degenerate". With fixed entries or units that carry a value, and of `EquilibratedEnergy` with biases
+    (give it as ``EnvelopeEnergy(data, "mse")``, or centre the data), it is the eigenvalues that decide.
 
     Examples
     --------
@@ -243,7 +244,8 @@ def _spectrum(objective: Objective, net: LinearPCN, units: Units) -> _Spectrum:
 def _has_form(objective: Objective, net: LinearPCN) -> bool:
     energy = isinstance(objective, EquilibratedEnergy | EnvelopeEnergy)
     complete = energy and objective.data.observed is None
-    return complete and net.is_plain and net.depth > 1 and 0 not in net.multipliers
+    plain = net.is_plain or (isinstance(objective, EnvelopeEnergy) and not net.fixed and not net.carries)
+    return complete and plain and net.depth > 1 and 0 not in net.multipliers
 
 
 def _form(objective: Objective, net: LinearPCN, limit: float) -> SecondOrderForm:

@@ -24,6 +24,12 @@ manifold of critical points of the same value.
 
 With cross-entropy and hard labels :math:`A_L` reads nothing, :math:`\Lambda = J / C`, and case (ii') is
 :math:`\langle h h^T \rangle \succeq C \lambda_{max}(J \,\mathrm{diag}(p) J)\, M`.
+
+With biases :math:`\langle g \rangle = 0`, and d gains the change of the output's bias, which may be any:
+constants in :math:`V h` and in :math:`Z x`, and the changes of the hidden biases, have no effect, so that h
+and x are centred. With cross-entropy and hard labels the prediction is the frequencies p of the classes,
+:math:`\Lambda = \langle g g^T \rangle = \mathrm{diag}(p) - p p^T`, and case (ii') is
+:math:`\mathrm{Cov}(h) \succeq M`.
 """
 
 from __future__ import annotations
@@ -34,10 +40,10 @@ import numpy as np
 from scipy.linalg import null_space
 
 from .. import _check
-from ..inference import ConvexLoss, input_products, noise_covariances
+from ..inference import ConvexLoss, noise_covariances
 from ..inference.output_losses import output_loss
 from ..model import Data, LinearPCN, feedforward
-from ..model.definitions import require_plain
+from ..model.definitions import require_plain_units
 from ._whitened import FIT_TOLERANCE, RANK_TOLERANCE, mean
 from .certificates import least, measured, require_critical
 from .envelopes import EnvelopeEnergy
@@ -61,8 +67,8 @@ def envelope_form(
     Parameters
     ----------
     net : LinearPCN
-        A critical point of `EnvelopeEnergy` with L >= 2. Multipliers, skips and precisions are allowed; the
-        last precision must be a number.
+        A critical point of `EnvelopeEnergy` with L >= 2. Multipliers, skips, precisions and biases are
+        allowed; the last precision must be a number.
     data : Data
         x (B, n_0) and targets y (B, n_L).
     output : "cross-entropy", "mse", or a ConvexLoss
@@ -98,7 +104,7 @@ def envelope_form(
     >>> envelope_form(LinearPCN([[[1.2]], [[0.3], [0.3]]]), data)
     SecondOrderForm(case ii', value 0.44, curvature 0.22)
     """
-    require_plain(net)
+    require_plain_units(_check.instance(net, "net", LinearPCN))
     objective = EnvelopeEnergy(data, output)
     require_critical(objective, net, _check.positive(gradient_tolerance, "gradient_tolerance"))
     if _excess(net, data, output) <= FIT_TOLERANCE**2:
@@ -106,7 +112,7 @@ def envelope_form(
             "`net` must leave some sample above the minimum of its loss. Got none: a global minimum."
         )
     point = _Point.of(net, data, output)
-    value, v, inner = point.least()
+    value, v, inner, shift = point.least()
     first = None
     if inner is not None:
         # <h h^T> > 0, so that the layers above A_1 pass on every change
@@ -114,7 +120,7 @@ def envelope_form(
         for matrix in net.maps[1:-1]:
             path = np.asarray(matrix) @ path
         first = np.linalg.lstsq(path, inner, rcond=None)[0]
-    at = measured(objective, net, point.case, (v, first, value))
+    at = measured(objective, net, point.case, (v, first, value), shift)
     return SecondOrderForm(point.case, value, point.scale, at.direction, at.curvature, at.predicted)
 
 
@@ -138,33 +144,37 @@ class _Point:
     basis: np.ndarray  # (n_L, m), columns that span the outputs that the loss depends on
     root: np.ndarray  # C with M = C C^T
     a: np.ndarray  # (m, n), A_L
-    features: np.ndarray  # (B, n), h
+    features: np.ndarray  # (B, n), h; with biases less its mean
     slope: np.ndarray  # (B, m), g
     curvature: np.ndarray  # (B, m, m), Lambda
-    inputs: np.ndarray  # (B, r), x with covariance I
+    inputs: np.ndarray  # (B, r), x with covariance I; with biases less its mean
     whiten: np.ndarray  # (n_0, r), inputs = x whiten
+    middle: tuple[np.ndarray, np.ndarray] | None  # means of h and of inputs, with biases
 
     @classmethod
     def of(cls, net: LinearPCN, data: Data, output: str | ConvexLoss) -> _Point:
         loss = output_loss(net, output)
         x, y = np.asarray(data.x), np.asarray(data.y)
-        out = np.asarray(feedforward(net, x)[-1])
+        *_, below, out = (np.asarray(z) for z in feedforward(net, x))
         basis = np.eye(y.shape[1])
         if output == "cross-entropy":
             basis = null_space(np.ones((1, y.shape[1])))
         root = np.linalg.cholesky(np.asarray(noise_covariances(net)[-2]))
-        left, singular, rows = np.linalg.svd(x, full_matrices=False)
+        features = np.linalg.solve(root, below.T).T
+        mean_x = np.mean(x, axis=0) if net.biases else np.zeros(x.shape[1])
+        left, singular, rows = np.linalg.svd(x - mean_x, full_matrices=False)
         rank = int(np.sum(singular > RANK_TOLERANCE * np.max(singular, initial=0.0)))
         whiten = np.sqrt(len(x)) * rows[:rank].T / singular[:rank]
         return cls(
             basis=basis,
             root=root,
             a=basis.T @ np.asarray(net.maps[-1]) @ root,
-            features=np.linalg.solve(root, np.asarray(input_products(net)[-2]) @ x.T).T,
+            features=features - np.mean(features, axis=0) if net.biases else features,
             slope=np.asarray(loss.gradient(out, y)) @ basis,
             curvature=basis.T @ np.asarray(loss.hessian(out, y)) @ basis,
             inputs=np.sqrt(len(x)) * left[:, :rank],
             whiten=whiten,
+            middle=(np.mean(features, axis=0), mean_x @ whiten) if net.biases else None,
         )
 
     @property
@@ -207,8 +217,9 @@ class _Point:
         )
         return max(1.0, RANK_TOLERANCE * float(others) / self.size**2)
 
-    def least(self) -> tuple[float, np.ndarray, np.ndarray | None]:
-        r"""The least value of the form on the unit sphere, with the V and the Z where it is taken.
+    def least(self) -> tuple[float, np.ndarray, np.ndarray | None, np.ndarray | None]:
+        r"""The least value of the form on the unit sphere, with the V, the Z and the change of the output's
+        bias where it is taken.
 
         Returns
         -------
@@ -216,6 +227,8 @@ class _Point:
         v : (n_L, n_{L-1})
         inner : (n_{L-1}, n_0) or None
             None in case (i).
+        shift : (n_L,) or None
+            None without biases.
         """
         (m, n), case = self.a.shape, self.case
         spare = null_space(mean(self.features, self.inputs), rcond=RANK_TOLERANCE)
@@ -223,15 +236,20 @@ class _Point:
         form = _Form(self, self.inputs @ spare, turned)
         value, found = least(form.apply, (form.num_parameters,))
         v = found[: m * n].reshape(m, n) / self.size
-        inner = found[m * n :].reshape(turned.shape[1], spare.shape[1])
+        inner = found[m * n : m * n + turned.shape[1] * spare.shape[1]]
+        moved = turned @ inner.reshape(turned.shape[1], spare.shape[1]) @ spare.T
+        shift = None
+        if self.middle is not None:  # the form's h and x are centred, the network's are not
+            features, inputs = self.middle
+            shift = self.basis @ (found[-m:] / self.size - v @ features - self.a @ moved @ inputs)
         v = self.basis @ np.linalg.solve(self.root.T, v.T).T
-        if case == "i":
-            return value, v, None
-        return value, v, self.root @ turned @ inner @ spare.T @ self.whiten.T
+        return value, v, None if case == "i" else self.root @ moved @ self.whiten.T, shift
 
 
 class _Form:
-    r"""The quadratic form of the second variation as a symmetric map of vectors (V, Z), one or a stack."""
+    r"""The quadratic form of the second variation as a symmetric map of vectors, one or a stack: V, Z, and
+    with biases the change of the output's.
+    """
 
     def __init__(self, point: _Point, free: np.ndarray, turned: np.ndarray) -> None:
         self.point, self.free, self.turned = point, free, turned
@@ -240,6 +258,10 @@ class _Form:
 
     @property
     def num_parameters(self) -> int:
+        return self.num_maps + (0 if self.point.middle is None else len(self.point.a))
+
+    @property
+    def num_maps(self) -> int:
         return self.point.a.size + self.turned.shape[1] * self.free.shape[1]
 
     def apply(self, vectors: np.ndarray) -> np.ndarray:
@@ -252,15 +274,20 @@ class _Form:
     def _half_derivative(self, rows: np.ndarray) -> np.ndarray:
         at, (m, n), count = self.point, self.point.a.shape, len(rows)
         v = rows[:, : m * n].reshape(count, m, n) / at.size
-        inner = rows[:, m * n :].reshape(count, self.turned.shape[1], self.free.shape[1])
+        inner = rows[:, m * n : self.num_maps].reshape(count, self.turned.shape[1], self.free.shape[1])
+        lift = rows[:, self.num_maps :] / at.size
         slope = at.slope @ v  # V^T g, (count, B, n)
         moved = self.free @ np.swapaxes(inner, 1, 2) @ self.turned.T  # Z x
         shift = at.features @ np.swapaxes(v, 1, 2) + moved @ at.a.T  # d without e
+        if at.middle is not None:
+            shift = shift + lift[:, None]
         error = -_each(self.posterior, slope + _each(at.curvature, shift) @ at.a)  # the least e
         strain = _each(at.curvature, shift + error @ at.a.T)  # Lambda d
         by_v = at.slope.T @ (moved + error) + np.swapaxes(strain, 1, 2) @ at.features
         by_inner = self.turned.T @ np.swapaxes(slope + strain @ at.a, 1, 2) @ self.free
         parts = [by_v.reshape(count, -1) / at.size, by_inner.reshape(count, -1)]
+        if at.middle is not None:
+            parts.append(np.sum(strain, axis=1) / at.size)
         return np.concatenate(parts, axis=1) / len(self.free)
 
 

@@ -373,6 +373,22 @@ def require_plain(net: LinearPCN) -> LinearPCN:
             "`net` must have no biases here: this formula is for networks without them. Got biases: centre "
             "the data and pass `net.without_biases()`, or make them weights from a constant input."
         )
+    return require_plain_units(net)
+
+
+def require_plain_units(net: LinearPCN) -> LinearPCN:
+    """A network whose entries all learn and whose units all have noise; others are refused.
+
+    Returns
+    -------
+    LinearPCN
+        Unchanged.
+
+    Raises
+    ------
+    ValueError
+        If it is not such a network.
+    """
     if net.fixed:
         raise ValueError(
             "`net` must learn all its entries here: this formula is for networks without fixed ones. Got "

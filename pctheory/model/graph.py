@@ -26,8 +26,10 @@ from array_api_compat import array_namespace, is_numpy_array
 from .. import _check
 from .._check import Array
 from ._chain import Edge, Wiring, chain_of, layers_of, loop_of, place_of
+from ._contraction import contraction
 from ._fields import bias_of, read_only
 from ._modules import read_module, require_same_map
+from .data import Data
 from .network import LinearPCN
 from .precision import Precision
 
@@ -322,6 +324,50 @@ class LinearGraph(Wiring):
             (u, v): arrays[k - 1][place_of(self, layers[k], v), place_of(self, layers[k - 1], u)]
             for (u, v), k in ((edge, self.levels[edge[1]]) for edge in self.edges)
         }
+
+    def contracted(self, data: Data) -> tuple[LinearPCN, Data]:
+        r"""The network of two layers with the same equilibrated energy, seen from the ends of the graph.
+
+        Its hidden layer is that of the nodes O that the output reads, its maps are those from the input to
+        them, :math:`[(I - B)^{-1} B_{in}]_O`, and from them, :math:`C_O`. Its hidden precision is the inverse
+        of :math:`M = [(I - B)^{-1} \Sigma (I - B)^{-T}]_{OO}`. What an edge from the input to the output
+        predicts is taken off the targets.
+
+        Parameters
+        ----------
+        data : Data
+            x and y.
+
+        Returns
+        -------
+        net : LinearPCN
+            1 hidden layer.
+        data : Data
+            x, and y less what the edge from the input to the output predicts.
+
+        Raises
+        ------
+        ValueError
+            If the output reads no hidden node, or units without noise.
+
+        Notes
+        -----
+        Claim ``graph-saddles``: if all edges from the input to hidden nodes and from hidden nodes to the
+        output learn, and one between these two does not, whatever is fixed elsewhere, a critical point of the
+        graph is a strict saddle if and only if it is one of this network; `classify_critical_point` and
+        `second_order_form` say which. Cost: a solve of the size of all hidden nodes.
+
+        Examples
+        --------
+        >>> edges = {("x", "a"): [[2.0]], ("a", "b"): [[3.0]], ("b", "y"): [[1.0]], ("x", "y"): [[1.0]]}
+        >>> graph = LinearGraph({"x": 1, "a": 1, "b": 1, "y": 1}, edges)
+        >>> net, data = graph.contracted(Data([[1.0]], [[8.0]]))
+        >>> [w.item() for w in net.weights], round(1 / net.precisions[0].value.item(), 12)  # M = 1 + 3^2
+        ([6.0, 1.0], 10.0)
+        >>> data.y.item()
+        7.0
+        """
+        return contraction(self, data)
 
     def imbalance(self) -> dict[str, Array]:
         r"""What the edges out of a hidden node j weigh beyond those into it,

@@ -26,6 +26,9 @@ precision of the last column, for an output precision of 1, the distance of the 
 is set by alpha, at any width and depth (claim ``s-stable-limit``). Sources: Innocenti et al. 2025
 (arXiv:2505.13124), who call Depth-muP applied to predictive coding muPC; Yang et al. 2023 (arXiv:2310.02244).
 
+Biases have no multiplier and start at zero (``init="torch"``: as those of `torch.nn.Linear`). Their rates are
+those at which they move the outputs as much as the weights of their layer do: see `bias_rate_scales`.
+
 Convolutions. The unit of channel i at position p predicts :math:`a \sum_{c,q} w_{icq} \phi_{c,p+q}`, a sum
 over the :math:`f = C k^2` weights of C channels below and a kernel of side k, which are independent at first.
 The variance of the sum is what the table sets, so that D and N are f there, as in the dense case they are the
@@ -48,6 +51,7 @@ __all__ = [
     "INITIALISATIONS",
     "PARAMETERISATIONS",
     "Parameterisation",
+    "bias_rate_scales",
     "hidden_precision",
     "initial_weights",
     "learning_rate_scale",
@@ -352,6 +356,53 @@ def learning_rate_scales(
     fan_in = float(_fan_ins(sizes, fan_ins)[-1])
     last = fan_in ** PARAMETERISATIONS[parameterisation].adam_last
     return (1.0, *[scale] * (depth - 2), last)[:depth]
+
+
+def bias_rate_scales(
+    widths: Iterable[int],
+    parameterisation: str,
+    optimiser: str,
+    *,
+    skips: bool | Iterable[bool] = False,
+    gamma: float = 1.0,
+    fan_ins: Iterable[int] | None = None,
+) -> tuple[float, ...]:
+    r"""The factors of a base learning rate :math:`\eta_0` for the biases, layer by layer.
+
+    A bias is a weight from a unit that is always 1, and its multiplier is 1. Below the output it has the rate
+    of a first layer, whose fan-in does not grow: that of `learning_rate_scale` under gradient descent, 1
+    under Adam. In a residual network of "ntp" or "mupc" the hidden layers have it times 1 / L, because L of
+    them add up. The output's bias has 1.
+
+    Parameters
+    ----------
+    widths, parameterisation, optimiser, skips, gamma, fan_ins : see `learning_rate_scale`
+        Of the network.
+
+    Returns
+    -------
+    tuple of float
+        L of them.
+
+    Notes
+    -----
+    Under gradient descent in "mupc" the gradient of a hidden bias is of size :math:`1/(\gamma N)`, and a step
+    of :math:`\gamma^2 N` times it moves the N units by :math:`\gamma` and the output, :math:`1/(\gamma N)`
+    times a sum of N, by 1: what the step on the weights does, at any width.
+
+    Examples
+    --------
+    >>> bias_rate_scales((784, 4, 4, 4, 10), "mupc", "adam", skips=True)
+    (1.0, 0.25, 0.25, 1.0)
+    >>> bias_rate_scales((784, 4, 4, 4, 10), "mupc", "sgd")
+    (4.0, 4.0, 4.0, 1.0)
+    """
+    sizes = _check.widths(widths)
+    scale = learning_rate_scale(sizes, parameterisation, optimiser, skips=skips, gamma=gamma, fan_ins=fan_ins)
+    depth = len(sizes) - 1
+    below = scale if optimiser == "sgd" else 1.0
+    power = 2 * PARAMETERISATIONS[parameterisation].depth if any(skip_pattern(sizes, skips)) else 0.0
+    return (*(below, *[below * float(depth) ** power] * (depth - 2))[: depth - 1], 1.0)
 
 
 def hidden_precision(

@@ -22,6 +22,7 @@ class Definition(nn.Module):
     """Predictions, energy and loss of a network, with the checks of what they are given."""
 
     weights: nn.ParameterList
+    biases: nn.ParameterList
     activation: Activation
     output: str
     multipliers: tuple[float, ...]
@@ -37,8 +38,8 @@ class Definition(nn.Module):
 
     @property
     def num_weights(self) -> int:
-        """Number of scalar weights."""
-        return sum(w.numel() for w in self.weights)
+        """Number of scalars that learn: weights, and biases if there are any."""
+        return sum(w.numel() for w in self.parameters())
 
     @property
     def dtype(self) -> torch.dtype:
@@ -59,9 +60,12 @@ class Definition(nn.Module):
         )
 
     def prediction(self, layer: int, before: Tensor) -> Tensor:
-        r"""The prediction :math:`a_l W_l \phi(z_{l-1}) + \tau_l z_{l-1}` of layer l = `layer`, (B, n_l)."""
+        r"""The prediction :math:`a_l W_l \phi(z_{l-1}) + b_l + \tau_l z_{l-1}` of layer l = `layer`."""
         value = before if layer == 1 else self.activation.value(before)
-        result = self.multipliers[layer - 1] * self.operators[layer - 1].push(self.weights[layer - 1], value)
+        operator = self.operators[layer - 1]
+        result = self.multipliers[layer - 1] * operator.push(self.weights[layer - 1], value)
+        if len(self.biases):
+            result = result + operator.spread(self.biases[layer - 1])
         return result + before if self.skips[layer - 1] else result
 
     def feedforward(self, x: Any) -> list[Tensor]:
@@ -136,5 +140,10 @@ class Definition(nn.Module):
         weighted = any(not isinstance(p, float) or p != 1.0 for p in self.precisions)
         shapes = (self.operators[0].before, *(o.after for o in self.operators))
         return summary(
-            shapes, self.activation.name, self.output, self.skips, self.num_weights, weighted=weighted
+            shapes,
+            self.activation.name,
+            self.output,
+            self.skips,
+            f"{self.num_weights} weights{' and biases' if len(self.biases) else ''}",
+            weighted=weighted,
         )

@@ -102,7 +102,7 @@ def summary(
     activation: str,
     output: str,
     skips: tuple[bool, ...],
-    num_weights: int,
+    counted: str,
     *,
     weighted: bool,
 ) -> str:
@@ -112,7 +112,7 @@ def summary(
         " -> ".join(str(n) for n in shown),
         activation,
         output,
-        f"{num_weights} weights",
+        counted,
     ]
     if any(skips):
         listed = [layer for layer, skip in enumerate(skips, 1) if skip]

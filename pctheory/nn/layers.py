@@ -63,7 +63,7 @@ class Image:
 
 @dataclass(frozen=True)
 class Convolution:
-    r"""A layer that is a convolution of the image below it, without bias.
+    r"""A layer that is a convolution of the image below it; its bias, if any, is one number a channel.
 
     The image shrinks by stride, which is linear. The maximum of pooling is not, and would change the form of
     the energy.
@@ -157,6 +157,14 @@ class Dense:
         """The map as a matrix."""
         return weight
 
+    def spread(self, bias: Tensor) -> Tensor:
+        """A bias as a row (after,)."""
+        return bias
+
+    def collect(self, errors: Tensor) -> Tensor:
+        """Gradient of the sum of errors * bias in the bias, for errors (B, after)."""
+        return errors.sum(0)
+
 
 @dataclass(frozen=True)
 class Convolutional:
@@ -218,6 +226,14 @@ class Convolutional:
         """The map as a matrix."""
         return self.push(weight, torch.eye(self.before.size, dtype=weight.dtype, device=weight.device)).mT
 
+    def spread(self, bias: Tensor) -> Tensor:
+        """A bias (channels,) as a row of the image."""
+        return bias.repeat_interleave(self.after.height * self.after.width)
+
+    def collect(self, errors: Tensor) -> Tensor:
+        """Gradient of the sum of errors * bias in the bias, (channels,), for errors (B, after)."""
+        return _images(errors, self.after).sum((0, 2, 3))
+
 
 Operator = Dense | Convolutional
 
@@ -268,6 +284,24 @@ def initial_weights(
             o.shape
         )
         for o in operators
+    ]
+
+
+def initial_biases(
+    operators: Sequence[Operator], init: str | float | None, rng: np.random.Generator
+) -> list[np.ndarray]:
+    r"""Biases of every layer, one for each unit or channel: zero, or as `torch.nn.Linear` draws them with
+    `init` "torch".
+
+    Returns
+    -------
+    list of arrays
+        One for each layer, float64.
+    """
+    bounds = [o.fan_in**-0.5 if init == "torch" else 0.0 for o in operators]
+    return [
+        b * rng.uniform(-1, 1, o.shape[0]) if b else np.zeros(o.shape[0])
+        for o, b in zip(operators, bounds, strict=True)
     ]
 
 

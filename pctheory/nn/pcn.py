@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from .. import _check
 from ..model import LinearPCN, parameterisation
-from ..model.definitions import require_plain
+from ..model.definitions import require_plain_units
 from ._activation import Activation, activation
 from ._definition import Definition
 from ._rows import checked_activities, checked_dtype, checked_precisions
@@ -22,6 +22,7 @@ from .layers import (
     Convolution,
     Image,
     Operator,
+    initial_biases,
     initial_weights,
     operators_of,
     require_same_images,
@@ -34,10 +35,9 @@ OUTPUTS = ("mse", "cross-entropy")
 
 
 class PCN(Definition):
-    r"""A predictive coding network :math:`z_l = a_l W_l \phi(z_{l-1}) + \tau_l z_{l-1} + \epsilon_l`.
+    r"""A predictive coding network :math:`z_l = a_l W_l \phi(z_{l-1}) + b_l + \tau_l z_{l-1} + \epsilon_l`.
 
-    The activation comes before the matrix, and :math:`\phi` is the identity on the input layer; there are no
-    biases. The energy is
+    The activation comes before the matrix, and :math:`\phi` is the identity on the input layer. The energy is
 
     .. math:: F(z) = \frac{1}{2B} \sum_{i=1}^{B} \sum_{l=1}^{L} \epsilon_l^T \Pi_l \epsilon_l,
 
@@ -51,6 +51,9 @@ class PCN(Definition):
         whose matrix is :math:`W_l` above. Activities stay rows (B, n_l): images are flattened, channel first.
     activation : str
         "linear", "tanh", "relu", "gelu" or any elementwise function of `torch.nn.functional`.
+    bias : bool
+        Whether layers have biases :math:`b_l`, which no multiplier scales. They start at zero, and with
+        `init` "torch" as those of `torch.nn.Linear`.
     parameterisation, skips, gamma, init : see `pctheory.LinearPCN.random`
     output : "mse" or "cross-entropy"
     precisions : None or L of: None, number, vector (n_l,), matrix (n_l, n_l)
@@ -65,6 +68,12 @@ class PCN(Definition):
     weights : torch.nn.ParameterList
         :math:`W_1, \dots, W_L`. Equal hidden layers share one storage, so that inference multiplies them in
         batches without copying; each remains a parameter of its own.
+    biases : torch.nn.ParameterList
+        :math:`b_1, \dots, b_L`, of a convolution one number a channel; empty without biases.
+
+    Notes
+    -----
+    Gradients are in the order of `parameters()`: the weights', then the biases' if there are any.
 
     Examples
     --------
@@ -83,6 +92,7 @@ class PCN(Definition):
         widths: Iterable[int | Image | Convolution],
         *,
         activation: str = "linear",
+        bias: bool = False,
         parameterisation: str = "sp",
         skips: bool | Iterable[bool] = False,
         gamma: float = 1.0,
@@ -99,8 +109,12 @@ class PCN(Definition):
         multipliers = _parameterisation.multipliers(
             sizes, parameterisation, skips=pattern, gamma=gamma, fan_ins=fan_ins
         )
-        weights = initial_weights(operators, parameterisation, init, rng)
-        self._build(operators, weights, multipliers, pattern, activation, output, precisions, dtype, device)
+        generator = _check.generator(rng)
+        weights = initial_weights(operators, parameterisation, init, generator)
+        biases = initial_biases(operators, init, generator) if _check.flag(bias, "bias") else []
+        self._build(
+            operators, weights, biases, multipliers, pattern, activation, output, precisions, dtype, device
+        )
         self.parameterisation: str | None = parameterisation
         self.gamma: float | None = float(gamma)
 
@@ -109,6 +123,7 @@ class PCN(Definition):
         cls,
         weights: Sequence[Any],
         *,
+        biases: Sequence[Any] | None = None,
         activation: str = "linear",
         multipliers: Sequence[float] | None = None,
         skips: bool | Iterable[bool] | None = None,
@@ -117,8 +132,8 @@ class PCN(Definition):
         dtype: torch.dtype | None = None,
         device: torch.device | str | None = None,
     ) -> PCN:
-        r"""The network with the given weights :math:`W_l` (arrays of any library) and multipliers
-        :math:`a_l`.
+        r"""The network with the given weights :math:`W_l` and biases :math:`b_l` (arrays of any library) and
+        multipliers :math:`a_l`.
 
         Returns
         -------
@@ -140,8 +155,12 @@ class PCN(Definition):
                 f"`weights` must be a list or tuple of matrices, one per layer. Got {type(weights).__name__}."
             )
         host = [_check.to_numpy(w, f"W_{layer}") for layer, w in enumerate(weights, start=1)]
+        shifts = None
+        if biases is not None:
+            listed = _check.sequence(biases, "biases", "a list or tuple of vectors")
+            shifts = [_check.to_numpy(b, f"b_{layer}") for layer, b in enumerate(listed, start=1)]
         return cls.from_linear(
-            LinearPCN(host, multipliers=multipliers, skips=skips, precisions=precisions),
+            LinearPCN(host, biases=shifts, multipliers=multipliers, skips=skips, precisions=precisions),
             activation=activation,
             output=output,
             dtype=dtype,
@@ -161,11 +180,12 @@ class PCN(Definition):
         """The same network as a torch module; float64 unless `dtype` says otherwise."""
         if not isinstance(net, LinearPCN):
             raise TypeError(f"`net` must be a pctheory.LinearPCN. Got {type(net).__name__}.")
-        require_plain(net)
+        require_plain_units(net)
         model = cls.__new__(cls)
         model._build(
             operators_of(net.widths),
             [_check.to_numpy(w, f"W_{layer}") for layer, w in enumerate(net.weights, start=1)],
+            [_check.to_numpy(b, f"b_{layer}") for layer, b in enumerate(net.biases, start=1)],
             net.multipliers,
             net.skips,
             activation,
@@ -185,6 +205,7 @@ class PCN(Definition):
         self,
         operators: tuple[Operator, ...],
         weights: Sequence[np.ndarray],
+        biases: Sequence[np.ndarray],
         multipliers: Sequence[float],
         skips: Sequence[bool],
         name: str | Activation,
@@ -203,8 +224,11 @@ class PCN(Definition):
         self._stacks = stacks_of(self.widths, operators)
         like = torch.empty(0, dtype=dtype, device=device)
         checked_dtype(like.dtype)
-        self.weights = nn.ParameterList(
-            nn.Parameter(torch.tensor(m, dtype=like.dtype, device=like.device)) for m in weights
+        self.weights, self.biases = (
+            nn.ParameterList(
+                nn.Parameter(torch.tensor(m, dtype=like.dtype, device=like.device)) for m in part
+            )
+            for part in (weights, biases)
         )
         self._storages: list[Tensor | None] = [None] * len(self._stacks)
         self._precision_numbers: list[float | None] = []
@@ -226,6 +250,12 @@ class PCN(Definition):
         """
         return tuple(o.matrix(w.detach()) for o, w in zip(self.operators, self.weights, strict=True))
 
+    def shifts(self) -> tuple[Tensor, ...]:
+        """The biases of layers 1..L as rows (n_l,), detached; none without biases."""
+        if not len(self.biases):
+            return ()
+        return tuple(o.spread(b.detach()) for o, b in zip(self.operators, self.biases, strict=True))
+
     def linear_parameters(self) -> dict[str, Any]:
         """Arguments of the same `pctheory.LinearPCN`, as float64 numpy arrays; convolutions as dense
         matrices.
@@ -233,7 +263,7 @@ class PCN(Definition):
         Returns
         -------
         dict
-            weights, multipliers, skips and precisions, by name.
+            weights, biases, multipliers, skips and precisions, by name.
 
         Raises
         ------
@@ -252,6 +282,7 @@ class PCN(Definition):
             )
         return {
             "weights": [_check.to_numpy(w, "weights") for w in self.matrices()],
+            "biases": [_check.to_numpy(b, "biases") for b in self.shifts()] or None,
             "multipliers": self.multipliers,
             "skips": self.skips,
             "precisions": [
@@ -286,9 +317,10 @@ class PCN(Definition):
     def local_gradient(
         self, activities: Sequence[Any], *, errors: Sequence[Any] | None = None
     ) -> tuple[Tensor, ...]:
-        r"""Gradient of `energy` in the weights at fixed activities: the local learning rule.
+        r"""Gradient of `energy` in the weights and biases at fixed activities: the local learning rule.
 
-        .. math:: \partial F/\partial W_l = -\frac{a_l}{B} \sum_i \Pi_l \epsilon_l \, \phi(z_{l-1})^T
+        .. math:: \partial F/\partial W_l = -\frac{a_l}{B} \sum_i \Pi_l \epsilon_l \, \phi(z_{l-1})^T, \qquad
+                  \partial F/\partial b_l = -\frac{1}{B} \sum_i \Pi_l \epsilon_l
 
         Parameters
         ----------
@@ -300,7 +332,7 @@ class PCN(Definition):
 
         Returns
         -------
-        tuple of tensors like the weights, l = 1..L
+        tuple of tensors like `parameters()`
 
         Raises
         ------
@@ -321,15 +353,15 @@ class PCN(Definition):
                 hidden = [torch.stack(rows[s.first : s.last + 1]) for s in self._stacks]
                 found = net.errors_of(hidden, found.prediction, state.y)
                 found.output_weighted = weight_by(self.precisions[-1], rows[-1])
-            return tuple(net.weight_gradients(state, found, self.multipliers))
+            return tuple(net.local_gradients(state, found, self.multipliers))
 
     def loss_gradient(self, x: Any, y: Any) -> tuple[Tensor, ...]:
-        r"""Gradient of `loss` in the weights by an explicit backward pass: one forward and one backward
-        sweep.
+        r"""Gradient of `loss` in the weights and biases by an explicit backward pass: one forward and one
+        backward sweep.
 
         Returns
         -------
-        tuple of tensors like the weights, l = 1..L
+        tuple of tensors like `parameters()`
         """
         with torch.no_grad():
             inputs = self.inputs(x)
@@ -339,7 +371,7 @@ class PCN(Definition):
             backward = net.empty_like_hidden(inputs.shape[0])
             net.pull_back(force, net.slopes(state), backward)
             forces = Errors(1, backward, backward, force, force, state.y)
-            return tuple(net.weight_gradients(state, forces, self.multipliers))
+            return tuple(net.local_gradients(state, forces, self.multipliers))
 
     def stacked(self, precision: float = 1.0) -> StackedNetwork:
         """The effective maps in stacks, as they are now, with hidden precisions times `precision`.
@@ -364,6 +396,7 @@ class PCN(Definition):
                 self.activation,
                 self._stacks,
                 weights,
+                self.shifts(),
                 self.multipliers,
                 self.skips,
                 (*(p * precision for p in hidden), last),

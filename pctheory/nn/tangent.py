@@ -28,7 +28,7 @@ class EmpiricalKernel:
     Attributes
     ----------
     kernel : (B, n_L, B, n_L)
-        :math:`\Theta = J J^T`, J the derivative of the outputs in the weights.
+        :math:`\Theta = J J^T`, J the derivative of the outputs in the weights and biases.
     rescaling : (B, n_L, n_L)
         :math:`S_i = \sum_l J_{l,i} \Sigma_l J_{l,i}^T`, :math:`J_{l,i}` the derivative of the outputs of
         sample i in an error added to layer l.
@@ -140,7 +140,9 @@ def empirical_kernel(model: PCN, x: Any) -> EmpiricalKernel:
     for layer, error in enumerate(errors, start=1):
         z = model.prediction(layer, z) + error
     each = torch.eye(batch * outputs, dtype=z.dtype, device=z.device).reshape(-1, batch, outputs)
-    by_weights = torch.autograd.grad(z, list(model.weights), each, retain_graph=True, is_grads_batched=True)
+    by_weights = torch.autograd.grad(
+        z, list(model.parameters()), each, retain_graph=True, is_grads_batched=True
+    )
     jacobian = torch.cat([g.flatten(1) for g in by_weights], dim=1)
     # samples do not mix: one row of ones per output serves all of them
     each = torch.eye(outputs, dtype=z.dtype, device=z.device)[:, None].expand(-1, batch, -1)

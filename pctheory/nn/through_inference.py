@@ -89,7 +89,7 @@ class ThroughInference:
 
     Attributes
     ----------
-    gradient : L tensors like the weights
+    gradient : tensors like `PCN.parameters()`
     loss : float
     activities : (z_0, ..., z_L), each (B, n_l), where inference ended
     residual : float
@@ -296,7 +296,7 @@ def _flat(layers: Sequence[Tensor], marks: Sequence[Tensor]) -> Tensor:
 
 
 def _weight_gradient(value: Tensor, model: PCN) -> tuple[Tensor, ...]:
-    weights = list(model.weights)
+    weights = list(model.parameters())
     if not value.requires_grad:
         return tuple(torch.zeros_like(w) for w in weights)
     return _filled(torch.autograd.grad(value, weights, allow_unused=True, retain_graph=True), weights)

@@ -19,6 +19,7 @@ class StackedMaps:
     ----------
     widths, operators, activation, stacks : the model's
     weights : without multipliers: of each stack the entry's and the inner maps (k-1, N, N), and the output's
+    shifts : the biases as rows (n_l,), l = 1..L; none without biases
     """
 
     def __init__(
@@ -28,6 +29,7 @@ class StackedMaps:
         activation: Activation,
         stacks: tuple[Stack, ...],
         weights: tuple[list[Tensor], list[Tensor | None], Tensor],
+        shifts: tuple[Tensor, ...],
         multipliers: tuple[float, ...],
         skips: tuple[bool, ...],
         precisions: tuple[float | Tensor, ...],
@@ -35,7 +37,10 @@ class StackedMaps:
     ) -> None:
         self.widths, self.activation, self.stacks, self.output = widths, activation, stacks, output
         self.operators, self.depth = operators, len(widths) - 1
-        self.precisions = precisions
+        self.precisions, self.shifts = precisions, shifts
+        self.inner_shifts = [
+            torch.stack(shifts[s.first : s.last])[:, None] if shifts and s.size > 1 else None for s in stacks
+        ]
         entries, inners, last = weights
         self.inners: list[Tensor | None] = []
         self.taus: list[float | Tensor] = []
@@ -124,6 +129,8 @@ class StackedMaps:
         """Prediction of layer `layer + 1` from the activity of layer `layer`."""
         value = self.activation.value(before) if layer else before
         prediction = self.mapped(layer + 1, value)
+        if self.shifts:
+            prediction = prediction + self.shifts[layer]
         return prediction.add(before, alpha=self.skip[layer]) if self.skip[layer] else prediction
 
     def output_error(self, prediction: Tensor, y: Tensor) -> Tensor:

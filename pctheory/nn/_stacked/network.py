@@ -71,12 +71,16 @@ class StackedNetwork(StackedMaps):
                 else:
                     target.copy_(above)
                 target.baddbmm_(pre[j0:-1], inner[j0:].mT, alpha=-1)
+                if rest is None and (shift := self.inner_shifts[s]) is not None:
+                    target.sub_(shift[j0:])  # displacements do not feel it
             if stack.first + j0 == lowest and (lowest > 1 or settled_below):
                 error[j0] = 0
             elif rest is not None and s == 0:
                 error[0] = z[0]  # the input does not move
             else:  # then j0 is 0
                 self.residual(stack.first, z[0], before_phi, error[0])
+                if rest is None and self.shifts:
+                    error[0].sub_(self.shifts[stack.first - 1])
                 if self.skip[stack.first - 1]:
                     error[0].sub_((state.hidden if rest is None else rest.moved)[s - 1][-1])
             weighted.append(weight_by(self.stack_precisions[s], error, j0))
@@ -84,6 +88,8 @@ class StackedNetwork(StackedMaps):
         prediction = self.mapped(self.depth, before_phi)
         if rest is not None:
             prediction = prediction + rest.prediction
+        elif self.shifts:
+            prediction = prediction + self.shifts[-1]
         output = self.output_error(prediction, state.y)
         return Errors(lowest, errors, weighted, output, weight_by(self.precisions[-1], output), prediction)
 
@@ -197,6 +203,8 @@ class StackedNetwork(StackedMaps):
             if inner is not None:
                 torch.sub(z[1:], tau * z[:-1], out=error[1:])
                 error[1:].baddbmm_(pre[:-1], inner.mT, alpha=-1)
+                if (shift := self.inner_shifts[s]) is not None:
+                    error[1:].sub_(shift)
             weighted = weight_by(self.stack_precisions[s], error)
             total = total + 0.5 * torch.einsum("kbn,kbn->b", error, weighted)
             before, layer = z[-1], stack.last
@@ -267,15 +275,30 @@ class StackedNetwork(StackedMaps):
             upper, above_weighted = self.stacks[s].first, g[0]
         return result
 
-    def weight_gradients(self, state: State, errors: Errors, multipliers: tuple[float, ...]) -> list[Tensor]:
-        r"""The local rule :math:`-\frac{a_l}{B}\sum_i (\Pi_l\epsilon_l)\,\phi(z_{l-1})^T`, l = 1..L.
+    def local_gradients(self, state: State, errors: Errors, multipliers: tuple[float, ...]) -> list[Tensor]:
+        """The local rule for the weights, then for the biases if there are any.
 
         Errors below their `lowest` are zero, and so are their gradients.
 
         Returns
         -------
-        list of tensors like the weights, l = 1..L
+        list of tensors like the weights, then like the biases, l = 1..L each
         """
+        return [*self._weight_gradients(state, errors, multipliers), *self._bias_gradients(errors)]
+
+    def _bias_gradients(self, errors: Errors) -> list[Tensor]:
+        r"""The local rule :math:`-\frac1B\sum_i \Pi_l\epsilon_l`, l = 1..L."""
+        if not self.shifts:
+            return []
+        forces: list[Tensor] = []
+        for stack, weighted in zip(self.stacks, errors.weighted, strict=True):
+            below = max(errors.lowest - stack.first, 0)
+            forces += [torch.zeros_like(g) if row < below else g for row, g in enumerate(weighted)]
+        forces.append(errors.output_weighted)
+        return [-o.collect(g) / len(g) for o, g in zip(self.operators, forces, strict=True)]
+
+    def _weight_gradients(self, state: State, errors: Errors, multipliers: tuple[float, ...]) -> list[Tensor]:
+        r"""The local rule :math:`-\frac{a_l}{B}\sum_i (\Pi_l\epsilon_l)\,\phi(z_{l-1})^T`, l = 1..L."""
         batch = state.x.shape[0]
         result: list[Tensor] = []
         before = state.x

@@ -77,7 +77,7 @@ class _Local(Learner):
     def learn(self, x: Tensor, y: Tensor, rng: np.random.Generator, apply: Apply, *, measure: bool) -> float:
         with torch.no_grad():
             net, state, errors = self._rest(x, y, rng)
-            apply(net.weight_gradients(state, errors, self.model.multipliers))
+            apply(net.local_gradients(state, errors, self.model.multipliers))
             energy = net.energy_of(errors, y) if measure or self.keep else math.nan
             if self.watched or self.keep:
                 prediction = self.model(x) if state.prediction is None else state.prediction
@@ -119,7 +119,7 @@ class _Incremental(_Local):
 
         def step(net: StackedNetwork, state: State, gradient: Gradient) -> StackedNetwork:
             nonlocal energy
-            apply(net.weight_gradients(state, gradient.errors, self.model.multipliers))
+            apply(net.local_gradients(state, gradient.errors, self.model.multipliers))
             if measure:
                 energy = net.energy_of(gradient.errors, y)
             return self.model.stacked(self.precision)

@@ -108,9 +108,9 @@ class Run:
     def __init__(self, model: PCN, data: Data, settings: TrainingSettings, test: Data | None = None) -> None:
         _require(model, "model", PCN)
         _require(settings, "settings", TrainingSettings)
-        _require(data, "data", Data)
+        _check.instance(data, "data", Data)
         if test is not None:
-            _require(test, "test", Data)
+            _check.instance(test, "test", Data)
         self.model, self.settings = model, settings
         self.x = model.inputs(data.x)
         self.y = model.targets(data.complete().y, self.x.shape[0])
@@ -129,9 +129,10 @@ class Run:
         model.stacked()  # gathers the weights in their stacks before the optimiser meets them
         self.learner = learner_of(checked_rule(settings.rule), model)
         self.optimiser = _optimiser(model, settings, self.frozen)
-        self.gradient_scales = [0.0] * model.depth  # no layer has had a gradient yet
+        self.parameters = list(model.parameters())  # weights, then biases
+        self.gradient_scales = [0.0] * len(self.parameters)  # none has had a gradient yet
         self.rates = [group["lr"] for group in self.optimiser.param_groups]
-        self.initial = [w.detach().clone() for w in model.weights]
+        self.initial = [w.detach().clone() for w in self.parameters]
         self.step, self.epoch = 0, -1
         self.seconds = 0.0
         self.metrics: dict[str, list[Any]] = {
@@ -186,6 +187,7 @@ class Run:
             inference={key: np.array(value) for key, value in self.inference.items()},
             evaluations={key: np.array(value) for key, value in evaluations.items()},
             weights=tuple(_check.to_numpy(w, "weights") for w in self.model.weights),
+            biases=tuple(_check.to_numpy(b, "biases") for b in self.model.biases),
             num_steps=self.step,
             seconds=self.seconds,
         )
@@ -195,7 +197,7 @@ class Run:
         content = {
             "identity": self._identity(),
             "step": self.step,
-            "weights": [w.detach().clone() for w in self.model.weights],
+            "weights": [w.detach().clone() for w in self.parameters],
             "optimiser": self.optimiser.state_dict(),
             "gradient_scales": self.gradient_scales,
             "learner": self.learner.memory(),
@@ -216,8 +218,8 @@ class Run:
                 f"Got {self.total}: ask for more, or delete the file."
             )
         with torch.no_grad():
-            for weight, value in zip(self.model.weights, saved["weights"], strict=True):
-                weight.copy_(value)
+            for parameter, value in zip(self.parameters, saved["weights"], strict=True):
+                parameter.copy_(value)
         self.optimiser.load_state_dict(saved["optimiser"])
         self.gradient_scales = saved["gradient_scales"]
         self.step, self.seconds = saved["step"], saved["seconds"]
@@ -238,23 +240,24 @@ class Run:
                 for scale, gradient in zip(self.gradient_scales, gradients, strict=True)
             ]
             gradients = [g * s for g, s in zip(gradients, self.gradient_scales, strict=True)]
-        for layer, (weight, gradient) in enumerate(zip(self.model.weights, gradients, strict=True), start=1):
-            weight.grad = None if layer in self.frozen else gradient
+        for index, (parameter, gradient) in enumerate(zip(self.parameters, gradients, strict=True)):
+            parameter.grad = None if _layer(index, self.model) in self.frozen else gradient
         for group, rate in zip(self.optimiser.param_groups, self.rates, strict=True):
             group["lr"] = rate * self.learner.rate
         self.optimiser.step()
 
     def _require_finite(self) -> None:
         # a sum meets every NaN and infinity, at a hundredth of the price of the largest entry
-        total = torch.stack([w.detach().sum() for w in self.model.weights]).sum()
+        total = torch.stack([w.detach().sum() for w in self.parameters]).sum()
         if math.isfinite(float(total)):
             return
-        finite = [bool(torch.isfinite(w).all()) for w in self.model.weights]
+        finite = [bool(torch.isfinite(w).all()) for w in self.parameters]
         if not all(finite):  # else only the sum overflows
+            index = finite.index(False)
+            what = "weights W" if index < self.model.depth else "biases b"
             raise ValueError(
                 "`learning_rate` must be small enough for training to stay finite. Got NaN or infinite "
-                "weights "
-                f"W_{finite.index(False) + 1} in step {self.step + 1}: lower it, or lower the step of "
+                f"{what}_{_layer(index, self.model)} in step {self.step + 1}: lower it, or lower the step of "
                 "inference."
             )
 
@@ -273,7 +276,7 @@ class Run:
             "loss": loss,
             "batch_accuracy": share_right(self.model, x, y.argmax(-1)),
             "weight_norms": weight_norms(weights),
-            "weight_change": weight_changes(weights, self.initial),
+            "weight_change": weight_changes(weights, self.initial[: self.model.depth]),
         }
 
     def _evaluated(self, x: Tensor, y: Tensor) -> dict[str, Any]:
@@ -314,6 +317,11 @@ def _power_of_two(gradient: Tensor) -> float:
     return math.ldexp(1.0, min(-round(math.log2(mean)), largest_power))
 
 
+def _layer(index: int, model: PCN) -> int:
+    """The layer 1..L of the parameter of that index."""
+    return index % model.depth + 1
+
+
 def _frozen(settings: TrainingSettings, model: PCN) -> frozenset[int]:
     for layer in settings.frozen:
         if not 1 <= _check.count(layer, "frozen") <= model.depth:
@@ -324,7 +332,8 @@ def _frozen(settings: TrainingSettings, model: PCN) -> frozenset[int]:
 
 
 def _optimiser(model: PCN, settings: TrainingSettings, frozen: frozenset[int]) -> torch.optim.Optimizer:
-    rates = [settings.learning_rate] * model.depth
+    parameters = list(model.parameters())
+    rates = [settings.learning_rate] * len(parameters)
     if settings.learning_rate_scaling == "table":
         if model.parameterisation is None or model.gamma is None:
             raise ValueError(
@@ -333,23 +342,27 @@ def _optimiser(model: PCN, settings: TrainingSettings, frozen: frozenset[int]) -
                 "Got 'table'."
             )
         kind = "sgd" if settings.optimiser == "SGD" else "adam"
-        scales = parameterisation.learning_rate_scales(
-            model.widths,
-            model.parameterisation,
-            kind,
-            skips=model.skips,
-            gamma=model.gamma,
-            fan_ins=[o.fan_in for o in model.operators],
-        )
-        rates = [settings.learning_rate * scale for scale in scales]
+        scales = [
+            scale
+            for table in (parameterisation.learning_rate_scales, parameterisation.bias_rate_scales)
+            for scale in table(
+                model.widths,
+                model.parameterisation,
+                kind,
+                skips=model.skips,
+                gamma=model.gamma,
+                fan_ins=[o.fan_in for o in model.operators],
+            )
+        ]
+        rates = [settings.learning_rate * scale for scale in scales[: len(parameters)]]
     cls = getattr(torch.optim, settings.optimiser)
     options = dict(settings.optimiser_options)
     if "foreach" in inspect.signature(cls).parameters and "fused" not in options:
         options.setdefault("foreach", True)  # one call for all layers instead of one per layer
     learning = [
         (w, r)
-        for layer, (w, r) in enumerate(zip(model.weights, rates, strict=True), 1)
-        if layer not in frozen
+        for index, (w, r) in enumerate(zip(parameters, rates, strict=True))
+        if _layer(index, model) not in frozen
     ]
     groups = [{"params": [w for w, r in learning if r == rate], "lr": rate} for rate in dict.fromkeys(rates)]
     try:

@@ -32,7 +32,8 @@ class TrainingSettings:
         itself.
     learning_rate : float
     learning_rate_scaling : "none" or "table"
-        "table" multiplies the rate of each layer by `pctheory.model.learning_rate_scales`.
+        "table" multiplies the rate of each layer by `pctheory.model.learning_rate_scales`, and that of its
+        bias by `pctheory.model.bias_rate_scales`.
     gradient_scaling : "none" or "layer"
         "layer" divides the gradient of each layer by the power of two nearest to its root mean square in the
         first step in which it is not zero. Adam's direction does not depend on such a factor, but its epsilon
@@ -46,7 +47,7 @@ class TrainingSettings:
     seed : int
         Of the order of the samples and of random initial activities. Each step has its own generator.
     frozen : layer numbers
-        Layers 1..L whose weights do not change: the optimiser does not meet them.
+        Layers 1..L whose weights and biases do not change: the optimiser does not meet them.
     metrics_every, evaluate_every : int
         Steps between metrics of the training batch, and between evaluations on the test data; 0: at the end
         only.
@@ -121,6 +122,7 @@ class TrainingResult:
     evaluations : dict of numpy arrays
         "step", "loss", "accuracy" on the test data.
     weights : tuple of (n_l, n_{l-1}) numpy arrays, of convolutions their kernels, at the end
+    biases : tuple of (n_l,) numpy arrays, of convolutions one number a channel, at the end; empty without
     seconds : float, over all the pieces of a resumed run
     """
 
@@ -129,6 +131,7 @@ class TrainingResult:
     inference: dict[str, np.ndarray]
     evaluations: dict[str, np.ndarray]
     weights: tuple[np.ndarray, ...]
+    biases: tuple[np.ndarray, ...]
     num_steps: int
     seconds: float
 
