@@ -47,6 +47,7 @@ autodoc_member_order = "bysource"
 numpydoc_show_class_members = False
 
 nb_execution_mode = os.environ.get("DOCS_NOTEBOOKS", "cache")
+nb_merge_streams = True
 nb_execution_timeout = 600
 nb_execution_raise_on_error = True
 nb_ipywidgets_js: dict[str, object] = {}  # they would come from the network

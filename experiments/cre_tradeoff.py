@@ -36,6 +36,7 @@ class Config:
     relu_steps: int = field(default=20000, metadata={"label": "ReLU training steps"})
     relu_images: int = field(default=60000, metadata={"label": "ReLU images"})
     shown: int = 6
+    shown_code: int = 4
     seed: int = 0
 
 
@@ -131,7 +132,7 @@ def run(config: Config, progress: Progress) -> dict[str, Any]:
             "floor": float(np.trace(compact.residual_noise())),
         }
         if name == config.datasets[0]:
-            entry |= _shown(config, data, mean, curves[config.codes[-1]])
+            entry |= _shown(config, data, mean, curves[config.shown_code])
         result[name] = entry
     cells = [
         {"dataset": config.datasets[0], "k": k, "weight": w} for k in config.codes for w in config.trained

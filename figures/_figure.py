@@ -17,6 +17,7 @@ from matplotlib.figure import Figure as Canvas
 
 from experiments._result import Result, write_atomically
 from experiments._store import Meta
+from figures._film import Film
 from figures._outcome import Outcome, verdict
 from figures._tex import to_html
 from pctheory import _check
@@ -46,6 +47,7 @@ class Figure:
     caption: Callable[..., str]
     numbers: Callable[..., Mapping[str, Any]] | None
     outcomes: Callable[..., list[Outcome]] | None
+    film: Film | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,6 +117,8 @@ def _figure(module: ModuleType, figure_id: str) -> Figure:
         rule = "must define the strings `TITLE` and `SOURCE`"
     elif not all(callable(getattr(module, name, None)) for name in ("draw", "caption")):
         rule = "must define `draw(fig, result)` and `caption(result, meta)`"
+    elif len({hasattr(module, name) for name in ("FILM", "frames", "frame")}) > 1:
+        rule = "must define all of `FILM = (width, height)`, `frames(result)` and `frame(fig, result, index)`"
     if rule is not None:
         raise TypeError(f"The figure `{figure_id}` {rule}: see experiments/README.md.")
     assert size is not None
@@ -130,13 +134,15 @@ def _figure(module: ModuleType, figure_id: str) -> Figure:
         caption=module.caption,
         numbers=getattr(module, "numbers", None),
         outcomes=getattr(module, "outcomes", None),
+        film=Film(module.FILM, module.frames, module.frame) if hasattr(module, "FILM") else None,
     )
 
 
 def draw_figure(
     figure: Figure, stored: Sequence[tuple[Result, Meta]], out: Path, formats: Sequence[str]
 ) -> Drawn:
-    """Draw from results: write `out/<id>.<format>`, `<id>.thumb.png`, `<id>.txt` (the caption), `<id>.json`.
+    """Draw from results: write `out/<id>.<format>`, `<id>.thumb.png`, `<id>.txt` (the caption), `<id>.json`,
+    and of a figure with frames `<id>.gif`.
 
     Everything is made before anything is written, so a figure that fails leaves its last good version in
     place.
@@ -227,4 +233,6 @@ def _render(figure: Figure, result: Any, formats: Sequence[str]) -> dict[str, by
         buffer = io.BytesIO()
         canvas.savefig(buffer, format="png", dpi=THUMB_DPI, metadata=_METADATA["png"])
         images["thumb.png"] = buffer.getvalue()
+    if figure.film is not None:
+        images["gif"] = figure.film.render(result)
     return images

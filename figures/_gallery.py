@@ -132,7 +132,7 @@ def _article(drawn: Drawn, section: str, out: Path, sources: Path | None) -> str
 width="{width}" height="{height}" loading="lazy"></button>
 <figcaption>{_caption(drawn)}</figcaption>
 </figure>
-{_outcomes(drawn)}
+{_film(drawn, out)}{_outcomes(drawn)}
 <p class="links">{_links(drawn, out, sources)}<code>make figures FIG={drawn.id}</code></p>
 </article>"""
 
@@ -159,6 +159,17 @@ def _caption(drawn: Drawn) -> str:
     first, rest, setting = drawn.parts
     scale = f'<p class="scale">{to_html(setting)}</p>' if setting else ""
     return f"<p><strong>{to_html(first)}</strong> {to_html(rest)}</p>{scale}"
+
+
+def _film(drawn: Drawn, out: Path) -> str:
+    """The moving picture, loaded and played only when it is asked for."""
+    if not (out / f"{drawn.id}.gif").exists():
+        return ""
+    alt = html.escape(f"{plain(drawn.title)}, as it moves")
+    return (
+        "<details><summary>See it move</summary>"
+        f'<img src="{drawn.id}.gif" alt="{alt}" loading="lazy" style="width: 100%"></details>\n'
+    )
 
 
 def _outcomes(drawn: Drawn) -> str:

@@ -38,7 +38,7 @@ def draw(fig: Figure, result: Result) -> None:
     axes[0].legend(fontsize=7, loc="lower right", handlelength=0.9)
     _gaps(axes[-1], result)
     _images(bottom, sets[0])
-    plotting.letter(axes)
+    plotting.letter([*axes, bottom.axes[0]])
 
 
 def _front(ax: Axes, entry: Result) -> None:
@@ -86,20 +86,33 @@ def _gaps(ax: Axes, result: Result) -> None:
 
 
 def _images(fig: FigureBase, entry: Result) -> None:
+    """One image of some classes a row: itself, as reconstructed at the two ends of lambda, and how the two
+    differ.
+    """
     pictures, side = np.asarray(entry["pictures"]), int(entry["side"])
-    rows = [np.asarray(entry["images"]), *pictures]
-    names = ["image", *(rf"$\lambda = {level:g}$" for level in entry["levels"])]
+    label, image = pictures[0], pictures[-1]
+    rows = [np.asarray(entry["images"]), label, image, label - image]
+    names = ["image", r"$\lambda = 0$: for the label", r"$\lambda = 1$: for the image", "their difference"]
     axes = fig.subplots(1, len(rows))
-    bound = np.percentile(np.abs(rows[0]), 99.5)
+    bound = float(np.percentile(np.abs(rows[0]), 99.5))
     for ax, row, name in zip(axes, rows, names, strict=True):
         tiles = row.reshape(-1, side, side)
         half = (len(tiles) + 1) // 2
         tiles = np.concatenate([tiles, np.full((2 * half - len(tiles), side, side), np.nan)])
         sheet = np.block([[tiles[2 * i], tiles[2 * i + 1]] for i in range(half)])
-        ax.imshow(sheet, cmap="gray", vmin=0, vmax=bound, rasterized=True)
-        ax.set(title=name, xticks=[], yticks=[])
+        signed = row is rows[-1]
+        shown = ax.imshow(
+            sheet,
+            cmap=plotting.DIVERGING if signed else "gray",
+            vmin=-bound / 2 if signed else 0,
+            vmax=bound / 2 if signed else bound,
+            rasterized=True,
+        )
+        ax.set_title(name, fontsize=7.5)
+        ax.set(xticks=[], yticks=[])
         for spine in ax.spines.values():
             spine.set_visible(False)
+    fig.colorbar(shown, ax=axes[-1], label="brightness", shrink=0.9)
 
 
 def caption(result: Result, meta: Meta) -> str:
@@ -107,7 +120,7 @@ def caption(result: Result, meta: Meta) -> str:
     first = _sets(result)[0]
     gaps = np.asarray(result["trained_loss"]) / np.asarray(result["trained_expected"]) - 1
     sets = " and ".join(_names.dataset(entry["dataset"]) for entry in _sets(result))
-    k = list(first["reconstruction"].keys())[-1]
+    k = str(meta.config["shown_code"])
     reconstruction, classification = first["reconstruction"][k], first["classification"][k]
     return (
         "The price that classification and reconstruction pay for one shared code has a closed form, and "
@@ -118,8 +131,8 @@ def caption(result: Result, meta: Meta) -> str:
         rf"{meta.config['relu_hidden']} hidden and {meta.config['relu_code']} code units. (c) Excess over "
         rf"the closed form. At $k = {k}$ the ends are errors of {reconstruction[-1]:.3f} (reconstruction) "
         rf"and {classification[-1]:.3f} (classification) for principal components, {reconstruction[0]:.3f} "
-        rf"and {classification[0]:.3f} for canonical regression; in between both are nearly had. Below: "
-        rf"images reconstructed from $k = {k}$. ({meta.setting}.)"
+        rf"and {classification[0]:.3f} for canonical regression. (d) "
+        rf"Images reconstructed from $k = {k}$ at both ends. ({meta.setting}.)"
     )
 
 

@@ -110,7 +110,7 @@ def caption(result: Result, meta: Meta) -> str:
         rf"{first:.0e} of the output's energy, as published; at $t = {result['times'][-1]}$ largest and "
         rf"smallest layer differ by a factor of {spread:.3f}. (c) Gaussian weights: distance from BP's "
         r"direction in the worst layer. Spiking ($\alpha$ on silent layers) and large hidden precisions give "
-        rf"backprop, with $1 - \cos$ of order {orders['spiking']:.2f} and {orders['precision']:.2f} "
+        rf"BP, with $1 - \cos$ of order {orders['spiking']:.2f} and {orders['precision']:.2f} "
         rf"(expected 2); with precisions that decay away from the spike the worst cosine is {decaying:.2f}, "
         rf"against {plain:.2f} without. (d) The spiking update: BP's, rescaled. "
         rf"({meta.setting}.)"
@@ -137,12 +137,12 @@ def outcomes(result: Result, meta: Meta) -> list[Outcome]:
             spread > 10,
         ),
         outcome(
-            "spiking precisions give backprop's direction",
+            "spiking precisions give BP's direction",
             rf"$1 - \cos$ falls with order {orders['spiking']:.2f}",
             orders["spiking"] > 1.5,
         ),
         outcome(
-            "decaying precisions bring PC nearer to backprop",
+            "decaying precisions bring PC nearer to BP",
             f"worst cosine {decaying:.2f}, without {plain:.2f}",
             decaying > plain,
         ),

@@ -14,7 +14,7 @@ from experiments._store import Meta
 from pctheory import plotting
 
 EXPERIMENT = finite_time_inference
-TITLE = "From backprop to predictive coding in $T$ steps of inference"
+TITLE = "From backpropagation to predictive coding in $T$ steps of inference"
 SOURCE = "new"
 SIZE = (5.5, 2.1)
 _FLOOR = 1e-13  # relative errors below this are rounding
@@ -25,8 +25,8 @@ def draw(fig: Figure, result: Result) -> None:
     spectrum, errors, cosines = fig.subplots(1, 3)
     times = np.asarray(result["times"])
     eigenvalues = np.asarray(result["eigenvalues"])
-    for column, color in zip(eigenvalues.T, plotting.shades(eigenvalues.shape[1]), strict=True):
-        spectrum.plot(times, column, "o-", color=color, ms=2.5, lw=0.8)
+    for column in eigenvalues.T:
+        spectrum.plot(times, column, "o-", color=plotting.COLOURS["pc"], ms=2.5, lw=0.8)
     for value in np.atleast_1d(result["inverse_rescaling"]):
         spectrum.axhline(value, color=plotting.COLOURS["theory"], lw=0.6, ls="--", zorder=0)
     spectrum.axhline(1.0, color=plotting.COLOURS["bp"], lw=1.0)
@@ -50,7 +50,7 @@ def draw(fig: Figure, result: Result) -> None:
         keep = (times >= 0.15 * times.max()) & (line > _FLOOR)
         plotting.theory(errors, times[keep], line[keep], label=None)
     errors.set(yscale="log", xlabel="inference steps $T$", ylabel="error against PC's gradient")
-    errors.set_ylim(_FLOOR, 1e9)
+    errors.set_ylim(_FLOOR, 1e3)
     errors.legend(loc="upper right", fontsize=7, handlelength=0.8)
 
     for rule, style, color in (

@@ -17,48 +17,49 @@ from pctheory import plotting
 EXPERIMENT = forward_pass
 TITLE = "Stability of the forward pass"
 SOURCE = "MU A.29"
-SIZE = (5.5, 5.6)
+SIZE = (5.5, 3.9)
+_LOOK = {
+    "mupc + skips": (plotting.COLOURS["mupc"], "-"),
+    "sp + skips": (plotting.COLOURS["sp"], "--"),
+    "sp": (plotting.COLOURS["sp"], "-"),
+    "orthogonal": (plotting.COLOURS["orthogonal"], "-"),
+}
+"""Colour and line of each parameterisation."""
+_LIMITS = (1e-10, 1e10)
+"""What lies beyond has exploded or died."""
 
 
 def draw(fig: Figure, result: Result) -> None:
-    """Rows: parameterisations. Columns: linear, tanh, ReLU at initialisation; then linear after the steps."""
-    cases = [c for c in forward_pass.CASES if c in result]
-    axes = fig.subplots(len(cases), 4, sharex=True)
+    """The last hidden layer by parameterisation: linear, tanh, ReLU at initialisation; linear after the
+    steps.
+    """
+    axes = fig.subplots(2, 2, sharex=True, sharey=True).ravel()
     depths = result["depths"]
-    places = [str(p) for p in result["places"]]
-    shades = plotting.shades(len(places))
-    for row, case in zip(axes, cases, strict=True):
-        for ax, phi in zip(row, forward_pass.ACTIVATIONS, strict=False):
-            values = result[case][phi]["adam"][:, 0, :]
-            for k, (place, colour) in enumerate(zip(places, shades, strict=True)):
-                ax.plot(depths, values[:, k], "o-", color=colour, label=f"layer ${place}$", linewidth=0.9)
-        plotting.theory(row[0], depths, result[case]["law"], label="law, layer $L-1$")
-        for optimiser, line in (("sgd", "--"), ("adam", "-")):
-            steps = result[case]["linear"][optimiser]
-            for step, colour in zip(range(1, steps.shape[1]), ("#ffa90e", "#bd1f01"), strict=False):
-                last = np.where(np.isfinite(steps[:, step, -1]), steps[:, step, -1], np.nan)
-                name = {"sgd": "SGD", "adam": "Adam"}[optimiser]
-                row[3].plot(
-                    depths, last, line, marker="o", color=colour, label=f"{name}, step {step}", linewidth=0.9
-                )
-        row[0].set_ylabel(f"{_names.parameterisation(case)}\nroot mean square")
-        for ax in row:
-            ax.set(xscale="log", yscale="log")
-            finite = np.concatenate([line.get_ydata() for line in ax.lines])
-            finite = finite[np.isfinite(finite) & (finite > 0)]
-            low, high = finite.min(), finite.max()
-            ax.set_ylim(max(low / 2, 1e-30), min(high * 2, 1e30))
-            if high / low < 100:  # a decade around the values, so that flat looks flat
-                ax.set_ylim(0.02, 50)
-            plotting.log2_axis(ax, "x")
-    for ax, title in zip(
-        axes[0], ("linear, init", "tanh, init", "ReLU, init", "linear, trained"), strict=True
-    ):
-        ax.set_title(title)
-    for ax in axes[-1]:
+    for case, (colour, style) in _LOOK.items():
+        if case not in result:
+            continue
+        name = _names.parameterisation(case)
+        for ax, phi in zip(axes, forward_pass.ACTIVATIONS, strict=False):
+            ax.plot(
+                depths, result[case][phi]["adam"][:, 0, -1], "o", ls=style, color=colour, zorder=5, label=name
+            )
+        plotting.theory(axes[0], depths, result[case]["law"], label=None)
+        for optimiser, face in (("adam", colour), ("sgd", "white")):
+            last = np.asarray(result[case]["linear"][optimiser])[:, -1, -1]
+            last = np.where(np.isfinite(last), last, np.nan)
+            axes[3].plot(depths, last, "o", ls=style, color=colour, mfc=face)
+    titles = ("linear", "tanh", "ReLU", "linear, trained a little")
+    for ax, title in zip(axes, titles, strict=True):
+        ax.set(title=title, xscale="log", yscale="log", ylim=_LIMITS)
+        plotting.log2_axis(ax, "x")
+    plotting.note(axes[0], "black: exact mean", "lower right", fontsize=7)
+    plotting.note(axes[3], "filled: Adam; open: SGD", "lower right", fontsize=7)
+    for ax in axes[2:]:
         ax.set_xlabel("depth $L$")
-        ax.tick_params(axis="x", labelsize=6.5)
-    plotting.legend_outside(fig, axes, "bottom", ncols=5)
+    for ax in axes[::2]:
+        ax.set_ylabel("root mean square")
+    plotting.letter(axes)
+    plotting.legend_outside(fig, axes[1], "bottom", ncols=4, handlelength=2.6)
 
 
 def numbers(result: Result) -> dict[str, str | float]:
@@ -72,10 +73,10 @@ def caption(result: Result, meta: Meta) -> str:
     n = numbers(result)
     return (
         r"With $\mu$PC and skips the forward pass keeps its size at every depth; with sp it explodes or "
-        rf"dies. Root mean square of five layers against depth, width {meta.config['width']}, Gaussian "
-        "inputs. Columns 1 to 3: at initialisation (black: the exact mean for linear networks). Column 4: "
-        rf"linear networks after one and two steps of SGD (dashed, base rate {meta.config['sgd_rate']:g}) "
-        rf"and Adam (solid, {meta.config['adam_rate']:g}), with the learning rates of the parameterisation. "
+        rf"dies. Root mean square of the last hidden layer against depth, width {meta.config['width']}, "
+        "Gaussian inputs. (a-c) At initialisation (black: the exact mean for linear networks). (d) Linear "
+        rf"networks after {meta.config['steps']} steps of SGD (base rate {meta.config['sgd_rate']:g}) or "
+        rf"Adam ({meta.config['adam_rate']:g}), with the learning rates of the parameterisation. "
         r"$\mu$PC with skips tends to $\sqrt{e} \approx 1.649$; measured at the greatest depth: "
         rf"{n['mupc']}, and {n['mupc-trained']} after {meta.config['steps']} steps of Adam. sp explodes with "
         "skips and dies without. Orthogonal weights keep 1 in linear networks but not with tanh or ReLU. As "

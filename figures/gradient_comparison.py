@@ -15,11 +15,13 @@ from experiments._store import Meta
 from pctheory import plotting
 
 EXPERIMENT = gradient_comparison
-TITLE = "Which learning rules are backprop and which predictive coding"
+TITLE = "Which learning rules are backpropagation and which predictive coding"
 SOURCE = "INI 1"
-SIZE = (5.5, 5.2)
+SIZE = (5.5, 5.6)
+_RATIOS = "PuOr_r"
+"""Of ratios: purple is smaller, orange larger; the blues are kept for cosines."""
 _NAMES = {
-    "bp": "backprop",
+    "bp": "BP",
     "z-il": "Z-IL",
     "fixed-prediction": "fixed prediction",
     "spiking": "spiking precision",
@@ -51,14 +53,26 @@ def draw(fig: Figure, result: Result) -> None:
         table = np.array([np.nanmean(result[key][rule], axis=0) for rule in rules])
         ratio = key.startswith("ratio")
         shown = np.log10(np.maximum(table, 1e-9)) if ratio else table
-        limits = (-1.5, 1.5) if ratio else (-1, 1)
-        ax.imshow(
-            shown, aspect="auto", cmap=plotting.DIVERGING, vmin=limits[0], vmax=limits[1], rasterized=True
+        limits = (-1.5, 1.5) if ratio else (0, 1)
+        image = ax.imshow(
+            shown,
+            aspect="auto",
+            cmap=_RATIOS if ratio else plotting.SEQUENCE,
+            vmin=limits[0],
+            vmax=limits[1],
+            rasterized=True,
         )
+        if key.endswith("pc"):  # one bar for the two maps of a kind
+            bar = top.colorbar(
+                image, ax=axes[2:] if ratio else axes[:2], location="bottom", shrink=0.7, aspect=40
+            )
+            bar.set_label("norm / norm" if ratio else "cosine")
+            if ratio:
+                bar.set_ticks([-1, 0, 1], labels=["0.1", "1", "10"])
         for (row, column), value in np.ndenumerate(table):
-            dark = abs(shown[row, column]) > 0.65 * limits[1]
+            dark = abs(shown[row, column]) > (0.65 * limits[1] if ratio else 0.45)
             ax.text(
-                column, row, _short(value), ha="center", va="center", fontsize=5.6,
+                column, row, _short(value), ha="center", va="center", fontsize=6,
                 color="white" if dark else plotting.COLOURS["ink"],
             )  # fmt: skip
         layers = table.shape[1]
@@ -132,7 +146,8 @@ def caption(result: Result, meta: Meta) -> str:
     implicit = distance("cosine_pc", "implicit", "one-step", "neumann", "equilibrium-propagation")
     gap = np.nanmean(result["cosine_bp"]["pc"], axis=0)
     return (
-        rf"Of {len(_NAMES)} learning rules, some are exactly backprop and some exactly predictive coding. "
+        rf"Of {len(_NAMES)} learning rules, some are exactly backpropagation and some exactly predictive "
+        rf"coding. "
         rf"Linear networks ({widths}) at initialisation, $T = {meta.config['num_steps']}$ steps of "
         rf"inference, mean of {meta.config['seeds']} draws. (a, b) Cosine to BP and to exact PC by layer; "
         "(c, d) ratios of norms (colour: logarithm). Z-IL and fixed predictions are BP (cosines within "

@@ -17,8 +17,9 @@ EXPERIMENT = hero_landscape
 TITLE = "Two ways out of the saddle at the origin"
 SOURCE = "new"
 SIZE = (5.5, 2.1)
+FILM = (5.5, 2.4)
 _NAMES = {"bp": r"loss $\mathcal{L}$", "pc": r"equilibrated energy $F^*$"}
-_PATHS = {"bp": ("backprop", plotting.COLOURS["bp"]), "pc": ("predictive coding", plotting.COLOURS["pc"])}
+_PATHS = {"bp": ("BP", plotting.COLOURS["bp"]), "pc": ("PC", plotting.COLOURS["pc"])}
 _EVERY = 25
 """Iterations between two dots on a path."""
 
@@ -45,9 +46,40 @@ def draw(fig: Figure, result: Result) -> None:
     for rule, (label, color) in _PATHS.items():
         losses.plot(result[rule]["losses"], color=color, lw=1.6)
         at = _half(result, rule)
-        losses.text(at + 12, 0.29, label, color=color, fontsize=7.5, rotation=-90, va="center", ha="left")
+        losses.text(at + 12, 0.29, label, color=color, fontsize=7.5, va="center", ha="left")
     losses.set(xlabel="iteration", title=r"$\mathcal{L}$ along the two paths")
     losses.set(xlim=(0, 300), ylim=(0, None), yticks=(0, 0.25, 0.5))
+    plotting.letter(fig.axes)
+
+
+def frames(result: Result) -> int:
+    """One for each number of inference steps."""
+    return len(result["film"]["steps"])
+
+
+def frame(fig: Figure, result: Result, index: int) -> None:
+    """The energy after some steps of inference: on the plane, and through the saddle along v."""
+    grid = fig.add_gridspec(1, 2, width_ratios=(1.5, 1.0))
+    film = result["film"]
+    steps, u, v, values = (np.asarray(film[name]) for name in ("steps", "u", "v", "values"))
+    top = float(np.max(values))
+    ax = fig.add_subplot(grid[0], projection="3d", computed_zorder=False)
+    plotting.surface(ax, u, v, values[index], levels=np.linspace(0, top, 15))
+    middle = int(np.argmin(np.abs(u)))
+    saddle = values[index, int(np.argmin(np.abs(v))), middle]
+    ax.plot([0], [0], [saddle + 0.02], "o", mfc="white", mec=plotting.COLOURS["ink"], ms=4.5, zorder=7)
+    ax.set(xlabel="$u$", ylabel="$v$", zlim=(0, top), xticks=(0, 0.5, 1), yticks=(-1, -0.5, 0))
+    ax.set_title(f"$F$ after {steps[index]} steps of inference")
+    ax.view_init(elev=32, azim=-120)
+    ax.set_box_aspect((1, 1, 0.7), zoom=1.1)
+    cut = fig.add_subplot(grid[1])
+    cut.plot(v, values[0, :, middle], color=plotting.COLOURS["bp"])
+    cut.plot(v, values[-1, :, middle], "--", color=plotting.COLOURS["theory"], lw=0.9)
+    cut.plot(v, values[index, :, middle], color=plotting.COLOURS["pc"])
+    height = float(values[0, 0, middle])
+    cut.text(v[0], 1.03 * height, r"loss $\mathcal{L}$", color=plotting.COLOURS["bp"], fontsize=7.5)
+    cut.text(v[0], 0.85 * float(values[-1, 0, middle]), " $F^*$", fontsize=7.5, va="top")
+    cut.set(xlabel="$v$", title="along $v$ at $u = 0$", ylim=(0, 1.2 * height), yticks=(0, 0.25, 0.5))
 
 
 def _half(result: Result, rule: str) -> int:
@@ -60,14 +92,15 @@ def caption(result: Result, meta: Meta) -> str:
     """What is drawn, what it shows."""
     loss, energy = (float(np.min(result["origin"][rule])) for rule in _NAMES)
     return (
-        rf"Predictive coding leaves the saddle at the origin after {_half(result, 'pc')} iterations, "
-        rf"backprop after {_half(result, 'bp')} (loss halved), with the same step from the same point. The "
-        "network is a chain of three weights, the first two tied: $f = v u^2 x$ on $y = -x$. Left: the loss "
-        r"$\mathcal{L}$, which backprop descends. Middle, on the same scale: the equilibrated energy $F^* = "
-        r"\mathcal{L} / S$ with $S = 1 + v^2 + v^2 u^2$, which predictive coding descends. Hollow: the "
-        rf"start; dots: every {_EVERY} iterations. At the origin the least curvature of $\mathcal{{L}}$ is "
-        rf"{abs(loss):.3g}, that of $F^*$ {energy:.3g}: a plateau against a slope. The advantage belongs to "
-        rf"small weights: from large ones backprop can be faster. ({meta.setting}.)"
+        rf"Predictive coding (PC) leaves the saddle at the origin after {_half(result, 'pc')} iterations, "
+        rf"backpropagation (BP) after {_half(result, 'bp')} (loss halved), with the same step from the same "
+        "point. The network is a chain of three weights, the first two tied: $f = v u^2 x$ on $y = -x$. (a) "
+        r"The loss $\mathcal{L}$, which BP descends. (b) On the same scale the equilibrated energy $F^* = "
+        r"\mathcal{L} / S$ with $S = 1 + v^2 + v^2 u^2$, which PC descends. Hollow: the start; dots: every "
+        rf"{_EVERY} iterations. At the origin the curvature of $\mathcal{{L}}$ is {abs(loss):.3g}, that "
+        rf"of $F^*$ {energy:.3g}: a plateau against a slope; the film in the gallery shows inference turning "
+        "the one into the other. The advantage belongs to small weights: from large ones BP can be faster. "
+        f"({meta.setting}.)"
     )
 
 

@@ -6,7 +6,9 @@ H at any depth.
 
 import math
 
+import numpy as np
 from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
 
 from experiments import hessian_spectra
 from experiments._result import Result
@@ -26,28 +28,41 @@ def draw(fig: Figure, result: Result) -> None:
     deep = result["sp"][hidden[-1]]
     blue = plotting.COLOURS["pc"]
     plotting.spectrum(
-        axes[0, 0], deep["diagonal"], [deep["points"], deep["diagonal density"]], kind="density", bins=60
+        axes[0, 0],
+        deep["diagonal"],
+        [deep["points"], deep["diagonal density"]],
+        kind="density",
+        bins=_bins(deep["diagonal"]),
     )
     plotting.spectrum(
         axes[0, 1],
         deep["couplings"],
         [deep["coupling points"], deep["coupling density"]],
         kind="density",
-        bins=60,
+        bins=_bins(deep["couplings"]),
     )
     plotting.spectrum(
-        axes[0, 2], deep["full"], [deep["points"], deep["full density"]], kind="density", bins=60
+        axes[0, 2],
+        deep["full"],
+        [deep["points"], deep["full density"]],
+        kind="density",
+        bins=_bins(deep["full"]),
     )
     for sign in (-1, 1):
         axes[0, 1].axvline(
             sign * 2 * math.sqrt(2), color=plotting.COLOURS["quiet"], linewidth=0.7, linestyle=":"
         )
-    for ax, name in zip(axes[0], ("$D$", "$O$", "$D + O$"), strict=True):
+    for ax, name in zip(axes[0], ("blocks $D$", "couplings $O$", "$H = D + O$"), strict=True):
         ax.set(title=f"sp, {name}, $H = {hidden[-1]}$")
     for ax, h in zip(axes[1], hidden, strict=False):
         part = result["mupc + skips"][h]
         plotting.spectrum(
-            ax, part["full"], [part["points"], part["full density"]], kind="density", color=blue, bins=60
+            ax,
+            part["full"],
+            [part["points"], part["full density"]],
+            kind="density",
+            color=blue,
+            bins=_bins(part["full"]),
         )
         ax.set(title=rf"$\mu$PC + skips, $H = {h}$")
     for ax in axes[1, len(hidden) :]:
@@ -59,6 +74,11 @@ def draw(fig: Figure, result: Result) -> None:
     for ax in axes.flat:  # a sharp peak at the lower end must not flatten the rest
         ax.set_ylim(0, min(ax.get_ylim()[1], 1.5))
     plotting.letter(ax for ax in axes.flat if ax.get_visible())
+
+
+def _bins(eigenvalues: ArrayLike) -> int:
+    """A dozen eigenvalues to a bin, so that the bars are not mostly noise."""
+    return max(min(np.size(eigenvalues) // 12, 40), 8)
 
 
 def caption(result: Result, meta: Meta) -> str:

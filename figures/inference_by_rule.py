@@ -7,6 +7,7 @@ exact PC, at a larger condition number.
 
 import numpy as np
 from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
 
 from experiments import inference_by_rule
 from experiments._result import Result
@@ -39,22 +40,21 @@ def draw(fig: Figure, result: Result) -> None:
     spectrum.set_yscale("log")
     layers.set_yscale("log")
     path.set_yscale("log")
-    first = np.asarray(result["local"]["first_eigenvalues"]).mean(0)
+    first = _mean(result["local"]["first_eigenvalues"])
     rank = np.linspace(0, 1, first.size)
     spectrum.plot(rank, first, color="black", lw=0.8, ls=":", label="before")
     t = np.arange(np.asarray(result["local"]["first_gaps"]).shape[1])
-    path.plot(t, np.asarray(result["local"]["first_gaps"]).mean(0), color="black", lw=0.8, ls=":")
+    path.plot(t, _mean(result["local"]["first_gaps"]), color="black", lw=0.8, ls=":")
     for rule, (label, color) in _RULES.items():
         entry = result[rule]
         plotting.spread(energy, time, entry["energy"], color, label)
-        energy.plot(time, np.asarray(entry["loss"]).mean(0), color=color, lw=0.8, ls="--")
+        plotting.spread(energy, time, entry["loss"], color, lw=0.8, ls="--")
         plotting.spread(condition, time, entry["condition"], color)
         plotting.spread(half, time, entry["half_life"], color)
-        spectrum.plot(rank, np.asarray(entry["last_eigenvalues"]).mean(0), color=color, lw=1.0)
+        spectrum.plot(rank, _mean(entry["last_eigenvalues"]), color=color, lw=1.0)
         last = np.asarray(entry["settled_layers"])[:, -1]
         index = np.arange(1, last.shape[1] + 1)
-        plotting.spread(layers, index, last, color)
-        layers.plot(index, last.mean(0), "o", ms=2.8, color=color)
+        plotting.spread(layers, index, last, color, marker="o", ms=2.8)
         plotting.spread(path, t, entry["last_gaps"], color)
     energy.set_ylabel(r"$F^*$ (solid), $\mathcal{L}$ (dashed)")
     condition.set_ylabel(r"condition number $\kappa(H)$")
@@ -68,21 +68,26 @@ def draw(fig: Figure, result: Result) -> None:
     plotting.letter(axes)
 
 
+def _mean(samples: ArrayLike) -> np.ndarray:
+    """The geometric mean over seeds, which is what a logarithmic axis shows."""
+    return np.exp(np.log(np.asarray(samples, dtype=float)).mean(axis=0))
+
+
 def _ends(result: Result) -> dict[str, float]:
-    """Means over seeds at the end of training."""
+    """Geometric means over seeds at the end of training."""
     found = {}
     for rule in _RULES:
         entry = result[rule]
         for key in ("loss", "energy", "condition", "half_life"):
-            found[f"{rule}-{key.replace('_', '-')}"] = float(np.asarray(entry[key])[:, -1].mean())
-        found[f"{rule}-left"] = float(np.asarray(entry["last_gaps"])[:, int(result["num_steps"])].mean())
+            found[f"{rule}-{key.replace('_', '-')}"] = float(_mean(np.asarray(entry[key])[:, -1]))
+        found[f"{rule}-left"] = float(_mean(np.asarray(entry["last_gaps"])[:, int(result["num_steps"])]))
     return found
 
 
 def caption(result: Result, meta: Meta) -> str:
     """What was run, what is seen."""
     e = _ends(result)
-    first = float(np.asarray(result["local"]["condition"])[:, 0].mean())
+    first = float(_mean(np.asarray(result["local"]["condition"])[:, 0]))
     rules = ("local", "through", "pc", "bp")
 
     def ends(key: str, form: str, scale: float = 1.0) -> str:
@@ -92,8 +97,8 @@ def caption(result: Result, meta: Meta) -> str:
         "Rules that learn from the energy lower it alike, but not the loss, and change how fast the network "
         rf"infers. Linear networks ({meta.config['hidden']} hidden layers of {meta.config['width']}) on "
         rf"{_names.dataset(result['dataset'])}, {_names.seeds(meta.config)}, equal weights, data, rates and "
-        rf"inference ($g = {meta.config['step']:g}$, $T = {meta.config['num_steps']}$). Values at the end "
-        "for local rule, backprop through inference, exact PC, BP. (a) Energy (solid) "
+        rf"inference ($g = {meta.config['step']:g}$, $T = {meta.config['num_steps']}$). At the end, "
+        "for local rule, BP through inference, exact PC, BP (geometric means): (a) energy (solid) "
         rf"{ends('energy', '.3f')}; loss (dashed) {ends('loss', '.2f')}: no linear map fits, so the energy "
         rf"rewards large weights. (b) Condition number: {ends('condition', '.1f')}, from {first:.1f}. (c) "
         rf"Half-life of the slowest mode in steps: {ends('half-life', '.1f')}. (d) Spectra of $H$. (e) "

@@ -52,7 +52,7 @@ def _errors(ax: Axes, result: Result) -> None:
         for rule, (name, marker) in _RULES.items():
             errors = _last(result, scheme, rule)
             colour = plotting.COLOURS[rule]
-            label = name if scheme == "ntp" else f"{name}, muPC"
+            label = name if scheme == "ntp" else rf"{name}, $\mu$PC"
             ax.plot(
                 at, errors, marker + "-", ms=3.5, lw=0.7, color=colour, mfc=colour if face is None else face,
                 label=label,
@@ -98,7 +98,7 @@ def caption(result: Result, meta: Meta) -> str:
         rf"{meta.config['inputs']} whitened components of the digits. (a) Held-out loss; markers: gradient "
         r"flow, black: predicted. (b) Distance of the trained map from the predicted one over the distance "
         rf"travelled (root mean square of {meta.config['seeds']} seeds and all times). It falls with the "
-        rf"power {found['power-pc']} (PC) and {found['power-bp']} (BP) of N; dashed: 1/N; open: muPC at N "
+        rf"power {found['power-pc']} (PC) and {found['power-bp']} (BP) of N; dashed: 1/N; open: $\mu$PC at N "
         r"times the time, where features move. (c) tanh networks trained by real inference and predicted "
         rf"by their kernel from autograd: power {found['power-tanh']}. ({meta.setting}.)"
     )

@@ -121,7 +121,7 @@ def caption(result: Result, meta: Meta) -> str:
         for scaling, rate in RATES.items()
     )
     return (
-        "Nonlinear residual networks also approach backprop with their width, as published. "
+        "Nonlinear residual networks also approach backpropagation with their width, as published. "
         rf"{config['activation']}, $H = {config['hidden']}$, $\mu$PC, cross-entropy, {config['samples']} "
         rf"images of "
         rf"{_names.dataset(result['dataset'])}, {config['iterations']} iterations of full-batch Adam, one "

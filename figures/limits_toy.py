@@ -17,50 +17,50 @@ from pctheory import plotting
 EXPERIMENT = limits_toy
 TITLE = "Wide networks: predictive coding becomes backpropagation"
 SOURCE = "LIM 2, A.17-19"
-SIZE = (5.5, 5.2)
+SIZE = (5.5, 4.6)
 
-ROWS = ("loss and energy", r"$s - 1$", "gradient norms", "cosine")
+ROWS = ("loss and energy", r"$s - 1$", r"$1 - \cos$")
+COLUMNS = ("mupc + skips", "sp")
 
 
 def draw(fig: Figure, result: Result) -> None:
-    """Columns: parameterisations. Rows: losses and energies, s - 1, norms of the two terms, cosine with
-    backprop.
+    """Columns: residual muPC and sp. Rows: losses and energies of the narrowest and the widest network; s -
+    1; distance of the gradients from parallel.
     """
-    cases = list(limits_toy.CASES)
-    axes = fig.subplots(len(ROWS), len(cases), sharex=True, sharey="row")
+    axes = fig.subplots(len(ROWS), len(COLUMNS), sharex=True, sharey="row")
     widths, steps = [int(n) for n in result["widths"]], result["steps"]
-    shades = plotting.shades(len(widths))
-    for column, case in zip(axes.T, cases, strict=True):
-        for ax in column[:3]:
+    for column, case in zip(axes.T, COLUMNS, strict=True):
+        losses, excess, turn = column
+        for ax in column:
             ax.set_yscale("log")
-        for k, (n, colour) in enumerate(zip(widths, shades, strict=True)):
+        for k, (n, colour) in enumerate(zip(widths, plotting.shades(len(widths)), strict=True)):
             part = result[case][n]
-            plotting.spread(column[0], steps, part["loss"], colour, f"$N = {n}$", linewidth=1.0)
-            column[0].plot(steps, np.nanmean(part["energy"], axis=0), ":", color=colour, linewidth=1.0)
-            column[0].plot(
-                steps, np.nanmean(part["bp loss"], axis=0), "--", color=plotting.COLOURS["bp"], linewidth=0.6
-            )
-            plotting.spread(column[1], steps, part["excess"], colour, linewidth=1.0)
-            column[1].plot(
-                steps, result[case]["mean field"]["excess"] / n, "-.", color="black", linewidth=0.7
-            )
-            column[1].plot(
-                0, result[case]["law"][k], "_", color="black", markersize=7, zorder=5, clip_on=False
-            )
-            column[2].plot(steps, np.nanmean(part["rescaled"], axis=0), color=colour, linewidth=1.0)
-            column[2].plot(steps, np.nanmean(part["extra"], axis=0), ":", color=colour, linewidth=1.0)
-            plotting.spread(column[3], steps, part["cosine"], colour, linewidth=1.0)
-        column[0].plot(steps, result[case]["mean field"]["loss"], "-.", color="black", linewidth=1.0)
-        column[0].set_title(_names.parameterisation(case))
-        column[-1].set_xlabel("iteration")
+            if k in (0, len(widths) - 1):
+                plotting.spread(losses, steps, part["loss"], colour, linewidth=1.2)
+                losses.plot(steps, np.nanmean(part["energy"], axis=0), ":", color=colour, linewidth=1.2)
+                losses.plot(
+                    steps,
+                    np.nanmean(part["bp loss"], axis=0),
+                    "--",
+                    color=plotting.COLOURS["bp"],
+                    linewidth=1,
+                )
+            plotting.spread(excess, steps, part["excess"], colour, f"$N = {n}$", linewidth=1.2)
+            excess.plot(steps, result[case]["mean field"]["excess"] / n, "-.", color="black", linewidth=0.7)
+            excess.plot(0, result[case]["law"][k], "_", color="black", markersize=7, zorder=5, clip_on=False)
+            plotting.spread(turn, steps, 1 - np.asarray(part["cosine"]), colour, linewidth=1.2)
+        losses.plot(steps, result[case]["mean field"]["loss"], "-.", color="black", linewidth=0.9)
+        losses.set_title(_names.parameterisation(case))
+        turn.set_xlabel("iteration")
     for ax, name in zip(axes[:, 0], ROWS, strict=True):
         ax.set_ylabel(name)
-    axes[3, 0].set_ylim(top=1.02)
-    axes[0, -1].plot([], [], ":", color="black", label="energy")
-    axes[0, -1].plot([], [], "--", color=plotting.COLOURS["bp"], label="BP loss")
-    axes[0, -1].plot([], [], "-.", color="black", label=r"mean field, $N = \infty$")
-    axes[0, -1].plot([], [], "_", color="black", label=r"exact mean of $s - 1$")
-    plotting.legend_outside(fig, axes[0, ::-1], "bottom", ncols=5)
+    first = axes[1, 0]
+    first.plot([], [], ":", color="black", label="energy")
+    first.plot([], [], "--", color=plotting.COLOURS["bp"], label="BP loss")
+    first.plot([], [], "-.", color="black", label=r"mean field")
+    first.plot([], [], "_", color="black", label=r"exact mean of $s - 1$")
+    plotting.letter(axes.ravel())
+    plotting.legend_outside(fig, first, "bottom", ncols=4)
 
 
 def numbers(result: Result) -> dict[str, str | float]:
@@ -87,16 +87,16 @@ def caption(result: Result, meta: Meta) -> str:
     """What was run, what agrees, what does not."""
     n, widths = numbers(result), result["widths"]
     return (
-        r"Under $\mu$PC predictive coding becomes backprop as the width grows, throughout training; under sp "
-        rf"it does not, as published. {meta.config['samples']} Gaussian samples, labels $\pm 1$, "
-        rf"{meta.config['hidden']} hidden layers, gradient descent, mean and deviation over "
-        rf"{_names.seeds(meta.config)}. Rows: loss of PC (solid), its energy (dotted), loss of BP (grey) and "
-        "of the infinitely wide network (dash-dotted); $s - 1$ with its exact initial mean (dashes) and the "
-        "mean field's first order; norms of the gradient's two terms; cosine of the gradients of $F^*$ and "
-        rf"$\mathcal{{L}}$. With $\mu$PC and skips the smallest cosine is {n['mupc-skips-narrow-cosine']} at "
-        rf"$N = {widths[0]}$ and {n['mupc-skips-wide-cosine']} at $N = {widths[-1]}$, where the losses of PC "
-        rf"and BP differ by at most {n['mupc-skips-wide-gap']} of the first; under sp $s - 1$ grows from "
-        rf"{n['sp-wide-start']} to {n['sp-wide-end']} there. ({meta.setting}.)"
+        r"Under $\mu$PC predictive coding becomes backpropagation as the width grows, throughout training; "
+        rf"under sp it does not, as published. {meta.config['samples']} Gaussian samples, labels $\pm 1$, "
+        rf"{meta.config['hidden']} hidden layers, gradient descent, {_names.seeds(meta.config)}. (a, b) Loss "
+        "of PC (solid), its energy (dotted), loss of BP (grey) at both ends of the widths; dash-dotted: the "
+        "mean field. (c, d) $s - 1$ with its exact initial mean (dashes) and the mean field's first order. "
+        r"(e, f) Gradients of $F^*$ and $\mathcal{L}$: one minus the cosine. With $\mu$PC and skips the "
+        rf"smallest cosine is {n['mupc-skips-narrow-cosine']} at $N = {widths[0]}$ and "
+        rf"{n['mupc-skips-wide-cosine']} at $N = {widths[-1]}$, where the losses of PC and BP differ by at "
+        rf"most {n['mupc-skips-wide-gap']} of the first; under sp $s - 1$ grows from {n['sp-wide-start']} to "
+        rf"{n['sp-wide-end']} there. ({meta.setting}.)"
     )
 
 

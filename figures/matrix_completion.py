@@ -9,6 +9,7 @@ rank one and two sooner, too.
 from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from experiments import matrix_completion
@@ -22,7 +23,7 @@ from pctheory import plotting
 EXPERIMENT = matrix_completion
 TITLE = "Matrix completion, from saddle to saddle"
 SOURCE = "SAD 6"
-SIZE = (5.5, 5.6)
+SIZE = (5.5, 4.4)
 LABELS = {
     "bp": "BP",
     "pc": "PC",
@@ -34,61 +35,58 @@ RATED = (0.9, 0.6)
 
 
 def draw(fig: Figure, result: Result) -> None:
-    """Rows: error and gradient norm of the matrices, by activation; the ratings. The first draw; lines:
-    best fits of each rank.
+    """Errors by activation, with the best fits of each rank; gradient norms of the linear network; apart from
+    them the ratings. The first draw.
     """
-    axes = fig.subplots(3, 3)
-    plotting.letter(axes.ravel().tolist())
-    for ax in axes.ravel():
-        ax.set(xscale="log", yscale="log")
+    matrices, ratings = fig.subfigures(2, 1, height_ratios=(1.75, 1.0))
     curves = result["curves"]
-    for column, (activation, runs) in enumerate(curves.items()):
-        top, bottom = axes[:2, column]
-        top.sharey(axes[0, 0])
-        bottom.sharey(axes[1, 0])
-        top.sharex(bottom)
-        for ax in (top, bottom):
-            ax.label_outer()
+    grid = matrices.add_gridspec(1, max(len(curves), 1))
+    axes = [matrices.add_subplot(grid[k]) for k in range(len(curves))]
+    bottom = ratings.subplots(1, 3)
+    for ax in (*axes, *bottom):
+        ax.set(xscale="log", yscale="log", xlabel="iteration")
+    for ax, (activation, runs) in zip(axes, curves.items(), strict=True):
         for rank, value in enumerate(result["ranks"][0]):
             label = "best fits of lower rank" if rank == 0 else None
-            top.axhline(value, color=plotting.COLOURS["theory"], lw=0.7, ls=":", label=label)
-        for method, label in LABELS.items():
-            run, color = runs[method], plotting.COLOURS[method[:2]]
-            line = {"ls": "--"} if method.endswith("published") else {}
-            steps = np.asarray(run["step"])[1:]
-            top.plot(steps, run["error"][0][1:], color=color, label=label, **line)
-            bottom.plot(steps, run["norm"][0][1:], color=color, **line)
-        for number, run in enumerate(runs["bp"]["saddles"].values()):
-            steps = run["from"][0] + np.asarray(run["step"])
-            style = {"color": plotting.COLOURS["highlight"], "marker": "o", "ms": 2.5, "markevery": [0]}
-            label = "PC from a saddle of BP" if number == 0 else None
-            top.plot(steps, run["error"][0], label=label, **style)
-            bottom.plot(steps, run["norm"][0], **style)
-        top.set_title(_names.activation(activation))
-        bottom.set_xlabel("iteration")
-    for ax in axes[:2, len(curves) :].ravel():
-        ax.set_axis_off()
-    axes[0, 0].set_ylim(1e-3 * result["ranks"][0][0], 3 * result["ranks"][0][0])
-    axes[0, 0].set_ylabel("mean squared error")
-    axes[1, 0].set_ylabel("gradient norm")
-    _ratings(axes[2], result["ratings"])
-    plotting.legend_outside(fig, axes[0, 0], "bottom", ncols=3)
+            ax.axhline(value, color=plotting.COLOURS["theory"], lw=0.7, ls=":", label=label)
+        _runs(ax, runs, "error")
+        ax.set_title(_names.activation(activation))
+        ax.set_ylim(1e-3 * result["ranks"][0][0], 3 * result["ranks"][0][0])
+    axes[0].set_ylabel("mean squared error")
+    _runs(bottom[0], curves["linear"], "norm")
+    bottom[0].set(title="linear", ylabel="gradient norm")
+    _ratings(bottom[1:], result["ratings"])
+    plotting.letter([*axes, *bottom])
+    plotting.legend_outside(matrices, axes[0], "bottom", ncols=3)
+
+
+def _runs(ax: Axes, runs: Any, name: str) -> None:
+    """Both rules at both scales, each to where its run stopped (square), and PC from the saddles of BP."""
+    for method, label in LABELS.items():
+        run, color = runs[method], plotting.COLOURS[method[:2]]
+        style = "--" if method.endswith("published") else "-"
+        steps, values = np.asarray(run["step"])[1:], np.asarray(run[name][0])[1:]
+        ax.plot(steps, values, style, color=color, label=label)
+        ax.plot(steps[-1], values[-1], "s", color=color, mfc="white", ms=3.2, zorder=5)
+    colour = plotting.COLOURS["highlight"]
+    for number, run in enumerate(runs["bp"]["saddles"].values()):
+        steps = run["from"][0] + np.asarray(run["step"])
+        name_once = "PC from a saddle of BP" if number == 0 else None
+        ax.plot(steps, run[name][0], "o-", color=colour, ms=2.5, markevery=[0], label=name_once)
 
 
 def _ratings(axes: np.ndarray, ratings: Any) -> None:
-    seen, hidden, norm = axes
+    seen, hidden = axes
     for value in ratings["ranks"]:
         seen.axhline(value / ratings["observed"], color=plotting.COLOURS["theory"], lw=0.7, ls=":")
     for method, run in ratings["runs"].items():
         steps, color = np.asarray(run["step"])[1:], plotting.COLOURS[method]
-        seen.plot(steps, run["error"][0][1:] / ratings["observed"], color=color)
-        hidden.plot(steps, run["hidden_error"][0][1:] / ratings["hidden"], color=color)
-        norm.plot(steps, run["norm"][0][1:], color=color)
+        for ax, name, share in ((seen, "error", "observed"), (hidden, "hidden_error", "hidden")):
+            values = np.asarray(run[name][0])[1:] / ratings[share]
+            ax.plot(steps, values, color=color)
+            ax.plot(steps[-1], values[-1], "s", color=color, mfc="white", ms=3.2, zorder=5)
     seen.set(title="MovieLens, observed", yscale="linear", ylim=(0, None), ylabel="squared error, stars$^2$")
-    hidden.set(title="MovieLens, hidden", yscale="linear")
-    norm.set(title="MovieLens", ylabel="gradient norm")
-    for ax in axes:
-        ax.set_xlabel("iteration")
+    hidden.set(title="MovieLens, hidden", yscale="linear", ylabel="squared error, stars$^2$")
 
 
 def to(run: Any, fraction: float) -> np.ndarray:
@@ -121,11 +119,12 @@ def caption(result: Result, meta: Meta) -> str:
     return (
         rf"PC leaves the plateaus of matrix completion sooner, also at the matched scale. A {c['size']} x "
         rf"{c['size']} matrix of rank {c['rank']}, {100 * c['hidden_share']:g}% hidden, $H = "
-        rf"{c['hidden_layers']}$, $\sigma = {c['init']:g}$, $T = {c['inference_steps']}$; one draw. Mean "
-        "squared error and gradient norm: solid matched, dashed published scales; red: PC from BP's saddles. "
+        rf"{c['hidden_layers']}$, $\sigma = {c['init']:g}$, $T = {c['inference_steps']}$; one draw. "
+        "Solid: matched, dashed: published scales, to where the run was stopped (squares); red: PC from BP's "
+        "saddles. "
         rf"Dotted: best fits of lower rank, {ranks} (published plateaus elsewhere: 3.446, 1.096, 0.1255). "
         rf"Iterations of BP and PC to half of the error: {half} (published: about 10000 and 1000); at the "
-        rf"published scales the linear ratio is {n['ratio-published']}. Last row: {c['films']} films, "
+        rf"published scales the linear ratio is {n['ratio-published']}. (e, f) {c['films']} films, "
         rf"{c['films']} users, linear: {n['ratings-bp']} and {n['ratings-pc']} iterations to {RATED[0]:g} of "
         rf"the observed error; lowest hidden error {n['ratings-hidden-bp']} and {n['ratings-hidden-pc']} "
         rf"stars. ({meta.setting}; {c['seeds']} draw{'s' if c['seeds'] > 1 else ''}.)"

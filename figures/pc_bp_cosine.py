@@ -6,6 +6,7 @@ rate unscaled.
 """
 
 import numpy as np
+from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
 from experiments import pc_bp_cosine
@@ -22,25 +23,23 @@ SIZE = (5.5, 3.7)
 
 
 def draw(fig: Figure, result: Result) -> None:
-    """Top: heatmaps of the cosine at each time, and at the last with the unscaled rate. Bottom: excess of
-    S, with the law.
-    """
+    """Top: 1 - cos at both ends of training, and at its end with the unscaled rate. Bottom: excess of S."""
     top, bottom = fig.subfigures(2, 1, height_ratios=(1, 1.15))
     times, widths, depths = result["times"], result["widths"], result["depths"]
-    maps = [(rf"$t = {t}$", result["table"]["cosine"][:, :, k]) for k, t in enumerate(times)]
+    maps = [(rf"$t = {times[k]}$", result["table"]["cosine"][:, :, k]) for k in (0, -1)]
     maps.append((rf"$t = {times[-1]}$, unscaled", result["none"]["cosine"][:, :, -1]))
     axes = top.subplots(1, len(maps), squeeze=False, sharey=True)[0]
     image = None
     for ax, (title, values) in zip(axes, maps, strict=True):
-        shown = np.ma.masked_invalid(values).T
-        image = ax.imshow(shown, origin="lower", vmin=0, vmax=1, cmap=plotting.SEQUENCE, aspect="auto")
+        shown = np.ma.masked_invalid(1 - np.asarray(values)).T
+        image = ax.imshow(shown, origin="lower", norm=LogNorm(1e-4, 1), cmap=plotting.SEQUENCE, aspect="auto")
         ax.set_facecolor("#e6e6e6")
         ax.set_xticks(range(0, len(widths), 3), [str(w) for w in widths[::3]], fontsize=7)
         ax.set_yticks(range(len(depths)), [str(d) for d in depths], fontsize=7)
         ax.set_title(title, fontsize=8)
         ax.set_xlabel("width $N$")
     axes[0].set_ylabel("depth $L$")
-    top.colorbar(image, ax=list(axes), label="cosine")
+    top.colorbar(image, ax=list(axes), label=r"$1 - \cos$", extend="min")
     panels = bottom.subplots(1, 3, sharey=True)
     curves = [
         (rf"$t = {times[0]}$", result["table"]["excess"][:, :, 0]),
@@ -50,13 +49,16 @@ def draw(fig: Figure, result: Result) -> None:
     for ax, (title, excess) in zip(panels, curves, strict=True):
         ax.set(xscale="log", yscale="log", xlabel="width $N$")
         ax.set_title(title, fontsize=8)
-        for d, colour in enumerate(plotting.shades(len(depths))):
-            plotting.measured(ax, widths, excess[:, d], color=colour, label=f"$L = {depths[d]}$")
+        for d in range(len(depths)):
+            plotting.measured(ax, widths, excess[:, d])
             plotting.theory(ax, widths, result["law"][:, d], label=None)
         plotting.log2_axis(ax, "x")
         ax.tick_params(axis="x", labelsize=7)
     panels[0].set_ylabel(r"$\mathrm{tr}\,S / n_L - 1$")
-    plotting.legend_outside(bottom, panels, "bottom")
+    for d, depth in enumerate(depths):
+        name = f"$L = {depth}$" if d == len(depths) - 1 else f"{depth}"
+        panels[-1].text(1.15 * widths[-1], result["law"][-1, d], name, fontsize=7, va="center")
+    plotting.letter([*axes, *panels])
 
 
 def _text(value: float, digits: int = 4) -> str:
@@ -94,12 +96,13 @@ def caption(result: Result, meta: Meta) -> str:
     grey = "; grey: not trained" if largest < widths[-1] else ""
     return (
         "The gradients of PC and BP become parallel with growing width and part in narrow deep networks, as "
-        r"published. Cosine of the gradients of $F^*$ and $\mathcal{L}$, linear residual $\mu$PC networks, "
+        r"published. (a-c) One minus the cosine of the gradients of $F^*$ and $\mathcal{L}$, linear "
+        r"residual $\mu$PC networks, "
         rf"PC at the exact equilibrium on {meta.config['samples']} samples of "
         rf"{_names.dataset(result['dataset'])} (Adam, {meta.config['rate']:g} times $(NL)^{{-1/2}}$; one "
-        rf"seed{grey}). At $L = {deepest}$, $t = 0$: {listed}. The smallest is {n['smallest-table']} "
-        rf"({n['smallest-table-at']}){least}. Right: Adam's rate as it is, smallest {n['smallest-none']} "
-        rf"({n['smallest-none-at']}). Bottom: excess of $S$ over the identity, with the exact mean at "
+        rf"seed{grey}). Cosines at $L = {deepest}$, $t = 0$: {listed}. The smallest is {n['smallest-table']} "
+        rf"({n['smallest-table-at']}){least}. (c) Adam's rate as it is, smallest {n['smallest-none']} "
+        rf"({n['smallest-none-at']}). (d-f) Excess of $S$ over the identity, with the exact mean at "
         "initialisation (black). Published: with the loss gradient "
         rf"of a second network. ({meta.setting}.)"
     )

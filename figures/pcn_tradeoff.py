@@ -159,7 +159,7 @@ def caption(result: Result, meta: Meta) -> str:
     """What was run, what agrees, what does not."""
     s, c = _summary(result), meta.config
     return (
-        "The local rule reconstructs; backprop through inference can trade reconstruction for "
+        "The local rule reconstructs; BP through inference can trade reconstruction for "
         rf"classification. Generative networks (label, {c['code']} codes, image) on "
         rf"{_names.dataset(result['dataset'])}, {_names.seeds(c)}; test images are classified by inferring "
         "the label and reconstructed by their prediction (error 1: a pixel's mean variance). (a) Linear "

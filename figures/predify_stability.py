@@ -21,7 +21,15 @@ from pctheory import plotting
 EXPERIMENT = predify_stability
 TITLE = "Stability, waves and spectra of Predify"
 SOURCE = "PFY"
-SIZE = (5.5, 3.7)
+SIZE = (5.5, 4.1)
+_HUES = (
+    plotting.COLOURS["pc"],
+    "#ffa90e",
+    plotting.COLOURS["highlight"],
+    plotting.COLOURS["newton"],
+    plotting.COLOURS["gauss-newton"],
+)
+"""Of the settings of the chains, which have no order."""
 
 
 def draw(fig: Figure, result: Result) -> None:
@@ -48,6 +56,16 @@ def draw(fig: Figure, result: Result) -> None:
     _waves(axes[1, 1], result)
     _spectra(axes[1, 2], result)
     plotting.letter(axes)
+    handles, labels = axes[1, 0].get_legend_handles_labels()
+    fig.legend(
+        handles,
+        labels,
+        title=r"(d, e) $\alpha, \beta, \lambda$",
+        loc="outside lower center",
+        ncols=5,
+        handlelength=0.8,
+        title_fontsize=7.5,
+    )
 
 
 def _label(rates: Any) -> str:
@@ -56,25 +74,17 @@ def _label(rates: Any) -> str:
 
 def _bumps(ax: Axes, result: Result) -> None:
     for rates, path, speed, color in zip(
-        predify_stability.BUMPS, result["paths"], result["speeds"], plotting.shades(5), strict=True
+        predify_stability.BUMPS, result["paths"], result["speeds"], _HUES, strict=True
     ):
         t = np.arange(len(path))
         ax.plot(t[::5], np.asarray(path)[::5], "o", ms=2.8, color=color, label=_label(rates))
         plotting.theory(ax, t, speed * t, label=None, linewidth=0.7)
-    bottom, top = ax.get_ylim()
-    ax.set(xlabel="step $t$", ylabel="centre of a bump, layers", ylim=(bottom, top + 0.75 * (top - bottom)))
-    ax.legend(
-        title=r"$\alpha, \beta, \lambda$",
-        fontsize=5.8,
-        title_fontsize=7,
-        loc="upper left",
-        handlelength=0.6,
-    )
+    ax.set(xlabel="step $t$", ylabel="centre of a bump, layers")
 
 
 def _waves(ax: Axes, result: Result) -> None:
     k = np.asarray(result["k"])
-    for row, color in zip(result["multipliers"], plotting.shades(5), strict=True):
+    for row, color in zip(result["multipliers"], _HUES, strict=True):
         ax.plot(k[k >= 0], np.asarray(row)[k >= 0], color=color)
     ax.set(xlabel="wavenumber $k$", ylabel=r"$|\mu(k)|$", xlim=(0, np.pi), ylim=(0, 1.05))
     ax.set_xticks([0, np.pi / 2, np.pi], ["0", r"$\pi/2$", r"$\pi$"])

@@ -21,31 +21,37 @@ SIZE = (5.5, 2.1)
 
 
 def draw(fig: Figure, result: Result) -> None:
-    """Losses and energies, s - 1 over training, s - 1 against gamma at both ends."""
+    """Losses and s - 1 over training, s - 1 against gamma at both ends."""
     axes = fig.subplots(1, 3)
-    steps, gammas = result["steps"], result["gammas"]
+    steps, gammas = np.asarray(result["steps"]), np.asarray(result["gammas"])
     for ax in axes:
         ax.set_yscale("log")
-    for k, colour in enumerate(plotting.shades(len(gammas))):
-        plotting.spread(
-            axes[0], steps, result["loss"][k], colour, rf"$\gamma = {gammas[k]:g}$", linewidth=1.0
-        )
-        axes[0].plot(steps, np.nanmean(result["energy"][k], axis=0), ":", color=colour, linewidth=1.0)
-        plotting.spread(axes[1], steps, result["excess"][k], colour, linewidth=1.0)
+    shown = np.unique(np.linspace(0, len(gammas) - 1, 4).round().astype(int))
+    for k, colour in zip(shown, plotting.shades(len(shown)), strict=True):
         for ax, name in zip(axes, ("loss", "excess"), strict=False):
+            plotting.spread(ax, steps, result[name][k], colour, linewidth=2.0)
             ax.plot(steps, result["mean field"][name][k], "-.", color="black", linewidth=0.7)
+            end = float(np.nanmean(result[name][k], axis=0)[-1])
+            if name == "loss":
+                ax.text(1.02 * steps[-1], end, f"{gammas[k]:g}", color=colour, fontsize=7, va="center")
+        start = float(np.nanmean(result["excess"][k], axis=0)[0])
+        axes[1].text(-0.02 * steps[-1], start, f"{gammas[k]:g}", fontsize=7, va="center", ha="right")
+    axes[0].text(steps[-1], 1.05 * axes[0].get_ylim()[1], r"$\gamma$", fontsize=7.5, ha="left", va="bottom")
+    axes[1].set_xlim(left=-0.16 * steps[-1])
     axes[2].set_xscale("log")
-    plotting.measured(axes[2], gammas, result["excess"][:, :, 0].T, label="start")
+    plotting.measured(axes[2], gammas, result["excess"][:, :, 0].T)
     end = result["excess"][:, :, -1].T
     kept = np.isfinite(end).all(axis=0)
-    plotting.measured(axes[2], gammas[kept], end[:, kept], label="end", color=plotting.COLOURS["highlight"])
-    plotting.theory(axes[2], gammas, result["law"], label="exact mean")
-    axes[2].plot(gammas, result["mean field"]["excess"][:, -1], "-.", color="black", label="mean field")
-    axes[0].set(xlabel="iteration", ylabel="loss, energy (dotted)")
+    plotting.measured(axes[2], gammas[kept], end[:, kept], color=plotting.COLOURS["highlight"], marker="s")
+    plotting.theory(axes[2], gammas, result["law"], label=None)
+    axes[2].plot(gammas, result["mean field"]["excess"][:, -1], "-.", color="black")
+    for k, text, colour in ((0, "start", plotting.COLOURS["pc"]), (-1, "end", plotting.COLOURS["highlight"])):
+        height = float(np.nanmean(result["excess"][-1][:, k]))
+        at, lift = (0.75 * gammas[-1], 0.95) if text == "start" else (gammas[-1], 1.6)
+        axes[2].text(at, lift * height, text, color=colour, fontsize=7.5, ha="right", va="center")
+    axes[0].set(xlabel="iteration", ylabel="loss")
     axes[1].set(xlabel="iteration", ylabel="$s - 1$")
     axes[2].set(xlabel=r"richness $\gamma$", ylabel="$s - 1$")
-    axes[2].legend(fontsize=7)
-    plotting.legend_outside(fig, axes[0], "bottom", ncols=6)
     plotting.letter(axes)
 
 
@@ -73,13 +79,14 @@ def caption(result: Result, meta: Meta) -> str:
         for g in dict.fromkeys((gammas[0], gammas[-1]))
     )
     return (
-        "Rich networks start nearest to backprop and drift away from it in training. The toy problem of the "
+        "Rich networks start nearest to backpropagation and drift away from it in training. The toy problem "
+        "of the "
         rf"limits at $N = {meta.config['width']}$ with the output divided by $\gamma$ (large: rich), "
         r"residual $\mu$PC, PC at the exact equilibrium, mean and deviation over "
-        rf"{_names.seeds(meta.config)}. The distance from backprop is $s - 1$. At initialisation it falls as "
+        rf"{_names.seeds(meta.config)}. The distance from BP is $s - 1$. At initialisation it falls as "
         rf"$\gamma^{{{n['exponent']}}}$ (law: $-2$). In {meta.config['steps']} iterations it grows by these "
         rf"factors, measured and in the mean field (dash-dotted), by $\gamma$: {listed}. So the networks "
-        r"with $\gamma \geq 1$ end at nearly the same distance; the nearest to backprop at the end has "
+        r"with $\gamma \geq 1$ end at nearly the same distance; the nearest to BP at the end has "
         rf"$\gamma = {n['nearest']}$. ({meta.setting}.)"
     )
 

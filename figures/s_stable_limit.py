@@ -100,9 +100,9 @@ def caption(result: Result, meta: Meta) -> str:
         r"Networks trained on $F^*$ with hidden precisions $L / (\alpha N)$ follow a mean field of their "
         rf"own. Linear $\mu$PC networks, {config['hidden']} hidden layers, {config['seeds']} seeds with both "
         r"signs of the last layer. (a) The widest networks and the limits. (b) Distance of the mean loss "
-        r"from the own mean field (solid) and from backprop's (dotted); circles: no skips, squares: skips. "
+        r"from the own mean field (solid) and from BP's (dotted); circles: no skips, squares: skips. "
         rf"At the largest width the root mean square deviation is {found['z']} standard errors from the own "
-        rf"limit, {found['z-bp']} from backprop's. (c) Cosine of the gradients of $F^*$ and $\mathcal{{L}}$ "
+        rf"limit, {found['z-bp']} from BP's. (c) Cosine of the gradients of $F^*$ and $\mathcal{{L}}$ "
         rf"at unit precisions, N = {config['cosine_width']}, mean and deviation; black: predicted. "
         rf"({meta.setting}.)"
     )

@@ -4,6 +4,8 @@ What to see: near the saddle the residual term is nearly all of the gradient; la
 takes over; the residual term survives at the end where the data are noisy.
 """
 
+from typing import Any
+
 import numpy as np
 from matplotlib.figure import Figure
 
@@ -33,28 +35,29 @@ def draw(fig: Figure, result: Result) -> None:
     first, second, third = fig.subplots(1, 3)
     steps = np.asarray(result["steps"]) + 1
     first.set_yscale("log")
-    plotting.spread(first, steps, result["loss"], plotting.COLOURS["loss"], r"loss $\mathcal{L}$")
-    plotting.spread(first, steps, result["energy"], plotting.COLOURS["pc"], r"energy $F^*$")
-    plotting.spread(
-        first,
-        steps,
-        np.asarray(result["rescaling"]) - 1,
-        plotting.COLOURS["quiet"],
-        r"$\lambda_{\max}(S) - 1$",
-        linestyle=":",
-    )
-    first.set_ylim(1e-3, None)
-    first.legend(fontsize=7, loc="lower center")
+    for name, values, colour, style in (
+        (r"$\mathcal{L}$", result["loss"], plotting.COLOURS["loss"], "-"),
+        ("$F^*$", result["energy"], plotting.COLOURS["pc"], "-"),
+        (r"$\lambda_{\max}(S) - 1$", np.asarray(result["rescaling"]) - 1, plotting.COLOURS["quiet"], ":"),
+    ):
+        plotting.spread(first, steps, values, colour, linestyle=style)
+        end = float(np.exp(np.log(np.asarray(values)).mean(axis=0)[-1]))
+        lift = 0.4 if name == "$F^*$" else 1.6
+        first.text(steps[-1], lift * end, name, color=colour, fontsize=7.5, ha="right", va="center")
+    first.set_ylim(2e-3, 60)
     second.set_yscale("log")
     lines = []
     for name, (label, color, style) in _STYLE.items():
-        lines.append(plotting.spread(second, steps, result["norm"][name], color, label, linestyle=style))
-        if name != "pc":
-            plotting.spread(third, steps, result["cosine"][name], color, label, linestyle=style)
+        main = style == "-"
+        options: dict[str, Any] = {"linestyle": style, "linewidth": 1.3 if main else 0.9}
+        if main:
+            plotting.spread(second, steps, result["norm"][name], color, **options)
+        mean = np.mean(np.asarray(result["cosine"][name]), axis=0) if name != "pc" else np.ones(len(steps))
+        lines += third.plot(steps, mean, color=color, label=label, **options)
     third.axhline(0, color=plotting.COLOURS["quiet"], lw=0.5, zorder=0)
-    first.set(title="objectives")
-    second.set(title="norm of the direction")
-    third.set(title="cosine to PC's direction", ylim=(-0.1, 1.05))
+    first.set(title="objectives", ylabel="value")
+    second.set(title="norm of the direction", ylabel="norm")
+    third.set(title="cosine to PC's direction", ylim=(-0.1, 1.05), ylabel="cosine")
     for ax in (first, second, third):
         ax.set(xscale="log", xlabel="iteration + 1")
     fig.legend(handles=lines, loc="outside lower center", ncols=4, fontsize=7)
@@ -74,16 +77,16 @@ def caption(result: Result, meta: Meta) -> str:
     cosine = np.asarray(result["cosine"]["gd"])
     c = meta.config
     return (
-        rf"Near the saddle PC's update is mostly a term that backprop lacks: {100 * _share(result, 0):.0f}% "
-        "of the sum of the norms of its two terms. Gradient descent on $F^*$ from weights of standard "
-        rf"deviation {c['sigma']:g}, widths {'-'.join(map(str, c['widths']))}, linear teacher, noise "
-        rf"{c['noise']:g}, {_names.seeds(c)} (mean and standard deviation). (b, c) The two terms and other "
-        rf"rules' directions. At the end the residual term is still {100 * _share(result, -1):.0f}%: the "
-        "noise remains, and it goes on to inflate $S$. The cosine of BP's direction to PC's is "
-        rf"{cosine[:, 0].mean():.2f} at the start, at most {cosine.mean(axis=0).max():.2f}, "
-        rf"{cosine[:, -1].mean():.2f} at the end. BP's gradient in place of the preconditioned term (the "
-        rf"published picture) errs by {100 * heuristic[:, 0].mean():.1g}% at the start and by up to "
-        rf"{heuristic.mean(axis=0).max():.2g} times PC's gradient later. ({meta.setting}.)"
+        "Near the saddle PC's update is mostly a term that backpropagation lacks: "
+        rf"{100 * _share(result, 0):.0f}% of the sum of the norms of its two terms. Gradient descent on "
+        rf"$F^*$ from weights of standard deviation {c['sigma']:g}, widths "
+        rf"{'-'.join(map(str, c['widths']))}, linear teacher, noise {c['noise']:g}, {_names.seeds(c)} (mean, "
+        "deviation). (b) The two terms and BP. (c) Mean cosines, also of other rules. At the end the "
+        rf"residual term is still {100 * _share(result, -1):.0f}%: the noise remains and goes on to "
+        rf"inflate $S$. The cosine of BP's direction to PC's is {cosine[:, 0].mean():.2f} at first, at most "
+        rf"{cosine.mean(axis=0).max():.2f}, {cosine[:, -1].mean():.2f} at the end. BP's gradient in place of "
+        rf"the preconditioned term (the published picture) errs by {100 * heuristic[:, 0].mean():.1g}% at "
+        rf"first and by up to {heuristic.mean(axis=0).max():.2g} times PC's gradient later. ({meta.setting}.)"
     )
 
 

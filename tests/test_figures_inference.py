@@ -20,7 +20,7 @@ SHOWN = {
     ),
     "hessian_spectra": (5, lambda r: [r["sp"][3]["full density"], r["mupc + skips"][2]["full density"]]),
     "forward_pass": (
-        16,
+        4,
         lambda r: [r[case]["law"] for case in ("mupc + skips", "sp + skips", "sp", "orthogonal")],
     ),
     "coordinates_conditioning": (
@@ -33,8 +33,8 @@ SHOWN = {
     ),
     "pc_bp_cosine": (6, lambda r: [*r["law"].T, r["none"]["excess"][:, 0, 0]]),
     "limits_toy": (
-        12,
-        lambda r: [r[case][8][k].mean(0) for case in ("mupc", "sp") for k in ("energy", "bp loss")],
+        6,
+        lambda r: [r[case][8][k].mean(0) for case in ("mupc + skips", "sp") for k in ("energy", "bp loss")],
     ),
     "richness": (3, lambda r: [r["law"], *r["mean field"]["loss"], *r["mean field"]["excess"]]),
     "saddle_regime": (4, lambda r: [row for rule in ("pc", "bp") for row in r[2][1][rule]["loss"]]),

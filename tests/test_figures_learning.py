@@ -106,7 +106,7 @@ def test_trained_linear_networks_reach_the_front_and_never_pass_it():
         assert np.all(np.asarray(entry["classification"][k]) >= entry["floor"] - 1e-9)
     points = [result["trained_classification"], result["relu_classification"]]
     fronts = [entry["classification"][k] for k in entry["reconstruction"].keys()]  # noqa: SIM118
-    drawn(cre_figure, result, panels=7, shown=[*points, *fronts])
+    drawn(cre_figure, result, panels=6, shown=[*points, *fronts])
 
 
 @pytest.mark.claim("pcn-tradeoff")

@@ -40,6 +40,16 @@ def test_style_lasts_as_long_as_its_context_and_forgets_the_users_own() -> None:
         assert (mpl.rcParams["lines.linewidth"], mpl.rcParams["font.size"]) == (7.0, 3.0)
 
 
+def test_style_keeps_the_mode_that_a_notebook_sets_with_its_first_figure() -> None:
+    assert not mpl.is_interactive()
+    try:
+        with plotting.style():
+            mpl.interactive(True)
+        assert mpl.is_interactive()
+    finally:
+        mpl.interactive(False)
+
+
 def test_roles_that_meet_differ_without_colour() -> None:
     theory, bp, pc = (_luminance(plotting.COLOURS[role]) for role in ("theory", "bp", "pc"))
     assert theory < 0.01

@@ -127,6 +127,9 @@ def style() -> Iterator[None]:
     """
     with matplotlib.style.context(["default", _RC]):
         yield
+        # the first figure of a notebook makes it interactive, so that it shows this one and all others
+        interactive = matplotlib.is_interactive()
+    matplotlib.interactive(interactive)
 
 
 def shades(count: int) -> list[str]:
