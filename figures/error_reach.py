@@ -1,8 +1,9 @@
 r"""Errors, weight gradients and weight changes against the distance from the output; accuracy with frozen
 layers.
 
-What to see: at the published settings the error falls factorially after about one layer and is exactly zero
-beyond T layers; the input-side layers of such networks can be frozen.
+Three causes: the error is exactly zero beyond T layers (light cone), falls factorially within them after
+about one layer (attenuation), and is rounding where single precision cannot hold it (arithmetic). A change of
+the weights does not measure what a layer does: panel d freezes the input side instead.
 """
 
 import math
@@ -145,14 +146,14 @@ def caption(result: Result, meta: Meta) -> str:
         ", ".join(str(n[f"{rule}-{key}"]) for rule in RULES) for key in ("moved", "all", "frozen")
     )
     return (
-        rf"At the published settings PC trains the layers next to the output only: {n['pc-moved']} of "
-        rf"{n['layers']} change by more than {100 * MOVED:g}%. Residual ReLU $\mu$PC networks of width "
-        rf"{c['width']} on {_names.dataset(result['dataset'])}, activity rate $\eta$. (a, b) At "
-        rf"initialisation, {c['hidden']} hidden layers: errors and weight gradients by distance from the "
-        rf"output; dotted: $(\eta T / B)^k / k!$. After $T = {result['times'][-1]}$ steps so many hidden "
-        rf"layers have an error above 1% of the output's: {reach}. In the order "
+        rf"The error is zero beyond $T$ layers, small within them, and lost where it is below the rounding: "
+        rf"{n['pc-moved']} of {n['layers']} layers change by over {100 * MOVED:g}%. Residual ReLU $\mu$PC "
+        rf"networks of width {c['width']}, {_names.dataset(result['dataset'])}, activity rate $\eta$. (a, b) "
+        rf"{c['hidden']} hidden layers at initialisation: errors and weight gradients by distance to the "
+        rf"output; dotted: the attenuation $(\eta T / B)^k / k!$. After $T = {result['times'][-1]}$ steps so "
+        rf"many errors are above 1% of the output's: {reach}. In the order "
         rf"{', '.join(label for label, _ in RULES.values())}: (c) change of the weights after {c['steps']} "
         rf"iterations, {c['trained_hidden']} hidden layers; above {100 * MOVED:g}%: {moved}; (d) test "
-        rf"accuracy (%) with the input side frozen: {scores} when all learn, {kept} when the last "
-        rf"{n['learned']} do. ({meta.setting}; {_names.seeds(c)}.)"
+        rf"accuracy (%) when all layers learn, {scores}, and when the last {n['learned']} do, {kept}. "
+        rf"({meta.setting}; {_names.seeds(c)}.)"
     )

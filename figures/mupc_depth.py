@@ -101,13 +101,14 @@ def caption(results: Mapping[str, Result], metas: Mapping[str, Meta]) -> str:
     )
     gaps = [_gap(result, h) for h in depths]
     return (
-        r"$\mu$PC trains where standard PC fails, as published, but only the last layers learn. ReLU "
+        r"$\mu$PC trains where standard PC fails; single precision loses the attenuated error of all but "
+        r"the last layers. ReLU "
         rf"residual networks on {_names.dataset(result['dataset'])}, $T = H$. Top: test accuracy along "
         rf"training (first {meta.config['test_images']} images). After {int(result['steps']['mupc'][-1])} "
         rf"iterations (sp: {int(result['steps']['sp'][-1])}) the whole test set gives, in per cent, $\mu$PC, "
         rf"BP and PC in sp, by $H = {', '.join(depths)}$: {scores}. BP is ahead of $\mu$PC by "
         rf"{min(gaps):.1f} to {max(gaps):.1f} points; published: together. Bottom: change of each layer's "
-        rf"weights; above {100 * MOVED:g}% under $\mu$PC: {moved}; the rest is rounding. Dotted: $\mu$PC "
+        rf"weights; above {100 * MOVED:g}% under $\mu$PC: {moved}. Dotted: $\mu$PC "
         rf"with the rate of hidden layers times $(NL)^{{-1/2}}$, {_names.seeds(other.config)}: {further}. "
         rf"({meta.setting}; {_names.seeds(meta.config)}.)"
     )

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from strategies import seeds
 from tolerances import EPS, assert_close
 
-from pctheory.linalg import BlockTridiagonal, lower_factor, solve_lower, thin_qr
+from pctheory.linalg import BlockTridiagonal, lower_factor, qr_root, solve_lower, thin_qr
 from pctheory.linalg.spectrum import SpectrumEnds
 
 
@@ -523,6 +523,7 @@ def test_thin_qr_factors_into_orthonormal_columns_and_a_triangle(dtype, shape, r
         assert_close(q @ r, columns, size=sum(shape), eps=eps)
         assert_close(q.T @ q, np.eye(shape[1]), size=sum(shape), eps=eps)
         assert np.array_equal(r, np.triu(r))
+        assert np.array_equal(np.asarray(qr_root(array)), r)
     assert np.array_equal(columns, before)
 
 

@@ -8,11 +8,14 @@ from figure_checks import drawn, quick
 
 torch = pytest.importorskip("torch")
 
-from experiments import arithmetic_reach, depth_all_layers, homotopy_networks
+from experiments import arithmetic_reach, depth_all_layers, homotopy_networks, joint_resets, when_pc_wins
 from figures import arithmetic_reach as reach_figure
 from figures import depth_all_layers as depth_figure
 from figures import homotopy_networks as homotopy_figure
+from figures import joint_resets as resets_figure
+from figures import when_pc_wins as wins_figure
 from pctheory import load_dataset
+from pctheory.dynamics import chain_flow, homotopy_flow
 from pctheory.nn import BP, PCN, GradientDescent, Stop, TrainingSettings, accuracy, infer, train
 
 pytestmark = pytest.mark.evidence("empirical")
@@ -96,3 +99,81 @@ def test_a_reset_costs_what_the_network_loses_with_that_layer_untrained():
         expected = accuracy(model, data.x, data.y) - accuracy(twin, data.x, data.y)
         assert abs(lost[layer] - expected) < 1e-9
     assert np.abs(lost).max() > 0.1
+
+
+@pytest.mark.claim("escape-time")
+def test_where_predictive_coding_wins_is_drawn_from_the_best_rate_of_each_rule():
+    result = quick(when_pc_wins)
+    config = when_pc_wins.PROFILES["quick"]
+    cells = when_pc_wins.cases(config)
+    assert {c["rule"] for c in cells if c["optimiser"] == "SGD"} == {"bp", "pc"}
+    assert {c["rule"] for c in cells if c["activation"] == "tanh" and not c["skips"]} == set(
+        when_pc_wins.RULES
+    )
+    iterations = wins_figure.table(result, "iterations", "tanh", "Adam")
+    assert np.isfinite(iterations).all()
+    drawn(wins_figure, result, panels=4, shown=[np.clip(np.log2(iterations), -3, 3)])
+
+
+def test_the_best_rate_beats_its_neighbours_and_is_found_from_far_away(monkeypatch):
+    config = dataclasses.replace(when_pc_wins.PROFILES["quick"], every=1, iterations=1000, span=3)
+    asked = []
+
+    def reach(config, rule, optimiser, rate, limit, seed, **net):
+        power = round(np.log10(rate / 1e-3) * 2)
+        asked.append(power)
+        taken = np.inf if power < 2 else 100 + 10 * (power - 4) ** 2
+        return (taken, taken) if taken <= limit else (np.inf, np.inf)
+
+    monkeypatch.setattr(when_pc_wins, "reach", reach)
+    found = when_pc_wins.trial(config, "bp", "Adam", 2, "tanh", 1.0, False)
+    assert asked == [0, 1, 2, 3, 4, 5, -1]
+    assert found["rate"] == pytest.approx(0.1)
+    assert found["iterations"][0] == 100
+
+
+@pytest.mark.claim("escape-time")
+@pytest.mark.claim("precision-homotopy")
+def test_a_chain_is_learned_sooner_on_the_energy_below_the_border_alone():
+    for kept, flow in ((False, chain_flow), (True, homotopy_flow)):
+        at = when_pc_wins.border(4, kept=kept)
+        for scale, sooner in ((at - 0.01, True), (at + 0.01, False)):
+            loss = chain_flow((1,) * 6, scale, objective="loss").escape_time
+            assert (flow((1,) * 6, scale).escape_time < loss) == sooner
+    assert when_pc_wins.border(4, kept=True) > when_pc_wins.border(4, kept=False)
+
+
+@pytest.mark.claim("error-reach")
+def test_joint_resets_join_the_trained_network_and_the_initial_one():
+    config = depth_all_layers.PROFILES["quick"]
+    data = load_dataset("digits", limit=200)
+    model = depth_all_layers.network(config, 3, 0, data)
+    initial = [w.detach().clone() for w in model.weights]
+    settings = TrainingSettings(BP(), learning_rate=0.1, batch_size=50, steps=10)
+    trained = train(model, data, settings).weights
+    labels = torch.as_tensor(np.asarray(data.y).argmax(1))
+    below, above = joint_resets.resets(model, initial, np.asarray(data.x), labels)
+    assert all(np.array_equal(w.detach().numpy(), t) for w, t in zip(model.weights, trained, strict=True))
+    for k in range(model.depth + 1):
+        for found, first in ((below, True), (above, False)):
+            weights = [
+                initial[layer].numpy() if (layer < k) == first else trained[layer]
+                for layer in range(model.depth)
+            ]
+            twin = PCN.from_weights(
+                weights, activation="relu", multipliers=model.multipliers, skips=model.skips,
+                dtype=torch.float32,
+            )  # fmt: skip
+            assert found[k] == pytest.approx(accuracy(twin, data.x, data.y), abs=1e-9)
+    assert below[0] == above[-1] > below[-1] == above[0]
+
+
+def test_joint_resets_are_drawn_and_counted():
+    result = quick(joint_resets)
+    run = result["runs"]["digits 6"]["bp"]
+    lost = np.asarray(run["below"])[0, 0] - np.asarray(run["below"])[0]
+    spared = resets_figure.spared(run)
+    assert (lost[: spared + 1] <= resets_figure.MATTERS).all()
+    assert lost[spared + 1] > resets_figure.MATTERS
+    assert resets_figure.half(run) >= spared
+    drawn(resets_figure, result, panels=2, shown=[100 * np.asarray(run["below"]).mean(axis=0)])

@@ -24,6 +24,7 @@ from pctheory.nn import (
     train,
 )
 from pctheory.nn.training import Run
+from pctheory.nn.training import run as training_run
 
 EPS = float(np.finfo(np.float64).eps)
 
@@ -678,3 +679,33 @@ def test_under_adam_the_table_scales_the_hidden_layers_alone():
 def test_bad_rules_of_precision_and_turn_are_refused(make, error, message):
     with pytest.raises(error, match=message):
         make()
+
+
+def test_displacements_that_would_be_denormal_are_left_out_and_change_no_weight(monkeypatch):
+    data, depth = classes(32), 40
+    rule = PC(GradientDescent(0.05), stop=Stop(depth))
+    settings = TrainingSettings(rule, learning_rate=0.01, batch_size=32, steps=3)
+
+    def trained(least):
+        monkeypatch.setattr(training_run, "DENORMAL", least)
+        model = PCN(
+            (6, *[8] * depth, 3),
+            activation="relu",
+            parameterisation="mupc",
+            skips=True,
+            rng=0,
+            dtype=torch.float32,
+        )
+        run = Run(model, data, settings)
+        state = run.learner._rest(*run.batch(0), np.random.default_rng(0))[1]
+        moved = torch.cat(state.displacement.moved).abs().amax((1, 2))
+        for _ in range(3):
+            run.advance()
+        return moved, model.weights
+
+    (every, exact), (some, weights) = trained(0.0), trained(1e-31)
+    assert ((every > 0) & (every < 1e-31)).any()
+    assert not ((some > 0) & (some < 1e-31)).any()
+    far = some > 1e-22
+    torch.testing.assert_close(every[far], some[far], rtol=1e-6, atol=0.0)
+    assert all(torch.equal(a, b) for a, b in zip(exact, weights, strict=True))

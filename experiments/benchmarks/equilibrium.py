@@ -126,15 +126,16 @@ def _cross_entropy(width: int, depth: int, effort: Effort) -> Iterator[Row]:
     exact = float(envelope_equilibrium(net, data).energy)
     descend = lbfgs(net, data)
     excess = descend() / exact - 1
+    size = f"{INPUTS}-{width}x{depth - 1}-{OUTPUTS}"
+    task, repetitions = "equilibrium, cross-entropy", min(effort.repetitions, 5)
     calls: dict[str, Callable[[], object]] = {
         "ours": lambda: envelope_equilibrium(net, data),
         "our equilibrium, squared error": lambda: equilibrium(net, data),
-        "torch L-BFGS on the activities": lambda: [descend()],
     }
-    size = f"{INPUTS}-{width}x{depth - 1}-{OUTPUTS}"
+    yield from compared(task, size, net.num_weights, calls, repetitions)
+    calls = {"ours": calls["ours"], "torch L-BFGS on the activities": lambda: [descend()]}
     note = f"L-BFGS ends {excess:.0e} above"
-    repetitions = min(effort.repetitions, 5)
-    yield from compared("equilibrium, cross-entropy", size, net.num_weights, calls, repetitions, note)
+    yield from compared(task, size, net.num_weights, calls, 1 if depth > 8 else 3, note)  # seconds each
 
 
 def lbfgs(net: LinearPCN, data: Data) -> Callable[[], float]:

@@ -78,7 +78,7 @@ CLAIMS = (
         "this work",
         _ALL,
         "pctheory.dynamics.escape_time",
-        ("escape-time",),
+        ("escape-time", "when-pc-wins"),
     ),
     Claim(
         "escape-steps",
@@ -123,7 +123,7 @@ CLAIMS = (
         "this work",
         ("numerical", "empirical"),
         "pctheory.dynamics.homotopy_flow",
-        ("precision-homotopy", "homotopy-networks"),
+        ("precision-homotopy", "homotopy-networks", "when-pc-wins"),
     ),
     Claim(
         "fit-sharpness",

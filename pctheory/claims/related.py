@@ -71,7 +71,7 @@ CLAIMS = (
         r"\sqrt\nu}{1 - \sqrt\nu}|$ to leading order (formal), where predictive coding has $\pi^2 / L^2$. At "
         r"$\nu = 1$ the output absorbs the waves: every eigenvalue is $-1$.",
         "Linear network, unit precisions; the last two statements: square orthogonal maps.",
-        "this work (spectrum); the augmented Lagrangian is classical",
+        "Seely & Gould 2026 (rule, equilibrium); this work (spectrum); the augmented Lagrangian is classical",
         ("numerical",),
         "pctheory.related.primal_dual_matrix",
     ),

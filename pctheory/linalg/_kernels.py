@@ -12,7 +12,7 @@ from array_api_compat import device
 
 from .._check import Array, namespace
 
-__all__ = ["ArrayAPI", "Lapack", "dense", "identity", "lower_factor", "solve_lower", "thin_qr"]
+__all__ = ["ArrayAPI", "Lapack", "dense", "identity", "lower_factor", "qr_root", "solve_lower", "thin_qr"]
 
 
 _TRSM: dict[str, Any] = {"f": scipy.linalg.blas.strsm, "d": scipy.linalg.blas.dtrsm}
@@ -20,6 +20,10 @@ _QR: dict[str, Any] = {
     "f": (scipy.linalg.lapack.sgeqrf, scipy.linalg.lapack.sorgqr),
     "d": (scipy.linalg.lapack.dgeqrf, scipy.linalg.lapack.dorgqr),
 }
+
+
+_BLOCK = 64
+"""Columns that LAPACK reflects together, if it has the room."""
 
 
 class Lapack:
@@ -117,14 +121,33 @@ def thin_qr(columns: Array) -> tuple[Array, Array]:
     q, r
         By LAPACK's own routines, which take a third of the time of numpy's `qr` where there are few columns.
     """
-    is_raw = isinstance(columns, np.ndarray) and columns.ndim == 2 and columns.dtype.char in _QR
-    if not is_raw:
+    if not _is_raw(columns):
         return tuple(namespace(columns).linalg.qr(columns, mode="reduced"))
-    geqrf, orgqr = _QR[columns.dtype.char]
-    work = 64 * columns.shape[1]  # room for blocks
-    factored, scales, _, _ = geqrf(columns, lwork=work)
-    upper = np.where(_triangle(columns.shape[1]), factored[: columns.shape[1], :], 0.0)
-    return orgqr(factored, scales, lwork=work, overwrite_a=1)[0], upper
+    factored, scales = _reflected(columns)
+    orgqr = _QR[columns.dtype.char][1]
+    upper = _upper(factored)
+    return orgqr(factored, scales, lwork=_BLOCK * columns.shape[1], overwrite_a=1)[0], upper
+
+
+def qr_root(columns: Array) -> Array:
+    """R of `thin_qr`, in half the time of numpy's `qr` where there are many columns."""
+    return _upper(_reflected(columns)[0]) if _is_raw(columns) else thin_qr(columns)[1]
+
+
+def _is_raw(columns: Array) -> bool:
+    return isinstance(columns, np.ndarray) and columns.ndim == 2 and columns.dtype.char in _QR
+
+
+def _reflected(columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """R above the reflections whose product is Q, and their scales."""
+    geqrf = _QR[columns.dtype.char][0]
+    factored, scales, _, _ = geqrf(columns, lwork=_BLOCK * columns.shape[1])
+    return factored, scales
+
+
+def _upper(factored: np.ndarray) -> np.ndarray:
+    order = factored.shape[1]
+    return np.where(_triangle(order), factored[:order, :], 0.0)
 
 
 @lru_cache(maxsize=8)

@@ -14,7 +14,7 @@ from array_api_compat import array_namespace
 
 from .. import _check
 from .._check import Array
-from ..linalg import where_observed
+from ..linalg import qr_root, where_observed
 
 __all__ = ["Data"]
 
@@ -437,10 +437,8 @@ def _compressed(parts: Iterator[tuple[Array, Array]]) -> Data:
         rows = block if root is None else xp.concat((root, block), axis=0)
         if count <= columns:
             root = rows
-        elif isinstance(rows, np.ndarray):
-            root = np.linalg.qr(rows, mode="r")  # numpy can leave out Q
         else:
-            root = xp.linalg.qr(rows, mode="reduced")[1]
+            root = qr_root(rows)
     assert root is not None
     root = root * math.sqrt(root.shape[0] / count)  # moments are means over the rows
     data = Data(root[:, :n_x], root[:, n_x:])

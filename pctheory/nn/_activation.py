@@ -40,6 +40,28 @@ class Activation:
     curvature: Callable[[Tensor], Tensor] | None
     kink: tuple[float, float] | None = None
 
+    def change_from(self, origin: Tensor) -> Callable[[Tensor, int, Tensor], None]:
+        """The change from activities (k, B, N) that stay: a function of (d, j, out) that writes the change by
+        d of the rows from j up into `out`.
+
+        Returns
+        -------
+        callable
+            What depends on the origin alone is computed once.
+        """
+        if self.name == "relu":
+            least, negative = -origin, origin.clamp(max=0)
+
+            def write(d: Tensor, j: int, out: Tensor) -> None:
+                torch.maximum(d, least[j:], out=out).add_(negative[j:])
+
+        else:
+
+            def write(d: Tensor, j: int, out: Tensor) -> None:
+                out.copy_(self.change(origin[j:], d))
+
+        return write
+
     @property
     def is_linear(self) -> bool:
         """Whether this is the identity."""

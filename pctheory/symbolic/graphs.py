@@ -13,12 +13,13 @@ from functools import cached_property
 import sympy as sp
 
 from .cases import Family, cases
-from .chain import ENERGY, Chain
+from .chain import Chain
 from .derivation import Derivation, Step
 from .elimination import take_determinant
 from .exact import gradient
 from .rules import algebra, differentiate, second_derivatives, solve, substitute
 
+BIASED = "the energy $F$ of one sample, with biases"
 MEANS = tuple(sp.symbols("m_x m_y", real=True))
 MOMENTS = tuple(sp.symbols("S_xx S_xy S_yy", real=True))
 
@@ -163,7 +164,7 @@ def settled_steps(graph: Graph) -> list[Step]:
     """
     z, slope = graph.activities, gradient(graph.energy, graph.activities)
     return [
-        Step("The gradient in the hidden activities", graph.energy, slope, differentiate(*z), given=ENERGY),
+        Step("The gradient in the hidden activities", graph.energy, slope, differentiate(*z), given=BIASED),
         Step(
             r"It vanishes at $z^* = (I - B)^{-1} (B_{in} x + b + \Sigma P^T r / S)$",
             slope,
@@ -210,7 +211,7 @@ def graph_equilibrium(hidden_nodes: int) -> Derivation:
             r**2 / (2 * S),
             there,
             graph.letters,
-            given=ENERGY,
+            given=BIASED,
             using={"equilibrium": graph.activities},
         ),
     )
@@ -253,7 +254,7 @@ def graph_balance(hidden_nodes: int) -> Derivation:
             graph.energy,
             in_activities,
             differentiate(*z),
-            given=ENERGY,
+            given=BIASED,
             label="slope",
         ),
         Step(
@@ -261,7 +262,7 @@ def graph_balance(hidden_nodes: int) -> Derivation:
             graph.energy,
             in_edges,
             differentiate(*edges),
-            given=ENERGY,
+            given=BIASED,
             label="gradient",
         ),
         Step(
@@ -310,7 +311,7 @@ def cyclic_logdet(hidden_nodes: int) -> Derivation:
             graph.energy,
             hessian,
             second_derivatives(*graph.activities),
-            given=ENERGY,
+            given=BIASED,
         ),
         Step(
             r"Its determinant, with $d = \det(I - B)$",
@@ -369,7 +370,7 @@ def biases(hidden_layers: int) -> Derivation:
             energy,
             slope,
             differentiate(*chain.activities),
-            given=ENERGY,
+            given=BIASED,
         ),
         Step(
             r"It vanishes where $r - c$, $c = \sum_l P_l b_l$, stands in the place of $r$, and what the "
@@ -386,7 +387,7 @@ def biases(hidden_layers: int) -> Derivation:
             (r - c) ** 2 / (2 * S),
             substitute(dict(zip(chain.activities, settled, strict=True))),
             where,
-            given=ENERGY,
+            given=BIASED,
             using={"equilibrium": chain.activities},
             label="energy",
         ),

@@ -117,10 +117,11 @@ class StackedMaps:
         for index, hidden in enumerate(state.hidden):
             for row in range(hidden.shape[0]):
                 prediction = self._predict(before, layer)
-                if errors is not None:
-                    prediction = prediction + errors[index][row]
-                hidden[row] = prediction
                 before = hidden[row]
+                if errors is None:
+                    before.copy_(prediction)
+                else:
+                    torch.add(prediction, errors[index][row], out=before)
                 layer += 1
         return State(x, state.hidden, self._predict(before, layer))
 
@@ -130,7 +131,7 @@ class StackedMaps:
         prediction = self.mapped(layer + 1, value)
         if self.shifts:
             prediction = prediction + self.shifts[layer]
-        return prediction + self.skip[layer] * before if self.skip[layer] else prediction
+        return prediction.add(before, alpha=self.skip[layer]) if self.skip[layer] else prediction
 
     def output_error(self, prediction: Tensor, y: Tensor) -> Tensor:
         """The last error, y minus the prediction or its softmax: (B, n_L)."""

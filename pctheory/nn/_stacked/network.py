@@ -59,7 +59,7 @@ class StackedNetwork(StackedMaps):
             else:
                 torch.add(rest.origin[s][j0:], z[j0:], out=state.hidden[s][j0:])
                 pre = phis[s]
-                pre[j0:] = self.activation.change(rest.origin[s][j0:], z[j0:])
+                rest.changes(self.activation)[s](z[j0:], j0, pre[j0:])
             inner, tau = self.inners[s], self.taus[s]
             if inner is not None and j0 + 1 < stack.size:
                 above, below = z[j0 + 1 :], z[j0:-1]

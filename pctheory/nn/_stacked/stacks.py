@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
+from .._activation import Activation
 from ..layers import Dense, Operator
 
 __all__ = [
@@ -74,6 +75,13 @@ class Displacement:
     origin: list[Tensor]
     moved: list[Tensor]
     prediction: Tensor
+    _changes: list[Callable[[Tensor, int, Tensor], None]] = field(default_factory=list)
+
+    def changes(self, activation: Activation) -> list[Callable[[Tensor, int, Tensor], None]]:
+        """For each stack the change of the activation from the origin, see `Activation.change_from`."""
+        if not self._changes:
+            self._changes = [activation.change_from(z) for z in self.origin]
+        return self._changes
 
 
 @dataclass

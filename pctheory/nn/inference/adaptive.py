@@ -50,7 +50,9 @@ def adaptive_descent(problem: Problem, method: Adaptive, trace: Trace) -> Errors
     first = math.inf
     t = 0
     while True:
-        here = net.errors_of(errors, net.roll(state.x, errors, state).y, state.y)
+        forward = state.prediction if t == 0 and problem.front else None  # the start is its own forward pass
+        prediction = net.roll(state.x, errors, state).y if forward is None else forward
+        here = net.errors_of(errors, prediction, state.y)
         if t == 0:
             first = net.energy_of(here, state.y)
         enough = stop.tolerance is None and t > 0 and change.estimate <= method.tolerance
@@ -180,11 +182,12 @@ class _Slopes:
     def _rested(self, s: int, z: Tensor, new: Tensor) -> Tensor:
         """The slope that brings z to 0 by the secant, where a higher slope lowered it past 0 and back."""
         left, right = self.activation.kink or (0.0, 1.0)
-        slope, before, seen = self.used[s], self.before[s], self.seen[s]
-        wrong = ((slope > left) & (z < 0)) | ((slope < right) & (z > 0))
-        turn, rise = slope - before, z - seen
-        secant = (slope - z * turn / torch.where(rise == 0, 1, rise)).clamp(left, right)
-        return torch.where(wrong & (turn * rise < 0), secant, torch.where(wrong, new, slope))
+        slope = self.used[s]
+        wrong = (((slope > left) & (z < 0)) | ((slope < right) & (z > 0))).nonzero(as_tuple=True)
+        now, here = slope[wrong], z[wrong]
+        turn, rise = now - self.before[s][wrong], here - self.seen[s][wrong]
+        secant = (now - here * turn / torch.where(rise == 0, 1, rise)).clamp(left, right)
+        return slope.index_put(wrong, torch.where(turn * rise < 0, secant, new[wrong]))
 
 
 class _Change:

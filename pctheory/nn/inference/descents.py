@@ -23,7 +23,10 @@ def scale_of(problem: Problem, convention: str) -> float:
 
 
 class _Front:
-    """The lowest layer that the error has reached; layers below it have no error and do not move."""
+    """The lowest layer that the error has reached; layers below it have no error and do not move.
+
+    Displacements up to `problem.least` count as none.
+    """
 
     def __init__(self, problem: Problem, decay: float) -> None:
         self.problem = problem
@@ -44,9 +47,20 @@ class _Front:
         # exact
         self.seen = self._row().clone() if self.problem.state.x.device.type == "cpu" else None
 
+    def _has_moved(self) -> bool:
+        if self.seen is None:
+            return True
+        row = self._row()
+        if self.problem.state.displacement is None:
+            return not torch.equal(row, self.seen)
+        if row.abs().max() <= self.problem.least:
+            row.zero_()
+            return False
+        return True
+
     def advance(self) -> None:
-        """Move on by one layer if the lowest one has changed."""
-        if not self.open or (self.seen is not None and torch.equal(self._row(), self.seen)):
+        """Move on by one layer if the lowest one has moved."""
+        if not self.open or not self._has_moved():
             return
         if self.lowest == 1:
             self.open = False

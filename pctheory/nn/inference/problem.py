@@ -84,12 +84,20 @@ class Problem:
         True where a unit is clamped; None: layers 0 and L.
     front : bool
         Whether the activities start without hidden errors.
+    least : float
+        Displacements up to here do not move the front.
     """
 
     def __init__(
-        self, net: StackedNetwork, state: State, clamped: Sequence[np.ndarray] | None, *, front: bool
+        self,
+        net: StackedNetwork,
+        state: State,
+        clamped: Sequence[np.ndarray] | None,
+        *,
+        front: bool,
+        least: float = 0.0,
     ) -> None:
-        self.net, self.state = net, state
+        self.net, self.state, self.least = net, state, least
         self.batch = state.x.shape[0]
         self.front = front
         self.held: list[Tensor | None] = [None] * len(net.stacks)

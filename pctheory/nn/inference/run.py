@@ -145,6 +145,8 @@ def relax(
     start: str,
     rng: np.random.Generator,
     learn: Learn | None = None,
+    *,
+    least: float = 0.0,
 ) -> tuple[State, Errors, Trace]:
     r"""Inference on checked tensors for training: nothing is measured unless `stop.tolerance` asks for it.
 
@@ -166,6 +168,9 @@ def relax(
         For a random start.
     learn : called at every step of a descent with the network, the state and the gradient to be applied;
         returns the network to go on with (incremental predictive coding)
+    least : float
+        Displacements up to here count as none: below them float32 would go on with denormal numbers, which
+        take a hundred times as long.
 
     Returns
     -------
@@ -175,7 +180,7 @@ def relax(
     """
     state = _initial(net, x, start, rng)
     state.y = y
-    problem = Problem(net, state, None, front=start == "feedforward")
+    problem = Problem(net, state, None, front=start == "feedforward", least=least)
     trace = Trace(problem, method, stop, record=None)
     if isinstance(method, Descent):
         return state, descend(problem, method, trace, learn), trace

@@ -37,7 +37,7 @@ class Learner:
     """
 
     def __init__(self) -> None:
-        self.rate, self.watched = 1.0, False
+        self.rate, self.watched, self.least = 1.0, False, 0.0
         self.record = {"passes": 1.0, "gradient_error": math.nan, "precision": math.inf, "loss": math.nan}
 
     def learn(self, x: Tensor, y: Tensor, rng: np.random.Generator, apply: Apply, *, measure: bool) -> float:
@@ -54,6 +54,10 @@ class Learner:
     def energy(self, x: Tensor, y: Tensor, rng: np.random.Generator) -> float:
         """The energy where inference ends with the weights as they are."""
         raise NotImplementedError
+
+    def neglect(self, least: float) -> None:
+        """Take displacements of inference up to `least` for none, see `relax`."""
+        self.least = least
 
     def memory(self) -> dict[str, Any]:
         """What a checkpoint has to keep."""
@@ -105,7 +109,7 @@ class _Local(Learner):
 
     def _rest(self, x: Tensor, y: Tensor, rng: np.random.Generator) -> tuple[StackedNetwork, State, Errors]:
         net, rule = self.model.stacked(self.precision), self.rule
-        state, errors, trace = relax(net, x, y, self.method, rule.stop, rule.start, rng)
+        state, errors, trace = relax(net, x, y, self.method, rule.stop, rule.start, rng, least=self.least)
         error = math.nan if trace.gradient_error is None else trace.gradient_error
         self.record.update(passes=trace.num_passes, gradient_error=error, precision=self.precision)
         return net, state, errors
@@ -178,6 +182,10 @@ class _Switching(Learner):
 
     def energy(self, x: Tensor, y: Tensor, rng: np.random.Generator) -> float:
         return self.parts[self.active].energy(x, y, rng)
+
+    def neglect(self, least: float) -> None:
+        for part in self.parts:
+            part.neglect(least)
 
     def memory(self) -> dict[str, Any]:
         own = {"active": self.active, "first": self.first, "mean": self.mean, "rate": self.rate}

@@ -28,6 +28,11 @@ from .settings import TrainingResult, TrainingSettings
 
 __all__ = ["Run", "train"]
 
+DENORMAL = 1e-31
+"""Displacements below which inference in float32 meets denormal numbers. Without a scale, gradients this
+small move no weight.
+"""
+
 
 def train(
     model: PCN,
@@ -128,6 +133,8 @@ class Run:
         self.total = settings.steps if settings.steps is not None else (settings.epochs or 0) * self.per_epoch
         model.stacked()  # gathers the weights in their stacks before the optimiser meets them
         self.learner = learner_of(checked_rule(settings.rule), model)
+        if settings.gradient_scaling == "none" and self.x.dtype == torch.float32:
+            self.learner.neglect(DENORMAL)
         self.optimiser = _optimiser(model, settings, self.frozen)
         self.parameters = list(model.parameters())  # weights, then biases
         self.gradient_scales = [0.0] * len(self.parameters)  # none has had a gradient yet
