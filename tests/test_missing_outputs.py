@@ -24,7 +24,7 @@ from pctheory.dynamics import fit_sharpness, imbalance_rate
 from pctheory.inference import rescaling
 from pctheory.landscape import EnvelopeEnergy, origin_hessian, second_order_form
 from pctheory.limits import mean_field_training
-from pctheory.nn import PCN, Stop, TrainingSettings, infer, train
+from pctheory.nn import PCN, Stop, infer
 
 claim = pytest.mark.claim("missing-outputs")
 
@@ -216,7 +216,6 @@ def example():
         lambda net, data: fit_sharpness(MSELoss(data), net),
         lambda net, data: second_order_form(LinearPCN.zeros(net.widths), data),
         lambda net, data: mean_field_training(data, 1, learning_rate=0.1, num_steps=1),
-        lambda net, data: train(PCN.from_linear(net), data, TrainingSettings(steps=1)),
     ],
 )
 def test_what_needs_every_target_says_so(use):

@@ -538,7 +538,7 @@ def test_the_precision_follows_the_ratio_of_loss_and_energy_and_the_rate_the_pre
         before = [w.detach().clone() for w in run.model.weights]
         precision, rate = run.learner.precision, run.learner.rate
         run.advance()
-        x, y = run.batch(run.step - 1)
+        x, y, _ = run.batch(run.step - 1)
         after = [w.detach().clone() for w in run.model.weights]
         with torch.no_grad():
             for weight, old in zip(run.model.weights, before, strict=True):
@@ -697,7 +697,7 @@ def test_displacements_that_would_be_denormal_are_left_out_and_change_no_weight(
             dtype=torch.float32,
         )
         run = Run(model, data, settings)
-        state = run.learner._rest(*run.batch(0), np.random.default_rng(0))[1]
+        state = run.learner._rest(run.batch(0), np.random.default_rng(0))[1]
         moved = torch.cat(state.displacement.moved).abs().amax((1, 2))
         for _ in range(3):
             run.advance()

@@ -44,8 +44,8 @@ class Data:
         Targets; one-hot rows for classes.
     observed : None or booleans (B, n_L)
         True where a target is observed; the others are free, and their y is not read (NaN is allowed there).
-        None: all of them. `equilibrium`, `loss`, `MSELoss` and `EquilibratedEnergy` take missing targets
-        (claim ``missing-outputs``); what needs all of them says so.
+        None: all of them. `equilibrium`, `loss`, `MSELoss`, `EquilibratedEnergy` and `pctheory.nn.train` take
+        missing targets (claim ``missing-outputs``); what needs all of them says so.
 
     Notes
     -----
@@ -122,7 +122,7 @@ class Data:
         missing = int(self.observed.size - self.observed.sum())
         raise ValueError(
             f"`data` must have every target observed here. Got {missing} missing ones: only `equilibrium`, "
-            "`loss`, `MSELoss` and `EquilibratedEnergy` take them."
+            "`loss`, `MSELoss`, `EquilibratedEnergy` and `pctheory.nn.train` take them."
         )
 
     def compress(self) -> Data:

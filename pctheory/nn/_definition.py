@@ -7,12 +7,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, cast
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
+from .. import _check
 from ._activation import Activation
 from ._rows import checked_activities, checked_rows, one_hot, require_probabilities, summary
-from ._stacked import weight_by
+from ._stacked import observed_precision, weight_by, weight_output
 from .layers import Operator
 
 __all__ = ["Definition"]
@@ -93,10 +95,11 @@ class Definition(nn.Module):
             total = total + 0.5 * (error * weight_by(precision, error)).sum()
         return total / z[0].shape[0]
 
-    def loss(self, x: Any, y: Any) -> Tensor:
+    def loss(self, x: Any, y: Any, observed: Any = None) -> Tensor:
         r"""Backpropagation's loss at the energy's scale, a differentiable scalar.
 
         :math:`\frac{1}{2B}\sum_i |y - \hat z_L|^2_{\Pi_L}`, or :math:`\Pi_L` times the mean cross-entropy.
+        `observed`, booleans (B, n_L), says which targets are counted, see `pctheory.loss`; all by default.
 
         Returns
         -------
@@ -104,12 +107,12 @@ class Definition(nn.Module):
             The mean over the batch.
         """
         inputs = self.inputs(x)
-        targets = self.targets(y, inputs.shape[0])
-        prediction, precision = self(inputs), self.precisions[-1]
+        targets, marks = self.observed_targets(y, observed, inputs.shape[0])
+        prediction, precision = self(inputs), observed_precision(self.precisions[-1], marks, inputs)
         if self.output == "cross-entropy":
             return -precision * (targets * torch.log_softmax(prediction, -1)).sum() / inputs.shape[0]
         error = targets - prediction
-        return 0.5 * (error * weight_by(precision, error)).sum() / inputs.shape[0]
+        return 0.5 * (error * weight_output(precision, error)).sum() / inputs.shape[0]
 
     def inputs(self, x: Any) -> Tensor:
         """`x` as a checked tensor (B, n_0) of the model's dtype and device."""
@@ -128,6 +131,47 @@ class Definition(nn.Module):
         if self.output == "cross-entropy":
             require_probabilities(rows)
         return rows
+
+    def observed_targets(self, y: Any, observed: Any, batch: int) -> tuple[Tensor, Tensor | None]:
+        """`targets` with zeros where they are not observed.
+
+        Parameters
+        ----------
+        y : (B, n_L)
+            Not read where `observed` is False (NaN is allowed there).
+        observed : None or booleans (B, n_L)
+            None: all of them.
+        batch : int
+            B.
+
+        Returns
+        -------
+        targets : (B, n_L)
+        observed : (B, n_L), or None if none is missing
+
+        Raises
+        ------
+        ValueError
+            If `observed` does not fit y, or the output is cross-entropy and a target is missing.
+        """
+        if observed is None:
+            return self.targets(y, batch), None
+        marks = observed if isinstance(observed, Tensor) else torch.as_tensor(np.array(observed))
+        values = y if isinstance(y, Tensor) else torch.as_tensor(_check.to_numpy(y, "y"))
+        if marks.dtype != torch.bool or marks.shape != values.shape:
+            raise ValueError(
+                f"`observed` must be booleans of the shape of y, {tuple(values.shape)}. Got an array of "
+                f"shape {tuple(marks.shape)} and dtype {marks.dtype}."
+            )
+        if bool(marks.all()):
+            return self.targets(y, batch), None
+        if self.output == "cross-entropy":
+            raise ValueError(
+                "`observed` must be True everywhere with a cross-entropy output: a class is known or not. "
+                f"Got {int((~marks).sum())} missing targets: leave their samples out."
+            )
+        values, marks = values.to(self.weights[0].detach()), marks.to(self.device)
+        return self.targets(torch.where(marks, values, torch.zeros_like(values)), batch), marks
 
     def activities(self, activities: Sequence[Any]) -> tuple[Tensor, ...]:
         """`activities` as checked tensors (z_0, ..., z_L)."""

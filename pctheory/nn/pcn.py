@@ -355,7 +355,7 @@ class PCN(Definition):
                 found.output_weighted = weight_by(self.precisions[-1], rows[-1])
             return tuple(net.local_gradients(state, found, self.multipliers))
 
-    def loss_gradient(self, x: Any, y: Any) -> tuple[Tensor, ...]:
+    def loss_gradient(self, x: Any, y: Any, observed: Any = None) -> tuple[Tensor, ...]:
         r"""Gradient of `loss` in the weights and biases by an explicit backward pass: one forward and one
         backward sweep.
 
@@ -365,16 +365,19 @@ class PCN(Definition):
         """
         with torch.no_grad():
             inputs = self.inputs(x)
-            net = self.stacked()
+            targets, marks = self.observed_targets(y, observed, inputs.shape[0])
+            net = self.stacked(observed=marks)
             state = net.feedforward(inputs)
-            force = net.output_force(state.y, self.targets(y, inputs.shape[0]))
+            force = net.output_force(state.y, targets)
             backward = net.empty_like_hidden(inputs.shape[0])
             net.pull_back(force, net.slopes(state), backward)
             forces = Errors(1, backward, backward, force, force, state.y)
             return tuple(net.local_gradients(state, forces, self.multipliers))
 
-    def stacked(self, precision: float = 1.0) -> StackedNetwork:
+    def stacked(self, precision: float = 1.0, observed: Tensor | None = None) -> StackedNetwork:
         """The effective maps in stacks, as they are now, with hidden precisions times `precision`.
+
+        Outputs that are not `observed`, booleans (B, n_L), are free and where the energy is least.
 
         Returns
         -------
@@ -401,6 +404,7 @@ class PCN(Definition):
                 self.skips,
                 (*(p * precision for p in hidden), last),
                 self.output,
+                observed,
             )
 
     def _storage(self, index: int) -> Tensor:

@@ -3,7 +3,18 @@ with them.
 """
 
 from .network import StackedNetwork
-from .stacks import Errors, Gradient, Stack, State, gathered, inverse, stacks_of, weight_by
+from .stacks import (
+    Errors,
+    Gradient,
+    Stack,
+    State,
+    gathered,
+    inverse,
+    observed_precision,
+    stacks_of,
+    weight_by,
+    weight_output,
+)
 
 __all__ = [
     "Errors",
@@ -13,6 +24,8 @@ __all__ = [
     "State",
     "gathered",
     "inverse",
+    "observed_precision",
     "stacks_of",
     "weight_by",
+    "weight_output",
 ]

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from .._activation import Activation
 from ..layers import Operator
-from .stacks import Stack, State, stacked_precision, weight_by
+from .stacks import Stack, State, inverse, observed_precision, stacked_precision, weight_by, weight_output
 
 __all__ = ["StackedMaps"]
 
@@ -20,6 +20,8 @@ class StackedMaps:
     widths, operators, activation, stacks : the model's
     weights : without multipliers: of each stack the entry's and the inner maps (k-1, N, N), and the output's
     shifts : the biases as rows (n_l,), l = 1..L; none without biases
+    observed : booleans (B, n_L), or None: the outputs that have an error; the others are free, see
+        `observed_precision`
     """
 
     def __init__(
@@ -34,6 +36,7 @@ class StackedMaps:
         skips: tuple[bool, ...],
         precisions: tuple[float | Tensor, ...],
         output: str,
+        observed: Tensor | None = None,
     ) -> None:
         self.widths, self.activation, self.stacks, self.output = widths, activation, stacks, output
         self.operators, self.depth = operators, len(widths) - 1
@@ -72,6 +75,8 @@ class StackedMaps:
                 self.skip.extend(flat)
         self.maps.append(_scaled(last, multipliers[-1]))
         self.skip.append(0.0)
+        self.observed = observed
+        self.output_precision = observed_precision(precisions[-1], observed, last)
         self.stack_precisions = [stacked_precision(precisions, s, last) for s in stacks]
         self._buffers: tuple[list[Tensor], list[Tensor], list[Tensor]] | None = None
 
@@ -145,7 +150,7 @@ class StackedMaps:
         (B, n_L)
             One row a sample.
         """
-        return weight_by(self.precisions[-1], self.output_error(prediction, y))
+        return weight_output(self.output_precision, self.output_error(prediction, y))
 
     def output_energy(self, prediction: Tensor, y: Tensor) -> Tensor:
         """Output energy of each sample, (B,)."""
@@ -153,7 +158,20 @@ class StackedMaps:
             surprise = -(y * torch.log_softmax(prediction, -1)).sum(-1)
             return self.precisions[-1] * surprise
         error = y - prediction
-        return 0.5 * (error * weight_by(self.precisions[-1], error)).sum(-1)
+        return 0.5 * (error * weight_output(self.output_precision, error)).sum(-1)
+
+    def filled(self, state: State) -> Tensor:
+        """The outputs, (B, n_L): the observed ones as they are, the others where the energy is least."""
+        if self.observed is None:
+            return state.y
+        before = state.hidden[-1][-1] if state.hidden else state.x
+        prediction = self._predict(before, self.depth - 1)
+        error = self.filled_error(self.output_force(prediction, state.y))
+        return torch.where(self.observed, state.y, prediction + error)
+
+    def filled_error(self, force: Tensor) -> Tensor:
+        r"""The output error :math:`\Sigma_L \delta` of the filled outputs with the force :math:`\delta`."""
+        return weight_by(inverse(self.precisions[-1]), force)
 
     # -- the backward pass -----------------------------------------------------------------------------------
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from .maps import StackedMaps
-from .stacks import Errors, Gradient, State, weight_by
+from .stacks import Errors, Gradient, State, weight_by, weight_output
 
 __all__ = ["StackedNetwork"]
 
@@ -91,13 +91,15 @@ class StackedNetwork(StackedMaps):
         elif self.shifts:
             prediction = prediction + self.shifts[-1]
         output = self.output_error(prediction, state.y)
-        return Errors(lowest, errors, weighted, output, weight_by(self.precisions[-1], output), prediction)
+        return Errors(
+            lowest, errors, weighted, output, weight_output(self.output_precision, output), prediction
+        )
 
     def errors_of(self, hidden: list[Tensor], prediction: Tensor, y: Tensor) -> Errors:
         """Given errors of the hidden layers, weighted, with the output's at `prediction`."""
         weighted = [weight_by(p, e) for p, e in zip(self.stack_precisions, hidden, strict=True)]
         output = self.output_error(prediction, y)
-        return Errors(1, hidden, weighted, output, weight_by(self.precisions[-1], output), prediction)
+        return Errors(1, hidden, weighted, output, weight_output(self.output_precision, output), prediction)
 
     def _activated(self, z: Tensor, out: Tensor, j0: int) -> Tensor:
         """Values of the activation from row j0 up, in `out` unless they are z itself."""
@@ -223,7 +225,10 @@ class StackedNetwork(StackedMaps):
         if self.output == "cross-entropy":
             p = torch.softmax(prediction, -1)
             return self.precisions[-1] * (p[:, :, None] * eye - p[:, :, None] * p[:, None, :])
-        return weight_by(self.precisions[-1], eye).expand(prediction.shape[0], -1, -1)
+        own = self.output_precision
+        if isinstance(own, Tensor) and own.ndim == 3:
+            return own * eye if own.shape[1] == 1 else own
+        return weight_by(own, eye).expand(prediction.shape[0], -1, -1)
 
     def hessian_product(
         self,

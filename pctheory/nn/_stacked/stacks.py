@@ -19,9 +19,11 @@ __all__ = [
     "State",
     "gathered",
     "inverse",
+    "observed_precision",
     "stacked_precision",
     "stacks_of",
     "weight_by",
+    "weight_output",
 ]
 
 
@@ -177,6 +179,33 @@ def inverse(precision: float | Tensor) -> float | Tensor:
     ):
         return 1.0 / precision
     return torch.linalg.inv(precision)
+
+
+def observed_precision(precision: float | Tensor, observed: Tensor | None, like: Tensor) -> float | Tensor:
+    r"""The precision of each sample's observed outputs O, with the others where the energy is least:
+    :math:`(\Sigma_{OO})^{-1}` on O and 0 elsewhere.
+
+    Returns
+    -------
+    float or tensor
+        `precision` itself if `observed`, booleans (B, n_L), is None; of a number or a vector the diagonals
+        (B, 1, n_L), of a matrix (B, n_L, n_L).
+    """
+    if observed is None:
+        return precision
+    if isinstance(precision, float) or precision.ndim == 1:
+        return (precision * observed.to(like))[:, None]
+    both = observed[:, :, None] & observed[:, None, :]
+    eye = torch.eye(observed.shape[1], dtype=like.dtype, device=like.device)
+    own = torch.linalg.inv(torch.where(both, torch.linalg.inv(precision), eye))
+    return torch.where(both, own, torch.zeros_like(own))
+
+
+def weight_output(precision: float | Tensor, rows: Tensor) -> Tensor:
+    """`weight_by` of the output layer, whose precision may be one for each sample, `observed_precision`."""
+    if isinstance(precision, float) or precision.ndim < 3:
+        return weight_by(precision, rows)
+    return rows * precision[:, 0] if precision.shape[1] == 1 else (precision @ rows[:, :, None])[:, :, 0]
 
 
 def stacked_precision(precisions: tuple[float | Tensor, ...], stack: Stack, like: Tensor) -> float | Tensor:

@@ -82,7 +82,7 @@ def adaptive_descent(problem: Problem, method: Adaptive, trace: Trace) -> Errors
         t += 1
         trace.after(t)
         if trace.silent and stop.tolerance is None and change.estimate <= method.tolerance:
-            output = weight_by(inverse(net.precisions[-1]), force) if net.output == "mse" else here.output
+            output = net.filled_error(force) if net.output == "mse" else here.output
             prediction = state.y - output if net.output == "mse" else here.prediction
             return Errors(1, errors, backward, output, force, prediction)
 

@@ -239,19 +239,24 @@ class Trace:
         self.num_steps = step
         if self.callback is not None:
             self.problem.state.follow()
-            self.callback(step, self.problem.state.layers())
+            self.callback(step, self._layers())
+
+    def _layers(self) -> tuple[Tensor, ...]:
+        """The activities, with outputs that are not observed filled in."""
+        return (*self.problem.state.layers()[:-1], self.problem.net.filled(self.problem.state))
 
     def result(self, errors: Errors) -> InferenceResult:
         """The frozen record."""
-        state = self.problem.state
+        net = self.problem.net
+        output = errors.output if net.observed is None else net.filled_error(errors.output_weighted)
         layers: list[Tensor] = []
-        for s, stack in enumerate(self.problem.net.stacks):
+        for s, stack in enumerate(net.stacks):
             own = errors.hidden[s].clone()
             own[: max(errors.lowest - stack.first, 0)] = 0
             layers.extend(own.unbind(0))
         return InferenceResult(
-            activities=state.layers(),
-            errors=(*layers, errors.output),
+            activities=self._layers(),
+            errors=(*layers, output),
             energies=np.array(self.energies),
             gradient_norms=np.array(self.norms),
             steps=np.array(self.steps),

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from ... import _check
-from ...model import Data
 from .._stacked import Errors, StackedNetwork, State
 from ..pcn import PCN
 from .adaptive import adaptive_descent
@@ -80,8 +79,8 @@ def infer(
         True where a unit is clamped; None clamps layers 0 and L. The same value means the same to
         `pctheory.inference.ClampedProblem` and to `Clamps`.
     observed : None or booleans (B, n_L)
-        With `clamp` None: the outputs of each sample that are clamped. The others are free, and their y is
-        not read (NaN is allowed there).
+        With `clamp` None: the outputs of each sample that are clamped. The others are free and follow the
+        rest, always where the energy is least; their y is not read (NaN is allowed there).
     start : "feedforward", "zeros", "random", or activities (z_0, ..., z_L)
         Where the free units start, and the values of clamped hidden units. "random" is N(0, 1); free units of
         layer 0 start at zero but for "random".
@@ -126,10 +125,13 @@ def infer(
         raise TypeError(f"`model` must be a pctheory.nn.PCN. Got {type(model).__name__}.")
     chosen, until = checked_method(method), checked_stop(stop)
     clamped = _check.clamped_units(clamp, model.widths, "clamp")
-    if observed is not None:
-        clamped, y = _with_observed(clamped, clamp, y, observed)
+    marks = None
+    if observed is not None and y is not None:
+        if clamp is not None:
+            raise ValueError("`clamp` must be None with `observed`, which says what is clamped. Got both.")
+        y, marks = model.observed_targets(y, observed, (*np.shape(y), 0)[0])
     with torch.no_grad():
-        net = model.stacked()
+        net = model.stacked(observed=marks)
         state = _start(model, net, x, y, clamped, start, rng)
         problem = Problem(net, state, clamped, front=isinstance(start, str) and start == "feedforward")
         trace = Trace(problem, chosen, until, record=_check.count(record, "record"), callback=callback)
@@ -185,18 +187,6 @@ def relax(
     if isinstance(method, Descent):
         return state, descend(problem, method, trace, learn), trace
     return state, _ALGORITHMS[type(method)](problem, method, trace), trace
-
-
-def _with_observed(
-    clamped: Sequence[np.ndarray], clamp: Sequence[Any] | None, y: Any, observed: Any
-) -> tuple[tuple[np.ndarray, ...], np.ndarray]:
-    """The units to clamp, those of the output for each sample, and y with zeros on the free ones."""
-    if clamp is not None:
-        raise ValueError("`clamp` must be None with `observed`, which says what is clamped. Got both.")
-    targets = _check.to_numpy(y, "y")
-    data = Data(np.zeros((len(targets), 1)), targets, observed)
-    marks = np.ones(data.y.shape, dtype=bool) if data.observed is None else data.observed.copy()
-    return (*clamped[:-1], marks), data.y
 
 
 def _start(

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from ..layers import Convolutional
 from ..pcn import PCN
+from .measures import Samples
 from .settings import TrainingSettings
 
 __all__ = ["identity_of", "read_checkpoint", "write_checkpoint"]
@@ -23,7 +24,7 @@ _DIGEST = hashlib.sha256().digest_size
 
 
 def identity_of(
-    settings: TrainingSettings, model: PCN, x: Tensor, y: Tensor, initial: Sequence[Tensor]
+    settings: TrainingSettings, model: PCN, samples: Samples, initial: Sequence[Tensor]
 ) -> dict[str, str]:
     """What a checkpoint must have in common with the run that resumes it, by name: all but the length of the
     run.
@@ -40,7 +41,7 @@ def identity_of(
     return {
         **{f"`{name}`": repr(getattr(settings, name)) for name in names},
         "architecture and precisions": repr((network, kernels, precisions)),
-        "data": _digest([x, y]),
+        "data": _digest([part for part in samples if part is not None]),
         "initial weights": _digest(initial),
     }
 

@@ -13,6 +13,7 @@ from torch import Tensor
 from .._stacked import Errors, Gradient, StackedNetwork, State
 from ..inference import checked_method, relax
 from ..pcn import PCN
+from .measures import Samples
 from .rules import BP, IPC, PC, KeepRatio, Rule, Switch
 
 __all__ = ["Learner", "learner_of"]
@@ -40,7 +41,7 @@ class Learner:
         self.rate, self.watched, self.least = 1.0, False, 0.0
         self.record = {"passes": 1.0, "gradient_error": math.nan, "precision": math.inf, "loss": math.nan}
 
-    def learn(self, x: Tensor, y: Tensor, rng: np.random.Generator, apply: Apply, *, measure: bool) -> float:
+    def learn(self, samples: Samples, rng: np.random.Generator, apply: Apply, *, measure: bool) -> float:
         """Hand the gradient of a batch to `apply`; returns the energy where inference ended, or of `BP` the
         loss, if it is to be measured.
 
@@ -51,7 +52,7 @@ class Learner:
         """
         raise NotImplementedError
 
-    def energy(self, x: Tensor, y: Tensor, rng: np.random.Generator) -> float:
+    def energy(self, samples: Samples, rng: np.random.Generator) -> float:
         """The energy where inference ends with the weights as they are."""
         raise NotImplementedError
 
@@ -78,22 +79,22 @@ class _Local(Learner):
         self.keep = keep if isinstance(keep, KeepRatio) else None
         self.precision = keep.first if isinstance(keep, KeepRatio) else float(keep)
 
-    def learn(self, x: Tensor, y: Tensor, rng: np.random.Generator, apply: Apply, *, measure: bool) -> float:
+    def learn(self, samples: Samples, rng: np.random.Generator, apply: Apply, *, measure: bool) -> float:
         with torch.no_grad():
-            net, state, errors = self._rest(x, y, rng)
+            net, state, errors = self._rest(samples, rng)
             apply(net.local_gradients(state, errors, self.model.multipliers))
-            energy = net.energy_of(errors, y) if measure or self.keep else math.nan
+            energy = net.energy_of(errors, samples.y) if measure or self.keep else math.nan
             if self.watched or self.keep:
-                prediction = self.model(x) if state.prediction is None else state.prediction
-                self.record["loss"] = float(net.output_energy(prediction, y).mean())
+                prediction = self.model(samples.x) if state.prediction is None else state.prediction
+                self.record["loss"] = float(net.output_energy(prediction, samples.y).mean())
             if self.keep:
                 self._follow(self.keep, self.record["loss"], energy)
             return energy
 
-    def energy(self, x: Tensor, y: Tensor, rng: np.random.Generator) -> float:
+    def energy(self, samples: Samples, rng: np.random.Generator) -> float:
         with torch.no_grad():
-            net, _, errors = self._rest(x, y, rng)
-            return net.energy_of(errors, y)
+            net, _, errors = self._rest(samples, rng)
+            return net.energy_of(errors, samples.y)
 
     def memory(self) -> dict[str, Any]:
         return {"precision": self.precision, "rate": self.rate}
@@ -107,8 +108,9 @@ class _Local(Learner):
         self.precision = max(self.precision * keep.factor ** (1 if up else -1), keep.least)
         self.rate = (keep.first / self.precision) ** keep.rate_power
 
-    def _rest(self, x: Tensor, y: Tensor, rng: np.random.Generator) -> tuple[StackedNetwork, State, Errors]:
-        net, rule = self.model.stacked(self.precision), self.rule
+    def _rest(self, samples: Samples, rng: np.random.Generator) -> tuple[StackedNetwork, State, Errors]:
+        (x, y, observed), rule = samples, self.rule
+        net = self.model.stacked(self.precision, observed)
         state, errors, trace = relax(net, x, y, self.method, rule.stop, rule.start, rng, least=self.least)
         error = math.nan if trace.gradient_error is None else trace.gradient_error
         self.record.update(passes=trace.num_passes, gradient_error=error, precision=self.precision)
@@ -118,20 +120,20 @@ class _Local(Learner):
 class _Incremental(_Local):
     """`IPC`: step the weights with every step of the activities."""
 
-    def learn(self, x: Tensor, y: Tensor, rng: np.random.Generator, apply: Apply, *, measure: bool) -> float:
-        energy, rule = math.nan, self.rule
+    def learn(self, samples: Samples, rng: np.random.Generator, apply: Apply, *, measure: bool) -> float:
+        energy, rule, (x, y, observed) = math.nan, self.rule, samples
 
         def step(net: StackedNetwork, state: State, gradient: Gradient) -> StackedNetwork:
             nonlocal energy
             apply(net.local_gradients(state, gradient.errors, self.model.multipliers))
             if measure:
                 energy = net.energy_of(gradient.errors, y)
-            return self.model.stacked(self.precision)
+            return self.model.stacked(self.precision, observed)
 
         with torch.no_grad():
             if self.watched:
-                self.record["loss"] = float(self.model.loss(x, y))
-            net = self.model.stacked(self.precision)
+                self.record["loss"] = float(self.model.loss(*samples))
+            net = self.model.stacked(self.precision, observed)
             trace = relax(net, x, y, self.method, rule.stop, rule.start, rng, step)[-1]
         self.record.update(passes=trace.num_passes, precision=self.precision)
         return energy
@@ -144,17 +146,17 @@ class _Backward(Learner):
         super().__init__()
         self.model = model
 
-    def learn(self, x: Tensor, y: Tensor, rng: np.random.Generator, apply: Apply, *, measure: bool) -> float:
-        loss = self.energy(x, y, rng) if measure or self.watched else math.nan
+    def learn(self, samples: Samples, rng: np.random.Generator, apply: Apply, *, measure: bool) -> float:
+        loss = self.energy(samples, rng) if measure or self.watched else math.nan
         if self.watched:
             self.record["loss"] = loss
-        apply(list(self.model.loss_gradient(x, y)))
+        apply(list(self.model.loss_gradient(*samples)))
         return loss
 
-    def energy(self, x: Tensor, y: Tensor, rng: np.random.Generator) -> float:
+    def energy(self, samples: Samples, rng: np.random.Generator) -> float:
         """The loss with the weights as they are."""
         with torch.no_grad():
-            return float(self.model.loss(x, y))
+            return float(self.model.loss(*samples))
 
 
 class _Switching(Learner):
@@ -167,9 +169,9 @@ class _Switching(Learner):
         self.parts[0].watched = True
         self.active, self.first, self.mean = 0, math.nan, math.nan
 
-    def learn(self, x: Tensor, y: Tensor, rng: np.random.Generator, apply: Apply, *, measure: bool) -> float:
+    def learn(self, samples: Samples, rng: np.random.Generator, apply: Apply, *, measure: bool) -> float:
         part = self.parts[self.active]
-        energy = part.learn(x, y, rng, apply, measure=measure)
+        energy = part.learn(samples, rng, apply, measure=measure)
         self.record = part.record
         if self.active == 0:
             loss = part.record["loss"]
@@ -180,8 +182,8 @@ class _Switching(Learner):
         self.rate = self.parts[self.active].rate * (self.rule.rate if self.active else 1.0)
         return energy
 
-    def energy(self, x: Tensor, y: Tensor, rng: np.random.Generator) -> float:
-        return self.parts[self.active].energy(x, y, rng)
+    def energy(self, samples: Samples, rng: np.random.Generator) -> float:
+        return self.parts[self.active].energy(samples, rng)
 
     def neglect(self, least: float) -> None:
         for part in self.parts:

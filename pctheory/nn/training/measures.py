@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -11,10 +12,22 @@ from torch import Tensor
 from .._rows import checked_labels
 from ..pcn import PCN
 
-__all__ = ["accuracy", "mean_loss", "share_right", "weight_changes", "weight_norms"]
+__all__ = ["Samples", "accuracy", "mean_loss", "share_whole", "weight_changes", "weight_norms"]
 
 ROWS = 4096
 """Most samples of one forward pass."""
+
+
+class Samples(NamedTuple):
+    """Checked inputs (B, n_0), targets (B, n_L), and which are `observed`, (B, n_L); None: all of them."""
+
+    x: Tensor
+    y: Tensor
+    observed: Tensor | None = None
+
+    def take(self, rows: Tensor | slice) -> Samples:
+        """The samples with these row numbers, or of a slice."""
+        return Samples(self.x[rows], self.y[rows], None if self.observed is None else self.observed[rows])
 
 
 def accuracy(model: PCN, x: Any, labels: Any) -> float:
@@ -45,12 +58,12 @@ def accuracy(model: PCN, x: Any, labels: Any) -> float:
     0.5
     """
     inputs = model.inputs(x)
-    return share_right(
+    return _share_right(
         model, inputs, checked_labels(labels, inputs.shape[0], model.widths[-1]).to(inputs.device)
     )
 
 
-def share_right(model: PCN, x: Tensor, labels: Tensor) -> float:
+def _share_right(model: PCN, x: Tensor, labels: Tensor) -> float:
     """`accuracy` of checked inputs and labels (B,)."""
     with torch.no_grad():
         right = sum(
@@ -60,14 +73,22 @@ def share_right(model: PCN, x: Tensor, labels: Tensor) -> float:
     return right / x.shape[0]
 
 
-def mean_loss(model: PCN, x: Tensor, y: Tensor) -> float:
+def share_whole(model: PCN, samples: Samples) -> float:
+    """`accuracy` on the samples of which no target is missing; NaN if there is none."""
+    if samples.observed is not None:
+        samples = samples.take(samples.observed.all(-1))
+    return _share_right(model, samples.x, samples.y.argmax(-1)) if len(samples.x) else math.nan
+
+
+def mean_loss(model: PCN, samples: Samples) -> float:
     """`PCN.loss` of many samples."""
+    count = len(samples.x)
     with torch.no_grad():
-        total = sum(
-            float(model.loss(a, b)) * a.shape[0]
-            for a, b in zip(torch.split(x, ROWS), torch.split(y, ROWS), strict=True)
-        )
-    return total / x.shape[0]
+        total = 0.0
+        for start in range(0, count, ROWS):
+            part = samples.take(slice(start, start + ROWS))
+            total += float(model.loss(*part)) * len(part.x)
+    return total / count
 
 
 def weight_norms(weights: Sequence[Tensor]) -> list[float]:

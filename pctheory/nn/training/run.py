@@ -22,7 +22,7 @@ from ..inference import Diverged
 from ..pcn import PCN
 from .checkpoints import identity_of, read_checkpoint, write_checkpoint
 from .learners import learner_of
-from .measures import mean_loss, share_right, weight_changes, weight_norms
+from .measures import Samples, mean_loss, share_whole, weight_changes, weight_norms
 from .rules import checked_rule
 from .settings import TrainingResult, TrainingSettings
 
@@ -52,7 +52,9 @@ def train(
     model : PCN
         The network; its weights change.
     data : Data
-        y holds one row per sample: targets, one-hot rows of classes.
+        y holds one row per sample: targets, one-hot rows of classes. Targets that are not `observed` are
+        free: they have no energy, and the loss does not count them. Accuracies count the samples without
+        missing targets (NaN if there is none). A cross-entropy output needs all of them.
     settings : TrainingSettings
         The learning rule, the optimiser and the length of the run.
     test : Data, optional
@@ -117,23 +119,19 @@ class Run:
         if test is not None:
             _check.instance(test, "test", Data)
         self.model, self.settings = model, settings
-        self.x = model.inputs(data.x)
-        self.y = model.targets(data.complete().y, self.x.shape[0])
-        self.test = None
-        if test is not None:
-            inputs = model.inputs(test.x)
-            self.test = (inputs, model.targets(test.complete().y, inputs.shape[0]))
-        if settings.batch_size > self.x.shape[0]:
+        self.samples = _samples(model, data)
+        self.test = None if test is None else _samples(model, test)
+        if settings.batch_size > data.num_samples:
             raise ValueError(
                 f"`batch_size` must not exceed the number of samples. Got {settings.batch_size} for "
-                f"{self.x.shape[0]} samples."
+                f"{data.num_samples} samples."
             )
         self.frozen = _frozen(settings, model)
-        self.per_epoch = self.x.shape[0] // settings.batch_size
+        self.per_epoch = data.num_samples // settings.batch_size
         self.total = settings.steps if settings.steps is not None else (settings.epochs or 0) * self.per_epoch
         model.stacked()  # gathers the weights in their stacks before the optimiser meets them
         self.learner = learner_of(checked_rule(settings.rule), model)
-        if settings.gradient_scaling == "none" and self.x.dtype == torch.float32:
+        if settings.gradient_scaling == "none" and model.dtype == torch.float32:
             self.learner.neglect(DENORMAL)
         self.optimiser = _optimiser(model, settings, self.frozen)
         self.parameters = list(model.parameters())  # weights, then biases
@@ -151,11 +149,11 @@ class Run:
     def advance(self) -> None:
         """One batch."""
         begin = time.perf_counter()
-        x, y = self.batch(self.step)
+        samples = self.batch(self.step)
         measure = _due(self.step, self.settings.metrics_every)
-        row = self._measured(x, y) if measure else {}
+        row = self._measured(samples) if measure else {}
         try:
-            energy = self.learner.learn(x, y, self._generator(), self._apply, measure=measure)
+            energy = self.learner.learn(samples, self._generator(), self._apply, measure=measure)
         except Diverged as error:
             raise ValueError(
                 "`learning_rate` must be small enough for training to stay finite. "
@@ -167,27 +165,27 @@ class Run:
             _append(self.metrics, {**row, "energy": energy})
         self.step += 1
         if self.test is not None and _due(self.step, self.settings.evaluate_every):
-            _append(self.evaluations, self._evaluated(*self.test))
+            _append(self.evaluations, self._evaluated(self.test))
         self.seconds += time.perf_counter() - begin
 
-    def batch(self, step: int) -> tuple[Tensor, Tensor]:
+    def batch(self, step: int) -> Samples:
         """The samples of a step."""
         epoch, position = divmod(step, self.per_epoch)
         if epoch != self.epoch:
-            order = np.random.default_rng([self.settings.seed, epoch]).permutation(self.x.shape[0])
-            self.order, self.epoch = torch.as_tensor(order, device=self.x.device), epoch
+            order = np.random.default_rng([self.settings.seed, epoch]).permutation(len(self.samples.x))
+            self.order, self.epoch = torch.as_tensor(order, device=self.samples.x.device), epoch
         rows = self.order[position * self.settings.batch_size : (position + 1) * self.settings.batch_size]
-        return self.x[rows], self.y[rows]
+        return self.samples.take(rows)
 
     def result(self) -> TrainingResult:
         """The frozen record, with a last measurement after the last step."""
         metrics = {key: list(values) for key, values in self.metrics.items()}
         evaluations = {key: list(values) for key, values in self.evaluations.items()}
-        x, y = self.batch(max(self.step - 1, 0))
-        row = self._measured(x, y)
-        _append(metrics, {**row, "energy": self.learner.energy(x, y, self._generator())})
+        samples = self.batch(max(self.step - 1, 0))
+        row = self._measured(samples)
+        _append(metrics, {**row, "energy": self.learner.energy(samples, self._generator())})
         if self.test is not None and self.step not in evaluations["step"]:
-            _append(evaluations, self._evaluated(*self.test))
+            _append(evaluations, self._evaluated(self.test))
         return TrainingResult(
             settings=self.settings,
             metrics={key: np.array(value) for key, value in metrics.items()},
@@ -217,7 +215,7 @@ class Run:
 
     def load(self, path: Path) -> None:
         """Go on from a checkpoint."""
-        saved = read_checkpoint(path, self._identity(), self.x.device)
+        saved = read_checkpoint(path, self._identity(), self.samples.x.device)
         if saved["step"] > self.total:
             raise ValueError(
                 f"`epochs` or `steps` must be at least what the checkpoint {path.name} has done, "
@@ -235,7 +233,7 @@ class Run:
         self.learner.remember(saved["learner"])
 
     def _identity(self) -> dict[str, str]:
-        return identity_of(self.settings, self.model, self.x, self.y, self.initial)
+        return identity_of(self.settings, self.model, self.samples, self.initial)
 
     def _generator(self) -> np.random.Generator:
         return np.random.default_rng([self.settings.seed, 1, self.step])
@@ -268,9 +266,9 @@ class Run:
                 "inference."
             )
 
-    def _measured(self, x: Tensor, y: Tensor) -> dict[str, Any]:
+    def _measured(self, samples: Samples) -> dict[str, Any]:
         with torch.no_grad():
-            loss = float(self.model.loss(x, y))
+            loss = float(self.model.loss(*samples))
         if not math.isfinite(loss):
             raise ValueError(
                 f"`learning_rate` must be small enough for training to stay finite. Got a loss of {loss} "
@@ -281,17 +279,23 @@ class Run:
         return {
             "step": self.step,
             "loss": loss,
-            "batch_accuracy": share_right(self.model, x, y.argmax(-1)),
+            "batch_accuracy": share_whole(self.model, samples),
             "weight_norms": weight_norms(weights),
             "weight_change": weight_changes(weights, self.initial[: self.model.depth]),
         }
 
-    def _evaluated(self, x: Tensor, y: Tensor) -> dict[str, Any]:
+    def _evaluated(self, samples: Samples) -> dict[str, Any]:
         return {
             "step": self.step,
-            "loss": mean_loss(self.model, x, y),
-            "accuracy": share_right(self.model, x, y.argmax(-1)),
+            "loss": mean_loss(self.model, samples),
+            "accuracy": share_whole(self.model, samples),
         }
+
+
+def _samples(model: PCN, data: Data) -> Samples:
+    """The data as checked tensors of the model's."""
+    x = model.inputs(data.x)
+    return Samples(x, *model.observed_targets(data.y, data.observed, len(x)))
 
 
 def _append(record: dict[str, list[Any]], row: dict[str, Any]) -> None:

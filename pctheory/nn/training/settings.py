@@ -153,6 +153,6 @@ class TrainingResult:
 
     def __repr__(self) -> str:
         tested = self.evaluations["accuracy"]
-        end = f", test accuracy {tested[-1]:.4f}" if len(tested) else ""
+        end = f", test accuracy {tested[-1]:.4f}" if np.isfinite(tested[-1:]).any() else ""
         name, loss = type(self.settings.rule).__name__, self.metrics["loss"][-1]
         return f"TrainingResult({name}, {self.num_steps} steps, loss {loss:.6g}{end})"
