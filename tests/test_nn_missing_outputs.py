@@ -1,5 +1,5 @@
-"""Networks in torch with targets that are missing: inference and training against the linear theory, autograd,
-and clamping."""
+"""Networks in torch with targets that are missing: inference and training against the linear theory, autograd
+and smaller networks."""
 
 import math
 
@@ -13,10 +13,13 @@ from pctheory.nn import (
     IPC,
     PC,
     PCN,
+    Adam,
     Adaptive,
     ErrorDescent,
     GradientDescent,
+    Heun,
     KeepRatio,
+    Momentum,
     Newton,
     Stop,
     Switch,
@@ -39,6 +42,7 @@ EXACT = [
     ErrorDescent(0.1),
     GradientDescent(0.1),
 ]
+METHODS = [GradientDescent(0.1), Momentum(0.05), Adam(0.05), Heun(0.5)]
 
 
 def network(last="number", *, biases=True, seed=1):
@@ -93,9 +97,17 @@ def test_backpropagation_trains_along_the_gradient_of_the_loss_of_the_observed_t
     for ours, theirs in zip(step_of(net, data, BP()), MSELoss(data).gradient(net), strict=True):
         np.testing.assert_allclose(ours, theirs, atol=1e-13)
     model = PCN.from_linear(net)
-    assert float(model.loss(data.x, data.y, data.observed)) == pytest.approx(
-        float(loss(net, data)), rel=1e-13
-    )
+    ours = model.loss(data.x, data.y, data.observed).item()
+    assert ours == pytest.approx(float(loss(net, data)), rel=1e-13)
+
+
+@pytest.mark.parametrize("last", LAST)
+def test_the_first_step_of_incremental_learning_is_that_of_backpropagation_in_the_last_layer(last):
+    net, data = network(last), samples()
+    found = step_of(net, data, IPC(GradientDescent(0.1), stop=Stop(num_steps=1)))
+    exact = MSELoss(data).gradient(net)
+    for layer, (ours, theirs) in enumerate(zip(found, exact, strict=True), start=1):
+        np.testing.assert_allclose(ours, theirs if layer % 3 == 0 else 0.0, atol=1e-13)
 
 
 @pytest.mark.parametrize("activation", ["tanh", "relu"])
@@ -123,35 +135,66 @@ def test_the_loss_of_a_nonlinear_network_marginalises_what_is_missing(activation
         np.testing.assert_allclose(other.numpy(), theirs.numpy(), atol=1e-13)
 
 
-@claim
-@pytest.mark.parametrize("method", EXACT, ids=lambda m: type(m).__name__)
+@pytest.mark.parametrize("method", [*EXACT[:3], *METHODS], ids=lambda m: type(m).__name__)
 @pytest.mark.parametrize("activation", ["tanh", "relu"])
 @pytest.mark.parametrize("last", LAST)
-def test_inference_by_any_method_ends_where_free_outputs_end_as_activities(method, activation, last):
+def test_inference_by_any_method_is_that_of_the_network_without_the_missing_outputs(method, activation, last):
+    """One pattern O for all samples: the rows O of the last layer, with the precision of their marginal."""
     rng = np.random.default_rng(3)
     x, y = rng.standard_normal((5, 3)), rng.standard_normal((5, 3))
-    marks = np.array([True, False, True])
-    model = PCN.from_linear(network(last), activation=activation)
-    stop = Stop(num_steps=4000, tolerance=1e-13)
-    free = infer(model, x, y, "gd", clamp=[True, False, False, marks], stop=stop)
+    o = np.array([0, 2])
+    net = network(last)
+    variance = np.linalg.inv(LAST[last] * np.eye(3) if last != "matrix" else LAST[last])
+    rest = LinearPCN(
+        [*net.weights[:-1], net.weights[-1][o]],
+        biases=[*net.biases[:-1], net.biases[-1][o]],
+        precisions=[1.5, 0.8, np.linalg.inv(variance[np.ix_(o, o)])],
+    )
+    stop = Stop(num_steps=3 if isinstance(method, Adaptive) else 6)
+    part = infer(PCN.from_linear(rest, activation=activation), x, y[:, o], method, stop=stop, record=1)
+    marks = np.zeros((5, 3), dtype=bool)
+    marks[:, o] = True
     seen = []
     found = infer(
-        model,
+        PCN.from_linear(net, activation=activation),
         x,
         np.where(marks, y, np.nan),
         method,
-        observed=np.tile(marks, (5, 1)),
+        observed=marks,
         stop=stop,
-        callback=lambda step, z: seen.append(z[-1].clone()),
+        record=1,
+        callback=lambda step, z: seen.append([a.clone() for a in z]),
     )
+    np.testing.assert_allclose(found.energies, part.energies, rtol=1e-10)
+    for ours, theirs in zip(found.activities[:-1], part.activities[:-1], strict=True):
+        np.testing.assert_allclose(ours.numpy(), theirs.numpy(), atol=1e-10)
+    for ours, theirs in zip(found.errors[:-1], part.errors[:-1], strict=True):
+        np.testing.assert_allclose(ours.numpy(), theirs.numpy(), atol=1e-10)
+    # the free output is its prediction and what the observed ones say of its noise
+    error = part.errors[-1].numpy() @ np.linalg.solve(variance[np.ix_(o, o)], variance[o])
+    np.testing.assert_allclose(found.errors[-1].numpy(), error, atol=1e-10)
+    model = PCN.from_linear(net, activation=activation)
+    np.testing.assert_array_equal(found.activities[-1].numpy()[:, o], y[:, o])
+    assert float(model.energy(found.activities).detach()) == pytest.approx(found.energy, rel=1e-10)
+    for z in (*seen, found.activities):
+        left = (z[-1] - model.prediction(3, z[-2])).detach().numpy()
+        filled = left[:, o] @ np.linalg.solve(variance[np.ix_(o, o)], variance[o])
+        np.testing.assert_allclose(left, filled, atol=1e-12)
+
+
+@claim
+@pytest.mark.evidence("empirical")
+@pytest.mark.parametrize("last", LAST)
+def test_outputs_that_move_as_activities_end_where_they_are_filled_in(last):
+    rng = np.random.default_rng(3)
+    x, y = rng.standard_normal((5, 3)), rng.standard_normal((5, 3))
+    marks = np.array([True, False, True])
+    own, stop = PCN.from_linear(network(last), activation="tanh"), Stop(num_steps=4000, tolerance=1e-12)
+    free = infer(own, x, y, clamp=[True, False, False, marks], stop=stop)
+    found = infer(own, x, y, observed=np.tile(marks, (5, 1)), stop=stop)
+    assert (free.converged, found.converged) == (True, True)
     for ours, theirs in zip(found.activities, free.activities, strict=True):
-        np.testing.assert_allclose(ours.numpy(), theirs.numpy(), atol=1e-8)
-    for ours, theirs in zip(found.errors, free.errors, strict=True):
-        np.testing.assert_allclose(ours.numpy(), theirs.numpy(), atol=1e-8)
-    assert found.energy == pytest.approx(free.energy, rel=1e-8)
-    np.testing.assert_array_equal(found.activities[-1][:, marks].numpy(), y[:, marks])
-    assert float(model.energy(found.activities)) == pytest.approx(found.energy, rel=1e-12)
-    np.testing.assert_allclose(seen[-1].numpy(), found.activities[-1].numpy(), atol=1e-8)
+        np.testing.assert_allclose(ours.numpy(), theirs.numpy(), atol=1e-9)
 
 
 RULES = [
@@ -177,15 +220,16 @@ def test_targets_that_are_not_observed_are_not_read(rule):
     ends = []
     for own in (data, other):
         model = PCN.from_linear(network(), activation="tanh")
-        result = train(model, own, settings(rule, 6, 60, learning_rate=0.05, metrics_every=5), test=own)
+        before = model.loss(data.x, data.y, data.observed).item()
+        result = train(model, own, settings(rule, 6, 20, learning_rate=0.1, metrics_every=5), test=own)
         ends.append((result, [p.detach().clone() for p in model.parameters()]))
     for a, b in zip(ends[0][1], ends[1][1], strict=True):
         assert torch.equal(a, b)
     result = ends[0][0]
-    assert float(result.metrics["loss"][-1]) < 0.6 * float(result.metrics["loss"][0])
     assert np.isfinite(result.metrics["energy"]).all()
-    expected = float(model.loss(data.x, data.y, data.observed))
+    expected = model.loss(data.x, data.y, data.observed).item()
     assert float(result.evaluations["loss"][-1]) == pytest.approx(expected, rel=1e-12)
+    assert expected < 0.8 * before
 
 
 @pytest.mark.parametrize("rule", RULES, ids=rule_name)
@@ -215,22 +259,24 @@ def test_a_sample_without_any_target_only_counts_in_the_mean(rule, activation):
     for ours, theirs in zip(found, without, strict=True):
         np.testing.assert_allclose(ours, share * theirs, atol=1e-9 if rule is not RULES[2] else 1e-3)
     nothing = Data(data.x, data.y, np.zeros_like(data.observed))
-    assert all(not g.any() for g in step_of(net, nothing, rule, activation=activation))
+    left = step_of(net, nothing, rule, activation=activation)
+    assert max(np.max(np.abs(g)) for g in left) <= 1e-15
 
 
 @claim
 @pytest.mark.evidence("empirical")
-@pytest.mark.parametrize("rule", [PC(Newton()), BP()], ids=rule_name)
+@pytest.mark.parametrize("rule", [PC("adaptive"), BP()], ids=rule_name)
 def test_training_on_half_the_entries_of_a_low_rank_map_finds_the_others(rule):
     rng = np.random.default_rng(5)
     x = rng.standard_normal((40, 4))
     y = x @ rng.standard_normal((4, 1)) @ rng.standard_normal((1, 6))
     seen = rng.random(y.shape) < 0.5
+    seen[:, 0] ^= seen.all(1) | ~seen.any(1)
     model = PCN((4, 1, 6), init=0.5, rng=0, dtype=torch.float64)
     result = train(
         model,
         Data(x, np.where(seen, y, np.nan), seen),
-        settings(rule, 40, 1500, learning_rate=0.1),
+        settings(rule, 40, 250, learning_rate=0.3),
         test=Data(x, y, ~seen),
     )
     assert float(result.metrics["loss"][-1]) < 1e-12
