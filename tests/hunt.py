@@ -249,7 +249,7 @@ def right_call(name: str, target: Callable[..., Any], given: Given) -> dict[str,
 
 
 def numbers(value: Any, depth: int = 0) -> Iterator[np.ndarray]:
-    """The floating-point arrays and numbers in an answer, but for estimates of its error: these may be NaN."""
+    """The arrays and numbers in an answer, but for estimates of its error, which may be NaN."""
     if depth > 3:
         return
     if isinstance(value, float | np.floating | np.ndarray):
