@@ -40,6 +40,8 @@ PACKAGES = (
     "learning",
     "related",
 )
+ESTIMATES = ("residual",)
+"""Fields that hold NaN where the error is not known."""
 MEMORY = 4 * 2**30  # bytes; asking for more is a finding, not a crash of the machine
 CALL_SECONDS = 3
 WRONG: dict[str, Callable[[], Any]] = {
@@ -247,7 +249,7 @@ def right_call(name: str, target: Callable[..., Any], given: Given) -> dict[str,
 
 
 def numbers(value: Any, depth: int = 0) -> Iterator[np.ndarray]:
-    """The floating-point arrays and numbers in an answer."""
+    """The arrays and numbers in an answer, but for estimates of its error, which may be NaN."""
     if depth > 3:
         return
     if isinstance(value, float | np.floating | np.ndarray):
@@ -262,7 +264,8 @@ def numbers(value: Any, depth: int = 0) -> Iterator[np.ndarray]:
             yield from numbers(item, depth + 1)
     elif is_dataclass(value) and not isinstance(value, type):
         for field in fields(value):
-            yield from numbers(getattr(value, field.name, None), depth + 1)
+            if field.name not in ESTIMATES:
+                yield from numbers(getattr(value, field.name, None), depth + 1)
 
 
 def outcome(target: Callable[..., Any], arguments: dict[str, Any]) -> str:

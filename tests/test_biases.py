@@ -30,7 +30,6 @@ from pctheory.dynamics import imbalance_rate
 from pctheory.inference import ClampedProblem, pseudo_huber
 from pctheory.landscape import EnvelopeEnergy, OutputLoss, WeightDecay
 from pctheory.learning import LayerEnergies, SquaredError
-from pctheory.nn import PCN
 from pctheory.related import Predify
 
 PACKAGES = (
@@ -339,6 +338,20 @@ def check_classification(function):
     assert point.index == plain.index
 
 
+def check_envelope_form(function):
+    _, _, data, _ = example()
+    constant = data.y.mean(axis=0)
+    first = 0.2 * np.random.default_rng(2).standard_normal((2, 3))
+    net = LinearPCN([first, np.zeros((2, 2))], biases=[np.ones(2), constant])
+    residual = data.y - constant
+    residual -= (data.x - data.x.mean(axis=0)) @ np.linalg.lstsq(data.x - data.x.mean(axis=0), residual)[0]
+    data = Data(data.x, constant + residual)
+    centred = Data(data.x - data.x.mean(axis=0), residual)
+    found, plain = function(net, data, "mse"), function(net.without_biases(), centred, "mse")
+    assert found.case == plain.case
+    close(found.value, plain.value)
+
+
 def check_search(function):
     _, _, data, _ = example()
     found = function(MSELoss(data), LinearPCN.random((3, 1, 2), biases=0.1, rng=0), 3, 0)
@@ -433,6 +446,7 @@ KNOWN = {
     "solve_inference": lambda f: close(*(f(*pair, "gd", max_products=5).gaps for pair in _pairs())),
     "spiking_update": check_spiking,
     "classify_critical_point": check_classification,
+    "envelope_form": check_envelope_form,
     "extreme_eigenvalues": of_objective,
     "find_critical_points": check_search,
     "infimum": check_infimum,
@@ -466,7 +480,6 @@ REFUSED = {
     "escape_direction": lambda f, n, d: f(n, d),
     "gauss_newton_hessian": lambda f, n, d: f(MSELoss(d), n),
     "second_order_form": lambda f, n, d: f(n, d),
-    "envelope_form": lambda f, n, d: f(n, d, "cross-entropy"),
     "zero_rank_hessian": lambda f, n, d: f(MSELoss(d), n),
     "best_precision": lambda f, n, d: f(n, 0.1),
     "chain_flow": lambda f, n, d: f(n, 0.1),
@@ -546,8 +559,6 @@ def test_methods_that_know_no_biases_say_so():
         EquilibratedEnergy(data).metric_and_noise(net)
     with pytest.raises(ValueError, match="`net` must have no biases here"):
         Predify.predictive_coding(net)
-    with pytest.raises(ValueError, match="`net` must have no biases here"):
-        PCN.from_linear(net)
 
 
 @pytest.mark.parametrize(

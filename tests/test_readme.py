@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from experiments._store import Store
-from figures import deep_factorisation, depth_all_layers, escape_time, mupc_128
+from figures import deep_factorisation, depth_all_layers, escape_time, joint_resets, mupc_128
 from pctheory.dynamics import fewest_loss_steps
 
 ROOT = Path(__file__).parent.parent
@@ -53,6 +53,11 @@ def test_the_findings_quote_the_committed_results():
     every = stored_numbers(depth_all_layers)
     behind, time = every["mnist-near-30-behind"], every["mnist-near-30-time"]
     assert f"end {behind} points behind backpropagation, at {time} times its time" in text
+    resets = stored_numbers(joint_resets)
+    spared = resets["mnist-published-30-spared"]
+    assert f"With 30 hidden layers the first {spared} of 31 can be put back to their random start" in text
+    assert "no layer can, as with backpropagation" in text
+    assert resets["mnist-near-30-spared"] == resets["mnist-bp-30-spared"] == 0
     stars = stored_numbers(deep_factorisation)
     two, library = (f"{float(stars[key]):.3f}" for key in ("bp-2", "library"))
     assert f"held-out error of {two} and {library} stars" in text
