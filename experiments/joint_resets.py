@@ -27,10 +27,9 @@ RULES = ("published", "near", "bp")
 class Config:
     """Published batch, activity rate, optimiser and parameterisation."""
 
-    networks: tuple[tuple[str, int, int], ...] = field(
-        default=tuple((d, h, 937) for d in ("mnist", "fashion-mnist") for h in (8, 30, 64, 128)),
-        metadata={"label": "data, hidden layers H, iterations"},
-    )
+    datasets: tuple[str, ...] = field(default=("mnist", "fashion-mnist"), metadata={"label": "data"})
+    depths: tuple[int, ...] = field(default=(8, 30, 64, 128), metadata={"label": "hidden layers H"})
+    iterations: int = field(default=937, metadata={"label": "iterations"})
     width: int = field(default=128, metadata={"label": "width N"})
     batch: int = 64
     rates: tuple[float, ...] = field(default=(0.0075, 0.015, 0.03, 0.06), metadata={"label": "rates of Adam"})
@@ -38,7 +37,6 @@ class Config:
         default=(0.1, 0.3, 1.0), metadata={"label": "rates of the published rule"}
     )
     published_depth: int = field(default=128, metadata={"label": "deepest network of the published rule"})
-    published_seeds: int = field(default=3, metadata={"label": "seeds of the published rule"})
     ablated: int = field(default=2000, metadata={"label": "test images of the resets"})
     seeds: int = 3
     seed: int = 0
@@ -46,13 +44,10 @@ class Config:
 
 PROFILES = {
     "quick": Config(
-        networks=(("digits", 6, 20),), width=16, batch=32, rates=(0.1,), published_rates=(0.1,), ablated=200,
-        seeds=1,
+        datasets=("digits",), depths=(6,), iterations=20, width=16, batch=32, rates=(0.1,),
+        published_rates=(0.1,), ablated=200, seeds=1,
     ),
-    "cpu": Config(
-        networks=(("mnist", 30, 200), ("mnist", 64, 200)), rates=(0.0075, 0.015, 0.03),
-        published_rates=(0.3,), published_depth=30, published_seeds=1,
-    ),
+    "cpu": Config(datasets=("mnist",), depths=(30, 64), iterations=200, published_depth=30),
     "full": Config(),
 }  # fmt: skip
 
@@ -77,14 +72,12 @@ def resets(
     return np.array(found[0]), np.array(found[1])
 
 
-def trial(
-    config: Config, dataset: str, hidden: int, iterations: int, rule: str, rate: float, seed: int
-) -> dict[str, Any]:
+def trial(config: Config, dataset: str, hidden: int, rule: str, rate: float, seed: int) -> dict[str, Any]:
     """A run: accuracy, that with layers reset, passes and processor seconds of an iteration, and the mean of
     the estimated error of the weight gradient. NaN for all if the run diverges.
     """
     torch.set_num_threads(1)
-    data = load_dataset(dataset, limit=config.batch * iterations)
+    data = load_dataset(dataset, limit=config.batch * config.iterations)
     test = data if dataset == "digits" else load_dataset(dataset, "test")
     base = depth_all_layers.Config(width=config.width, seed=config.seed)
     model = depth_all_layers.network(base, hidden, seed, data)
@@ -93,7 +86,7 @@ def trial(
         depth_all_layers.learning(base, rule, model),
         learning_rate=rate,
         batch_size=config.batch,
-        steps=iterations,
+        steps=config.iterations,
         seed=seed,
     )
     ends: list[float] = []
@@ -115,18 +108,14 @@ def trial(
     }
 
 
-def seeds_of(config: Config, rule: str) -> int:
-    """How many seeds a rule is trained with."""
-    return config.published_seeds if rule == "published" else config.seeds
-
-
 def run(config: Config, progress: Progress) -> dict[str, Any]:
     """A sweep of each rule's rates with the first seed, then the other seeds at the rate of the best test
     accuracy.
     """
     cases: list[dict[str, Any]] = [
-        {"dataset": dataset, "hidden": hidden, "iterations": iterations, "rule": rule}
-        for dataset, hidden, iterations in config.networks
+        {"dataset": dataset, "hidden": hidden, "rule": rule}
+        for dataset in config.datasets
+        for hidden in config.depths
         for rule in RULES
         if rule != "published" or hidden <= config.published_depth
     ]
@@ -138,12 +127,12 @@ def run(config: Config, progress: Progress) -> dict[str, Any]:
     others = [
         {**case, "rate": row[k], "seed": seed}
         for case, row, k in zip(cases, rates, best, strict=True)
-        for seed in range(1, seeds_of(config, case["rule"]))
+        for seed in range(1, config.seeds)
     ]
     rest = iter(progress.cells(trial, others))
     result: dict[str, Any] = {"runs": {}}
     for case, row, k, sweep in zip(cases, rates, best, sweeps, strict=True):
-        seeds = [sweep[k], *(next(rest) for _ in range(1, seeds_of(config, case["rule"])))]
+        seeds = [sweep[k], *(next(rest) for _ in range(1, config.seeds))]
         result["runs"][f"{case['dataset']} {case['hidden']}/{case['rule']}"] = {
             "rate": row[k],
             "rates": np.array(row),

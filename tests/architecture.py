@@ -36,6 +36,12 @@ IMPORTS = {
 `_check` (arguments and error messages) and `_html` (what notebooks show) serve them all.
 """
 
+THEORY = (
+    *("linalg", "model", "inference", "landscape", "dynamics"),
+    *("trust_region", "limits", "learning", "related"),
+)
+"""The packages of formulas."""
+
 SAYS = {
     "linalg": "block-tridiagonal matrices, spectra",
     "model": "network, data, energy: definitions",

@@ -26,20 +26,10 @@ from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
 
 import numpy as np
+from architecture import THEORY
 
 from pctheory import Data, EquilibratedEnergy, LinearPCN, MSELoss, feedforward
 
-PACKAGES = (
-    "linalg",
-    "model",
-    "inference",
-    "landscape",
-    "dynamics",
-    "trust_region",
-    "limits",
-    "learning",
-    "related",
-)
 ESTIMATES = ("residual",)
 """Fields that hold NaN where the error is not known."""
 MEMORY = 4 * 2**30  # bytes; asking for more is a finding, not a crash of the machine
@@ -204,7 +194,7 @@ class Finding:
 
 def functions() -> Iterator[tuple[str, Callable[..., Any]]]:
     """Every public function and every public class that is made from arguments."""
-    for package in PACKAGES:
+    for package in THEORY:
         module = importlib.import_module(f"pctheory.{package}")
         for name in module.__all__:
             target = getattr(module, name)

@@ -34,12 +34,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from architecture import THEORY
+
 ROOT = Path(__file__).resolve().parent.parent
 RECORD = ROOT / "build" / "mutants.json"
-PACKAGES = (
-    *("linalg", "model", "inference", "landscape", "dynamics"),
-    *("trust_region", "limits", "learning", "related", "nn"),
-)
+PACKAGES = (*THEORY, "nn")
 LIBRARIES = (
     "numpy",
     "scipy.linalg",

@@ -9,6 +9,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
+from architecture import THEORY
 from hypothesis import given
 from hypothesis import strategies as st
 from oracles import dense_maps, dense_precisions, minimise
@@ -32,17 +33,7 @@ from pctheory.landscape import EnvelopeEnergy, OutputLoss, WeightDecay
 from pctheory.learning import LayerEnergies, SquaredError
 from pctheory.related import Predify
 
-PACKAGES = (
-    "model",
-    "inference",
-    "landscape",
-    "dynamics",
-    "trust_region",
-    "limits",
-    "learning",
-    "related",
-    "nn",
-)
+PACKAGES = (*THEORY, "nn")
 
 
 def with_biases(net, rng, scale=1.0):

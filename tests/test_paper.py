@@ -6,6 +6,7 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
+from architecture import THEORY
 from listing import assert_none
 
 from figures._figure import figure_ids
@@ -173,17 +174,6 @@ def test_mathematics_is_balanced(document):
 # ---- one meaning for each symbol
 
 SYMBOLS = DOCUMENTS["main"]["symbols.tex"]
-PACKAGES = (
-    "linalg",
-    "model",
-    "inference",
-    "landscape",
-    "dynamics",
-    "trust_region",
-    "limits",
-    "learning",
-    "related",
-)
 WORDS = {
     r"\kappa": ("condition",),
     r"\alpha": ("adjoint",),
@@ -230,7 +220,7 @@ def test_the_table_of_symbols_gives_each_symbol_one_meaning():
 
 def test_no_docstring_uses_a_symbol_in_a_second_meaning():
     wrong = []
-    for package in PACKAGES:
+    for package in THEORY:
         module = import_module(f"pctheory.{package}")
         for name in module.__all__:
             exempt = {*OWN.get(package, ()), *OWN.get(f"{package}.{name}", ())}
