@@ -10,7 +10,7 @@ from pathlib import Path
 from experiments._result import write_atomically
 from figures._figure import THUMB_DPI, Drawn
 from figures._outcome import VERDICTS
-from figures._sections import OTHERS
+from figures._sections import OTHERS, OVERVIEW
 from figures._tex import plain, to_html
 from pctheory.claims import claims
 
@@ -80,7 +80,7 @@ def _group(name: str, drawn: Sequence[Drawn]) -> str:
 
 
 def _section(drawn: Drawn, order: Mapping[str, str]) -> str:
-    return "Overview" if drawn.setting == "summary" else order.get(drawn.id, OTHERS)
+    return OVERVIEW if drawn.setting == "summary" else order.get(drawn.id, OTHERS)
 
 
 def _summary(drawn: Sequence[Drawn]) -> str:

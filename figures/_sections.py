@@ -6,6 +6,8 @@ import re
 from pathlib import Path
 
 PAPER = Path(__file__).resolve().parent.parent / "paper"
+OVERVIEW = "Overview"
+"""The section of the introduction's figures and of the summary."""
 OTHERS = "More"
 """The section of figures that the paper does not show."""
 _PLACES = re.compile(r"\\section\{([^{}]*)\}|\\pcfigure(?:\[[^]]*\])?\{([^{}]*)\}")
@@ -24,7 +26,7 @@ def reading_order(paper: Path = PAPER) -> dict[str, str]:
     title = OTHERS
     for name in re.findall(r"\\pcsection\{(\w+)\}", supplement.read_text()):
         for heading, figure in _PLACES.findall((paper / "sections" / f"{name}.tex").read_text()):
-            title = heading or title
+            title = OVERVIEW if name == "introduction" else heading or title
             if figure:
                 order.setdefault(figure, title)
     return order

@@ -674,6 +674,7 @@ def test_the_gallery_is_in_the_order_of_the_paper(tmp_path: Path) -> None:
     (tmp_path / "sections" / "two.tex").write_text(r"\section{Second} \pcfigure{b} \pcfigure{a}")
     assert list(reading_order(tmp_path).items()) == [("b", "First"), ("a-c", "First"), ("a", "Second")]
     assert reading_order(tmp_path / "nowhere") == {}
+    assert reading_order()["map-of-the-theory"] == "Overview"  # the introduction has none of its own
 
 
 def test_a_stale_result_that_is_drawn_says_so_in_the_gallery(project: Project) -> None:
