@@ -64,11 +64,9 @@ def adaptive_descent(problem: Problem, method: Adaptive, trace: Trace) -> Errors
             trace.message = "converged" if enough else trace.message
             return net.errors_of(errors, prediction, state.y)
         if stop.num_steps is None and (change.stalled or t >= method.max_passes):
-            # worse than the start, or not finite
-            first, now = (
-                net.energy_of(net.errors_of(*pair, state.y), state.y) for pair in (start, (errors, prediction))
-            )
-            if not now <= first:
+            ends = (start, (errors, prediction))
+            first, now = (net.energy_of(net.errors_of(*end, state.y), state.y) for end in ends)
+            if not now <= first:  # worse than the start, or not finite
                 net.roll(state.x, None, state)
             return _newton(problem, method, trace, t)
         answer = net.output_force(prediction, state.y)
@@ -187,8 +185,8 @@ class _Slopes:
         return plain
 
     def _rest(self, s: int, z: Tensor, new: Tensor) -> None:
-        """Where a higher slope lowered z past 0 and back, change `new` to the slope that brings z to 0, by the
-        secant. A unit at 0 keeps its slope.
+        """Change `new` to the slope that brings z to 0, by the secant, where a higher slope lowered z past 0
+        and back. A unit at 0 keeps its slope.
         """
         left, right = self.activation.kink or (0.0, 1.0)
         wrong = (self.used[s] != new).flatten().nonzero()[:, 0]
