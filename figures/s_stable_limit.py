@@ -102,7 +102,8 @@ def caption(result: Result, meta: Meta) -> str:
         r"signs of the last layer. (a) The widest networks and the limits. (b) Distance of the mean loss "
         r"from the own mean field (solid) and from BP's (dotted); circles: no skips, squares: skips. "
         rf"At $N = {found['widest']}$ the root mean square deviation is {found['z']} standard errors from "
-        rf"the own limit, {found['z-bp']} from BP's. (c) Cosine of the gradients of $F^*$ and $\mathcal{{L}}$ "
+        rf"the own limit, {found['z-bp']} from BP's. (c) Cosine of the gradients of $F^*$ and "
+        rf"$\mathcal{{L}}$ "
         rf"at unit precisions, N = {config['cosine_width']}, mean and deviation; black: predicted. "
         rf"({meta.setting}.)"
     )
