@@ -156,7 +156,8 @@ def numbers(result: Result) -> dict[str, str | float]:
     """By data set, rule and depth: best rate, accuracy and its deviation over seeds, points behind
     backpropagation with the half width of their 95% interval, layers that matter, passes, time over
     backpropagation's; the largest estimated and the true error of the last weight gradient in per cent, and
-    loss over energy. Of exact inference the largest gap over the networks, and how many are within `GOAL`.
+    loss over energy. Of exact inference at the smaller alpha the extremes over the networks, and how many are
+    within `GOAL`; and how many best rates are at an end of their grid.
     """
     found: dict[str, str | float] = {}
     for dataset, hidden, rule, run in runs(result):
@@ -175,13 +176,26 @@ def numbers(result: Result) -> dict[str, str | float]:
             found[f"{name}-worst"] = f"{100 * float(np.max(run['worst'])):.1f}"
             found[f"{name}-true"] = f"{100 * float(np.asarray(run['true'])[0]):.1f}"
             found[f"{name}-ratio"] = f"{float(np.asarray(run['ratio'])[0]):.2f}"
-    for rule in ("pc", "near"):
-        means = [float(gap.mean()) for gap in gaps(result, rule).values()]
-        found[f"{rule}-worst-behind"] = f"{max(means):.2f}"
-        found[f"{rule}-mean-behind"] = f"{np.mean(means):.2f}"
-        found[f"{rule}-within"] = sum(gap <= GOAL for gap in means)
-        found[f"{rule}-networks"] = len(means)
-    return found
+    means = [float(gap.mean()) for gap in gaps(result, "near").values()]
+    near = [(dataset, hidden, run) for dataset, hidden, rule, run in runs(result) if rule == "near"]
+    passes = [float(np.mean(run["passes"])) for *_, run in near]
+    times = [relative_time(result, dataset, "near", hidden) for dataset, hidden, _ in near]
+    ends = [at_edge(run) for *_, run in runs(result)]
+    return found | {
+        "goal": GOAL,
+        "near-within": sum(gap <= GOAL for gap in means),
+        "near-networks": len(means),
+        "near-worst-behind": f"{max(means):.2f}",
+        "near-mean-behind": f"{np.mean(means):.2f}",
+        "near-least-passes": f"{min(passes):.1f}",
+        "near-most-passes": f"{max(passes):.1f}",
+        "near-least-time": f"{min(times):.1f}",
+        "near-most-time": f"{max(times):.1f}",
+        "near-most-estimated": f"{100 * max(float(np.max(run['worst'])) for *_, run in near):.1f}",
+        "near-most-true": f"{100 * max(float(np.asarray(run['true'])[0]) for *_, run in near):.1f}",
+        "edges": sum(ends),
+        "cases": len(ends),
+    }
 
 
 def caption(result: Result, meta: Meta) -> str:
@@ -199,8 +213,8 @@ def caption(result: Result, meta: Meta) -> str:
             cells = [f"{behind(result, data, rule, h).mean():.1f}" for h in at]
             parts.append(f"{names[rule]} {' / '.join(cells)}")
     counts = [layers(result["runs"][first][str(hidden)][rule]) for rule in ("near", "bp", "published")]
-    ends = [f"{_names.dataset(d)} {rule} {h}" for d, h, rule, run in runs(result) if at_edge(run)]
-    edge = f" Best rate at an end of its grid: {', '.join(ends)}." if ends else ""
+    ends = [at_edge(run) for *_, run in runs(result)]
+    edge = f" {sum(ends)} of {len(ends)} best rates are at an end of their grid." if any(ends) else ""
     return (
         rf"Exact inference at $\pi = L / (\alpha N)$, $\alpha$ = {smaller}, is within {GOAL:g} points of "
         rf"backpropagation in {within} of {len(found)} networks, and at most "
