@@ -63,12 +63,12 @@ def activations(result: Result) -> list[str]:
 def draw(fig: Figure, result: Result) -> None:
     """Shares of the modes at equal loss; L/F* along training at equal alpha and at equal precisions."""
     axes = fig.subplots(1, 3)
+    axes[2].sharey(axes[1])
     _modes(axes[0], result)
     for ax, rule in zip(axes[1:], what_alpha_does.RULES, strict=True):
         _ratios(ax, result, rule)
     axes[1].set_title(r"equal $\alpha$")
     axes[2].set_title(r"equal $\pi$")
-    axes[2].sharey(axes[1])
     plotting.legend_outside(fig, axes, "bottom", ncols=5)
     plotting.letter(axes)
 
@@ -89,12 +89,12 @@ def _ratios(ax: Axes, result: Result, rule: str) -> None:
     for activation, style in zip(activations(result), ("-", "--"), strict=False):
         for k, curve in enumerate(ratios(result, activation, rule)):
             ax.plot(
-                curve, style, color=plotting.COLOURS["pc"], lw=0.8,
+                curve - 1, style, color=plotting.COLOURS["pc"], lw=0.8,
                 label=None if k else _names.activation(activation),
             )  # fmt: skip
     ax.set_yscale("log")
     ax.set_xlabel("iteration")
-    ax.set_ylabel(r"$\mathcal{L} / F^*$")
+    ax.set_ylabel(r"$\mathcal{L} / F^* - 1$")
 
 
 def numbers(result: Result) -> dict[str, str | float]:

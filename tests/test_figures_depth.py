@@ -41,7 +41,12 @@ def test_a_larger_alpha_learns_the_modes_more_evenly_as_its_mean_field_says():
     for activation in alpha_figure.activations(result):
         equal, other = (alpha_figure.spread(result, activation, rule) for rule in what_alpha_does.RULES)
         assert 1 < equal < other
-    drawn(alpha_figure, result, panels=3, shown=[*predicted, alpha_figure.ratios(result, "tanh", "alpha")[0]])
+    drawn(
+        alpha_figure,
+        result,
+        panels=3,
+        shown=[*predicted, alpha_figure.ratios(result, "tanh", "alpha")[0] - 1],
+    )
 
 
 def test_the_modes_of_the_least_squares_map_are_wholly_learned_by_it():
