@@ -92,7 +92,7 @@ def draw(fig: Figure, result: Result) -> None:
     axes = fig.subplots(2, 3)
     first = next(iter(result["runs"]))
     by_data = dict(zip(result["runs"], axes[0, :2], strict=False))
-    gap, passes, times, resets = axes[0, 2], *axes[1]
+    passes, times, resets = axes[1]
     for ax in (*axes[0], passes, times):
         plotting.log2_axis(ax, "x")
         ax.set_xlabel("hidden layers $H$")
@@ -115,7 +115,7 @@ def draw(fig: Figure, result: Result) -> None:
             plotting.spread(
                 resets, np.arange(1, lost.shape[1] + 1), lost, colour, marker=marker, ms=2, lw=0.8
             )
-    _gaps(gap, result)
+    _gaps(axes[0, 2], result)
     by_data[first].set_ylabel("test accuracy (%)")
     passes.set_ylabel("passes an iteration")
     times.set_ylabel("time / time of BP")
