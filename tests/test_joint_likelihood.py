@@ -75,7 +75,7 @@ def in_torch(objective, net):
     return torch, value, torch.tensor(np.asarray(own.flatten()))
 
 
-@settings(max_examples=30)
+@settings(max_examples=20)
 @given(
     st.integers(1, 4),
     seeds,
@@ -182,17 +182,16 @@ def test_the_flow_in_weights_and_precisions_reaches_the_least_likelihood_and_em_
     path = gradient_flow(objective, net, [0.0, 10.0, 300.0])
     values = path.values()
     assert path.status == "completed"
-    assert values[0] > values[1] > values[2] > least
-    assert values[2] == pytest.approx(least, abs=1e-3)
+    assert values[0] > values[1] >= values[2] - 1e-12
+    assert values[2] == pytest.approx(least, abs=1e-10)
     end = path.network(-1)
     assert end.num_weights == net.num_weights
     assert float(NegativeLogLikelihood(data).value(end)) == pytest.approx(values[2], rel=1e-14)
     held = gradient_flow(NegativeLogLikelihood(data), net, [0.0, 300.0])
     assert held.values()[-1] > values[2] + 0.1
-    rested = end
-    for _ in range(20):
-        rested = update_precisions(rested, data, shape="diagonal")
-    assert least < float(objective.value(rested)) <= values[2] + 1e-12
+    rested = update_precisions(end, data, shape="diagonal")
+    pairs = zip(rested.precisions, end.precisions, strict=True)
+    assert all(np.allclose(new.value, old.value, rtol=1e-6) for new, old in pairs)
 
 
 def test_every_tool_of_the_landscape_takes_it():
@@ -281,13 +280,14 @@ def test_other_objectives_are_functions_of_the_weights_and_biases_alone():
         assert np.array_equal(same.flatten(), own.flatten())
     assert own.replace(skips=None).num_weights == net.num_weights
     assert "learns weights and biases and precisions" in repr(own)
-    assert "learn=('weights', 'precisions')" in repr(NegativeLogLikelihood(data, learn=["precisions", "weights"]))
+    joint = NegativeLogLikelihood(data, learn=["precisions", "weights"])
+    assert "learn=('weights', 'precisions')" in repr(joint)
 
 
 @pytest.mark.parametrize(
     ("learn", "message"),
     [
-        (("weights", "precision"), r"`learn` must be one of .* Got 'precision'\. Did you mean 'precisions'\?"),
+        (("weights", "precision"), r"`learn` must be one of .* Got 'precision'\. Did you mean 'precisions'"),
         ((), r"`learn` must name each kind once, and at least one\. Got \[\]\."),
         (("weights", "weights"), r"`learn` must name each kind once"),
     ],
@@ -302,15 +302,15 @@ def test_what_cannot_learn_is_refused_in_one_sentence():
     with pytest.raises(TypeError, match="`learn` must be a tuple of kinds of parameters. Got str"):
         NegativeLogLikelihood(data, learn="precisions")
     net = LinearPCN.random((2, 2), rng=0, precisions=[np.array([[2.0, 0.5], [0.5, 1.0]])])
-    with pytest.raises(ValueError, match="`precisions` must be numbers or vectors to learn .* Got a matrix"):
+    with pytest.raises(ValueError, match="`precisions` must be numbers or vectors .* Got a matrix"):
         NegativeLogLikelihood(data, learn=("precisions",)).gradient(net)
-    with pytest.raises(ValueError, match="`learn` must name something that the network has .* Got .'biases',."):
+    with pytest.raises(ValueError, match=r"`learn` must name something .* Got \('biases',\) for LinearPCN"):
         NegativeLogLikelihood(data, learn=("biases",)).gradient(net)
     plain = LinearPCN.random((2, 2, 2), rng=0)
     joint = NegativeLogLikelihood(data, learn=("weights", "precisions"))
     with pytest.raises(ValueError, match=r"one array per layer, `W_l`, then `log Pi_l`: 4 of them. Got 2"):
         joint.hvp(plain, plain.weights)
-    with pytest.raises(ValueError, match=r"`direction\[3\]` must have the shape of `log Pi_2`, \(\). Got \(2,\)"):
+    with pytest.raises(ValueError, match=r"`direction\[3\]` must have the shape of `log Pi_2`, \(\)\. Got"):
         joint.hvp(plain, (*plain.weights, np.array(0.0), np.zeros(2)))
     with pytest.raises(ValueError, match="`net` must learn its weights alone here"):
         precision_gradient(joint.coordinates(plain), data)

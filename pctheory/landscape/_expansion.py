@@ -96,9 +96,7 @@ class Sweep(Expansion):
         )
 
     def log_precision_gradient(self) -> tuple[Array, ...]:
-        r""":math:`\partial f / \partial \log \pi_l = \frac12 \mathrm{diag}(\Sigma_l p_l^T \Omega p_l)`, (n_l,)
-        each.
-        """
+        r""":math:`\partial f / \partial \log\pi_l = \frac12 \mathrm{diag}(\Sigma_l p_l^T \Omega p_l)`."""
         xp = array_namespace(self.rho)
         pairs = zip(self.p[1:], self.metric.weighted, strict=True)
         return tuple(xp.sum(p * (self.noise @ s), axis=0) / 2 for p, s in pairs)

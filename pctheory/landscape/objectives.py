@@ -290,8 +290,8 @@ class NegativeLogLikelihood(RescaledObjective):
     The network is the Gaussian model :math:`y | x \sim N(P_0 x, S)` (claim ``gaussian-marginal``), and
     predictive coding leaves out the log determinant. Unlike :math:`F^*` it has a minimiser on noisy data,
     provided that the noise exceeds the assumed :math:`\Sigma_L`: below it, the weights inflate the other way,
-    :math:`W_L \to 0` at a fixed map (claim ``no-minimiser-with-noise``). With the precisions learned too there
-    is nothing to exceed: it has a minimiser wherever the residual noise is positive definite (claim
+    :math:`W_L \to 0` at a fixed map (claim ``no-minimiser-with-noise``). With the precisions learned too
+    there is nothing to exceed: it has a minimiser wherever the residual noise is positive definite (claim
     ``precision-learning``).
 
     Parameters
@@ -300,9 +300,9 @@ class NegativeLogLikelihood(RescaledObjective):
         Compressed once to at most n_0 + n_L rows.
     learn : some of "weights", "biases", "precisions"
         What the objective is a function of; the rest is held. Precisions, numbers or vectors, learn by their
-        logarithms :math:`\theta_l`, with :math:`\Pi_l = e^{\theta_l}`: the gradient, directions and the vectors
-        of flows, Hessians and slices then have one array a layer more, behind the weights and biases. In
-        whitened output coordinates
+        logarithms :math:`\theta_l`, with :math:`\Pi_l = e^{\theta_l}`: the gradient, directions and the
+        vectors of flows, Hessians and slices then have one array a layer more, behind the weights and biases.
+        In whitened output coordinates
 
         .. math:: \frac{\partial f}{\partial \theta_l}
                   = \tfrac12 \mathrm{diag}\big( \Sigma_l p_l^T (\langle \rho\rho^T \rangle - I) p_l \big),

@@ -123,11 +123,12 @@ class Precision:
         """
         if self._is_matrix:
             raise ValueError(
-                "`precisions` must be numbers or vectors to learn by their logarithms. Got a matrix: give its "
-                "diagonal, or learn it by `update_precisions`."
+                "`precisions` must be numbers or vectors to learn by their logarithms. Got a matrix: give "
+                "its diagonal, or learn it by `update_precisions`."
             )
         xp = array_namespace(like)
-        return xp.log(xp.asarray(self.value, dtype=like.dtype, device=device(like)))
+        number = isinstance(self.value, float)
+        return xp.log(xp.asarray(self.value, dtype=like.dtype, device=device(like)) if number else self.value)
 
     def with_logarithm(self, log: Array) -> Precision:
         """The precision with another `logarithm`, or a stack of them, () or (size,) behind other axes.
