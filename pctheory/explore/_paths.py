@@ -101,7 +101,7 @@ def descents(net: LinearPCN, data: Data, rate: float, steps: int) -> tuple[np.nd
     Examples
     --------
     >>> net, data = LinearPCN([[[2.0]], [[3.0]]]), Data([[1.0]], [[7.0]])
-    >>> [path[1].round(12).tolist() for path in descents(net, data, 0.1, 1)]  # F* has the gradient (-.3, -.23)
+    >>> [path[1].round(12).tolist() for path in descents(net, data, 0.1, 1)]  # F* slopes by (-.3, -.23)
     [[2.3, 3.2], [2.03, 3.023]]
     """
     whole = net.all_learned()

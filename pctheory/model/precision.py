@@ -131,9 +131,12 @@ class Precision:
         return xp.log(xp.asarray(self.value, dtype=like.dtype, device=device(like)) if number else self.value)
 
     def with_logarithm(self, log: Array) -> Precision:
-        """The precision with another `logarithm`, or a stack of them, () or (size,) behind other axes.
+        """The precision with another `logarithm`, or a stack of them, (...) or (..., size). Unchecked.
 
-        Unchecked. A stack acts on stacks of rows, (..., B, size).
+        Returns
+        -------
+        Precision
+            That of a stack acts on stacks of rows, (..., B, size).
         """
         xp = array_namespace(log)
         number = isinstance(self.value, float) or self.value.ndim == 0
