@@ -25,7 +25,7 @@ class Config(limits_nonlinear.Config):
 
 PROFILES = {
     "quick": Config(dataset="digits", widths=(4, 32), hidden=5, samples=16, iterations=4),
-    "cpu": Config(iterations=25),
+    "cpu": Config(iterations=2),
     "full": Config(),
 }
 
