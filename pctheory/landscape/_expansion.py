@@ -182,7 +182,7 @@ class Joint(Expansion):
     def hvp(self, direction: Sequence[Array]) -> tuple[Array, ...]:
         depth, like = self.net.depth, self.net.weights[0]
         xp = array_namespace(like)
-        logs = []
+        logs: list[Array] = []
         for log, shape, p in zip(direction[-depth:], self.shapes, self.sweep.p[1:], strict=True):
             log = log if shape else log[..., None]
             width = self.net.widths[len(logs) + 1]
