@@ -34,7 +34,12 @@ class Config(HessianSettings):
 
 PROFILES = {
     "quick": Config(networks=("digits 1:2", "digits 2:2"), batch_size=12, num_steps=12, step=0.4),
-    "cpu": Config(),
+    "cpu": Config(
+        networks=(
+            "mnist 1:10", "mnist 2:10", "mnist 3:5", "mnist 4:5",
+            "mnist1d 1:20", "mnist1d 2:15", "mnist1d 3:10", "mnist1d 4:5",
+        )
+    ),
     "full": Config(),
 }  # fmt: skip
 

@@ -64,7 +64,7 @@ PROFILES = {
     ),
     # the same singular values of the initial weights (sigma sqrt N) as at the published width
     "cpu": Config(
-        images=12_800, width=128, init=0.0099, bp_iterations=4000, pc_iterations=1000, points=60
+        images=12_800, width=128, init=0.0099, bp_iterations=8000, pc_iterations=1500, points=60, seeds=1
     ),
     "full": Config(),
 }

@@ -36,7 +36,13 @@ class Config(HessianSettings):
 
 PROFILES = {
     "quick": Config(networks=("toy 2:3", "digits 3:2"), batch_size=12, num_steps=20, step=0.4),
-    "cpu": Config(),
+    "cpu": Config(
+        networks=(
+            "toy 2:5", "toy 3:4", "toy 4:4",
+            "mnist 2:10", "mnist 3:5", "mnist 4:5",
+            "mnist1d 2:15", "mnist1d 3:10", "mnist1d 4:5",
+        )
+    ),
     "full": Config(),
 }  # fmt: skip
 

@@ -226,9 +226,7 @@ def read_drawn(out: Path) -> list[Drawn]:
     ]
 
 
-def _render(
-    figure: Figure, result: Any, formats: Sequence[str]
-) -> tuple[dict[str, bytes], dict[str, float]]:
+def _render(figure: Figure, result: Any, formats: Sequence[str]) -> tuple[dict[str, bytes], dict[str, float]]:
     """The files of the figure, by suffix, and what `_rule` measures on it."""
     images = {}
     with style():

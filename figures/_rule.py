@@ -99,7 +99,9 @@ def closest_colours(fig: Figure) -> tuple[float, str] | None:
     for number, ax in enumerate(panels(fig)):
         for (style, one), (other, two) in combinations(sorted(_marks(ax)), 2):
             if style == other:
-                found.append((distance(one, two), f"panel {number}: {style}, {to_hex(one)} and {to_hex(two)}"))
+                found.append(
+                    (distance(one, two), f"panel {number}: {style}, {to_hex(one)} and {to_hex(two)}")
+                )
     return min(found, default=None)
 
 

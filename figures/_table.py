@@ -16,6 +16,8 @@ def table(drawn: Sequence[Drawn]) -> str:
 
 
 def _row(drawn: Drawn) -> tuple[str, ...]:
-    looks = (f"{drawn.looks[name]:g}" if name in drawn.looks else "-" for name in ("panels", "font", "colours"))
+    looks = (
+        f"{drawn.looks[name]:g}" if name in drawn.looks else "-" for name in ("panels", "font", "colours")
+    )
     seeds = "-" if drawn.seeds is None else str(drawn.seeds)
     return (drawn.id, drawn.verdict, str(caption_words(drawn.caption)), *looks, seeds, drawn.parts[2] or "-")

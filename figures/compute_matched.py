@@ -12,6 +12,7 @@ from experiments import compute_matched
 from experiments._result import Result
 from experiments._store import Meta
 from figures import _names
+from figures._panels import few_decades
 from pctheory import plotting
 
 EXPERIMENT = compute_matched

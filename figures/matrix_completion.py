@@ -83,11 +83,9 @@ def within(runs: Any, rule: str) -> np.ndarray:
 
 
 def _by_passes(ax: Axes, runs: Any, method: str, name: str, unit: float) -> None:
-    run, color = runs[method], plotting.COLOURS[method[:2]]
-    passes = PASSES[method[:2]] * np.asarray(run["step"])[1:]
-    ax.plot(
-        passes, np.asarray(run[name][0])[1:] / unit, "--" if method.endswith("published") else "-", color=color
-    )
+    rule, style = method[:2], "--" if method.endswith("published") else "-"
+    steps, values = np.asarray(runs[method]["step"])[1:], np.asarray(runs[method][name][0])[1:]
+    ax.plot(PASSES[rule] * steps, values / unit, style, color=plotting.COLOURS[rule])
 
 
 def _runs(ax: Axes, runs: Any) -> None:
@@ -151,9 +149,9 @@ def caption(result: Result, meta: Meta) -> str:
         "Dashed: published scales; squares: the run was stopped; red: PC from BP's saddles; dotted: best "
         rf"fits of lower rank, {ranks} (published elsewhere: 3.446, 1.096, 0.1255). Iterations of "
         rf"BP and PC to half the error: {half} (published: 10000 and 1000). (d-f) "
-        rf"Equal passes; linear: {n['half-passes-bp']} and {n['half-passes-pc']} to half. (e, f) {c['films']} "
-        rf"films and users: {n['ratings-bp']} and {n['ratings-pc']} iterations to {RATED[0]:g} of "
-        rf"the observed error; lowest hidden error {n['ratings-hidden-bp']} and {n['ratings-hidden-pc']} "
+        rf"Equal passes; linear: {n['half-passes-bp']} and {n['half-passes-pc']} to half. (e, f) "
+        rf"{c['films']} films and users: {n['ratings-bp']} and {n['ratings-pc']} iterations to {RATED[0]:g} "
+        rf"of the observed error; lowest hidden error {n['ratings-hidden-bp']} and {n['ratings-hidden-pc']} "
         rf"stars. ({meta.setting}; {c['seeds']} draw{'s' if c['seeds'] > 1 else ''}.)"
     )
 
