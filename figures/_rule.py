@@ -48,7 +48,7 @@ def letters(fig: Figure) -> str:
 
 def smallest_font(fig: Figure) -> float:
     """The size in points of the smallest words that are seen."""
-    return min((t.get_fontsize() for t in _texts(fig)), default=np.inf)
+    return min((float(t.get_fontsize()) for t in _texts(fig)), default=np.inf)
 
 
 def _texts(artist: Artist) -> Iterator[Text]:
@@ -105,7 +105,7 @@ def closest_colours(fig: Figure) -> tuple[float, str] | None:
     return min(found, default=None)
 
 
-def _marks(ax: Axes) -> set[tuple[str, tuple[float, ...]]]:
+def _marks(ax: Axes) -> set[tuple[str, tuple[float, float, float]]]:
     """How each line or marker is drawn, and its colour on white; straight guides do not count."""
     found = set()
     for line in ax.lines:
@@ -113,5 +113,6 @@ def _marks(ax: Axes) -> set[tuple[str, tuple[float, ...]]]:
         style = f"line {line.get_linestyle()}, marker {line.get_marker()}"
         if line.get_visible() and not guide and style != "line None, marker None":
             *rgb, opacity = to_rgba(line.get_color(), line.get_alpha())
-            found.add((style, tuple(round(1 - opacity * (1 - v), 3) for v in rgb)))
+            red, green, blue = (round(1 - opacity * (1 - v), 3) for v in rgb)
+            found.add((style, (red, green, blue)))
     return found
