@@ -179,9 +179,11 @@ def relaxed(model, method, steps, least=0.0, observed=False):
         return relax(net, x, y, method, Stop(steps), "feedforward", np.random.default_rng(0), least=least)
 
 
-@pytest.mark.parametrize("precision", PRECISIONS)
-@pytest.mark.parametrize("activation", ["linear", "tanh", "relu", "gelu"])
-@pytest.mark.parametrize("width", [1, 2, 3, 5, 100])
+@pytest.mark.parametrize(
+    ("activation", "precision"),
+    [("linear", "matrices"), ("tanh", "numbers"), ("relu", "ones"), ("relu", "vectors"), ("gelu", "ones")],
+)
+@pytest.mark.parametrize("width", [1, 3, 100])
 def test_bands_take_the_steps_of_a_descent_in_another_order(width, activation, precision, monkeypatch):
     rng = np.random.default_rng(0)
     for method, hidden, steps, skips in (
@@ -199,7 +201,7 @@ def test_bands_take_the_steps_of_a_descent_in_another_order(width, activation, p
             rng=1,
             dtype=torch.float64,
         )
-        for observed in (False, True):
+        for observed in (False, True) if hidden == 7 else (False,):
             monkeypatch.setattr(descents, "_width", lambda moved, steps: width)
             monkeypatch.setattr(Trace, "unobserved", property(lambda trace: True))
             state, errors, trace = relaxed(model, method, steps, observed=observed)
