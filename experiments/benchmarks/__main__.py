@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     groups = f"of {', '.join(GROUPS)}; without one, all but {', '.join(BY_NAME)}"
     parser.add_argument("names", nargs="*", metavar="NAME", help=groups)
     parser.add_argument("--quick", action="store_true", help="small sizes: whether everything runs")
-    parser.add_argument("--repetitions", type=int, default=15)
+    parser.add_argument("--repetitions", type=int, default=11)
     parser.add_argument("--out", type=Path, default=Path("build/bench"))
     parser.add_argument("--lines", action="store_true", help="measure in this process and print rows as JSON")
     options = parser.parse_args(arguments)

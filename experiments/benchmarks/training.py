@@ -175,8 +175,9 @@ class Other:
         self.name = name
         self.process: subprocess.Popen[str] | None = None
         self.call: Callable[[], float] | None = None
-        python = os.environ.get("JPC_PYTHON")
-        self.reason = "JPC_PYTHON names no interpreter with jpc"
+        variable = f"{name.upper()}_PYTHON"
+        python = os.environ.get(variable)
+        self.reason = f"{variable} names no interpreter with {name}"
         if python is None:
             return
         settings = {"hidden": hidden, "width": WIDTH, "batch": BATCH, "step": STEP, "rate": RATE}
