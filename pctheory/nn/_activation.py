@@ -56,13 +56,13 @@ class Activation:
         if self.name == "relu":
             least, negative = -origin, origin.clamp(max=0)
 
-            def rows(start: int, stop: int | None = None) -> Callable[[Tensor, Tensor], None]:
+            def rows(start: int, stop: int | None = None) -> Callable[[Tensor, Tensor], Any]:
                 low, shift = least[start:stop], negative[start:stop]
                 return lambda d, out: torch.maximum(d, low, out=out).add_(shift)
 
         else:
 
-            def rows(start: int, stop: int | None = None) -> Callable[[Tensor, Tensor], None]:
+            def rows(start: int, stop: int | None = None) -> Callable[[Tensor, Tensor], Any]:
                 here = origin[start:stop]
                 return lambda d, out: out.copy_(self.change(here, d))
 
