@@ -55,6 +55,7 @@ class Config:
     )
     unit_depth: int = field(default=30, metadata={"label": "deepest network at unit precisions"})
     alphas: tuple[float, float] = (1 / 64, 1 / 256)
+    larger_depth: int = field(default=128, metadata={"label": r"deepest network at the larger $\alpha$"})
     tolerance: float = field(default=0.01, metadata={"label": "estimated error of the weight gradient"})
     unit_tolerance: float = field(default=0.05, metadata={"label": "that at unit precisions"})
     ablated: int = field(default=2000, metadata={"label": "test images of the ablation"})
@@ -68,8 +69,8 @@ PROFILES = {
         published_rates=(0.1,), published_depth=6, unit_rates=(0.1,), unit_depth=2, ablated=200, seeds=2,
     ),
     "cpu": Config(
-        datasets=("mnist",), depths=(8, 30), iterations=200, published_rates=(0.1, 0.3),
-        published_depth=30, unit_depth=8,
+        rates=(0.0075, 0.015, 0.03), published_rates=(0.1, 0.3, 1.0), published_depth=30, unit_depth=8,
+        larger_depth=30,
     ),
     "full": Config(),
 }  # fmt: skip
@@ -192,6 +193,8 @@ def rates_of(config: Config, rule: str, hidden: int) -> tuple[float, ...]:
         return config.published_rates if hidden <= config.published_depth else ()
     if rule == "unit":
         return config.unit_rates if hidden <= config.unit_depth else ()
+    if rule == "pc" and hidden > config.larger_depth:
+        return ()
     return config.rates
 
 

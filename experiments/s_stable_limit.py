@@ -30,8 +30,8 @@ SKIPS = {"plain": False, "residual": True}
 class Config:
     """New experiment: its own settings."""
 
-    widths: tuple[int, ...] = (64, 128, 256, 512, 1024)
-    alphas: tuple[float, ...] = (0.5, 2.0)
+    widths: tuple[int, ...] = (128, 256, 512, 1024, 2048)
+    alphas: tuple[float, ...] = (0.1, 0.5, 2.0)
     hidden: int = 3
     steps: int = 20
     rate: float = 0.1
@@ -48,7 +48,7 @@ class Config:
 
 PROFILES = {
     "quick": Config(widths=(16, 64), alphas=(2.0,), steps=6, seeds=6, depths=(4, 8), cosine_seeds=6),
-    "cpu": Config(),
+    "cpu": Config(seeds=6),
     "full": Config(),
 }
 

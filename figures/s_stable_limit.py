@@ -101,8 +101,9 @@ def caption(result: Result, meta: Meta) -> str:
         rf"own. Linear $\mu$PC networks, {config['hidden']} hidden layers, {config['seeds']} seeds with both "
         r"signs of the last layer. (a) The widest networks and the limits. (b) Distance of the mean loss "
         r"from the own mean field (solid) and from BP's (dotted); circles: no skips, squares: skips. "
-        rf"At the largest width the root mean square deviation is {found['z']} standard errors from the own "
-        rf"limit, {found['z-bp']} from BP's. (c) Cosine of the gradients of $F^*$ and $\mathcal{{L}}$ "
+        rf"At $N = {found['widest']}$ the root mean square deviation is {found['z']} standard errors from "
+        rf"the own limit, {found['z-bp']} from BP's. (c) Cosine of the gradients of $F^*$ and "
+        rf"$\mathcal{{L}}$ "
         rf"at unit precisions, N = {config['cosine_width']}, mean and deviation; black: predicted. "
         rf"({meta.setting}.)"
     )
@@ -127,6 +128,7 @@ def numbers(result: Result) -> dict[str, str | float]:
         for case in _MARKS
     ]
     return {
+        "widest": int(np.max(result["widths"])),
         "z": f"{min(own):.1f}-{max(own):.1f}",
         "z-bp": f"{min(other):.0f}-{max(other):.0f}",
         "exponent": f"{np.mean(slopes):.2f}",

@@ -7,6 +7,7 @@ from figure_checks import drawn, quick
 from experiments import precision_homotopy, s_stable_limit
 from figures import precision_homotopy as homotopy_figure
 from figures import s_stable_limit as stable_figure
+from pctheory import Data
 
 
 @pytest.mark.claim("s-stable-limit")
@@ -21,6 +22,47 @@ def test_networks_are_nearer_to_their_own_limit_than_to_that_of_backprop():
         assert np.all(np.abs(part["cosines"].mean(axis=1) - part["predicted"]) < 5 * error + 1e-4)
     shown = [result["plain"]["field"][1], result["plain"]["predicted"], result["residual"]["predicted"]]
     drawn(stable_figure, result, panels=3, shown=shown)
+
+
+@pytest.mark.claim("s-stable-limit")
+@pytest.mark.evidence("empirical")
+def test_a_larger_alpha_learns_the_modes_more_evenly_as_its_mean_field_says():
+    pytest.importorskip("torch")
+    from experiments import what_alpha_does
+    from figures import what_alpha_does as alpha_figure
+
+    result = quick(what_alpha_does)
+    measured = alpha_figure.by_alpha(result, alpha_figure.learned(result, "networks")).mean(axis=1)
+    predicted = alpha_figure.learned(result, "field")
+    backprop, large = predicted
+    assert large[0] < backprop[0]
+    assert large[-1] > backprop[-1] + 0.1
+    assert np.abs(measured - predicted).max() < 0.05
+    for activation in alpha_figure.activations(result):
+        equal, other = (alpha_figure.spread(result, activation, rule) for rule in what_alpha_does.RULES)
+        assert 1 < equal < other
+    drawn(
+        alpha_figure,
+        result,
+        panels=3,
+        shown=[*predicted, alpha_figure.ratios(result, "tanh", "alpha")[0] - 1],
+    )
+
+
+def test_the_modes_of_the_least_squares_map_are_wholly_learned_by_it():
+    pytest.importorskip("torch")
+    from experiments import what_alpha_does
+
+    rng = np.random.default_rng(0)
+    data = Data(rng.standard_normal((30, 4)), rng.standard_normal((30, 3)))
+    best = np.linalg.solve(data.x.T @ data.x, data.x.T @ data.y).T
+    values, shares = what_alpha_does.modes(data, np.array([best, 0.5 * best, np.zeros((3, 4))]))
+    fitted = best @ data.x.T
+    assert values[:3] == pytest.approx(np.linalg.svd(fitted / np.sqrt(30), compute_uv=False), rel=1e-12)
+    for row, share in zip(shares, (1.0, 0.5, 0.0), strict=True):
+        assert row == pytest.approx(np.full(3, share), abs=1e-12)
+    rest = data.y.T - fitted
+    assert what_alpha_does.losses(data, best[None])[0] == pytest.approx(0.5 * np.sum(rest**2) / 30, rel=1e-12)
 
 
 @pytest.mark.claim("precision-homotopy")

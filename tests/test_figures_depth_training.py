@@ -80,7 +80,30 @@ def test_exact_inference_at_a_small_alpha_trains_as_backpropagation_does():
         100 * np.mean([result["runs"]["digits"][str(h)]["bp"]["accuracy"] for h in config.depths], axis=1),
         100 * np.mean(result["runs"]["digits"]["6"]["published"]["lost"], axis=0),
     ]
-    drawn(depth_figure, result, panels=4, shown=shown)
+    drawn(depth_figure, result, panels=5, shown=shown)
+    numbers = depth_figure.numbers(result)
+    found = depth_figure.gaps(result, "near")
+    assert len(found) == len(config.depths) == numbers["near-networks"]
+    assert float(numbers["near-worst-behind"]) == pytest.approx(
+        max(f.mean() for f in found.values()), abs=5e-3
+    )
+
+
+def test_the_interval_of_a_gap_is_students():
+    one, two, three = samples = np.array([0.1, 0.4, 0.1])
+    # the 97.5% quantile of Student's t with two degrees of freedom is 0.95 / sqrt(2 * 0.975 * 0.025)
+    mean = (one + two + three) / 3
+    error = np.sqrt(((samples - mean) ** 2).sum() / 2 / 3)
+    assert depth_figure.half_width(samples) == pytest.approx(
+        0.95 / np.sqrt(2 * 0.975 * 0.025) * error, rel=1e-9
+    )
+
+
+def test_the_larger_alpha_ends_where_the_settings_say():
+    config = dataclasses.replace(depth_all_layers.PROFILES["quick"], larger_depth=2)
+    assert depth_all_layers.rates_of(config, "pc", 2) == config.rates
+    assert depth_all_layers.rates_of(config, "pc", 6) == ()
+    assert depth_all_layers.rates_of(config, "near", 6) == config.rates
 
 
 def test_a_reset_costs_what_the_network_loses_with_that_layer_untrained():

@@ -26,6 +26,7 @@ from pctheory.nn import (
     PC,
     PCN,
     Adam,
+    Adaptive,
     Convolution,
     ErrorDescent,
     GradientDescent,
@@ -252,6 +253,7 @@ METHODS = {
     "heun": (Heun(t_max=0.5, rtol=1e-3), {}),
     "error": (ErrorDescent(0.2), {"stop": Stop(12)}),
     "newton": (Newton(), {"stop": Stop(tolerance=1e-9)}),
+    "adaptive": (Adaptive(1e-3), {}),
 }
 
 

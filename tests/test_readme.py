@@ -51,8 +51,8 @@ def test_the_findings_quote_the_committed_results():
         in text
     )
     every = stored_numbers(depth_all_layers)
-    behind, time = every["mnist-near-30-behind"], every["mnist-near-30-time"]
-    assert f"end {behind} points behind backpropagation, at {time} times its time" in text
+    behind, least, most = (every[f"near-{key}"] for key in ("worst-behind", "least-time", "most-time"))
+    assert f"are at most {behind} points behind backpropagation, at {least} to {most} times its time" in text
     resets = stored_numbers(joint_resets)
     spared = resets["mnist-published-30-spared"]
     assert f"With 30 hidden layers the first {spared} of 31 can be put back to their random start" in text

@@ -74,9 +74,9 @@ CLAIMS = (
         "N grows. In depth: only with skips, and formally.",
         "this work; for the loss: Bordelon & Pehlevan 2022, Bordelon et al. 2023; the question of other "
         "limits: " + _LIM,
-        ("numerical",),
+        ("numerical", "empirical"),
         "pctheory.limits.stable_precisions",
-        ("s-stable-limit",),
+        ("s-stable-limit", "what-alpha-does"),
     ),
     Claim(
         "rich-drift",

@@ -75,6 +75,8 @@ class Activation:
 
     def slope(self, z: Tensor, phi: Tensor) -> Tensor:
         r""":math:`\phi'(z)`; at a kink the slope that torch's autograd takes."""
+        if self.name == "relu":
+            return torch.gt(z, 0, out=torch.empty_like(z))
         return self.pullback(torch.ones_like(z), z, phi)
 
 

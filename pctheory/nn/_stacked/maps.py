@@ -136,7 +136,7 @@ class StackedMaps:
         prediction = self.mapped(layer + 1, value)
         if self.shifts:
             prediction = prediction + self.shifts[layer]
-        return prediction.add(before, alpha=self.skip[layer]) if self.skip[layer] else prediction
+        return prediction.add_(before) if self.skip[layer] else prediction
 
     def output_error(self, prediction: Tensor, y: Tensor) -> Tensor:
         """The last error, y minus the prediction or its softmax: (B, n_L)."""
@@ -188,16 +188,13 @@ class StackedMaps:
         value, layer = output, self.depth
         for s in reversed(range(len(self.stacks))):
             for row in reversed(range(self.stacks[s].size)):
-                value = self.transport(value, layer, slopes[s][row])
-                into[s][row] = value
+                value = self.transport(value, layer, slopes[s][row], into[s][row])
                 layer -= 1
 
-    def transport(self, value: Tensor, layer: int, slope: Tensor) -> Tensor:
+    def transport(self, value: Tensor, layer: int, slope: Tensor, out: Tensor | None = None) -> Tensor:
         r""":math:`J_l^T v = \phi'(z_{l-1}) \circ (M_l^T v) + \tau_l v` for the layer l = `layer` > 1."""
-        result = self.pulled(layer, value).mul_(slope)
-        if self.skip[layer - 1]:
-            result.add_(value, alpha=self.skip[layer - 1])
-        return result
+        result = self.pulled(layer, value, out).mul_(slope)
+        return result.add_(value) if self.skip[layer - 1] else result
 
     def push(self, value: Tensor, layer: int, slope: Tensor) -> Tensor:
         r""":math:`J_l v = M_l (\phi'(z_{l-1}) \circ v) + \tau_l v` for the layer l = `layer` > 1."""

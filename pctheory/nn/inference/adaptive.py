@@ -47,29 +47,30 @@ def adaptive_descent(problem: Problem, method: Adaptive, trace: Trace) -> Errors
     variances = [inverse(p) for p in net.stack_precisions]
     # without hidden layers there is nothing to relax
     limit = (math.inf if state.hidden else 0) if stop.num_steps is None else stop.num_steps
-    first = math.inf
     t = 0
     while True:
         forward = state.prediction if t == 0 and problem.front else None  # the start is its own forward pass
         prediction = net.roll(state.x, errors, state).y if forward is None else forward
-        here = net.errors_of(errors, prediction, state.y)
         if t == 0:
-            first = net.energy_of(here, state.y)
+            start = errors, prediction
         enough = stop.tolerance is None and t > 0 and change.estimate <= method.tolerance
         last = t >= limit or enough
         if (last and not trace.silent) or trace.wants(t):
+            here = net.errors_of(errors, prediction, state.y)
             norm, value = problem.norm(problem.gradient()[0]), net.energy_of(here, state.y)
             if trace.measure(t, None, lambda f=value: f, norm, last=last):  # type: ignore[misc]
                 return here
         if last:
             trace.message = "converged" if enough else trace.message
-            return here
+            return net.errors_of(errors, prediction, state.y)
         if stop.num_steps is None and (change.stalled or t >= method.max_passes):
-            # a start that is worse than none, or not finite
-            if not net.energy_of(here, state.y) <= first:
+            ends = (start, (errors, prediction))
+            first, now = (net.energy_of(net.errors_of(*end, state.y), state.y) for end in ends)
+            if not now <= first:  # worse than the start, or not finite
                 net.roll(state.x, None, state)
             return _newton(problem, method, trace, t)
-        force = forces.next(here.output_weighted, known=t > 0 or problem.front)
+        answer = net.output_force(prediction, state.y)
+        force = forces.next(answer, known=t > 0 or problem.front)
         backward = net.empty_like_hidden(problem.batch)
         net.pull_back(force, slopes.next(state.hidden), backward)
         trace.num_passes += 1
@@ -82,8 +83,11 @@ def adaptive_descent(problem: Problem, method: Adaptive, trace: Trace) -> Errors
         t += 1
         trace.after(t)
         if trace.silent and stop.tolerance is None and change.estimate <= method.tolerance:
-            output = net.filled_error(force) if net.output == "mse" else here.output
-            prediction = state.y - output if net.output == "mse" else here.prediction
+            if net.output == "mse":
+                output = net.filled_error(force)
+                prediction = state.y - output
+            else:
+                output = net.output_error(prediction, state.y)
             return Errors(1, errors, backward, output, force, prediction)
 
 
@@ -169,25 +173,27 @@ class _Slopes:
     def next(self, hidden: list[Tensor]) -> list[Tensor]:
         """From the activities that the last slopes led to."""
         act = self.activation
-        plain = [act.slope(z, act.value(z)) for z in hidden]
         if act.kink is None:
-            return plain
+            return [act.slope(z, act.value(z)) for z in hidden]
+        plain = [act.slope(z, z) for z in hidden]  # at a kink the value does not matter
         if self.before:
-            plain = [self._rested(s, z, new) for s, (z, new) in enumerate(zip(hidden, plain, strict=True))]
+            for s, (z, new) in enumerate(zip(hidden, plain, strict=True)):
+                self._rest(s, z, new)
         if self.used:
             self.seen = [z.clone() for z in hidden]
         self.before, self.used = self.used, plain
         return plain
 
-    def _rested(self, s: int, z: Tensor, new: Tensor) -> Tensor:
-        """The slope that brings z to 0 by the secant, where a higher slope lowered it past 0 and back."""
+    def _rest(self, s: int, z: Tensor, new: Tensor) -> None:
+        """Change `new` to the slope that brings z to 0, by the secant, where a higher slope lowered z past 0
+        and back. A unit at 0 keeps its slope.
+        """
         left, right = self.activation.kink or (0.0, 1.0)
-        slope = self.used[s]
-        wrong = (((slope > left) & (z < 0)) | ((slope < right) & (z > 0))).nonzero(as_tuple=True)
-        now, here = slope[wrong], z[wrong]
-        turn, rise = now - self.before[s][wrong], here - self.seen[s][wrong]
+        wrong = (self.used[s] != new).flatten().nonzero()[:, 0]
+        now, here, after = (v.take(wrong) for v in (self.used[s], z, new))
+        turn, rise = now - self.before[s].take(wrong), here - self.seen[s].take(wrong)
         secant = (now - here * turn / torch.where(rise == 0, 1, rise)).clamp(left, right)
-        return slope.index_put(wrong, torch.where(turn * rise < 0, secant, new[wrong]))
+        new.put_(wrong, torch.where((turn * rise < 0) | (here == 0), secant, after))
 
 
 class _Change:
