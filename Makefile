@@ -76,7 +76,8 @@ mutants: $(VENV)/.installed
 hunt: $(VENV)/.installed
 	$(PY) tests/hunt.py --minutes $(MINUTES) --seed $(SEED)
 
-# One group in one process after another: about twenty minutes. JPC_PYTHON names an interpreter that has jpc.
+# One group in one process after another. JPC_PYTHON and FABRICPC_PYTHON name interpreters that have these
+# libraries. GROUP=large, a stream of 1e7 samples and a Hessian of 1e7 weights, runs only by its name.
 bench: $(VENV)/.installed
 	$(PY) -m experiments.benchmarks $(GROUP)
 

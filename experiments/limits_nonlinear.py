@@ -15,7 +15,7 @@ Claim: limit-to-backprop.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -43,6 +43,7 @@ class Config:
     tolerance: float = field(default=1e-6, metadata={"label": "relative gradient norm of inference"})
     descents: tuple[tuple[float, int], ...] = ((1.0, 15), (0.3, 150))
     seed: int = 0
+    output: ClassVar[str] = "cross-entropy"
 
 
 PROFILES = {
@@ -60,7 +61,7 @@ def problem(config: Config, width: int) -> tuple[PCN, Data, str]:
     model = PCN(
         (data.x.shape[1], *[width] * config.hidden, data.y.shape[1]),
         activation=config.activation,
-        output="cross-entropy",
+        output=config.output,
         parameterisation="mupc",
         skips=True,
         rng=np.random.default_rng([config.seed, width]),

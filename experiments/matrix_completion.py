@@ -59,7 +59,6 @@ PROFILES = {
         activations=("linear", "tanh"),
         init=0.02,
         learning_rate=0.1,
-        inference_steps=20,
         bp_iterations=4000,
         pc_iterations=400,
         points=60,

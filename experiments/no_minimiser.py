@@ -30,7 +30,7 @@ class Config:
     seed: int = 0
 
 
-PROFILES = {"quick": Config(longest=2.0, points_per_decade=8), "cpu": Config(longest=5.0), "full": Config()}
+PROFILES = {"quick": Config(longest=2.0, points_per_decade=8), "cpu": Config(), "full": Config()}
 
 
 def chain_data(noise: float) -> Data:

@@ -38,7 +38,7 @@ PROFILES = {
     "quick": Config(
         widths=(2,), hidden=(1, 2), sigmas=(0.1, 0.3), sigma_width=4, inputs=4, samples=4, steps=20, seeds=2
     ),
-    "cpu": Config(seeds=3),
+    "cpu": Config(),
     "full": Config(),
 }
 

@@ -43,6 +43,12 @@ def main(argv: Sequence[str] | None = None, store: Store | None = None, package:
             print(f"{name}  [{facts.get('SOURCE', '?')}]\n    {facts.get('TITLE', '?')}")
         print("With an ID, --list says too what is known of its results.", file=sys.stderr)
         return 0
+    if options.table:
+        from figures._figure import read_drawn
+        from figures._table import table
+
+        print(table([d for d in read_drawn(options.out) if d.id in ids]), end="")
+        return 0
     try:
         return _each(ids, known, options, store, package)
     except KeyboardInterrupt:
@@ -133,6 +139,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("ids", nargs="*", metavar="ID", help="figures (default: all)")
     parser.add_argument(
         "--list", action="store_true", help="show titles and sources; of named figures also the results"
+    )
+    parser.add_argument(
+        "--table", action="store_true", help="print, of the figures drawn so far, verdict, looks and scale"
     )
     parser.add_argument("--out", type=Path, default=OUT, help="folder to write to (default: figures/out)")
     parser.add_argument(

@@ -17,6 +17,7 @@ from matplotlib.figure import Figure as Canvas
 
 from experiments._result import Result, write_atomically
 from experiments._store import Meta
+from figures import _rule
 from figures._film import Film
 from figures._outcome import Outcome, verdict
 from figures._tex import to_html
@@ -68,6 +69,8 @@ class Drawn:
     seconds: float
     numbers: dict[str, str | int | float]
     outcomes: list[Outcome]
+    seeds: int | None = None
+    looks: dict[str, float] = dataclasses.field(default_factory=dict)
 
     @property
     def parts(self) -> tuple[str, str, str]:
@@ -159,6 +162,7 @@ def draw_figure(
         "stale": any(meta.stale for meta in metas),
         "seconds": sum(meta.seconds for meta in metas),
         "outcomes": outcomes,
+        "seeds": min((m.config["seeds"] for m in metas if "seeds" in m.config), default=None),
     }
     return _write(figure, arguments, about, out, formats)
 
@@ -189,7 +193,7 @@ def _write(
         to_html(text)
     setting = "summary" if figure.summary else min((s for s in _SETTINGS if s in caption), key=caption.index)
     numbers = dict(figure.numbers(arguments[0])) if figure.numbers else {}
-    images = _render(figure, arguments[0], formats)
+    images, looks = _render(figure, arguments[0], formats)
     drawn = Drawn(
         id=figure.id,
         title=figure.title,
@@ -201,6 +205,7 @@ def _write(
         numbers={
             key: value if isinstance(value, str | int) else float(value) for key, value in numbers.items()
         },
+        looks=looks,
         **about,
     )
     for suffix, image in images.items():
@@ -221,7 +226,8 @@ def read_drawn(out: Path) -> list[Drawn]:
     ]
 
 
-def _render(figure: Figure, result: Any, formats: Sequence[str]) -> dict[str, bytes]:
+def _render(figure: Figure, result: Any, formats: Sequence[str]) -> tuple[dict[str, bytes], dict[str, float]]:
+    """The files of the figure, by suffix, and what `_rule` measures on it."""
     images = {}
     with style():
         canvas = Canvas(figsize=figure.size, layout="constrained")
@@ -233,6 +239,7 @@ def _render(figure: Figure, result: Any, formats: Sequence[str]) -> dict[str, by
         buffer = io.BytesIO()
         canvas.savefig(buffer, format="png", dpi=THUMB_DPI, metadata=_METADATA["png"])
         images["thumb.png"] = buffer.getvalue()
+        looks = _rule.looks(canvas)
     if figure.film is not None:
         images["gif"] = figure.film.render(result)
-    return images
+    return images, looks

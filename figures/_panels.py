@@ -1,13 +1,22 @@
-"""A panel for each network, in rows by data set: the layout of the figures of spectra at saddles."""
+"""What figures share of their panels: logarithmic axes over few decades, and a panel for each network."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullLocator
 
 from figures import _names
 from pctheory import plotting
+
+
+def few_decades(axis: Axis) -> None:
+    """Ticks at 1, 2 and 5 times the powers of ten, written out, on a logarithmic axis."""
+    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axis.set_major_formatter("{x:g}")
+    axis.set_minor_locator(NullLocator())
 
 
 def by_dataset(fig: Figure, networks: Mapping[str, Any], panel: Callable[[Axes, Any], None]) -> None:

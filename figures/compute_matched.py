@@ -12,6 +12,7 @@ from experiments import compute_matched
 from experiments._result import Result
 from experiments._store import Meta
 from figures import _names
+from figures._panels import few_decades
 from pctheory import plotting
 
 EXPERIMENT = compute_matched
@@ -41,6 +42,7 @@ def draw(fig: Figure, result: Result) -> None:
             _curves(ax, result, quantity, cost)
     for ax in axes[0]:
         ax.set_ylim(top=100)
+    few_decades(axes[1, 0].yaxis)
     axes[0, 0].set_ylabel("test accuracy (%)")
     axes[1, 0].set_ylabel(r"test loss $\mathcal{L}$")
     axes[1, 0].set_xlabel("passes over the network")

@@ -28,7 +28,8 @@ def draw(fig: Figure, result: Result) -> None:
     times, energies = np.asarray(result["times"]), np.asarray(result["energies"])
     depth = energies.shape[1]
     layers = np.arange(1, depth + 1)
-    for l, color in zip(layers, plotting.shades(depth), strict=True):
+    drawn = layers[(depth - 1) % 3 :: 3]
+    for l, color in zip(drawn, plotting.shades(len(drawn)), strict=True):
         row = energies[:, l - 1]
         shown = row > 0
         time.plot(times[shown] + 1, row[shown], color=color, lw=0.9)
@@ -38,7 +39,7 @@ def draw(fig: Figure, result: Result) -> None:
     time.set_ylim(bottom=min(result["arrival"]) / 30)
     plotting.note(
         time,
-        f"light: $l = 1$, dark: $l = {depth}$\ndots: first arrival\ndashed: equilibrium",
+        f"$l = {', '.join(map(str, drawn))}$, light to dark\ndots: first arrival\ndashed: equilibrium",
         "lower right",
         fontsize=7,
     )

@@ -5,19 +5,20 @@ What to see: parallel gradients for N well above the depth, as in linear network
 equilibrium.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 
-from experiments import limits_nonlinear
+from experiments import limits_nonlinear, limits_squared_error
 from experiments._result import Result
 from experiments._store import Meta
 from figures import _names
 from figures._outcome import Outcome, outcome
 from pctheory import plotting
 
-EXPERIMENT = limits_nonlinear
+EXPERIMENTS = (limits_nonlinear, limits_squared_error)
 TITLE = "Wide nonlinear networks learn by predictive coding as by backpropagation"
 SOURCE = "LIM 4a"
 SIZE = (5.5, 2.4)
@@ -26,8 +27,9 @@ SAME = 1e-5
 """Relative distance below which two descents count as having ended at the same point."""
 
 
-def draw(fig: Figure, result: Result) -> None:
+def draw(fig: Figure, results: Mapping[str, Result]) -> None:
     """Against the width: how far the gradients are from parallel, the energy gap, the last losses."""
+    result, squared = results["limits_nonlinear"], results["limits_squared_error"]
     runs, widths = result["runs"], np.asarray(result["widths"])
     angle, gap, losses = fig.subplots(1, 3)
     colours = dict(zip(runs, plotting.shades(3)[1:], strict=False))
@@ -44,6 +46,10 @@ def draw(fig: Figure, result: Result) -> None:
         gap.plot(widths, _gap(part, -1), "o-", **line)
         losses.plot(widths, part["loss"][:, -1], "o-", **line)
         losses.plot(widths, part["bp_loss"][:, -1], "s--", ms=3, lw=0.9, color=plotting.COLOURS["bp"])
+    public = {"color": plotting.COLOURS["newton"], "lw": 0.9, "ms": 3}
+    label = "squared error, as in the public code, at the start"
+    angle.plot(squared["widths"], _angle(squared, 0), "^-", label=label, **public)
+    gap.plot(squared["widths"], _gap(squared, 0), "^-", **public)
     for ax, values, power in ((angle, _angle(first, 0), 2), (gap, _gap(first, 0), 1)):
         guide = values[-1] * (widths[-1] / widths) ** power
         plotting.theory(ax, widths, np.where(guide < 1.2, guide, np.nan), label=None, linestyle=":")
@@ -79,11 +85,15 @@ def _ends(result: Result) -> list[tuple[str, int]]:
     return [("narrow", 0), ("middle", len(widths) // 2), ("wide", len(widths) - 1)]
 
 
-def numbers(result: Result) -> dict[str, str | float]:
+def numbers(results: Mapping[str, Result]) -> dict[str, str | float]:
     """Cosines, gaps and losses at the ends and in the middle of the widths; the worst residual of
     inference.
     """
+    result, squared = results["limits_nonlinear"], results["limits_squared_error"]
     found: dict[str, str | float] = {}
+    for name, k in (("narrow", 0), ("wide", -1)):
+        found[f"squared-{name}-cosine-start"] = f"{squared['cosine'][k, 0]:.3f}"
+        found[f"squared-{name}-gap-start"] = f"{_gap(squared, 0)[k]:.3f}"
     for scaling, part in result["runs"].items():
         gap = 1 - part["energy"] / part["loss"]
         for name, k in _ends(result):
@@ -95,7 +105,8 @@ def numbers(result: Result) -> dict[str, str | float]:
             found[f"{key}-gap-end"] = f"{gap[k, -1]:.3f}"
             found[f"{key}-loss-end"] = f"{part['loss'][k, -1]:.3f}"
         found[f"{scaling}-fall"] = f"{100 * np.max(1 - part['loss'][:, -1] / part['loss'][:, 0]):.1f}"
-    found["residual"] = max(float(np.max(part["residual"])) for _, part in result["runs"].items())
+    parts = [squared, *(part for _, part in result["runs"].items())]
+    found["residual"] = max(float(np.max(part["residual"])) for part in parts)
     return found
 
 
@@ -111,9 +122,10 @@ def _uniqueness(result: Result) -> str:
     return found + (f", but not at $N = {', '.join(apart)}$." if apart else ".")
 
 
-def caption(result: Result, meta: Meta) -> str:
+def caption(results: Mapping[str, Result], metas: Mapping[str, Meta]) -> str:
     """What was run, what agrees, what does not."""
-    n, config = numbers(result), meta.config
+    result, meta = results["limits_nonlinear"], metas["limits_nonlinear"]
+    n, config = numbers(results), meta.config
     narrow, wide = int(result["widths"][0]), int(result["widths"][-1])
     rows = "; ".join(
         rf"{n[f'{scaling}-narrow-cosine-end']} and {n[f'{scaling}-wide-cosine-end']} at the rate {rate} "
@@ -123,23 +135,20 @@ def caption(result: Result, meta: Meta) -> str:
     return (
         "Nonlinear residual networks also approach backpropagation with their width, as published. "
         rf"{config['activation']}, $H = {config['hidden']}$, $\mu$PC, cross-entropy, {config['samples']} "
-        rf"images of "
-        rf"{_names.dataset(result['dataset'])}, {config['iterations']} iterations of full-batch Adam, one "
-        r"seed. (a) One minus the cosine of the gradients of $F^*$ and $\mathcal{L}$; hollow: $\mathcal{L}$ "
-        r"of "
-        "a second network that BP trains, as published. (b) Relative energy gap. At the largest widths they "
-        "fall as $N$ "
-        rf"to the power {_slope(result, _angle):.1f} and {_slope(result, _gap):.1f} (dotted: $-2$, $-1$). "
-        rf"(c) "
-        rf"Last losses. Cosine at $N = {narrow}$ and {wide}: "
-        rf"{n['table-narrow-cosine-start']} and {n['table-wide-cosine-start']} at the start, then {rows}. "
+        rf"images of {_names.dataset(result['dataset'])}, {config['iterations']} iterations of Adam, one "
+        r"seed; triangles: squared error, as in the public code. (a) One minus the cosine of the gradients "
+        r"of $F^*$ and $\mathcal{L}$; hollow: $\mathcal{L}$ of a network trained by BP. (b) Relative energy "
+        rf"gap. Powers of $N$: {_slope(result, _angle):.1f}, "
+        rf"{_slope(result, _gap):.1f} (dotted: $-2$, $-1$). (c) Last losses. Cosine at $N = {narrow}$ and "
+        rf"{wide}: {n['table-narrow-cosine-start']} and {n['table-wide-cosine-start']} at the start (squared "
+        rf"error {n['squared-narrow-cosine-start']} and {n['squared-wide-cosine-start']}), then {rows}. "
         rf"{_uniqueness(result)} ({meta.setting}.)"
     )
 
 
-def outcomes(result: Result, meta: Meta) -> list[Outcome]:
+def outcomes(results: Mapping[str, Result], metas: Mapping[str, Meta]) -> list[Outcome]:
     """The cosine of the gradients at the published rate."""
-    n, widths = numbers(result), result["widths"]
+    n, widths = numbers(results), results["limits_nonlinear"]["widths"]
     start, end = (float(n[f"table-wide-cosine-{at}"]) for at in ("start", "end"))
     return [
         outcome(

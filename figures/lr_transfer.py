@@ -9,13 +9,13 @@ from collections.abc import Iterable
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullLocator
 
 from experiments import lr_transfer
 from experiments._result import Result
 from experiments._store import Meta
 from figures import _names
 from figures._outcome import Outcome, outcome
+from figures._panels import few_decades
 from pctheory import plotting
 
 EXPERIMENT = lr_transfer
@@ -61,9 +61,7 @@ def draw(fig: Figure, result: Result) -> None:
         high = max(ax.get_ylim()[1] for ax in row)
         for ax in row:
             ax.set_ylim(low, high)
-            ax.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-            ax.yaxis.set_major_formatter("{x:g}")
-            ax.yaxis.set_minor_locator(NullLocator())
+            few_decades(ax.yaxis)
     for ax in axes[:, 0]:
         ax.set_ylabel("smallest loss")
     _costs(axes[1, 2], result)
@@ -102,9 +100,7 @@ def _costs(ax: Axes, result: Result) -> None:
     ax.set_xticks(range(len(LABELS)), [r"$\mu$PC", "sp", "BP"])
     ax.set(yscale="log", ylabel="factor in the loss", xlim=(-0.5, 2.5), title="cost of the smallest's rates")
     plotting.note(ax, "full: widths\nhollow: depths", "upper right", fontsize=7)
-    ax.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-    ax.yaxis.set_major_formatter("{x:g}")
-    ax.yaxis.set_minor_locator(NullLocator())
+    few_decades(ax.yaxis)
 
 
 def _listed(values: Iterable[float]) -> str:

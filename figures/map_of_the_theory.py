@@ -156,15 +156,7 @@ def _energy(ax: Axes, found: Result) -> None:
     ax.text(-1.35, found["last"]["bp"][0] + 0.04, r"$\mathcal{L}$", color=_BP)
     ax.text(-1.35, found["last"]["pc"][0] + 0.07, "$F^*$", color=_PC)
     ax.set(xlabel="distance from the origin of the weights", ylabel=r"$\mathcal{L}$ and $F^*$", ylim=(0, 1.0))
-    ax.text(
-        0.27,
-        0.97,
-        "solid: all weights\ndashed: the last alone",
-        transform=ax.transAxes,
-        ha="left",
-        va="top",
-        fontsize=7,
-    )
+    ax.text(0, 0.03, "solid: all weights\ndashed: the last alone", ha="center", fontsize=7)
 
 
 def _critical(ax: Axes, found: Result) -> None:

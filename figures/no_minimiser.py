@@ -25,8 +25,8 @@ _CURVES = {
 
 
 def draw(fig: Figure, result: Result) -> None:
-    """Rows: weights, energy, loss. Columns: two chains and a network."""
-    columns = result["columns"]
+    """Rows: weights, energy, loss. Columns: the noisy chain and the network."""
+    columns = {name: found for name, found in result["columns"].items() if name != "N=0.5"}
     axes = fig.subplots(3, len(columns), sharex="col")
     for column, (name, found) in enumerate(columns.items()):
         weights, energy, loss = axes[:, column]
@@ -74,14 +74,15 @@ def caption(result: Result, meta: Meta) -> str:
     exponents = " and ".join(f"{_exponent(result, name):.3f}" for name in chains)
     return (
         "On noisy data predictive coding has no minimiser: the last weights grow without end. Exact gradient "
-        "flow. Left and middle: chains of two weights, residual variance $N$ of the best linear map; right: "
+        "flow. Left: a chain of two weights, residual variance $N$ of the best linear map; right: "
         rf"widths {'-'.join(map(str, meta.config['widths']))}, noise {meta.config['noise']:g} in the "
-        "targets. Plain PC fits the map (bottom), goes on to inflate the last weights (top), and its energy "
-        rf"falls towards 0 (middle). Exponents of the growth in the last decade: {exponents} (law: 1/4, "
-        rf"dashed). Weight decay ({meta.config['decay']:g}) stops the growth and biases the map. The "
+        "targets. Plain PC fits the map (bottom), then inflates the last weights (top), and its energy "
+        rf"falls towards 0 (middle). Exponents of growth in the last decade, $N = 2$ and $0.5$: "
+        rf"{exponents} (law: 1/4, dashed). Weight decay ({meta.config['decay']:g}) stops this and "
+        "biases the map. The "
         "negative log likelihood, which keeps the log determinant, stops it without bias at $N = 2$, $w_2 = "
         rf"{_last(result, chains[0], 'likelihood', 'last'):.3f}$ (theory: $\sqrt{{N - 1}} = 1$). At $N = "
-        "0.5$, less than the model's own noise of 1, the first weight grows, to "
+        "0.5$ (not drawn), less than the model's own noise of 1, the first weight grows, to "
         rf"{_last(result, chains[-1], 'likelihood', 'first'):.1f}. ({meta.setting}.)"
     )
 

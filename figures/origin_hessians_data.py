@@ -26,8 +26,9 @@ _SHOWN = 130  # eigenvalues drawn, from the smallest
 
 
 def draw(fig: Figure, result: Result) -> None:
-    """One panel per network, one row per data set."""
-    by_dataset(fig, result["networks"], _panel)
+    """One panel per network, one row per data set; three hidden layers look like two and four."""
+    shown = {name: found for name, found in result["networks"].items() if found["hidden"] != 3}
+    by_dataset(fig, shown, _panel)
 
 
 def _panel(ax: Axes, found: Any) -> None:

@@ -18,7 +18,7 @@ from pctheory import plotting
 SUMMARY = True
 TITLE = "What was published and what is measured here"
 SOURCE = "new"
-SIZE = (5.5, 7.7)
+SIZE = (5.5, 8.2)
 _COLOURS = {
     "agrees": plotting.COLOURS["pc"],
     "partly": "#e8a33d",
@@ -26,10 +26,11 @@ _COLOURS = {
     "not tested": "#c4c8cc",
 }
 _MARKERS = {"agrees": "s", "partly": "D", "disagrees": "X", "not tested": "o"}
-_WIDTHS = (66, 57)
+_WIDTHS = (60, 59)
 """Characters to a line of the two columns."""
 _ORDER = ("SAD", "MU", "LIM", "TR", "QI", "PFY", "other")
-_LEFT = (0.0, 0.145, 0.585)
+_LEFT = (0.0, 0.139, 0.586)
+_FONT = 6.7
 
 
 def draw(fig: Figure, drawn: Sequence[Drawn]) -> None:
@@ -38,22 +39,22 @@ def draw(fig: Figure, drawn: Sequence[Drawn]) -> None:
     ax.set_axis_off()
     ordered = sorted(drawn, key=lambda d: (_ORDER.index(_paper(d)), d.source))
     rows = [(d, o, *_lines(o.published, o.measured)) for d in ordered for o in d.outcomes]
-    total = sum(max(len(p), len(m)) for _, _, p, m in rows) + 0.35 * len(rows) + 2.5
+    total = sum(max(len(p), len(m)) for _, _, p, m in rows) + 0.3 * len(rows) + 2.5
     ax.set(xlim=(0, 1), ylim=(total, 0))
     for x, head in zip(_LEFT, ("source", "published", "measured"), strict=True):
-        ax.text(x, 0.9, head, fontsize=6.5, fontweight="bold", va="center")
+        ax.text(x, 0.9, head, fontsize=7.2, fontweight="bold", va="center")
     y, last = 2.2, ""
     for figure, outcome, published, measured in rows:
         height = max(len(published), len(measured))
         if figure.id != last:
             ax.axhline(y - 0.68, color="0.85", lw=0.4)
-            ax.text(0, y, _source(figure), fontsize=6, va="center")
+            ax.text(0, y, _source(figure), fontsize=_FONT, va="center")
             last = figure.id
         for x, lines in ((_LEFT[1], published), (_LEFT[2], measured)):
             for k, line in enumerate(lines):
-                ax.text(x, y + k, line, fontsize=6, va="center")
-        _mark(ax, 0.128, y, outcome.verdict)
-        y += height + 0.35
+                ax.text(x, y + k, line, fontsize=_FONT, va="center")
+        _mark(ax, 0.124, y, outcome.verdict)
+        y += height + 0.3
     _key(ax, total)
 
 
@@ -85,7 +86,7 @@ def _mark(ax: Axes, x: float, y: float, verdict: str) -> None:
 def _key(ax: Axes, bottom: float) -> None:
     for k, verdict in enumerate(VERDICTS):
         _mark(ax, 0.14 + 0.16 * k, bottom - 0.4, verdict)
-        ax.text(0.155 + 0.16 * k, bottom - 0.4, verdict, fontsize=6.5, va="center")
+        ax.text(0.155 + 0.16 * k, bottom - 0.4, verdict, fontsize=_FONT, va="center")
 
 
 def caption(drawn: Sequence[Drawn]) -> str:
@@ -95,10 +96,8 @@ def caption(drawn: Sequence[Drawn]) -> str:
     named = f" Not so: {', '.join(dict.fromkeys(not_so))}." if not_so else ""
     return (
         f"Of {n['outcomes']} published outcomes {n['agrees']} are seen here, {n['partly']} in part, "
-        f"{n['disagrees']} not; {n['not-tested']} would need a larger run. Each row compares one published "
-        "statement with the numbers of the figure that regenerates it, by a condition that the figure's "
-        f"program states.{named} Sources: TR, SAD, MU and LIM are the papers on the theory of predictive "
-        "coding networks, QI and PFY those on precisions and on Predify."
+        f"{n['disagrees']} not; {n['not-tested']} would need a larger run. Each row is decided by a "
+        f"condition in the program of its figure.{named}"
     )
 
 

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from experiments._progress import Progress
 from experiments._result import Result
+from figures import _rule
 from pctheory.plotting import style
 
 
@@ -20,19 +21,21 @@ def quick(experiment):
 
 
 def drawn(figure, result, *, panels, shown):
-    """The figure, drawn without a warning: with so many panels, all labelled and none empty, that show the
-    arrays.
+    """The figure, drawn without a warning: with so many panels, all labelled, lettered and none empty, that
+    show the arrays, in words that can be read and colours that can be told apart.
     """
     with style():
         fig = Figure(figsize=figure.SIZE, layout="constrained")
         figure.draw(fig, result)
         fig.canvas.draw()
-    visible = [
-        ax
-        for ax in fig.axes
-        if ax.get_visible() and (ax.axison or hasattr(ax, "zaxis")) and ax.get_label() != "<colorbar>"
-    ]
+    visible = _rule.panels(fig)
     assert len(visible) == panels
+    lettered = _rule.letters(fig)
+    assert lettered == "abcdef"[: len(lettered)]
+    assert lettered or panels == 1
+    assert _rule.smallest_font(fig) >= _rule.FONT
+    closest = _rule.closest_colours(fig)
+    assert closest is None or closest[0] >= _rule.APART, closest
     for number, ax in enumerate(visible):
         where = f"panel {number}, '{ax.get_title()}'"
         assert any(np.isfinite(values).any() for values in drawn_in(ax)), f"{where} is empty"

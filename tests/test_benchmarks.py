@@ -4,11 +4,14 @@ import importlib
 
 import pytest
 
+from experiments.benchmarks import __main__ as benchmarks
 from experiments.benchmarks import _report
 from experiments.benchmarks.__main__ import GROUPS, main, write
 from experiments.benchmarks._timing import Effort, Row, compared
 
 pytest.importorskip("torch")
+
+VARIABLES = ("JPC_PYTHON", "FABRICPC_PYTHON")
 
 
 def test_the_ratio_is_the_time_of_the_alternative_over_ours_repetition_by_repetition():
@@ -21,25 +24,43 @@ def test_the_ratio_is_the_time_of_the_alternative_over_ours_repetition_by_repeti
 
 @pytest.mark.parametrize("module", sorted({module for module, _ in GROUPS.values()}))
 def test_a_group_measures_each_of_its_tasks(module, monkeypatch):
-    monkeypatch.delenv("JPC_PYTHON", raising=False)
+    for variable in VARIABLES:
+        monkeypatch.delenv(variable, raising=False)
     found = list(importlib.import_module(f"experiments.benchmarks.{module}").rows(Effort(False, 1, 1)))
     rows = [row for row in found if isinstance(row, Row)]
     assert rows
     assert all(0 < row.seconds[0] <= row.seconds[1] <= row.seconds[2] for row in rows)
-    assert all(row.ratio is not None for row in rows)
-    assert all("skipped, JPC_PYTHON" in row for row in found if isinstance(row, str))
+    assert all((row.ratio is None) == (module == "large") for row in rows)
+    sentences = [row for row in found if isinstance(row, str)]
+    if module == "training":
+        assert all("skipped" in sentence for sentence in sentences)
+        assert {name for name in VARIABLES if any(name in row for row in sentences)} == set(VARIABLES)
+    if module == "large":
+        assert "5000 samples differ from those in one array by " in sentences[0]
+        assert float(sentences[0].split(" by ")[1].split(";")[0]) < 1e-12
 
 
-def test_an_interpreter_without_jpc_is_named(monkeypatch, tmp_path):
+@pytest.mark.parametrize("name", ["jpc", "FabricPC"])
+def test_an_interpreter_without_the_library_is_named(name, monkeypatch, tmp_path):
     from experiments.benchmarks.training import Other
 
     python = tmp_path / "python"
     python.write_text("#!/bin/sh\nexit 1\n")
     python.chmod(0o755)
-    monkeypatch.setenv("JPC_PYTHON", str(python))
-    with Other(2, 1) as jpc:
-        assert jpc.call is None
-        assert jpc.reason == f"{python} cannot import jpc"
+    monkeypatch.setenv(f"{name.upper()}_PYTHON", str(python))
+    with Other(name, 2, 1) as other:
+        assert other.call is None
+        assert other.reason == f"{python} cannot import {name}"
+
+
+def test_the_large_group_runs_only_by_its_name(monkeypatch, tmp_path):
+    ran = []
+    monkeypatch.setattr(benchmarks, "write", lambda *found: None)
+    monkeypatch.setattr(benchmarks, "in_a_process", lambda name, options: ran.append(name) or [])
+    main(["--out", str(tmp_path)])
+    assert ran == [name for name in GROUPS if name != "large"]
+    main(["large", "--out", str(tmp_path)])
+    assert ran[-1] == "large"
 
 
 def test_table_and_figure_show_the_rows(tmp_path):

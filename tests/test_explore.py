@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from scipy.linalg import expm
-from strategies import problems
+from strategies import problems, seeds
 
 import pctheory as pt
-from pctheory import Data, EquilibratedEnergy, LinearPCN, MSELoss
+from pctheory import Data, EquilibratedEnergy, LinearPCN, MSELoss, gradient_descent
 from pctheory.explore import (
     DIRECTIONS,
     METHODS,
@@ -28,9 +28,12 @@ from pctheory.explore import (
     problem,
     rule_path,
 )
+from pctheory.explore._paths import descents
 from pctheory.explore._plane import grid_size
 from pctheory.explore._widgets import panel
 from pctheory.inference import activities_from_errors, error_gradient, error_hessian, inference_rate
+from pctheory.plotting import Ground, Stage
+from pctheory.plotting.theme import LANDSCAPE
 from pctheory.trust_region import gauss_newton_matrix, gauss_newton_step, implied_radius
 
 SCENES = {"Plane": Plane, "Inference": Inference, "TrustRegion": TrustRegion, "Sizes": Sizes}
@@ -97,6 +100,29 @@ def test_what_has_no_landscape_or_path_is_refused():
     for rule in RULES:
         with pytest.raises(ValueError, match="`steps` must be 0 or more"):
             rule_path(net, data, rule, 0.1, -1)
+
+
+@pytest.mark.claim("envelope-gradient")
+@given(problems(max_depth=5, max_width=4, gain=(0.3, 1.2)), seeds)
+def test_both_descents_as_one_stack_are_those_on_the_exact_gradients(drawn, seed):
+    net, data = drawn
+    masks = [np.random.default_rng(seed).random(w.shape) < 0.2 for w in net.weights]
+    masks[-1][0, 0] = False  # something learns
+    for own in (net, net.replace(fixed=masks)):
+        for found, objective in zip(
+            descents(own, data, 0.01, 5), (MSELoss(data), EquilibratedEnergy(data)), strict=True
+        ):
+            exact = gradient_descent(objective, own, 0.01, 5).weights[: len(found)]
+            np.testing.assert_allclose(found, exact, rtol=1e-9, atol=1e-10 * np.max(np.abs(exact)))
+
+
+def test_a_descent_that_runs_away_ends_and_leaves_the_other_alone():
+    net, data = LinearPCN([[[3.0]], [[3.0]]]), Data([[1.0]], [[1.0]])
+    loss, energy = descents(net, data, 0.5, 40)
+    assert len(loss) < len(energy) == 41
+    assert np.linalg.norm(loss[-1]) < 1e3
+    exact = gradient_descent(EquilibratedEnergy(data), net, 0.5, 40).weights
+    np.testing.assert_allclose(energy, exact, rtol=1e-10)
 
 
 def test_two_directions_span_an_orthonormal_plane_or_are_refused():
@@ -371,3 +397,35 @@ def test_the_scenes_need_no_widgets():
     code = "import sys, pctheory as pt; pt.explore.Plane(); print('ipywidgets' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+def test_a_picture_after_many_moves_is_that_of_a_scene_made_so():
+    """What is drawn in parts, text by text and view by view, is what is drawn at once."""
+    net, data = problem("two weights")
+    scene = Plane(net, data)
+    for extent in (2.3, 0.7):
+        scene.move(view="relief", extent=extent + 0.1)
+        scene.move(right=0.4, up=-0.3, inference=0.8)
+        scene.move(view="contours", steps=7)
+        scene.move(extent=extent)
+        fresh = Plane(net, data, **scene.settings)
+        apart = scene.stage.pixels().astype(int) - fresh.stage.pixels()
+        assert np.max(np.abs(apart)) <= 2, extent  # of 255: rounding of the lines
+
+
+def test_colours_lie_at_the_points_of_their_grid():
+    """The corners and the middle of a panel have the colours of the corners and the middle of the grid."""
+    stage = Stage(2.0, 2.0)
+    ax = stage.figure.subplots()
+    ax.set_axis_off()
+    ground = Ground(stage, ax)
+    values = np.arange(9.0).reshape(3, 3)
+    ground.set(values, np.linspace(0.0, 8.0, 9))
+    ground.lines.set_visible(False)
+    stage.refresh()
+    pixels = stage.pixels()[::-1].astype(int)  # bottom row first
+    colours = LANDSCAPE(values / 8.0, bytes=True)[..., :3].astype(int)
+    left, bottom, right, top = (round(v) for v in ax.bbox.extents)
+    for row, y in enumerate((bottom + 1, (bottom + top) // 2, top - 2)):
+        for column, x in enumerate((left + 1, (left + right) // 2, right - 2)):
+            assert np.max(np.abs(pixels[y, x] - colours[row, column])) <= 6, (row, column)

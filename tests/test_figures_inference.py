@@ -38,10 +38,6 @@ SHOWN = {
     ),
     "richness": (3, lambda r: [r["law"], *r["mean field"]["loss"], *r["mean field"]["excess"]]),
     "saddle_regime": (4, lambda r: [row for rule in ("pc", "bp") for row in r[2][1][rule]["loss"]]),
-    "limits_nonlinear": (
-        3,
-        lambda r: [r["runs"][c][k][:, -1] for c in ("table", "none") for k in ("loss", "bp_loss")],
-    ),
     "error_reach": (4, lambda r: [r["change bp"]]),
     "inference_budget": (
         6,
@@ -181,6 +177,22 @@ def test_wide_nonlinear_networks_have_parallel_gradients_at_the_equilibrium():
         )  # the same weights at first
     assert np.all(result["agreement"]["converged"])
     assert np.all(result["agreement"]["distance"] < 1e-6)
+
+
+@pytest.mark.claim("limit-to-backprop")
+def test_so_they_have_with_the_squared_error_and_both_losses_stand_side_by_side():
+    results = {name: quick(name) for name in ("limits_nonlinear", "limits_squared_error")}
+    squared = results["limits_squared_error"]
+    assert np.all(squared["cosine"][1] > 0.97)
+    assert np.all(squared["cosine"][1] > squared["cosine"][0])
+    assert np.all(squared["energy"] < squared["loss"])
+    assert np.all(squared["residual"] <= 1e-6)
+    runs = results["limits_nonlinear"]["runs"]
+    assert not np.allclose(runs["table"]["loss"], squared["loss"])
+    shown = [runs[c][k][:, -1] for c in ("table", "none") for k in ("loss", "bp_loss")]
+    shown += [1 - squared["cosine"][:, 0], 1 - squared["energy"][:, 0] / squared["loss"][:, 0]]
+    figure = importlib.import_module("figures.limits_nonlinear")
+    figure_checks.drawn(figure, results, panels=3, shown=shown)
 
 
 @pytest.mark.claim("scalar-gradient-split")

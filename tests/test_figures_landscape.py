@@ -194,8 +194,8 @@ def test_on_noisy_data_the_last_weights_grow_without_end_and_the_remedies_stop_t
     assert inflated["last"][-1] == pytest.approx((4 * 2 * inflated["times"][-1]) ** 0.25, rel=0.05)
     inverted = result["columns"]["N=0.5"]["curves"]["likelihood"]
     assert inverted["last"][-1] < inverted["first"][-1]  # less noise than the model assumes
-    curves = [found["curves"]["plain"] for found in result["columns"].values()]
-    drawn("no_minimiser", result, 9, [c[name][c["times"] > 0] for c in curves for name in ("last", "energy")])
+    curves = [result["columns"][name]["curves"]["plain"] for name in ("N=2", "network")]
+    drawn("no_minimiser", result, 6, [c[name][c["times"] > 0] for c in curves for name in ("last", "energy")])
 
 
 @pytest.mark.claim("matched-scale")

@@ -254,7 +254,12 @@ def test_matrix_completion_passes_the_saddle_of_rank_one_and_pc_leaves_it_and_th
     left = {rule: completion_figure.to(run, 0.9)[0] for rule, run in ratings["runs"].items()}
     assert left["pc"] < left["bp"]
     saddles = [curves["bp"]["saddles"]["1"] for curves in result["curves"].values()]
-    shown = [*(saddle["error"] for saddle in saddles), saddles[0]["norm"]]
+    for runs in (result["curves"]["linear"], ratings["runs"]):
+        assert completion_figure.budget(runs) == 4000  # of BP; PC's 400 iterations are 20400 passes
+        steps = np.asarray(runs["pc"]["step"])
+        assert 51 * steps[completion_figure.within(runs, "pc")].max() <= 4000 < 51 * steps.max()
+        assert completion_figure.within(runs, "bp").all()
+    shown = [saddle["error"] for saddle in saddles]
     drawn(completion_figure, result, panels=5, shown=shown)
 
 

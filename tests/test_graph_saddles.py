@@ -168,6 +168,39 @@ def test_a_fixed_edge_from_the_input_to_a_hidden_node_breaks_it():
     assert np.linalg.eigvalsh(EquilibratedEnergy(Data(x, x)).hessian(free.network))[0] < -0.1
 
 
+@pytest.mark.parametrize("ratio", [0.3, 0.9, 1.1, 3.0])
+def test_one_fixed_edge_into_the_output_beside_one_that_learns_breaks_it(ratio):
+    """Minima that are not global, on realisable data, where v^2 (s^2 - q^2) > q^2 sigma_b."""
+    s, q, noise_a, noise_b = 2.0, 0.7, 0.6, 1.7
+    v = ratio * q * np.sqrt(noise_b / (s**2 - q**2))
+    x = np.sqrt(2.0) * np.array([[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0], [0.0, -1.0]])
+    data = Data(x, x * [s, q])
+
+    def graph(v, w):
+        edges = {("x", "a"): [[s, 0.0]], ("a", "b"): [[v]], ("a", "y"): [[1.0], [0.0]], ("b", "y"): w}
+        nodes, precisions = {"x": 2, "a": 1, "b": 1, "y": 2}, {"a": 1 / noise_a, "b": 1 / noise_b}
+        return LinearGraph(nodes, edges, precisions=precisions, fixed=[("a", "y")])
+
+    objective, net = EquilibratedEnergy(data), graph(v, [[0.0], [0.0]]).network
+    assert np.max(np.abs(net.join(objective.gradient(net)))) < 1e-14
+    beta = v**2 * (s**2 - q**2) - q**2 * noise_b
+    block = np.array([[1.0, -q * v], [-q * v, q**2 * v**2 + (1 + noise_a) * beta]]) / (1 + noise_a)
+    top = [(1 + s**2 * v**2) / (1 + noise_a)]  # w_1 and u_1 move the first output by s v and 1
+    expected = np.sort(np.concatenate([np.zeros(2), top, np.linalg.eigvalsh(block)]))
+    values = np.linalg.eigvalsh(objective.hessian(net))
+    np.testing.assert_allclose(values, expected, atol=1e-13)
+    assert (values[0] > -1e-13) == (ratio > 1)
+    assert second_order_form(*graph(v, [[0.0], [0.0]]).contracted(data)).value < -0.01
+    if ratio > 1:
+        rng = np.random.default_rng(0)
+        near = net.flatten() + 1e-3 * rng.standard_normal((2000, net.num_weights))
+        assert np.min(objective.values(net, near)) >= q**2 / 2 - 1e-15
+        away = graph(0.0, [[0.0], [3.0]]).network
+        assert float(objective.value(away)) == pytest.approx(q**2 / 2 / (1 + 9 * noise_b), rel=1e-14)
+        free = graph(v, [[0.0], [0.0]]).replace(fixed=[])
+        assert np.linalg.eigvalsh(objective.hessian(free.network))[0] < -0.01
+
+
 def test_an_envelope_contracts_too():
     rng = np.random.default_rng(3)
     graph = random_graph(rng, cyclic=True)

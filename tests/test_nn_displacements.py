@@ -7,8 +7,10 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from pctheory.nn import PCN, GradientDescent, Momentum, Stop, infer
+from pctheory.nn import PCN, Adam, GradientDescent, Momentum, Stop, infer
 from pctheory.nn._activation import activation
+from pctheory.nn.inference import descents, relax
+from pctheory.nn.inference.problem import Trace
 
 EPS32 = float(torch.finfo(torch.float32).eps)
 
@@ -159,3 +161,95 @@ def test_inside_the_light_cone_the_error_is_backprops_times_a_binomial():
         ratio = float((error * expected).sum() / expected.square().sum())
         # the depth-k factor, with O(step) corrections of either sign
         assert ratio == pytest.approx(math.comb(steps, k) * step**k, rel=20 * step * steps)
+
+
+PRECISIONS = {
+    "ones": lambda hidden, rng: None,
+    "numbers": lambda hidden, rng: [*rng.uniform(0.5, 2.0, hidden), 3.0],
+    "vectors": lambda hidden, rng: [*rng.uniform(0.5, 2.0, (hidden, 8)), np.array([1.0, 2.0, 3.0])],
+    "matrices": lambda hidden, rng: [*(np.eye(8) + 0.3 for _ in range(hidden)), np.eye(3) + 0.2],
+}
+
+
+def relaxed(model, method, steps, least=0.0, observed=False):
+    x, y = (torch.as_tensor(rows, dtype=model.dtype) for rows in samples())
+    marks = torch.arange(48).reshape(16, 3) % 4 > 0 if observed else None
+    net = model.stacked(observed=marks)
+    with torch.no_grad():
+        return relax(net, x, y, method, Stop(steps), "feedforward", np.random.default_rng(0), least=least)
+
+
+@pytest.mark.parametrize(
+    ("activation", "precision"),
+    [("linear", "matrices"), ("tanh", "numbers"), ("relu", "ones"), ("relu", "vectors"), ("gelu", "ones")],
+)
+@pytest.mark.parametrize("width", [1, 3, 100])
+def test_bands_take_the_steps_of_a_descent_in_another_order(width, activation, precision, monkeypatch):
+    rng = np.random.default_rng(0)
+    for method, hidden, steps, skips in (
+        (GradientDescent(0.2), 7, 7, True),
+        (GradientDescent(0.2), 7, 20, [False, True, True, False, True, False, True, False]),
+        (Momentum(0.1), 4, 9, False),
+        (Adam(0.01), 1, 3, False),
+        (Adam(0.01), 9, 4, True),
+    ):
+        model = PCN(
+            (5, *[8] * hidden, 3),
+            activation=activation,
+            skips=skips,
+            precisions=PRECISIONS[precision](hidden, rng),
+            rng=1,
+            dtype=torch.float64,
+        )
+        for observed in (False, True) if hidden == 7 else (False,):
+            monkeypatch.setattr(descents, "_width", lambda moved, steps: width)
+            monkeypatch.setattr(Trace, "unobserved", property(lambda trace: True))
+            state, errors, trace = relaxed(model, method, steps, observed=observed)
+            monkeypatch.setattr(Trace, "unobserved", property(lambda trace: False))
+            plain, expected, counted = relaxed(model, method, steps, observed=observed)
+            assert (trace.num_steps, trace.num_passes) == (counted.num_steps, counted.num_passes)
+            assert errors.lowest == expected.lowest
+            low = errors.lowest - 1
+            scale = float(expected.hidden[0][low:].abs().max())
+            for ours, theirs in (
+                (state.displacement.moved[0], plain.displacement.moved[0]),
+                (state.hidden[0], plain.hidden[0]),
+                (errors.hidden[0][low:], expected.hidden[0][low:]),
+                (errors.output, expected.output),
+            ):
+                assert float((ours - theirs).abs().max()) <= 1e-13 * max(scale, 1.0)
+
+
+@pytest.mark.parametrize("width", [1, 3, 100])
+def test_bands_stop_where_displacements_are_too_small_to_count(width, monkeypatch):
+    model = deep("tanh", hidden=12, dtype=torch.float32)
+    monkeypatch.setattr(descents, "_width", lambda moved, steps: width)
+    found = {}
+    for unobserved in (True, False):
+        monkeypatch.setattr(Trace, "unobserved", property(lambda trace, value=unobserved: value))
+        state, errors, _ = relaxed(model, GradientDescent(0.01), 14, least=1e-9)
+        found[unobserved] = errors.lowest, state.displacement.moved[0]
+    assert 1 < found[True][0] == found[False][0]
+    assert torch.equal(found[True][1], found[False][1])
+
+
+def test_descents_whose_steps_nobody_watches_go_in_bands(monkeypatch):
+    calls = []
+    monkeypatch.setattr(descents, "_in_bands", lambda *arguments: calls.append(arguments))
+    relaxed(deep(), GradientDescent(0.2), 3)
+    assert len(calls) == 1
+    relaxed(deep(), GradientDescent(0.2, decay=0.1), 3)
+    relaxed(deep(), GradientDescent(0.2, coordinates="activities"), 3)
+    infer(deep(), *samples(), GradientDescent(0.2), stop=Stop(3))
+    assert len(calls) == 1
+
+
+def test_the_rows_of_a_band_fit_into_the_cache_of_each_thread():
+    moved = torch.empty(64, 64, 128, dtype=torch.float32)
+    working = 4 * 128 * (128 + 9 * 64)
+    threads = torch.get_num_threads()
+    assert descents._width(moved, 64) == threads * descents.CACHE // working > 1
+    assert descents._width(moved.double().expand(64, 64, 128), 64) == threads * descents.CACHE // (
+        2 * working
+    )
+    assert descents._width(torch.empty(2, 1000, 2000), 64) == 1

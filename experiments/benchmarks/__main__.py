@@ -28,21 +28,27 @@ GROUPS = {
     "training": ("training", 1),
     "training-two-threads": ("training", 2),
     "spectrum": ("spectrum", 1),
+    "large": ("large", 1),
 }
 """Name of a group: its module and its threads."""
+
+BY_NAME = ("large",)
+"""Groups that run only when they are named: they take half an hour."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(GROUPS)}; all without one")
+    default = [name for name in GROUPS if name not in BY_NAME]
+    groups = f"of {', '.join(GROUPS)}; without one, all but {', '.join(BY_NAME)}"
+    parser.add_argument("names", nargs="*", metavar="NAME", help=groups)
     parser.add_argument("--quick", action="store_true", help="small sizes: whether everything runs")
-    parser.add_argument("--repetitions", type=int, default=15)
+    parser.add_argument("--repetitions", type=int, default=11)
     parser.add_argument("--out", type=Path, default=Path("build/bench"))
     parser.add_argument("--lines", action="store_true", help="measure in this process and print rows as JSON")
     options = parser.parse_args(arguments)
     if unknown := [name for name in options.names if name not in GROUPS]:
         parser.error(f"NAME must be one of {', '.join(GROUPS)}. Got {', '.join(unknown)}.")
-    names = options.names or list(GROUPS)
+    names = options.names or default
     if options.lines:
         for name in names:
             for row in measured(name, not options.quick, options.repetitions):

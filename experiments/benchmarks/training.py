@@ -4,7 +4,8 @@ r"""One training step of a deep nonlinear network, and inference until it has co
 Adam on the weights. Autograd is what one writes first: the energy summed layer by layer,
 `torch.autograd.grad` in the activities at every inference step, `backward` in the weights at the end. jpc
 takes the same steps, compiled as one function, in an interpreter of its own (`JPC_PYTHON`, see
-CONTRIBUTING.md), on as many cores as we have threads.
+CONTRIBUTING.md), on as many cores as we have threads. So does FabricPC (`FABRICPC_PYTHON`), of a network with
+as many products of the same sizes: its layers apply the activation after the map.
 Backprop is one step of Adam on the loss.
 
 Inference converges to a relative gradient norm of 1e-4, with tanh units, float64, batch 16; torch's L-BFGS on
@@ -31,6 +32,8 @@ from pctheory.nn.training import Run
 
 BATCH, WIDTH, STEP, RATE = 64, 128, 0.2, 1e-3
 TOLERANCE = 1e-4
+OTHERS = ("jpc", "FabricPC")
+"""Libraries with interpreters of their own: each named by a variable of the environment, as JPC_PYTHON."""
 
 
 def rows(effort: Effort) -> Iterator[Row | str]:
@@ -44,13 +47,14 @@ def rows(effort: Effort) -> Iterator[Row | str]:
         }
         size = f"784-{WIDTH}x{hidden}-10"
         note = f"{effort.threads} thread{'s' * (effort.threads > 1)}"
-        with Other(hidden, effort.threads) as jpc:
-            if jpc.call is not None:
-                calls["jpc"] = jpc.call
+        with contextlib.ExitStack() as processes:
+            others = [processes.enter_context(Other(name, hidden, effort.threads)) for name in OTHERS]
+            calls |= {other.name: other.call for other in others if other.call is not None}
             repetitions = effort.repetitions if hidden < 64 else max(effort.repetitions // 2, 3)
             yield from compared("training step", size, hidden, calls, repetitions, note)
-            if jpc.call is None:
-                yield f"training step, {size}, against jpc: skipped, {jpc.reason}."
+            for other in others:
+                if other.call is None:
+                    yield f"training step, {size}, against {other.name}: skipped, {other.reason}."
     if effort.threads == 1:
         for hidden in (4, 16) if effort.full else (2,):
             yield from _converged(hidden)
@@ -163,18 +167,22 @@ def _converged(hidden: int) -> Iterator[Row]:
 
 
 class Other:
-    """A step of jpc in another interpreter: each line sent to it makes one step and returns its seconds."""
+    """A step of a library in another interpreter: each line sent to it makes one step and returns its
+    seconds.
+    """
 
-    def __init__(self, hidden: int, threads: int) -> None:
+    def __init__(self, name: str, hidden: int, threads: int) -> None:
+        self.name = name
         self.process: subprocess.Popen[str] | None = None
         self.call: Callable[[], float] | None = None
-        python = os.environ.get("JPC_PYTHON")
-        self.reason = "JPC_PYTHON names no interpreter with jpc"
+        variable = f"{name.upper()}_PYTHON"
+        python = os.environ.get(variable)
+        self.reason = f"{variable} names no interpreter with {name}"
         if python is None:
             return
         settings = {"hidden": hidden, "width": WIDTH, "batch": BATCH, "step": STEP, "rate": RATE}
         settings["threads"] = threads
-        script = str(Path(__file__).parent / "_jpc_step.py")
+        script = str(Path(__file__).parent / f"_{name.lower()}_step.py")
         self.process = subprocess.Popen(
             [python, script, json.dumps(settings)],
             stdin=subprocess.PIPE,
@@ -185,7 +193,7 @@ class Other:
         if self._line() == "ready":
             self.call = self._seconds
         else:
-            self.reason = f"{python} cannot import jpc"
+            self.reason = f"{python} cannot import {name}"
 
     def _line(self) -> str:
         assert self.process is not None

@@ -117,14 +117,15 @@ CLAIMS = (
         r"$\partial (F^* + \frac12 \log\det S) / \partial \Pi_l = \frac12 (\langle \epsilon_l^* "
         r"\epsilon_l^{*\top} \rangle - \Sigma_l P_l^\top S^{-1} P_l \Sigma_l)$, and $\Sigma_l \leftarrow "
         r"\langle \epsilon_l^* \epsilon_l^{*\top} \rangle + \Sigma_l - \Sigma_l P_l^\top S^{-1} P_l "
-        r"\Sigma_l$ never raises the negative log likelihood (EM). The rule $\Sigma_l \leftarrow \langle "
-        r"\epsilon_l^* \epsilon_l^{*\top} \rangle$ descends $F^* - \frac12 \sum_l \log\det \Pi_l$, which has "
-        r"no lower bound: with one output each update squares the ratios of the shares $P_l \Sigma_l "
-        r"P_l^\top / S$, and all precisions but that of the largest share tend to infinity. With learned "
-        "precisions the likelihood has a minimiser wherever the residual noise is positive definite.",
+        r"\Sigma_l$ never raises the negative log likelihood (EM). For a vector of precisions, the diagonal "
+        r"of the gradient times $\pi_l$ is the gradient in $\log \pi_l$. The rule $\Sigma_l \leftarrow "
+        r"\langle \epsilon_l^* \epsilon_l^{*\top} \rangle$ descends $F^* - \frac12 \sum_l \log\det \Pi_l$, "
+        r"which has no lower bound: with one output each update squares the ratios of the shares $P_l "
+        r"\Sigma_l P_l^\top / S$, and all precisions but that of the largest share tend to infinity. With "
+        "learned precisions the likelihood has a minimiser wherever the residual noise is positive definite.",
         _CHAIN + r" The last statement for maps $P_0$ and $S$ that the network can represent.",
         "this work; EM for one layer of factors: Rubin and Thayer 1982",
-        ("numerical",),
+        ("symbolic", "numerical"),
         "pctheory.learning.update_precisions",
         ("learned-precision",),
     ),

@@ -74,8 +74,9 @@ CLAIMS = (
         r"$C_O$ and the hidden covariance $M$; a fixed edge from the input to the output moves the targets. "
         "If the other edges at the input and the output learn, whatever is fixed or learns between, a "
         "critical point is a strict saddle if and only if it is one of that network: strict-saddles and "
-        "second-order-classification hold. With a fixed edge from the input to a hidden node, or without "
-        "noise in a node that is read, they fail on realisable data.",
+        "second-order-classification hold. With a fixed edge from the input to a hidden node, with one from "
+        "a hidden node to the output, even beside others that learn, or without noise in a node that is "
+        "read, they can fail on realisable data.",
         "Linear graph, cyclic or not, without biases (with biases: centred data).",
         "this work",
         ("numerical",),

@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike
 from .. import _check, _html
 from ..inference import equilibrium
 from ..landscape import Objective
-from ..model import Data, LinearPCN
+from ..model import LEARNED, Data, LinearPCN
 from ..model.definitions import any_rows
 
 __all__ = [
@@ -54,7 +54,7 @@ class Trajectory:
     times : (T,)
         Time of the flow, or number of descent steps times the learning rate, of each recorded point.
     weights : (T, num_weights)
-        In the order of ``net.flatten()``.
+        In the order of ``net.flatten()``: all that the objective learns.
     net : LinearPCN
         The start.
     objective : Objective
@@ -74,7 +74,7 @@ class Trajectory:
 
     def network(self, index: int) -> LinearPCN:
         """The network at a recorded point."""
-        return self.net.unflatten(self.weights[index])
+        return self.net.unflatten(self.weights[index]).learning(LEARNED)
 
     def values(self, objective: Objective | None = None) -> np.ndarray:
         """Values (T,) of the descended objective, or of another one, along the path."""
@@ -171,7 +171,7 @@ def gradient_flow(
     from scipy.integrate import solve_ivp  # 0.3 s that `import pctheory` need not wait for
 
     _check.instance(objective, "objective", Objective)
-    net = _check.instance(net, "net", LinearPCN).to_numpy()
+    net = objective.coordinates(net).to_numpy()
     when = _times(times)
     chosen = ("LSODA" if net.num_weights <= JACOBIAN_LIMIT else "DOP853") if method is None else method
     _check.choice(chosen, "method", FLOW_METHODS)
@@ -250,7 +250,7 @@ def gradient_descent(
     array([0.  , 0.5 , 0.75])
     """
     _check.instance(objective, "objective", Objective)
-    net = _check.instance(net, "net", LinearPCN).to_numpy()
+    net = objective.coordinates(net).to_numpy()
     rate, number = _check.positive(learning_rate, "learning_rate"), _check.count(steps, "steps")
     if isinstance(record, int):
         every = _check.count(record, "record", 1)

@@ -14,7 +14,6 @@ the loss at t = 0 and :math:`F^*` for :math:`t \to \infty` (claims ``error-coord
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -92,17 +91,11 @@ def deformation(net: LinearPCN, data: Data, vectors: np.ndarray) -> Deformation:
     outputs = net.widths[-1]
     rescaled = np.zeros((*vectors.shape[:-1], outputs, outputs))
     for precision, product in zip(net.precisions[:-1], products, strict=False):
-        coloured = _on_rows(precision.colour, product)
-        whitened = _on_rows(last.whiten, np.swapaxes(coloured, -1, -2))
+        whitened = last.whiten(np.swapaxes(precision.colour(product), -1, -2))
         rescaled = rescaled + np.swapaxes(whitened, -1, -2) @ whitened
     rescaled = rescaled + np.eye(outputs)
-    residual = _on_rows(last.whiten, data.y - data.x @ np.swapaxes(products[0] @ stack.maps[0], -1, -2))
+    residual = last.whiten(data.y - data.x @ np.swapaxes(products[0] @ stack.maps[0], -1, -2))
     if outputs == 1:
         return Deformation(rescaled[..., 0], np.mean(residual**2, axis=-2))
     eigenvalues, columns = np.linalg.eigh(rescaled)
     return Deformation(eigenvalues, np.mean((residual @ columns) ** 2, axis=-2))
-
-
-def _on_rows(function: Callable[[np.ndarray], np.ndarray], array: np.ndarray) -> np.ndarray:
-    """A function of rows (B, n), on stacks of them, (..., B, n)."""
-    return np.asarray(function(array.reshape(-1, array.shape[-1]))).reshape(array.shape)

@@ -13,7 +13,7 @@ from ..model import Data, LinearPCN
 from ..plotting import COLOURS, Ground, Relief, Scale, Stage, common_levels
 from ._deformation import Deformation, deformation
 from ._directions import DIRECTIONS, plane_of
-from ._paths import RULES, rule_path
+from ._paths import DESCENTS, RULES, descents, rule_path
 from ._problems import given
 from ._scene import Choice, Control, Scene, Slider, Toggle
 
@@ -161,19 +161,22 @@ class Plane(Scene):
             surface.show(visible=relief)
             scale.show(visible=not relief)
             ax.axison = not relief
-        self.stage.restage()
+        self.stage.restage(self.settings["view"])
 
     def _draw_paths(self, start: LinearPCN, plane: np.ndarray, time: float, *, relief: bool) -> None:
         now, centre = self.settings, self.net.flatten()
         place = (now["first"], now["second"], now["right"], now["up"])
+        key, walk = (*place, now["rate"], now["steps"]), (now["rate"], now["steps"])
         ways = {"start": start.flatten()[None]}
         for rule in RULES:
-            if now[rule]:
-                ways[rule] = self._keep(
-                    rule,
-                    (*place, now["rate"], now["steps"]),
-                    partial(rule_path, start, self.data, rule, now["rate"], now["steps"]),
-                )
+            if now[rule] and rule in DESCENTS:
+                both = self._keep("descents", key, partial(descents, start, self.data, *walk))
+                ways[rule] = both[DESCENTS.index(rule)]
+            elif now[rule]:
+                ways[rule] = self._keep(rule, key, partial(rule_path, start, self.data, rule, *walk))
+        heights = {}
+        if relief:
+            heights = {name: deformation(self.net, self.data, way) for name, way in ways.items()}
         for panel, (lines, when) in enumerate(zip(self.paths, (0.0, time, math.inf), strict=True)):
             for name, artists in lines.items():
                 for artist in artists:
@@ -182,8 +185,7 @@ class Plane(Scene):
                     continue
                 points = (ways[name] - centre) @ plane.T / now["extent"]
                 if relief:
-                    heights = deformation(self.net, self.data, ways[name]).at(when)
-                    points = self.reliefs[panel].line(points, heights)
+                    points = self.reliefs[panel].line(points, heights[name].at(when))
                 for artist in artists:
                     artist.set_data(points[:, 0], points[:, 1])
 

@@ -95,7 +95,14 @@ class Sweep(Expansion):
             -a * (p.T @ t) for a, p, t in zip(self.net.multipliers, self.p[1:], self.t, strict=False)
         )
 
-    def hvp(self, direction: Sequence[Array]) -> tuple[Array, ...]:
+    def log_precision_gradient(self) -> tuple[Array, ...]:
+        r""":math:`\partial f / \partial \log\pi_l = \frac12 \mathrm{diag}(\Sigma_l p_l^T \Omega p_l)`."""
+        xp = array_namespace(self.rho)
+        pairs = zip(self.p[1:], self.metric.weighted, strict=True)
+        return tuple(xp.sum(p * (self.noise @ s), axis=0) / 2 for p, s in pairs)
+
+    def hvp(self, direction: Sequence[Array], logs: Sequence[Array] = ()) -> tuple[Array, ...]:
+        """With changes (..., n_l) of the precisions' logarithms the product has parts of theirs behind."""
         maps, multipliers = self.net.maps, self.net.multipliers
         xp = array_namespace(self.rho)
         moved = [a * d for a, d in zip(multipliers, direction, strict=True)]  # dA_l
@@ -105,10 +112,13 @@ class Sweep(Expansion):
             above = self.p[l] @ moved[l - 1]
             dp[l - 1] = above if l == depth else above + dp[l] @ maps[l - 1]
         dt = -(dp[0] @ self.data.xx)
+        thinned = [s * log[..., None, :] for s, log in zip(self.metric.weighted, logs, strict=False)]
         if self.kappa:
             shift = [dp[l] @ transpose(self.metric.weighted[l - 1]) for l in range(1, depth)]
             ds = sum(shift[1:], start=shift[0]) if shift else xp.zeros_like(dp[0] @ self.p[0].T)
             ds = ds + transpose(ds)  # dS; then d(S^-1) = -dS, because S = I here
+            for p, thin in zip(self.p[1:], thinned, strict=False):
+                ds = ds - thin @ p.T
             dm = dp[0] @ self.t[0].T + ds @ self.moment
             dn = -(dm + transpose(dm))
             if self.entropy:
@@ -123,8 +133,13 @@ class Sweep(Expansion):
             if l < depth:
                 dt = dt @ maps[l - 1].T + self.t[l - 1] @ transpose(moved[l - 1])
                 if self.kappa:
-                    sigma_dp = on_rows(self.net.precisions[l - 1].solve, dp[l])
+                    sigma_dp = self.net.precisions[l - 1].solve(dp[l])
                     dt = dt + dn @ self.metric.weighted[l - 1] + self.noise @ sigma_dp
+                    if logs:
+                        dt = dt - self.noise @ thinned[l - 1]
+        for p, s, thin, change in zip(self.p[1:], self.metric.weighted, thinned, dp[1:], strict=False):
+            parts = s * (2 * self.noise @ change + dn @ p) - thin * (self.noise @ p)
+            product.append(xp.sum(parts, axis=-2) / 2)
         return tuple(product)
 
 
@@ -137,7 +152,7 @@ class Biased(Expansion):
     def gradient(self) -> tuple[Array, ...]:
         return self._apart(self.inner.gradient())
 
-    def hvp(self, direction: Sequence[Array]) -> tuple[Array, ...]:
+    def hvp(self, direction: Sequence[Array], logs: Sequence[Array] = ()) -> tuple[Array, ...]:
         xp = array_namespace(*direction)
         joined = []
         depth, multipliers = self.net.depth, self.net.multipliers
@@ -145,12 +160,45 @@ class Biased(Expansion):
             rows = xp.concat([a * d, b[..., None]], axis=-1)
             still = xp.zeros_like(rows[..., :1, :])
             joined.append(rows if l == depth else xp.concat([rows, still], axis=-2))
-        return self._apart(self.inner.hvp(joined))
+        product = self.inner.hvp(joined, logs)
+        return (*self._apart(product[:depth]), *product[depth:])
 
     def _apart(self, parts: Sequence[Array]) -> tuple[Array, ...]:
         own = [part[..., :n, :] for part, n in zip(parts, self.net.widths[1:], strict=True)]
         weights = [a * part[..., :-1] for a, part in zip(self.net.multipliers, own, strict=True)]
         return (*weights, *(part[..., -1] for part in own))
+
+
+class Joint(Expansion):
+    """An expansion in weights, biases and the logarithms of the precisions."""
+
+    def __init__(self, inner: Sweep | Biased, sweep: Sweep, net: LinearPCN) -> None:
+        self.inner, self.sweep, self.net, self.value = inner, sweep, net, inner.value
+        self.shapes = net.layout.shapes[-net.depth :]
+
+    def gradient(self) -> tuple[Array, ...]:
+        return (*self.inner.gradient(), *self._gathered(self.sweep.log_precision_gradient()))
+
+    def hvp(self, direction: Sequence[Array]) -> tuple[Array, ...]:
+        depth, like = self.net.depth, self.net.weights[0]
+        xp = array_namespace(like)
+        logs: list[Array] = []
+        for log, shape, p in zip(direction[-depth:], self.shapes, self.sweep.p[1:], strict=True):
+            log = log if shape else log[..., None]
+            width = self.net.widths[len(logs) + 1]
+            whole = xp.broadcast_to(log, (*log.shape[:-1], width))
+            extra = xp.zeros((*log.shape[:-1], p.shape[-1] - width), dtype=like.dtype, device=device(like))
+            logs.append(xp.concat([whole, extra], axis=-1))  # the unit that carries the biases has none
+        product = self.inner.hvp(direction[:-depth], logs)
+        return (*product[:-depth], *self._gathered(product[-depth:]))
+
+    def _gathered(self, parts: Sequence[Array]) -> list[Array]:
+        """Derivatives in the logarithms of all units as those in the ones of the layers."""
+        own = [part[..., :n] for part, n in zip(parts, self.net.widths[1:], strict=True)]
+        xp = array_namespace(*own)
+        return [
+            part if shape else xp.sum(part, axis=-1) for part, shape in zip(own, self.shapes, strict=True)
+        ]
 
 
 class Elimination(Expansion):
@@ -225,11 +273,3 @@ class Decayed(Expansion):
 def transpose(stack: Array) -> Array:
     """Transpose of the last two axes."""
     return array_namespace(stack).matrix_transpose(stack)
-
-
-def on_rows(function: Callable[[Array], Array], stack: Array) -> Array:
-    """A method of `Precision`, which acts on rows, on a stack of rows."""
-    if stack.ndim == 2:
-        return function(stack)
-    xp = array_namespace(stack)
-    return xp.reshape(function(xp.reshape(stack, (-1, stack.shape[-1]))), stack.shape)

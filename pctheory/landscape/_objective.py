@@ -12,7 +12,7 @@ from scipy.sparse.linalg import LinearOperator
 
 from .. import _check
 from .._check import Array
-from ..model import Data, LinearPCN
+from ..model import LEARNED, Data, LinearPCN
 from ._expansion import Expansion
 
 CHUNK = 2**22
@@ -30,10 +30,34 @@ class Objective(ABC):
     data : Data
     entropy_weight : float
         Weight of :math:`\frac12 \log\det S` in f.
+    learn : tuple of str
+        The kinds of parameters that f is a function of.
     """
 
     data: Data
     entropy_weight: ClassVar[float] = 0.0
+    learn: tuple[str, ...] = LEARNED
+
+    def coordinates(self, net: LinearPCN) -> LinearPCN:
+        """The network whose parameters are those that this objective is a function of.
+
+        Returns
+        -------
+        LinearPCN
+            `net` itself if the objective is one of the weights and biases.
+
+        Raises
+        ------
+        ValueError
+            If the network has nothing of what `learn` names, or a precision that learns is a matrix.
+        """
+        own = _check.instance(net, "net", LinearPCN).learning(self.learn)
+        if self.learn != LEARNED and not own.num_weights:
+            raise ValueError(
+                f"`learn` must name something that the network has and does not fix. Got {self.learn} for "
+                f"{net!r}."
+            )
+        return own
 
     @abstractmethod
     def expand(self, net: LinearPCN, order: int = 1) -> Expansion:
@@ -53,7 +77,7 @@ class Objective(ABC):
         net : LinearPCN
             Widths, multipliers, skips and precisions; its weights do not matter.
         vectors : (K, num_weights)
-            Weights, in the order of ``net.flatten()``.
+            Weights, in the order of ``net.flatten()``, or of ``coordinates(net).flatten()``.
 
         Returns
         -------
@@ -64,7 +88,7 @@ class Objective(ABC):
         ValueError
             If `vectors` has another shape.
         """
-        _check.instance(net, "net", LinearPCN)
+        net = self.coordinates(net)
         if vectors.ndim != 2 or vectors.shape[1] != net.num_weights:
             raise ValueError(
                 f"`vectors` must have shape (K, {net.num_weights}), one row per network. "
@@ -81,13 +105,14 @@ class Objective(ABC):
 
         Returns
         -------
-        gradient : tuple like ``net.parameters``
+        gradient : tuple like ``coordinates(net).parameters``
             0 where an entry is fixed.
         """
         return self.value_and_gradient(net)[1]
 
     def value_and_gradient(self, net: LinearPCN) -> tuple[Array, tuple[Array, ...]]:
         """`value` and `gradient`, for the cost of the gradient."""
+        net = self.coordinates(net)
         expansion = self.expand(net)
         return expansion.value, net.masked(expansion.gradient())
 
@@ -128,8 +153,8 @@ class Objective(ABC):
         ----------
         net : LinearPCN
             Where the Hessian is taken.
-        direction : arrays like ``net.parameters``, or vector (num_weights,)
-            A vector is in the order of ``net.flatten()``. What is fixed does not move.
+        direction : arrays like ``coordinates(net).parameters``, or vector (num_weights,)
+            A vector is in the order of ``coordinates(net).flatten()``. What is fixed does not move.
 
         Returns
         -------
@@ -145,7 +170,7 @@ class Objective(ABC):
         Costs about three gradients, and about two in `hessian_operator`, which does the work at the network
         once.
         """
-        _check.instance(net, "net", LinearPCN)
+        net = self.coordinates(net)
         parts, flat = _direction(net, direction)
         product = net.masked(self.expand(net, 2).hvp(net.masked(parts)))
         return net.join(product) if flat else product
@@ -156,13 +181,14 @@ class Objective(ABC):
         Returns
         -------
         hessian : (num_weights, num_weights)
-            Rows and columns in the order of ``net.flatten()``.
+            Rows and columns in the order of ``coordinates(net).flatten()``.
 
         Notes
         -----
         Costs num_weights Hessian-vector products, done in blocks.
         """
-        size = _check.instance(net, "net", LinearPCN).num_weights
+        net = self.coordinates(net)
+        size = net.num_weights
         _check.memory(3 * size**2, "net", "use `hessian_operator`, which forms no matrix")
         expansion, weight = self.expand(net, 2), net.weights[0]
         xp = array_namespace(weight)
@@ -180,6 +206,7 @@ class Objective(ABC):
         operator : scipy.sparse.linalg.LinearOperator
             (num_weights, num_weights), on numpy float64 vectors.
         """
+        net = self.coordinates(net)
         expansion, size = self.expand(net, 2), net.num_weights
         weight = net.weights[0]
         xp = array_namespace(weight)
@@ -227,9 +254,9 @@ def _direction(net: LinearPCN, direction: Sequence[Array] | Array) -> tuple[tupl
             )
         return net.split(vector), True
     if len(direction) != len(net.parameters):
-        beside = " and per bias" if net.biases else ""
+        names = ", then ".join(f"`{name}_l`" for name in _letters(net))
         raise ValueError(
-            f"`direction` must hold one array per layer{beside}, {len(net.parameters)} of them. Got "
+            f"`direction` must hold one array per layer, {names}: {len(net.parameters)} of them. Got "
             f"{len(direction)}."
         )
     parts = tuple(
@@ -238,9 +265,15 @@ def _direction(net: LinearPCN, direction: Sequence[Array] | Array) -> tuple[tupl
     )
     for l, (part, own) in enumerate(zip(parts, net.parameters, strict=True)):
         if tuple(part.shape) != tuple(own.shape):
-            name = f"W_{l + 1}" if l < net.depth else f"b_{l + 1 - net.depth}"
+            name = f"{_letters(net)[l // net.depth]}_{l % net.depth + 1}"
             raise ValueError(
                 f"`direction[{l}]` must have the shape of `{name}`, {tuple(own.shape)}. Got "
                 f"{tuple(part.shape)}."
             )
     return parts, False
+
+
+def _letters(net: LinearPCN) -> list[str]:
+    """What the groups of parameters are called, one per layer each."""
+    logs = ["log Pi"] if len(net.parameters) > net.depth + len(net.biases) else []
+    return ["W", *(["b"] if net.biases else []), *logs]

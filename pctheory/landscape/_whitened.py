@@ -125,6 +125,7 @@ class Units:
             parts.append(np.full((net.widths[l + 1], net.widths[l]), unit))
         if net.biases:
             parts += [np.full(n, noise[l] * y_size) for l, n in enumerate(net.widths[1:], start=1)]
+        parts += [np.ones(np.shape(log)) for log in net.parameters[len(parts) :]]
         return cls(np.asarray(net.join(parts)), y_size**2)
 
     def gradient(self, vector: np.ndarray) -> np.ndarray:

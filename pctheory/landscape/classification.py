@@ -134,7 +134,7 @@ def classify_critical_point(
     'degenerate'
     """
     _check.instance(objective, "objective", Objective)
-    _check.instance(net, "net", LinearPCN)
+    net = objective.coordinates(net)
     limit = _check.positive(gradient_tolerance, "gradient_tolerance")
     value, gradient = objective.value_and_gradient(net)
     units = Units.of(objective, net)

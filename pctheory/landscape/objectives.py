@@ -18,6 +18,7 @@ the Hessian-vector product.
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from functools import cached_property
 from typing import final
 
@@ -30,9 +31,9 @@ from ..inference import output_products, rescaling
 from ..inference.products import hidden_products
 from ..inference.routes import CLOSURE_BOUND, is_trusted
 from ..linalg import thin_qr
-from ..model import Data, LinearPCN
+from ..model import LEARNED, PARAMETERS, Data, LinearPCN
 from ..model.definitions import data_rows, require_plain
-from ._expansion import Biased, Decayed, Elimination, Expansion, Metric, Sweep, on_rows, transpose
+from ._expansion import Biased, Decayed, Elimination, Expansion, Joint, Metric, Sweep, transpose
 from ._objective import Objective
 from ._rows import observed_rows
 
@@ -44,6 +45,8 @@ __all__ = [
     "RescaledObjective",
     "WeightDecay",
 ]
+
+KINDS = "a tuple of kinds of parameters"
 
 
 class _DataObjective(Objective):
@@ -157,8 +160,8 @@ class MSELoss(_DataObjective):
 
     def _metric(self, net: LinearPCN, products: list[Array]) -> Metric:
         last = net.precisions[-1]
-        outputs = [transpose(on_rows(last.whiten, transpose(p))) for p in products]
-        return Metric(outputs, outputs, lambda r: on_rows(last.whiten, r), 0.0, None, 0.0, 0.0)
+        outputs = [transpose(last.whiten(transpose(p))) for p in products]
+        return Metric(outputs, outputs, last.whiten, 0.0, None, 0.0, 0.0)
 
     def metric_and_noise(self, net: LinearPCN) -> tuple[np.ndarray, np.ndarray]:
         host, _ = self._host(net)
@@ -184,20 +187,18 @@ class RescaledObjective(_DataObjective):
         xp = array_namespace(*products)
         whole = products[0] if len(products) > 1 else products[-1]
         last = xp.broadcast_to(products[-1], (*whole.shape[:-2], *products[-1].shape))
-        stack = [
-            transpose(on_rows(pi.colour, p))
-            for pi, p in zip(net.precisions, [*products[:-1], last], strict=True)
-        ]
+        pairs = zip(net.precisions, [*products[:-1], last], strict=True)
+        stack = [transpose(pi.colour(p)) for pi, p in pairs]
         q, r = thin_qr(xp.concat(stack, axis=-2))
         # Q^T = R^{-T} [P_1 C_1^{-T}, ...] holds the whitened products; C_l C_l^T = Pi_l
         weighted, start = [], 0
         for pi in net.precisions:
-            weighted.append(on_rows(pi.unwhiten, transpose(q[..., start : start + pi.size, :])))
+            weighted.append(pi.unwhiten(transpose(q[..., start : start + pi.size, :])))
             start += pi.size
         outputs = [
             xp.linalg.solve(transpose(r), xp.broadcast_to(p, s.shape))  # R^{-T} P_l: Pi_l is infinite
             if pi.carries
-            else on_rows(pi.apply, s)
+            else pi.apply(s)
             for pi, s, p in zip(net.precisions, weighted, products, strict=True)
         ]
         half_logdet = xp.sum(xp.log(xp.abs(xp.linalg.diagonal(r))), axis=-1)
@@ -289,25 +290,53 @@ class NegativeLogLikelihood(RescaledObjective):
     The network is the Gaussian model :math:`y | x \sim N(P_0 x, S)` (claim ``gaussian-marginal``), and
     predictive coding leaves out the log determinant. Unlike :math:`F^*` it has a minimiser on noisy data,
     provided that the noise exceeds the assumed :math:`\Sigma_L`: below it, the weights inflate the other way,
-    :math:`W_L \to 0` at a fixed map (claim ``no-minimiser-with-noise``).
+    :math:`W_L \to 0` at a fixed map (claim ``no-minimiser-with-noise``). With the precisions learned too
+    there is nothing to exceed: it has a minimiser wherever the residual noise is positive definite (claim
+    ``precision-learning``).
 
     Parameters
     ----------
     data : Data
         Compressed once to at most n_0 + n_L rows.
+    learn : some of "weights", "biases", "precisions"
+        What the objective is a function of; the rest is held. Precisions, numbers or vectors, learn by their
+        logarithms :math:`\theta_l`, with :math:`\Pi_l = e^{\theta_l}`: the gradient, directions and the
+        vectors of flows, Hessians and slices then have one array a layer more, behind the weights and biases.
+        In whitened output coordinates
+
+        .. math:: \frac{\partial f}{\partial \theta_l}
+                  = \tfrac12 \mathrm{diag}\big( \Sigma_l p_l^T (\langle \rho\rho^T \rangle - I) p_l \big),
+
+        summed over the layer if its precision is a number.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If `learn` names anything else, the same twice, or nothing.
 
     Examples
     --------
     >>> import math
-    >>> value = NegativeLogLikelihood(Data([[1.0]], [[7.0]])).value(LinearPCN([[[2.0]], [[3.0]]]))
-    >>> math.isclose(value, 0.05 + 0.5 * math.log(10))
+    >>> data, net = Data([[1.0]], [[7.0]]), LinearPCN([[[2.0]], [[3.0]]])
+    >>> math.isclose(NegativeLogLikelihood(data).value(net), 0.05 + 0.5 * math.log(10))
     True
+    >>> joint = NegativeLogLikelihood(data, learn=("weights", "precisions"))
+    >>> [round(g.item(), 12) for g in joint.gradient(net)]  # r = 1, S = 10: (1 / 10 - 1) P_l^2 / (2 S)
+    [-0.3, 0.07, -0.405, -0.045]
     """
 
     entropy_weight = 1.0
 
-    def __init__(self, data: Data) -> None:
+    def __init__(self, data: Data, *, learn: Sequence[str] = LEARNED) -> None:
         super().__init__(_check.instance(data, "data", Data).complete())
+        names = [_check.choice(name, "learn", PARAMETERS) for name in _check.sequence(learn, "learn", KINDS)]
+        if not names or len(set(names)) < len(names):
+            raise ValueError(f"`learn` must name each kind once, and at least one. Got {names}.")
+        self.learn = tuple(name for name in PARAMETERS if name in names)
+
+    def __repr__(self) -> str:
+        learn = "" if self.learn == LEARNED else f", learn={self.learn}"
+        return f"NegativeLogLikelihood({self.data!r}{learn})"
 
     def _without_closure(self, net: LinearPCN, sweep: Sweep) -> Expansion:
         if not sweep.growth > CLOSURE_BOUND:  # also where a traced growth is NaN
@@ -343,7 +372,7 @@ class WeightDecay(Objective):
     def __init__(self, objective: Objective, strength: float) -> None:
         self.objective = _check.instance(objective, "objective", Objective)
         self.strength = _check.non_negative(strength, "strength")
-        self.data = objective.data
+        self.data, self.learn = objective.data, objective.learn
 
     def expand(self, net: LinearPCN, order: int = 1) -> Expansion:
         return Decayed(self.objective.expand(net, order), net, self.strength)
@@ -358,4 +387,5 @@ class WeightDecay(Objective):
 
 def _apart(net: LinearPCN, sweep: Sweep) -> Expansion:
     """The expansion in the parameters of `net` from that of its chain."""
-    return Biased(sweep, net) if net.biases else sweep
+    inner = Biased(sweep, net) if net.biases else sweep
+    return Joint(inner, sweep, net) if "precisions" in net.learned else inner

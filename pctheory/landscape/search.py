@@ -115,7 +115,7 @@ def find_critical_points(
     (CriticalPoint(strict saddle: value 2, ...),)
     """
     _check.instance(objective, "objective", Objective)
-    _check.instance(net, "net", LinearPCN)
+    net = objective.coordinates(net)
     starts = _check.count(num_starts, "num_starts", 1)
     generator = _check.generator(rng)
     width = _check.positive(scale, "scale")
@@ -159,7 +159,7 @@ def _start(net: LinearPCN, scale: float, rng: np.random.Generator) -> np.ndarray
             left, singular, right = np.linalg.svd(matrix, full_matrices=False)
             kept = rng.integers(0, len(singular) + 1)
             matrices[l] = (left[:, :kept] * singular[:kept]) @ right[:kept]
-    shifts = [level * rng.standard_normal(b.shape) for b in net.biases]
+    shifts = [level * rng.standard_normal(p.shape) for p in net.parameters[net.depth :]]
     return np.asarray(net.join([*matrices, *shifts]))
 
 

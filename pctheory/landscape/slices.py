@@ -185,7 +185,7 @@ def landscape_slice(
     array([2. , 0.5, 2. ])
     """
     _check.instance(objective, "objective", Objective)
-    _check.instance(net, "net", LinearPCN)
+    net = objective.coordinates(net)
     points = _check.count(num, "num", 1)
     ends = (-extent, extent) if isinstance(extent, int | float) else _check.sequence(extent, "extent", PAIR)
     if len(ends) != 2:

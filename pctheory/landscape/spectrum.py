@@ -63,7 +63,7 @@ def extreme_eigenvalues(
     (array([-1.618]), array([0.618]))
     """
     _check.instance(objective, "objective", Objective)
-    size = _check.instance(net, "net", LinearPCN).num_weights
+    size = objective.coordinates(net).num_weights
     wanted = _check.count(k, "k", 1)
     accuracy = _check.positive(tolerance, "tolerance")
     if wanted > size:

@@ -13,7 +13,7 @@ from .definitions import (
     weight_gradient,
 )
 from .graph import GraphValues, LinearGraph
-from .network import LinearPCN
+from .network import LEARNED, PARAMETERS, LinearPCN
 from .parameterisation import (
     INITIALISATIONS,
     PARAMETERISATIONS,
@@ -30,7 +30,9 @@ from .precision import Precision
 
 __all__ = [
     "INITIALISATIONS",
+    "LEARNED",
     "PARAMETERISATIONS",
+    "PARAMETERS",
     "Data",
     "GraphValues",
     "LinearGraph",

@@ -21,7 +21,7 @@ from .. import _check
 from .._check import Array
 from ..linalg import BlockTridiagonal
 from .data import Data
-from .network import LinearPCN
+from .network import LEARNED, LinearPCN
 
 __all__ = [
     "activity_gradient",
@@ -394,6 +394,11 @@ def require_plain_units(net: LinearPCN) -> LinearPCN:
             "`net` must learn all its entries here: this formula is for networks without fixed ones. Got "
             f"{sum(int(mask.sum()) for mask in net.fixed)} fixed entries: pass `net.all_learned()`, or use "
             "the derivatives of `EquilibratedEnergy`."
+        )
+    if net.learned != LEARNED:
+        raise ValueError(
+            "`net` must learn its weights alone here: this formula is for given precisions. Got a network "
+            f"that learns its {' and '.join(net.learned)}: pass `net.all_learned()`."
         )
     if net.carries:
         raise ValueError(

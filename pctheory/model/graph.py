@@ -353,9 +353,11 @@ class LinearGraph(Wiring):
         Notes
         -----
         Claim ``graph-saddles``: if all edges from the input to hidden nodes and from hidden nodes to the
-        output learn, and one between these two does not, whatever is fixed elsewhere, a critical point of the
-        graph is a strict saddle if and only if it is one of this network; `classify_critical_point` and
-        `second_order_form` say which. Cost: a solve of the size of all hidden nodes.
+        output learn, and one from the input to the output does not, whatever is fixed elsewhere, a critical
+        point of the graph is a strict saddle if and only if it is one of this network;
+        `classify_critical_point` and `second_order_form` say which. All of them must learn: where the output
+        reads one node by a fixed edge and another by an edge that learns, there are local minima at which
+        this network has a strict saddle. Cost: a solve of the size of all hidden nodes.
 
         Examples
         --------

@@ -23,7 +23,13 @@ from .precision import Precision
 
 __all__ = ["LinearPCN"]
 
-FIELDS = ("weights", "biases", "multipliers", "skips", "precisions", "fixed")
+PARAMETERS = ("weights", "biases", "precisions")
+"""What can learn."""
+
+LEARNED = ("weights", "biases")
+"""What learns unless said otherwise."""
+
+FIELDS = ("weights", "biases", "multipliers", "skips", "precisions", "fixed", "learned")
 
 
 @dataclass(frozen=True, eq=False, repr=False, init=False)
@@ -77,6 +83,7 @@ class LinearPCN:
     skips: tuple[bool, ...]
     precisions: tuple[Precision, ...]
     fixed: tuple[np.ndarray, ...]
+    learned: tuple[str, ...]
 
     def __init__(
         self,
@@ -99,6 +106,7 @@ class LinearPCN:
             skips=skip_pattern(widths, False if skips is None else skips),
             precisions=precisions_of(precisions, widths, matrices[0]),
             fixed=fixed_of(fixed, (*matrices, *vectors), absent),
+            learned=LEARNED,
         )
 
     def _set(self, **fields: Any) -> None:
@@ -294,8 +302,11 @@ class LinearPCN:
 
     @property
     def parameters(self) -> tuple[Array, ...]:
-        """The weights, then the biases if there are any."""
-        return (*self.weights, *self.biases)
+        """The weights, then the biases if there are any, then the logarithms of precisions that learn."""
+        if "precisions" not in self.learned:
+            return (*self.weights, *self.biases)
+        logs = [precision.logarithm(self.weights[0]) for precision in self.precisions]
+        return (*self.weights, *self.biases, *logs)
 
     @property
     def depth(self) -> int:
@@ -313,17 +324,28 @@ class LinearPCN:
         shapes: list[tuple[int, ...]] = [(out, into) for into, out in pairwise(self.widths)]
         if self.biases:
             shapes += [(width,) for width in self.widths[1:]]
-        return Layout(tuple(shapes), self.fixed)
+        if self.learned == LEARNED:
+            return Layout(tuple(shapes), self.fixed)
+        kinds = [name for name, parts in (("weights", self.weights), ("biases", self.biases)) for _ in parts]
+        own = self.fixed or tuple(np.zeros(shape, dtype=bool) for shape in shapes)
+        masks = [mask | (kind not in self.learned) for kind, mask in zip(kinds, own, strict=True)]
+        if "precisions" in self.learned:
+            shapes += [tuple(log.shape) for log in self.parameters[len(shapes) :]]
+            masks += [
+                ~precision.noisy if shape else np.array(False)
+                for precision, shape in zip(self.precisions, shapes[len(masks) :], strict=True)
+            ]
+        return Layout(tuple(shapes), tuple(masks) if any(mask.any() for mask in masks) else ())
 
     @property
     def num_weights(self) -> int:
-        """Number of scalars that learn: weights, and biases if there are any."""
+        """Number of scalars that learn: weights, biases if there are any, precisions where they learn."""
         return self.layout.size
 
     @property
     def is_plain(self) -> bool:
-        """Whether there are no biases, all entries learn, and every unit has noise."""
-        return not self.biases and not self.fixed and not self.carries
+        """Whether there are no biases, all entries learn and nothing else, and every unit has noise."""
+        return not self.biases and not self.fixed and not self.carries and self.learned == LEARNED
 
     @cached_property
     def carries(self) -> bool:
@@ -375,7 +397,7 @@ class LinearPCN:
         Returns
         -------
         LinearPCN
-            With the new weights and biases.
+            With the new weights and biases, and precisions if they learn.
 
         Raises
         ------
@@ -421,7 +443,32 @@ class LinearPCN:
 
     def all_learned(self) -> LinearPCN:
         """The network with nothing fixed."""
-        return self._with(fixed=())
+        return self._with(fixed=(), learned=LEARNED)
+
+    def learning(self, names: Sequence[str]) -> LinearPCN:
+        r"""The network with other `parameters`: what learns.
+
+        Precisions learn by their logarithms, one of a number and n_l of a vector.
+
+        Parameters
+        ----------
+        names : some of "weights", "biases", "precisions"
+            Kinds that are left out are fixed. Entries that are `fixed` stay so, and units that carry a value
+            keep the precision inf.
+
+        Returns
+        -------
+        LinearPCN
+
+        Examples
+        --------
+        >>> net = LinearPCN([[[2.0]], [[3.0]]]).learning(("weights", "precisions"))
+        >>> [float(log) for log in net.parameters[2:]], net.num_weights
+        ([0.0, 0.0], 4)
+        >>> round(net.unflatten([2.0, 3.0, 0.0, 1.0]).precisions[1].value, 6)
+        2.718282
+        """
+        return self if tuple(names) == self.learned else self._with(learned=tuple(names))
 
     def with_constant(self) -> LinearPCN:
         r"""The network whose last unit of layers 0..L-1 carries a 1, and whose biases are weights from it.
@@ -454,6 +501,7 @@ class LinearPCN:
             skips=(False,) * self.depth,
             precisions=(*(p.with_constant(like) for p in self.precisions[:-1]), self.precisions[-1]),
             fixed=(),
+            learned=LEARNED,
         )
 
     def to_numpy(self) -> LinearPCN:
@@ -474,15 +522,21 @@ class LinearPCN:
         Parameters
         ----------
         parts : arrays like the weights, or like `parameters`
-            Biases that are not given stay, and so do entries that are fixed.
+            What is not given stays, and so do entries that are fixed.
 
         Returns
         -------
         LinearPCN
             All else is shared.
         """
-        kept = self.layout.masked(parts, self.parameters) if self.fixed else tuple(parts)
-        return self._with(weights=kept[: self.depth], biases=kept[self.depth :] or self.biases)
+        masked = self.fixed or self.learned != LEARNED
+        kept = self.layout.masked(parts, self.parameters) if masked else tuple(parts)
+        end = self.depth + len(self.biases)
+        net = self._with(weights=kept[: self.depth], biases=kept[self.depth : end] or self.biases)
+        if kept[end:]:
+            logs = zip(self.precisions, kept[end:], strict=True)
+            return net.with_precisions(tuple(p.with_logarithm(log) for p, log in logs))
+        return net
 
     def with_precisions(self, precisions: tuple[Precision, ...]) -> LinearPCN:
         """The network with other precisions of the same sizes. Unchecked."""
@@ -514,7 +568,8 @@ class LinearPCN:
 
     def __repr__(self) -> str:
         widths = self.widths if self.depth <= 8 else (*self.widths[:3], "...", *self.widths[-2:])
-        parts = [" -> ".join(str(n) for n in widths), f"{self.num_weights} weights"]
+        num_weights = self.learning(LEARNED).num_weights
+        parts = [" -> ".join(str(n) for n in widths), f"{num_weights} weights"]
         if self.biases:
             parts[1] += " and biases"
         if any(self.skips):
@@ -523,6 +578,8 @@ class LinearPCN:
             parts.append("precisions")
         if self.fixed:
             parts.append(f"{sum(int(mask.sum()) for mask in self.fixed)} entries fixed")
+        if self.learned != LEARNED:
+            parts.append(f"learns {' and '.join(self.learned)}")
         return f"LinearPCN({', '.join(parts)})"
 
 

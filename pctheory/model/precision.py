@@ -106,7 +106,48 @@ class Precision:
         if isinstance(self.value, float):
             return np.ones(self.size, dtype=bool)
         host = _check.to_numpy(self.value, "precisions")
-        return np.isfinite(np.diagonal(host) if host.ndim == 2 else host)
+        return np.isfinite(np.diagonal(host) if host.ndim == 2 else np.broadcast_to(host, (self.size,)))
+
+    def logarithm(self, like: Array) -> Array:
+        r""":math:`\log \Pi` of a number () or of a vector (size,), as an array of the kind of `like`.
+
+        Returns
+        -------
+        () or (size,)
+            Free coordinates: every real value is that of a precision.
+
+        Raises
+        ------
+        ValueError
+            If the precision is a matrix.
+        """
+        if self._is_matrix:
+            raise ValueError(
+                "`precisions` must be numbers or vectors to learn by their logarithms. Got a matrix: give "
+                "its diagonal, or learn it by `update_precisions`."
+            )
+        xp = array_namespace(like)
+        number = isinstance(self.value, float)
+        return xp.log(xp.asarray(self.value, dtype=like.dtype, device=device(like)) if number else self.value)
+
+    def with_logarithm(self, log: Array) -> Precision:
+        """The precision with another `logarithm`, or a stack of them, (...) or (..., size). Unchecked.
+
+        Returns
+        -------
+        Precision
+            That of a stack acts on stacks of rows, (..., B, size).
+        """
+        xp = array_namespace(log)
+        number = isinstance(self.value, float) or self.value.ndim == 0
+        value = xp.exp(log)
+        if value.ndim > (0 if number else 1):
+            value = value[..., None, None] if number else value[..., None, :]
+        elif number and isinstance(value, np.ndarray | np.generic):
+            value = float(value)
+        made = Precision.unchecked(value, self.size)
+        made.__dict__["noisy"] = self.noisy  # known beforehand, also where the values are traced
+        return made
 
     @cached_property
     def _noise(self) -> Array:
@@ -119,8 +160,8 @@ class Precision:
         """Smallest and largest eigenvalue of the part that is finite; (inf, 0) if there is none."""
         if isinstance(self.value, float):
             return self.value, self.value
-        host = _check.to_numpy(self.value, "precisions")
-        host = host[self.noisy][:, self.noisy] if host.ndim == 2 else host[self.noisy]
+        host = np.atleast_1d(_check.to_numpy(self.value, "precisions"))
+        host = host[self.noisy][:, self.noisy] if host.ndim == 2 else host[np.isfinite(host)]
         values = np.linalg.eigvalsh(host) if host.ndim == 2 else host
         return float(np.min(values, initial=np.inf)), float(np.max(values, initial=0.0))
 
@@ -130,7 +171,10 @@ class Precision:
         corner = xp.full((1, 1), xp.inf, dtype=like.dtype, device=device(like))
         if not self._is_matrix:
             flat = xp.ones((self.size,), dtype=like.dtype, device=device(like)) * self.value
-            return Precision.unchecked(xp.concat([flat, corner[0, :]]), self.size + 1)
+            last = xp.broadcast_to(corner[0, :], (*flat.shape[:-1], 1))
+            made = Precision.unchecked(xp.concat([flat, last], axis=-1), self.size + 1)
+            made.__dict__["noisy"] = np.append(self.noisy, False)
+            return made
         beside = xp.zeros((self.size, 1), dtype=like.dtype, device=device(like))
         top, bottom = xp.concat([self.value, beside], axis=1), xp.concat([beside.T, corner], axis=1)
         return Precision.unchecked(xp.concat([top, bottom], axis=0), self.size + 1)
@@ -149,7 +193,7 @@ class Precision:
     @property
     def is_diagonal(self) -> bool:
         """Whether the precision is a number or a vector."""
-        return isinstance(self.value, float) or self.value.ndim == 1
+        return isinstance(self.value, float) or self.value.ndim != 2
 
     @property
     def _is_matrix(self) -> bool:
@@ -197,10 +241,7 @@ class Precision:
         r"""Rows :math:`v \mapsto \Sigma v = \Pi^{-1} v`, shape (B, size)."""
         if self.is_identity:
             return rows
-        if self._is_matrix:
-            xp = array_namespace(rows)
-            return self._masked(xp.linalg.solve(self._finite, rows.T).T)
-        return rows / self.value
+        return self._masked(_solved(self._finite, rows)) if self._is_matrix else rows / self.value
 
     def whiten(self, rows: Array) -> Array:
         r"""Rows :math:`v \mapsto C^T v` with :math:`C C^T = \Pi`, so that :math:`|C^T v|^2 = v^T \Pi v`.
@@ -218,10 +259,7 @@ class Precision:
         r"""Rows :math:`v \mapsto C^{-1} v`, so that :math:`|C^{-1} v|^2 = v^T \Sigma v`."""
         if self.is_identity:
             return rows
-        if self._is_matrix:
-            xp = array_namespace(rows)
-            return self._masked(xp.linalg.solve(self._factor, rows.T).T)
-        return self._masked(rows / self._factor)
+        return self._masked(_solved(self._factor, rows) if self._is_matrix else rows / self._factor)
 
     def apply_observed(self, rows: Array, observed: np.ndarray) -> Array:
         r"""Rows :math:`v \mapsto (\Sigma_{OO})^{-1} v_O` on the observed units O of each row, and 0
@@ -239,10 +277,7 @@ class Precision:
         r"""Rows :math:`v \mapsto C^{-T} v`, the inverse of `whiten` (0 for units that carry a value)."""
         if self.is_identity:
             return rows
-        if self._is_matrix:
-            xp = array_namespace(rows)
-            return self._masked(xp.linalg.solve(self._factor.T, rows.T).T)
-        return self._masked(rows / self._factor)
+        return self._masked(_solved(self._factor.T, rows) if self._is_matrix else rows / self._factor)
 
     def require_carried(self, errors: Array, activities: Array, name: str) -> None:
         """Refuse errors of units that carry a value, beyond rounding against the activities called `name`."""
@@ -274,6 +309,14 @@ class Precision:
     def covariance(self, like: Array) -> Array:
         r""":math:`\Sigma = \Pi^{-1}` as a (size, size) array of the kind of `like`."""
         return self.solve(_identity(self.size, like))
+
+
+def _solved(matrix: Array, rows: Array) -> Array:
+    """Rows v to the solutions u of `matrix` u = v, for all stacks of rows at once."""
+    xp = array_namespace(rows)
+    flat = rows if rows.ndim == 2 else xp.reshape(rows, (-1, rows.shape[-1]))
+    solved = xp.linalg.solve(matrix, flat.T).T
+    return solved if rows.ndim == 2 else xp.reshape(solved, rows.shape)
 
 
 def _identity(size: int, like: Array) -> Array:

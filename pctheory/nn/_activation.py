@@ -12,7 +12,10 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-__all__ = ["Activation", "activation"]
+__all__ = ["Activation", "Change", "activation"]
+
+Change = Callable[..., Callable[[Tensor, Tensor], Any]]
+"""See `Activation.change_from`."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +28,8 @@ class Activation:
         "linear", or a name in `torch.nn.functional`.
     value : z -> phi(z)
     pullback : (v, z, phi(z)) -> phi'(z) * v
-        One fused kernel for the common functions, autograd for the rest.
+        One fused kernel for the common functions, written into v, which is a tensor of the caller's own;
+        autograd for the rest.
     change : (z, d) -> phi(z + d) - phi(z)
         With the relative precision of d, however small d is.
     curvature : z -> phi''(z), or None where it vanishes almost everywhere
@@ -40,27 +44,29 @@ class Activation:
     curvature: Callable[[Tensor], Tensor] | None
     kink: tuple[float, float] | None = None
 
-    def change_from(self, origin: Tensor) -> Callable[[Tensor, int, Tensor], None]:
-        """The change from activities (k, B, N) that stay: a function of (d, j, out) that writes the change by
-        d of the rows from j up into `out`.
+    def change_from(self, origin: Tensor) -> Change:
+        """The change from activities (k, B, N) that stay.
 
         Returns
         -------
         callable
-            What depends on the origin alone is computed once.
+            (start, stop) -> a function of (d, out) that writes the change by d of the rows from `start` up to
+            `stop` into `out`. What depends on the origin alone is computed once.
         """
         if self.name == "relu":
             least, negative = -origin, origin.clamp(max=0)
 
-            def write(d: Tensor, j: int, out: Tensor) -> None:
-                torch.maximum(d, least[j:], out=out).add_(negative[j:])
+            def rows(start: int, stop: int | None = None) -> Callable[[Tensor, Tensor], Any]:
+                low, shift = least[start:stop], negative[start:stop]
+                return lambda d, out: torch.maximum(d, low, out=out).add_(shift)
 
         else:
 
-            def write(d: Tensor, j: int, out: Tensor) -> None:
-                out.copy_(self.change(origin[j:], d))
+            def rows(start: int, stop: int | None = None) -> Callable[[Tensor, Tensor], Any]:
+                here = origin[start:stop]
+                return lambda d, out: out.copy_(self.change(here, d))
 
-        return write
+        return rows
 
     @property
     def is_linear(self) -> bool:
@@ -134,7 +140,7 @@ def _quadrature_change(
     """
 
     def change(z: Tensor, d: Tensor) -> Tensor:
-        first, second = (pullback(d, z + d * (0.5 + s * 12**-0.5), z) for s in (-1, 1))
+        first, second = (pullback(d.clone(), z + d * (0.5 + s * 12**-0.5), z) for s in (-1, 1))
         mean, before, after = 0.5 * (first + second), function(z), function(z + d)
         rounding = 4 * torch.finfo(d.dtype).eps * (before.abs() + after.abs() + z.abs())
         return torch.where((mean - (after - before)).abs() <= rounding, mean, after - before)
@@ -160,19 +166,19 @@ def _linear(v: Tensor, z: Tensor, phi: Tensor) -> Tensor:
 
 
 def _tanh(v: Tensor, z: Tensor, phi: Tensor) -> Tensor:
-    return cast(Tensor, torch.ops.aten.tanh_backward(v, phi))
+    return cast(Tensor, torch.ops.aten.tanh_backward.grad_input(v, phi, grad_input=v))
 
 
 def _relu(v: Tensor, z: Tensor, phi: Tensor) -> Tensor:
-    return cast(Tensor, torch.ops.aten.threshold_backward(v, z, 0.0))
+    return cast(Tensor, torch.ops.aten.threshold_backward.grad_input(v, z, 0.0, grad_input=v))
 
 
 def _gelu(v: Tensor, z: Tensor, phi: Tensor) -> Tensor:
-    return cast(Tensor, torch.ops.aten.gelu_backward(v, z))
+    return cast(Tensor, torch.ops.aten.gelu_backward.grad_input(v, z, grad_input=v))
 
 
 def _leaky_relu(v: Tensor, z: Tensor, phi: Tensor) -> Tensor:
-    return cast(Tensor, torch.ops.aten.leaky_relu_backward(v, z, 0.01, False))
+    return cast(Tensor, torch.ops.aten.leaky_relu_backward.grad_input(v, z, 0.01, False, grad_input=v))
 
 
 def _relu_change(z: Tensor, d: Tensor) -> Tensor:

@@ -15,6 +15,7 @@ from .stacks import (
     weight_by,
     weight_output,
 )
+from .window import Windows
 
 __all__ = [
     "Errors",
@@ -22,6 +23,7 @@ __all__ = [
     "Stack",
     "StackedNetwork",
     "State",
+    "Windows",
     "gathered",
     "inverse",
     "observed_precision",

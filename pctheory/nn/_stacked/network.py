@@ -13,7 +13,16 @@ import torch
 from torch import Tensor
 
 from .maps import StackedMaps
-from .stacks import Errors, Gradient, State, weight_by, weight_output
+from .stacks import (
+    Errors,
+    Gradient,
+    State,
+    inner_errors,
+    inner_gradient,
+    rows_of,
+    weight_by,
+    weight_output,
+)
 
 __all__ = ["StackedNetwork"]
 
@@ -59,20 +68,15 @@ class StackedNetwork(StackedMaps):
             else:
                 torch.add(rest.origin[s][j0:], z[j0:], out=state.hidden[s][j0:])
                 pre = phis[s]
-                rest.changes(self.activation)[s](z[j0:], j0, pre[j0:])
+                rest.changes(self.activation)[s](j0)(z[j0:], pre[j0:])
             inner, tau = self.inners[s], self.taus[s]
-            if inner is not None and j0 + 1 < stack.size:
-                above, below = z[j0 + 1 :], z[j0:-1]
-                target = error[j0 + 1 :]
-                if isinstance(tau, Tensor):
-                    torch.sub(above, tau[j0:] * below, out=target)
-                elif tau:
-                    torch.sub(above, below, out=target)
-                else:
-                    target.copy_(above)
-                target.baddbmm_(pre[j0:-1], inner[j0:].mT, alpha=-1)
+            if j0 + 1 < stack.size:
+                assert inner is not None
+                inner_errors(
+                    z[j0 + 1 :], z[j0:-1], pre[j0:-1], inner[j0:].mT, rows_of(tau, j0), error[j0 + 1 :]
+                )
                 if rest is None and (shift := self.inner_shifts[s]) is not None:
-                    target.sub_(shift[j0:])  # displacements do not feel it
+                    error[j0 + 1 :].sub_(shift[j0:])  # displacements do not feel it
             if stack.first + j0 == lowest and (lowest > 1 or settled_below):
                 error[j0] = 0
             elif rest is not None and s == 0:
@@ -167,11 +171,7 @@ class StackedNetwork(StackedMaps):
                 if state.displacement is not None and phi.name == "tanh":
                     self._activated(state.hidden[s], phis[s], j0)
                 active = phi.pullback(active, state.hidden[s][j0:], phis[s][j0:])
-            torch.sub(g[j0:], active, out=back[j0:])
-            if isinstance(tau, Tensor):
-                back[j0:-1].sub_(tau[j0:] * g[j0 + 1 :])
-            elif tau and j0 + 1 < stack.size:
-                back[j0:-1].sub_(g[j0 + 1 :])
+            inner_gradient(g[j0:], active, g[j0 + 1 :], rows_of(tau, j0), back[j0:])
             if self.skip[upper - 1]:
                 back[-1].sub_(above_weighted)
             upper, above_weighted = stack.first, g[0]

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
-from .._activation import Activation
+from .._activation import Activation, Change
 from ..layers import Dense, Operator
 
 __all__ = [
@@ -18,8 +18,11 @@ __all__ = [
     "Stack",
     "State",
     "gathered",
+    "inner_errors",
+    "inner_gradient",
     "inverse",
     "observed_precision",
+    "rows_of",
     "stacked_precision",
     "stacks_of",
     "weight_by",
@@ -77,9 +80,9 @@ class Displacement:
     origin: list[Tensor]
     moved: list[Tensor]
     prediction: Tensor
-    _changes: list[Callable[[Tensor, int, Tensor], None]] = field(default_factory=list)
+    _changes: list[Change] = field(default_factory=list)
 
-    def changes(self, activation: Activation) -> list[Callable[[Tensor, int, Tensor], None]]:
+    def changes(self, activation: Activation) -> list[Change]:
         """For each stack the change of the activation from the origin, see `Activation.change_from`."""
         if not self._changes:
             self._changes = [activation.change_from(z) for z in self.origin]
@@ -144,6 +147,61 @@ class Gradient:
     hidden: list[Tensor]
     input: Tensor | None
     output: Tensor | None
+
+
+def inner_errors(
+    above: Tensor, below: Tensor, values: Tensor, transposed: Tensor, tau: float | Tensor, out: Tensor
+) -> None:
+    r"""Errors :math:`z_l - \tau_l z_{l-1} - M_l \phi(z_{l-1})` of some inner layers of a stack, into `out`.
+
+    Parameters
+    ----------
+    above, below : (k, B, N)
+        The activities of these layers, and of those below them.
+    values : (k, B, N)
+        The activation of the latter.
+    transposed : (k, N, N)
+        The transposed maps.
+    tau : float or (k, 1, 1)
+        The skips.
+    out : (k, B, N)
+        Where the errors go.
+    """
+    if isinstance(tau, Tensor):
+        torch.sub(above, tau * below, out=out)
+    elif tau:
+        torch.sub(above, below, out=out)
+    else:
+        out.copy_(above)
+    out.baddbmm_(values, transposed, alpha=-1)
+
+
+def inner_gradient(g: Tensor, pulled: Tensor, above: Tensor, tau: float | Tensor, out: Tensor) -> None:
+    r"""The gradient :math:`g_l - \lambda_l - \tau_{l+1} g_{l+1}` in some layers of a stack, into `out`.
+
+    Parameters
+    ----------
+    g : (k, B, N)
+        Weighted errors of these layers.
+    pulled : (k, B, N)
+        What comes down to them through the maps; may be `out`.
+    above : (k, B, N), or (k - 1, B, N)
+        The weighted errors above them, without that of another stack.
+    tau : float or (len(above), 1, 1)
+        The skips from them.
+    out : (k, B, N)
+        Where the gradient goes.
+    """
+    torch.sub(g, pulled, out=out)
+    if isinstance(tau, Tensor):
+        out[: len(above)].sub_(tau * above)
+    elif tau and len(above):
+        out[: len(above)].sub_(above)
+
+
+def rows_of(values: float | Tensor, start: int, stop: int | None = None) -> float | Tensor:
+    """The values of some layers of a stack, where each layer has its own."""
+    return values[start:stop] if isinstance(values, Tensor) and values.ndim == 3 else values
 
 
 def weight_by(precision: float | Tensor, rows: Tensor, start: int = 0) -> Tensor:

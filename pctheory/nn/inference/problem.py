@@ -199,6 +199,11 @@ class Trace:
         self.gradient_error: float | None = None
         self.message = "all steps taken"
 
+    @property
+    def unobserved(self) -> bool:
+        """Whether nobody looks before the last step."""
+        return self.silent and self.stop.tolerance is None and self.callback is None
+
     def wants(self, step: int) -> bool:
         """Whether anything has to be measured at this step."""
         return self.stop.tolerance is not None or bool(self.every and step % self.every == 0)
