@@ -8,6 +8,10 @@ CONTRIBUTING.md), on as many cores as we have threads. So does FabricPC (`FABRIC
 as many products of the same sizes: its layers apply the activation after the map.
 Backprop is one step of Adam on the loss.
 
+At H = 64 a step of ours is 8.3e9 operations in products of 64 x 128 by 128 x 128 (the layers below the front
+of the errors are left out). On an idle core of 140-190 GF/s these take 45-60 ms. Ten elementwise passes take
+20 ms while their rows stay in the cache and 80 ms from memory; Adam and the rest of the step take 15-20 ms.
+
 Inference converges to a relative gradient norm of 1e-4, with tanh units, float64, batch 16; torch's L-BFGS on
 the hidden activities ends at the same norm.
 """
