@@ -160,8 +160,8 @@ def _scenes(net: Any, data: Data | None) -> ipywidgets.Tab:
 
 
 def _control(control: Control, value: Any, name: str) -> ipywidgets.Widget:
-    layout = ipywidgets.Layout(width="300px", max_width="100%")
-    style = {"description_width": "120px"}
+    layout = ipywidgets.Layout(width="340px", max_width="100%")
+    style = {"description_width": "160px"}
     common = {"description": control.label, "layout": layout, "style": style, "tooltip": name}
     if isinstance(control, Choice):
         return ipywidgets.Dropdown(options=list(control.options), value=value, **common)
