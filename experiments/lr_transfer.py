@@ -71,13 +71,14 @@ PROFILES = {
         seeds=1,
     ),
     "cpu": Config(
-        widths=(32, 64, 128, 256),
+        widths=(64, 128, 256),
         depths=(4, 8, 16),
         width=128,
-        iterations=300,
-        seeds=1,
+        iterations=150,
+        learning_rates=(0.05, 0.1, 0.5),
         sp_learning_rates=(0.0003, 0.001, 0.003, 0.01),
-        activity_lrs=(0.1, 1.0, 5.0, 10.0, 50.0, 100.0),
+        bp_learning_rates=(0.005, 0.01, 0.02, 0.05, 0.1, 0.5),
+        activity_lrs=(5.0, 10.0, 50.0),
     ),
     "full": Config(),
 }

@@ -148,8 +148,7 @@ def caption(result: Result, meta: Meta) -> str:
     excess = "; ".join(rf"{LABELS[m]} {n[f'{m}-width-excess']} and {n[f'{m}-depth-excess']}" for m in LABELS)
     return (
         rf"As networks grow the best weight rate of $\mu$PC {stay['mupc']} and that of sp {stay['sp']}, "
-        rf"{agrees}; small networks differ in their best activity rate. Residual {c['activation']} networks "
-        rf"on {_names.dataset(result['dataset'])}, $T = H$, Adam. (a-e) Smallest loss of a training batch in "
+        rf"{agrees}. Residual {c['activation']} networks on {_names.dataset(result['dataset'])}, $T = H$, Adam. (a-e) Smallest loss of a training batch in "
         rf"{c['iterations']} iterations against one rate, at the best of the other (star: the lowest"
         rf"{lost}). Best rates of $\mu$PC, weight and activity: widths {n['mupc-width-weight']} and "
         rf"{n['mupc-width-activity']}; depths {n['mupc-depth-weight']} and {n['mupc-depth-activity']} "
