@@ -75,11 +75,13 @@ def _cuts(ax: Axes, result: Result, method: str, rate: str) -> None:
     others = [k for k in depths if k not in widths]
     lines = [(widths, plotting.shades(len(widths)), "-")]
     lines.append((others, plotting.shades(len(depths))[-len(others) :], "--"))
+    x = result["learning_rates"][method] if rate == "weight" else result["activity_lrs"]
     ax.set(xscale="log", yscale="log", xlabel=f"{rate} learning rate")
+    if max(x) <= 10 * min(x):
+        few_decades(ax.xaxis)
     for names, colours, style in lines:
         for network, colour in zip(names, colours, strict=True):
             losses = _losses(result, method, network)
-            x = result["learning_rates"][method] if rate == "weight" else result["activity_lrs"]
             y = losses.min(axis=1 if rate == "weight" else 0)
             label = "$N = {}$, $H = {}$".format(*network.split("-"))
             y = np.where(np.isfinite(y), y, np.nan)
@@ -90,17 +92,21 @@ def _cuts(ax: Axes, result: Result, method: str, rate: str) -> None:
 
 def _costs(ax: Axes, result: Result) -> None:
     """Loss of the largest network at the rates of the smallest one, over its lowest loss."""
+    factors = []
     for place, method in enumerate(LABELS):
-        for sweep, marker in (("width", "o"), ("depth", "D")):
+        for sweep, marker, aside in (("width", "o", -0.12), ("depth", "D", 0.12)):
             excess = _excess(result, method, sweep)
-            ax.plot(place, excess if np.isfinite(excess) else np.nan, marker, ms=5,
+            factors.append(excess if np.isfinite(excess) else np.nan)
+            ax.plot(place + aside, factors[-1], marker, ms=5,
                     color=plotting.COLOURS["bp" if method == "bp" else "pc"],
                     markerfacecolor="white" if sweep == "depth" else None)  # fmt: skip
     ax.axhline(1, color=plotting.COLOURS["quiet"], lw=0.6)
     ax.set_xticks(range(len(LABELS)), [r"$\mu$PC", "sp", "BP"])
-    ax.set(yscale="log", ylabel="factor in the loss", xlim=(-0.5, 2.5), title="cost of the smallest's rates")
-    plotting.note(ax, "full: widths\nhollow: depths", "upper right", fontsize=7)
-    few_decades(ax.yaxis)
+    ax.set(ylabel="factor in the loss", xlabel="full: widths, hollow: depths")
+    ax.set(xlim=(-0.5, 2.5), title="cost of the smallest's rates")
+    if np.nanmax(factors) > 3:
+        ax.set_yscale("log")
+        few_decades(ax.yaxis)
 
 
 def _listed(values: Iterable[float]) -> str:
@@ -148,8 +154,9 @@ def caption(result: Result, meta: Meta) -> str:
     excess = "; ".join(rf"{LABELS[m]} {n[f'{m}-width-excess']} and {n[f'{m}-depth-excess']}" for m in LABELS)
     return (
         rf"As networks grow the best weight rate of $\mu$PC {stay['mupc']} and that of sp {stay['sp']}, "
-        rf"{agrees}. Residual {c['activation']} networks on {_names.dataset(result['dataset'])}, $T = H$, Adam. (a-e) Smallest loss of a training batch in "
-        rf"{c['iterations']} iterations against one rate, at the best of the other (star: the lowest"
+        rf"{agrees}. Residual {c['activation']} networks on {_names.dataset(result['dataset'])}, $T = H$, "
+        rf"Adam. (a-e) Smallest loss of a training batch in {c['iterations']} iterations against one rate, "
+        "at the best of the other (star: the lowest"
         rf"{lost}). Best rates of $\mu$PC, weight and activity: widths {n['mupc-width-weight']} and "
         rf"{n['mupc-width-activity']}; depths {n['mupc-depth-weight']} and {n['mupc-depth-activity']} "
         "(published: 0.05 to 0.1 and about 10). (f) With the rates of the smallest network the largest "
