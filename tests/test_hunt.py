@@ -36,3 +36,17 @@ def test_a_wrong_argument_is_refused_by_name_or_answered(given, value):
             if said not in ("refused", "answered"):
                 problems.append(f"{name}({parameter} = {value}): {said}")
     assert_none(problems, "a wrong argument is refused by name")
+
+
+@pytest.mark.parametrize(
+    ("function", "parameter", "value"),
+    [
+        ("equilibrium", "output", "a complex array"),
+        ("condition_bound", "x", "huge entries"),
+        ("initial_cosine", "hidden", "10**12"),
+    ],
+)
+def test_what_a_long_hunt_found_is_refused(given, function, parameter, value):
+    name, target = next((n, t) for n, t in functions() if n.split(".")[-1] == function)
+    arguments = right_call(name, target, given)
+    assert judged(target, {**arguments, parameter: WRONG[value]()}) == "refused"

@@ -224,7 +224,7 @@ def equilibrium(
     [[[1.0]], [[2.3]], [[7.0, 2.3]]]
     """
     _check.choice(method, "method", METHODS)
-    if output != "mse":
+    if not (isinstance(output, str) and output == "mse"):
         _require_auto(method, "`output` is not 'mse'")
         return envelope_equilibrium(net, data, output)
     x, y = any_rows(net, data)

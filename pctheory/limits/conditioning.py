@@ -70,7 +70,7 @@ def condition_bound(net: LinearPCN, x: Array) -> ConditionBound:
     Raises
     ------
     ValueError
-        If there is no hidden layer, or no row whose signal reaches the last hidden layer.
+        If there is no hidden layer, no row whose signal reaches the last hidden layer, or too large a signal.
 
     Notes
     -----
@@ -89,10 +89,15 @@ def condition_bound(net: LinearPCN, x: Array) -> ConditionBound:
     if host.depth < 2:
         raise ValueError("`net` must have a hidden layer. Got a network of one layer.")
     passes = forward_pass(host, input_rows(host, x))[1:]
-    plain = np.array([np.sum(z**2, axis=1) for z in passes]).T  # (B, L)
-    weighted = np.array(
-        [np.sum(p.whiten(z) ** 2, axis=1) for p, z in zip(host.precisions, passes, strict=True)]
-    ).T
+    with np.errstate(over="ignore"):
+        plain = np.array([np.sum(z**2, axis=1) for z in passes]).T  # (B, L)
+        weighted = np.array(
+            [np.sum(p.whiten(z) ** 2, axis=1) for p, z in zip(host.precisions, passes, strict=True)]
+        ).T
+    if not np.all(np.isfinite(plain)) or not np.all(np.isfinite(weighted)):
+        raise ValueError(
+            "`x` must give activities whose squares fit a float. Got larger ones: scale it down."
+        )
     best: ConditionBound | None = None
     for sample, (norms, stiffness) in enumerate(zip(plain, weighted, strict=True)):
         if not np.all(norms[:-1] > 0):

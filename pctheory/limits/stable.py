@@ -109,6 +109,7 @@ def initial_cosine(
     _check.instance(data, "data", Data).complete()
     layers, strength = _check.count(hidden, "hidden", 1), _check.non_negative(alpha, "alpha")
     richness = _check.positive(gamma, "gamma")
+    _check.memory(16 * layers, "hidden", "take fewer layers")
     unit = (1,) * (layers + 2)
     tau = np.array(skip_pattern(unit, skips), dtype=float)
     squares = np.square(multipliers(unit, "mupc", skips=tau.astype(bool)))
