@@ -85,7 +85,7 @@ def initial_cosine(
     Raises
     ------
     ValueError
-        If the data have no correlation: the gradient of the loss vanishes.
+        If the data have no correlation (the gradient of the loss vanishes), or `hidden` exceeds the memory.
 
     Notes
     -----
